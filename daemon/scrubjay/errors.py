@@ -1,0 +1,52 @@
+"""Every error Scrubjay raises, on one page.
+
+ScrubjayError               one sentence: what happened, and what to do
+├── UsageError              a flag, key or argument is wrong: exit status 2
+├── RequestError            a request cannot be served as sent: an HTTP status of 4xx or 5xx
+├── DaemonError             the daemon cannot be started, reached or stopped: exit status 1
+└── EngineError             the engine process or llama.cpp refused or failed
+    ├── ModelRefused        the file is not a model that llama.cpp can run
+    ├── PromptTooLong       the prompt does not fit the context
+    └── EngineDied          the engine process ended while it was needed
+"""
+
+
+class ScrubjayError(Exception):
+    """Base of all errors with a message meant for the user."""
+
+
+class UsageError(ScrubjayError):
+    """A flag, configuration key or argument is wrong."""
+
+
+class RequestError(ScrubjayError):
+    """A request cannot be served as it was sent.
+
+    Args:
+        message: what is wrong and what to do, one sentence.
+        status: HTTP status code of the answer.
+    """
+
+    def __init__(self, message: str, status: int = 400) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class DaemonError(ScrubjayError):
+    """The daemon cannot be started, reached or stopped."""
+
+
+class EngineError(ScrubjayError):
+    """The engine process or llama.cpp refused or failed."""
+
+
+class ModelRefused(EngineError):
+    """The file is not a model that llama.cpp can run."""
+
+
+class PromptTooLong(EngineError):
+    """The prompt does not fit the context, with room for one generated token."""
+
+
+class EngineDied(EngineError):
+    """The engine process ended while it was needed."""

@@ -1,0 +1,39 @@
+"""Token arrays: 1-D read-only int32 numpy arrays, how much two of them share, and what names a prefix."""
+
+from collections.abc import Iterable
+
+import numpy as np
+import numpy.typing as npt
+import xxhash
+
+Tokens = npt.NDArray[np.int32]
+
+
+def as_tokens(ids: Iterable[int] | Tokens) -> Tokens:
+    """A token array of `ids`: a private copy, so that nobody can change it behind its owner's back."""
+    tokens = np.array(ids if isinstance(ids, np.ndarray) else list(ids), dtype=np.int32)
+    if tokens.ndim != 1:
+        raise ValueError(f"a token array has one dimension, not {tokens.ndim}")
+    return frozen(tokens)
+
+
+def frozen(tokens: Tokens) -> Tokens:
+    """`tokens` itself, made read-only."""
+    tokens.flags.writeable = False
+    return tokens
+
+
+EMPTY: Tokens = as_tokens([])
+
+
+def common_length(a: Tokens, b: Tokens) -> int:
+    """Number of leading tokens that `a` and `b` share."""
+    n = min(len(a), len(b))
+    differs = a[:n] != b[:n]
+    first = int(differs.argmax()) if n else 0
+    return first if n and differs[first] else n
+
+
+def prefix_digest(tokens: Tokens, n_tokens: int) -> bytes:
+    """The 16-byte name of the first `n_tokens` tokens: equal prefixes have equal names, on every machine."""
+    return xxhash.xxh3_128_digest(np.ascontiguousarray(tokens[:n_tokens], dtype="<i4").data)
