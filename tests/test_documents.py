@@ -1,0 +1,161 @@
+"""Documents against plain strings: a law for every encoding, and the protocol's corner cases one by one."""
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scrubjay.documents import Change, Document, Position, PositionEncoding, Text, path_of
+from scrubjay.errors import RequestError
+
+ENCODINGS: tuple[PositionEncoding, ...] = ("utf-8", "utf-16", "utf-32")
+PARTS = st.sampled_from(["a", "bc d", "\n", "\r\n", "\r", "é", "日本", "🙂", "👩\u200d👧", "\t", " ", "\u2028", "\x00"])
+TEXTS = st.lists(PARTS, max_size=30).map("".join)
+
+
+def document(text: str, version: int = 1) -> Document:
+    return Document("file:///tmp/a.py", "python", version, text)
+
+
+def client_position(text: str, offset: int, encoding: PositionEncoding) -> Position:
+    """What a client that holds `text` sends for `offset`, worked out from the whole text before it."""
+    lines = re.split(r"\r\n|\n|\r", text[:offset])
+    sizes = {"utf-8": 1, "utf-16": 2, "utf-32": 4}
+    codec = "utf-8" if encoding == "utf-8" else f"{encoding}-le"
+    return Position(len(lines) - 1, len(lines[-1].encode(codec)) // sizes[encoding])
+
+
+def splits_line_end(text: str, offset: int) -> bool:
+    return text[offset - 1 : offset + 1] == "\r\n"
+
+
+@given(TEXTS, st.sampled_from(ENCODINGS), st.data())
+def test_random_changes_equal_the_same_edits_of_a_str(
+    text: str, encoding: PositionEncoding, data: st.DataObject
+) -> None:
+    edited = document(text)
+    for version in range(2, 8):
+        places = [offset for offset in range(len(text) + 1) if not splits_line_end(text, offset)]
+        start, end = sorted((data.draw(st.sampled_from(places)), data.draw(st.sampled_from(places))))
+        new = data.draw(TEXTS)
+        edges = (client_position(text, start, encoding), client_position(text, end, encoding))
+        edited.apply(version, [Change(new, *edges)], encoding)
+        text = text[:start] + new + text[end:]
+        assert edited.text == text
+        assert edited.last_edit == start + len(new)
+        assert edited.content.starts.tolist() == Text.of(text).starts.tolist()
+
+
+@given(TEXTS, TEXTS, st.data())
+def test_patched_line_starts_equal_fresh_ones_even_inside_a_crlf(text: str, new: str, data: st.DataObject) -> None:
+    start = data.draw(st.integers(0, len(text)))
+    end = data.draw(st.integers(start, len(text)))
+    patched = Text.of(text).replaced(start, end, new)
+    assert patched.text == text[:start] + new + text[end:]
+    assert patched.starts.tolist() == Text.of(patched.text).starts.tolist()
+
+
+@given(TEXTS, st.sampled_from(ENCODINGS))
+def test_offset_and_position_are_inverse(text: str, encoding: PositionEncoding) -> None:
+    content = Text.of(text)
+    for offset in range(len(text) + 1):
+        position = content.position_at(offset, encoding)
+        if splits_line_end(text, offset):
+            assert content.offset_at(position, encoding) == offset - 1
+        else:
+            assert position == client_position(text, offset, encoding)
+            assert content.offset_at(position, encoding) == offset
+
+
+def test_several_changes_apply_one_after_the_other() -> None:
+    edited = document("one\ntwo\n")
+    edited.apply(2, [Change("1", Position(0, 0), Position(0, 3)), Change("!", Position(0, 1), Position(0, 1))])
+    assert edited.text == "1!\ntwo\n"
+    assert (edited.version, edited.last_edit) == (2, 2)
+
+
+def test_a_change_without_a_range_replaces_everything() -> None:
+    edited = document("one\r\ntwo")
+    edited.apply(2, [Change("three\n")])
+    assert (edited.text, edited.content.n_lines) == ("three\n", 2)
+
+
+def test_versions_may_jump_but_never_go_back() -> None:
+    edited = document("a", version=3)
+    edited.apply(7, [Change("b")])
+    for version in (7, 6, 0):
+        with pytest.raises(RequestError, match="is at version 7") as refusal:
+            edited.apply(version, [Change("c")])
+        assert refusal.value.status == 409
+    assert edited.text == "b"
+
+
+def test_a_change_of_another_base_is_refused() -> None:
+    edited = document("a", version=3)
+    with pytest.raises(RequestError, match="open it again") as refusal:
+        edited.apply(5, [Change("b")], base_version=4)
+    assert refusal.value.status == 409
+    edited.apply(5, [Change("b")], base_version=3)
+    assert edited.text == "b"
+
+
+@pytest.mark.parametrize(
+    ("start", "end"),
+    [
+        (Position(2, 0), Position(2, 0)),
+        (Position(0, -1), Position(0, 0)),
+        (Position(-1, 0), Position(0, 0)),
+        (Position(0, 0), Position(9, 0)),
+        (Position(1, 0), Position(0, 1)),
+        (Position(0, 2), Position(0, 1)),
+    ],
+)
+def test_a_refused_change_leaves_the_document_as_it_was(start: Position, end: Position) -> None:
+    edited = document("one\ntwo")
+    with pytest.raises(RequestError) as refusal:
+        edited.apply(2, [Change("good", Position(0, 0), Position(0, 0)), Change("bad", start, end)])
+    assert refusal.value.status == 400
+    assert (edited.text, edited.version, edited.last_edit) == ("one\ntwo", 1, 0)
+
+
+def test_a_character_beyond_the_line_is_its_end() -> None:
+    content = Text.of("ab\r\ncd\re")
+    assert content.offset_at(Position(0, 99), "utf-16") == 2
+    assert content.offset_at(Position(1, 99), "utf-8") == 6
+    assert content.offset_at(Position(2, 99), "utf-32") == 8
+
+
+def test_a_position_inside_a_code_point_is_its_start() -> None:
+    content = Text.of("a🙂b")
+    assert content.offset_at(Position(0, 2), "utf-16") == 1
+    assert [content.offset_at(Position(0, unit), "utf-8") for unit in range(1, 7)] == [1, 1, 1, 1, 2, 3]
+
+
+def test_an_offset_outside_the_document_is_refused() -> None:
+    for offset in (-1, 3):
+        with pytest.raises(RequestError, match="outside the document"):
+            document("ab").position_at(offset)
+
+
+def test_lone_surrogates_become_replacement_characters() -> None:
+    edited = document("a\ud800b")
+    edited.apply(2, [Change("\udc00", Position(0, 3), Position(0, 3))])
+    assert edited.text == "a\ufffdb\ufffd"
+
+
+@pytest.mark.parametrize(
+    ("uri", "path"),
+    [
+        ("file:///home/u/a.py", "/home/u/a.py"),
+        ("file:///home/u/a%20b%23.py", "/home/u/a b#.py"),
+        ("file:///caf%C3%A9.py", "/café.py"),
+        ("file://localhost/etc/hosts", "/etc/hosts"),
+        ("file:/etc/hosts", "/etc/hosts"),
+        ("untitled:Untitled-1", None),
+        ("vscode-remote://ssh/home/a.py", None),
+    ],
+)
+def test_only_file_uris_have_a_path(uri: str, path: str | None) -> None:
+    assert path_of(uri) == path
+    assert Document(uri, "", 0, "").path == path
