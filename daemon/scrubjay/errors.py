@@ -6,7 +6,7 @@ ScrubjayError               one sentence: what happened, and what to do
 ├── DaemonError             the daemon cannot be started, reached or stopped: exit status 1
 └── EngineError             the engine process or llama.cpp refused or failed
     ├── ModelRefused        the file is not a model that llama.cpp can run
-    ├── PromptTooLong       the prompt does not fit the context
+    ├── PromptRefused       the prompt is empty, too long, or holds an unknown token
     └── EngineDied          the engine process ended while it was needed
 """
 
@@ -44,8 +44,8 @@ class ModelRefused(EngineError):
     """The file is not a model that llama.cpp can run."""
 
 
-class PromptTooLong(EngineError):
-    """The prompt does not fit the context, with room for one generated token."""
+class PromptRefused(EngineError):
+    """The prompt is empty, too long for the context, or holds a token outside the vocabulary."""
 
 
 class EngineDied(EngineError):

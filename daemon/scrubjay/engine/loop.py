@@ -1,0 +1,243 @@
+"""The engine's loop: receive, choose the context, sync, generate, answer.
+
+One process, one thread, one job at a time. The socket is the only way in; the abort byte only says "look at the socket now".
+"""
+
+import os
+import select
+import socket
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+
+from scrubjay.engine.context import Context, Control, Counters, Interrupted
+from scrubjay.engine.contexts import ContextPool
+from scrubjay.engine.generate import Generation
+from scrubjay.engine.llama import LlamaContext
+from scrubjay.engine.opening import AbortByte, Opening, open_model
+from scrubjay.engine.pool import CheckpointPool
+from scrubjay.engine.warm import WarmContext
+from scrubjay.errors import EngineError, ModelRefused, PromptRefused
+from scrubjay.messages import (
+    AskStatus,
+    Close,
+    ContextStatus,
+    Decoder,
+    Done,
+    EngineStatus,
+    Failed,
+    FromEngine,
+    LoadProgress,
+    Message,
+    Open,
+    Opened,
+    Piece,
+    Prefilling,
+    Refused,
+    Run,
+    Stop,
+    Stopped,
+    Synced,
+    encode,
+)
+
+_READ_SIZE = 1 << 20
+SPARE_BUFFERS = 8
+
+
+class Hangup(Exception):
+    """The daemon closed its end."""
+
+
+class Inbox:
+    """Messages from the daemon, in order; `Stop`s take effect on arrival."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._decoder = Decoder()
+        self._waiting: deque[Message] = deque()
+        self._stopped: set[int] = set()
+
+    def receive(self) -> Message:
+        """The next message; waits for it.
+
+        Raises:
+            Hangup: there is no more.
+        """
+        while not self._waiting:
+            self._read()
+        return self._waiting.popleft()
+
+    def is_stopped(self, job: int) -> bool:
+        """Whether `job` was asked to end; does not wait."""
+        while select.select([self._connection], [], [], 0)[0]:
+            self._read()
+        return job in self._stopped
+
+    def forget(self, job: int) -> None:
+        """`job` has ended: a `Stop` for it means nothing any more."""
+        self._stopped.discard(job)
+
+    def _read(self) -> None:
+        data = self._connection.recv(_READ_SIZE)
+        if not data:
+            raise Hangup
+        for message in self._decoder.feed(data):
+            if isinstance(message, Stop):
+                self._stopped.add(message.job)
+            else:
+                self._waiting.append(message)
+
+
+class Engine:
+    """Serves one model: the contexts, and what the loop does with each message."""
+
+    def __init__(self, opening: Opening, abort: AbortByte) -> None:
+        self._opening = opening
+        self._abort = abort
+        self._counters = Counters()
+        self._llamas = [opening.llama]
+        self._checkpoints = CheckpointPool(opening.info.checkpoint_budget)
+        self._contexts = ContextPool(lambda: self._warm(self._new_llama()), opening.info.max_contexts)
+        self._contexts.adopt(self._warm(opening.llama))
+        self._cold: Context | None = None
+        if opening.settings.eager_load and opening.info.state_size:
+            n_buffers = opening.llama.n_ctx // opening.grid.interval + SPARE_BUFFERS
+            self._checkpoints.prepare(opening.info.state_size, n_buffers)
+
+    def run(self, job: Run, control: Control, send: Callable[[FromEngine], None]) -> Done:
+        """Sync and generate for `job`.
+
+        Raises:
+            Interrupted: as `control` wished.
+            EngineError: see `Context.sync`.
+            ValueError: the sampling cannot be had.
+        """
+        context = self._cold_context() if job.cold else self._contexts.choose(job.context, job.tokens)
+        send(Synced(job.job, context.sync(job.tokens, job.boundaries, job.hot, control)))
+        if job.sampling is None or job.sampling.max_tokens <= 0:
+            return Done(job.job, "none")
+
+        def emit(text: str, n_tokens: int, margins: tuple[float, ...]) -> None:
+            send(Piece(job.job, text, n_tokens, margins))
+
+        generation = Generation(context, self._opening.model.vocabulary, job.sampling, emit)
+        made = generation.run(control)
+        return Done(job.job, made.stop_reason, made.stop_word, made.n_tokens, made.elapsed_ms)
+
+    def status(self) -> EngineStatus:
+        contexts = tuple(
+            ContextStatus(
+                key,
+                context.n_resident,
+                tuple(item.n_tokens for item in context.checkpoints),
+                sum(item.size for item in context.checkpoints),
+            )
+            for key, context in self._contexts.all()
+        )
+        return EngineStatus(
+            contexts=contexts,
+            checkpoint_bytes=self._checkpoints.used(),
+            checkpoint_budget=self._checkpoints.budget,
+            n_checkpoints=sum(len(context.checkpoints) for context in contexts),
+            n_saved=self._checkpoints.n_saved,
+            n_restored=self._counters.n_restored,
+            n_evicted=self._checkpoints.n_evicted,
+            n_decoded=self._counters.n_decoded,
+            n_decodes=self._counters.n_decodes,
+            n_reused_graphs=sum(llama.n_reused_graphs() for llama in self._llamas),
+            n_aborted=self._counters.n_aborted,
+            n_repaired=self._counters.n_repaired,
+            rss=psutil.Process().memory_info().rss,
+        )
+
+    def _new_llama(self) -> LlamaContext:
+        o = self._opening
+        llama = LlamaContext(o.model, o.settings, o.llama.n_ctx, o.llama.n_ubatch, o.swa_full, self._abort.address)
+        self._llamas.append(llama)
+        return llama
+
+    def _warm(self, llama: LlamaContext) -> WarmContext:
+        o = self._opening
+        return WarmContext(llama, o.memory_class, o.grid, self._counters, o.model.n_swa, self._checkpoints)
+
+    def _cold_context(self) -> Context:
+        if self._cold is None:
+            self._cold = Context(self._new_llama(), self._opening.memory_class, self._opening.grid, self._counters)
+        return self._cold
+
+
+def serve(connection: socket.socket, abort: AbortByte) -> None:
+    """Serve the daemon at the other end of `connection` until it hangs up or says `Close`."""
+    inbox = Inbox(connection)
+
+    def send(message: FromEngine) -> None:
+        connection.sendall(encode(message))
+
+    try:
+        engine = _open(inbox, abort, send)
+        while engine and not isinstance(message := inbox.receive(), Close):
+            match message:
+                case Run():
+                    send(_answer(engine, message, inbox, abort, send))
+                    inbox.forget(message.job)
+                case AskStatus():
+                    send(engine.status())
+    except (Hangup, BrokenPipeError, ConnectionResetError):
+        return
+
+
+def _open(inbox: Inbox, abort: AbortByte, send: Callable[[FromEngine], None]) -> Engine | None:
+    message = inbox.receive()
+    if not isinstance(message, Open):
+        return None
+    settings = message.settings
+    if not settings.graph_reuse:
+        os.environ["LLAMA_GRAPH_REUSE_DISABLE"] = "1"
+    try:
+        opening = open_model(settings, abort.address, lambda stage, part: send(LoadProgress(stage, round(part, 3))))
+        engine = Engine(opening, abort)
+    except ModelRefused as refusal:
+        send(Refused(str(refusal)))
+        return None
+    except OSError as error:
+        send(Refused(f"{Path(settings.model)} cannot be read: {error.strerror}."))
+        return None
+    send(Opened(opening.info))
+    return engine
+
+
+def _answer(
+    engine: Engine, job: Run, inbox: Inbox, abort: AbortByte, send: Callable[[FromEngine], None]
+) -> Done | Stopped | Failed:
+    """Do `job`; whatever happens, exactly one final answer comes of it."""
+    progress = Progress(job, inbox, send)
+    control = Control(progress.check, abort.clear, progress.note)
+    try:
+        return engine.run(job, control, send)
+    except Interrupted:
+        return Stopped(job.job, progress.done, len(job.tokens))
+    except (PromptRefused, ValueError) as error:
+        return Failed(job.job, str(error), "request")
+    except EngineError as error:
+        return Failed(job.job, str(error), "engine")
+
+
+class Progress:
+    """How far a job is, and whether it is still wanted."""
+
+    def __init__(self, job: Run, inbox: Inbox, send: Callable[[FromEngine], None]) -> None:
+        self._job = job
+        self._inbox = inbox
+        self._send = send
+        self.done = 0
+
+    def check(self) -> None:
+        if self._inbox.is_stopped(self._job.job):
+            raise Interrupted
+
+    def note(self, n_tokens: int) -> None:
+        self.done = n_tokens
+        self._send(Prefilling(self._job.job, n_tokens, len(self._job.tokens)))
