@@ -150,6 +150,11 @@ class Document:
     def text(self) -> str:
         return self.content.text
 
+    @property
+    def key(self) -> str:
+        """What names this document, however a client spells its URI."""
+        return self.path or self.uri
+
     def apply(
         self,
         version: int,
