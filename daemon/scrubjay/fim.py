@@ -1,0 +1,149 @@
+"""How a model wants fill-in-the-middle prompts: its tokens, their order, and how files are headed.
+
+llama.cpp finds the tokens of most models in the GGUF; those that it does not know are looked up by their texts. A model
+without such tokens gets the plain template: files under comment headers, then the prefix, no suffix.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Literal, Protocol
+
+Order = Literal["psm", "spm", "plain"]
+Part = int | str
+"""A piece of a prompt: a special token, or text to be tokenised."""
+
+
+class FimVocabulary(Protocol):
+    """What of a vocabulary tells how to fill in the middle."""
+
+    @property
+    def bos(self) -> int: ...
+    @property
+    def add_bos(self) -> bool: ...
+    @property
+    def fim(self) -> Mapping[str, int]: ...
+    def special(self, text: str) -> int | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class FimTemplate:
+    """The tokens of a model's prompts, None where it has no such token.
+
+    Args:
+        order: "psm" is prefix, suffix, middle; "spm" is suffix, prefix, middle; "plain" knows no suffix.
+        bos: starts every prompt.
+        repo: comes before the project's name, which `repo_end` ends.
+        separator: comes before each file's path.
+    """
+
+    order: Order
+    prefix: int | None = None
+    suffix: int | None = None
+    middle: int | None = None
+    repo: int | None = None
+    separator: int | None = None
+    bos: int | None = None
+    repo_end: str = "\n"
+
+    @property
+    def stop_tokens(self) -> tuple[int, ...]:
+        """Tokens at which a completion ends, besides the model's own end tokens."""
+        tokens = (self.prefix, self.suffix, self.middle, self.repo, self.separator)
+        return tuple(token for token in tokens if token is not None)
+
+    def start(self, project: str) -> tuple[Part, ...]:
+        """What comes before all files of the project of that name."""
+        return _present(self.bos) + (() if self.repo is None else (self.repo, project + self.repo_end))
+
+    def header(self, path: str) -> tuple[Part, ...]:
+        """What comes before the text of the file at `path`."""
+        return (comment_line(path),) if self.separator is None else (self.separator, f"{path}\n")
+
+
+PLAIN = FimTemplate("plain")
+
+
+@dataclass(frozen=True, slots=True)
+class _TokenSet:
+    """The texts of FIM tokens that llama.cpp does not look for; `model` is part of the names of the models they are for."""
+
+    prefix: str
+    suffix: str
+    middle: str | None
+    order: Order
+    model: str = ""
+
+
+# Mistral's general models have Codestral's tokens too, but were never trained with them.
+_UNKNOWN_TO_LLAMA = (
+    _TokenSet("<[fim-prefix]>", "<[fim-suffix]>", "<[fim-middle]>", "spm"),
+    _TokenSet("[PREFIX]", "[SUFFIX]", None, "spm", model="codestral"),
+)
+_SPM_MODELS = ("mellum",)
+_REPOS = {"<|repo_name|>": "\n", "<repo_name>": "", "<reponame>": ""}
+_SEPARATORS = ("<|file_sep|>", "<file_sep>", "<|file_separator|>", "<filename>", "<|filename|>")
+
+
+def find_template(vocabulary: FimVocabulary, name: str = "") -> FimTemplate:
+    """The template for a model; `name` (of the model, "" if unknown) decides where its tokens do not tell."""
+    bos = vocabulary.bos if vocabulary.add_bos else None
+    found = _known_tokens(vocabulary, name.lower()) or _other_tokens(vocabulary, name.lower())
+    if found is None:
+        return FimTemplate("plain", bos=bos)
+    order, prefix, suffix, middle = found
+    repo, repo_end = _repo(vocabulary)
+    separator = vocabulary.fim.get("separator", _first(vocabulary, _SEPARATORS))
+    return FimTemplate(order, prefix, suffix, middle, repo, separator, bos, repo_end)
+
+
+def comment_line(path: str) -> str:
+    """`path` in a comment of the language that its name says, for models that have no token between files."""
+    start = _COMMENTS.get(PurePosixPath(path).suffix.lower(), "#")
+    return f"{start} {path}\n"
+
+
+_COMMENTS = {
+    **dict.fromkeys((".c", ".h", ".cc", ".cpp", ".hpp", ".cs", ".go", ".java", ".js", ".jsx", ".kt", ".php"), "//"),
+    **dict.fromkeys((".rs", ".scala", ".swift", ".ts", ".tsx", ".zig", ".dart", ".m"), "//"),
+    **dict.fromkeys((".lua", ".sql", ".hs", ".elm", ".ada"), "--"),
+    **dict.fromkeys((".el", ".lisp", ".clj", ".scm"), ";;"),
+}
+
+_Found = tuple[Order, int, int, int | None]
+
+
+def _known_tokens(vocabulary: FimVocabulary, name: str) -> _Found | None:
+    fim = vocabulary.fim
+    if not fim.keys() >= {"prefix", "suffix", "middle"}:
+        return None
+    order: Order = "spm" if any(model in name for model in _SPM_MODELS) else "psm"
+    return order, fim["prefix"], fim["suffix"], fim["middle"]
+
+
+def _other_tokens(vocabulary: FimVocabulary, name: str) -> _Found | None:
+    for texts in _UNKNOWN_TO_LLAMA:
+        prefix, suffix = vocabulary.special(texts.prefix), vocabulary.special(texts.suffix)
+        middle = vocabulary.special(texts.middle) if texts.middle else None
+        if prefix is None or suffix is None or (texts.middle and middle is None):
+            continue
+        if not name or texts.model in name:
+            return texts.order, prefix, suffix, middle
+    return None
+
+
+def _repo(vocabulary: FimVocabulary) -> tuple[int | None, str]:
+    known = vocabulary.fim.get("repo")
+    for text, end in _REPOS.items():
+        token = vocabulary.special(text)
+        if token is not None and known in (None, token):
+            return token, end
+    return known, "\n"
+
+
+def _first(vocabulary: FimVocabulary, texts: Iterable[str]) -> int | None:
+    return next((token for text in texts if (token := vocabulary.special(text)) is not None), None)
+
+
+def _present(token: int | None) -> tuple[int, ...]:
+    return () if token is None else (token,)
