@@ -1,0 +1,74 @@
+"""What editors really send, made into what the protocol says: plain JSON in, plain JSON out.
+
+Each rule names who needs it. What no rule covers is left alone and, if it is wrong, refused.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+Json = dict[str, Any]
+
+INVOKED, AUTOMATIC = 1, 2
+UNNUMBERED = -1
+"""The version of a change that came without one."""
+
+
+class Quirks:
+    """The rules for one connection."""
+
+    def __init__(self) -> None:
+        self._counts_kinds_from_0 = False
+        self._rules: dict[str, Callable[[Json], None]] = {
+            "initialize": _initialize,
+            "textDocument/didChange": _did_change,
+            "textDocument/completion": _completion,
+            "textDocument/inlineCompletion": self._inline_completion,
+        }
+
+    def amend(self, message: Json) -> None:
+        """Make `message` what the protocol says, in place."""
+        # copilot.el sends `initialized` with null.
+        if message.get("method") == "initialized" and not isinstance(message.get("params"), dict):
+            message["params"] = {}
+        rule = self._rules.get(message.get("method", ""))
+        if rule and isinstance(message.get("params"), dict):
+            rule(message["params"])
+
+    def _inline_completion(self, params: Json) -> None:
+        """Old VS Code clients send 0 and 1 where the protocol says 1 and 2, scripts send no context at all."""
+        context = params.get("context")
+        if not isinstance(context, dict):
+            context = params["context"] = {}
+        kind = context.get("triggerKind")
+        self._counts_kinds_from_0 |= kind == 0 and kind is not False
+        if self._counts_kinds_from_0:
+            kind = INVOKED if kind == 0 else AUTOMATIC
+        context["triggerKind"] = kind if kind in (INVOKED, AUTOMATIC) and kind is not True else AUTOMATIC
+        _drop_unless_object(context, "selectedCompletionInfo")
+
+
+def _initialize(params: Json) -> None:
+    """Scripts leave out the capabilities."""
+    if not isinstance(params.get("capabilities"), dict):
+        params["capabilities"] = {}
+    params.setdefault("processId", None)
+    params.setdefault("rootUri", None)
+
+
+def _did_change(params: Json) -> None:
+    """Some clients number nothing, as the protocol allowed before 3.0."""
+    document = params.get("textDocument")
+    if isinstance(document, dict) and type(document.get("version")) is not int:
+        document["version"] = UNNUMBERED
+
+
+def _completion(params: Json) -> None:
+    """The context may be missing or null, and its kinds have grown before."""
+    _drop_unless_object(params, "context")
+    if "context" in params and params["context"].get("triggerKind") not in (1, 2, 3):
+        params["context"]["triggerKind"] = 1
+
+
+def _drop_unless_object(values: Json, key: str) -> None:
+    if not isinstance(values.get(key), dict):
+        values.pop(key, None)
