@@ -6,12 +6,11 @@
 
 import dataclasses
 import hashlib
-import os
 import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal, get_args
 
 import numpy as np
 from gguf import GGMLQuantizationType, GGUFWriter
@@ -20,14 +19,16 @@ from tests import gguf_tensors, gguf_vocab
 from tests.gguf_tensors import Shape, Tensor
 
 MODEL_CLASSES: tuple[str, ...] = ("dense", "swa", "shortconv", "deltanet", "mamba2_hybrid", "recurrent")
-# Variants: a hybrid whose attention has a window; a model without fill-in-the-middle tokens; a SentencePiece vocabulary, which wants a BOS;
-# one that often generates an end token (the others practically never do).
+# A hybrid whose attention has a window; a model without fill-in-the-middle tokens; a SentencePiece vocabulary, which wants a BOS;
+# a model that often generates an end token (the others practically never do).
 VARIANTS: tuple[str, ...] = ("hybrid_swa", "dense_plain", "dense_spm", "dense_ending")
 CACHE = Path(__file__).resolve().parents[1] / ".cache" / "models"
 TINY_WINDOW = 64
+Damage = Literal["empty", "truncated", "truncated_header", "magic", "garbage", "architecture", "huge_counts"]
+DAMAGES: tuple[Damage, ...] = get_args(Damage)
 
-_DENSE = Shape("qwen2", n_vocab=768, n_layer=4, n_embd=64, n_ff=128, n_head=4, n_head_kv=2, head_dim=16)
-_SHORTCONV = dataclasses.replace(_DENSE, architecture="lfm2", n_layer=6, attention=(1, 3, 5), conv_kernel=3)
+_DENSE = Shape("qwen2", n_vocab=768, n_layer=6, n_embd=64, n_ff=128, n_head=4, n_head_kv=2, head_dim=16)
+_SHORTCONV = dataclasses.replace(_DENSE, architecture="lfm2", attention=(1, 3, 5), conv_kernel=3)
 _MAMBA2_HYBRID = dataclasses.replace(
     _DENSE,
     architecture="granitehybrid",
@@ -40,14 +41,11 @@ _MAMBA2_HYBRID = dataclasses.replace(
 )
 TINY: Mapping[str, Shape] = {
     "dense": _DENSE,
-    "swa": dataclasses.replace(
-        _DENSE, architecture="gemma3", n_layer=6, n_head_kv=1, window=TINY_WINDOW, full_attention=(2, 5)
-    ),
+    "swa": dataclasses.replace(_DENSE, architecture="gemma3", n_head_kv=1, window=TINY_WINDOW, full_attention=(2, 5)),
     "shortconv": _SHORTCONV,
     "deltanet": dataclasses.replace(
         _DENSE,
         architecture="qwen35",
-        n_layer=6,
         attention=(2, 5),
         conv_kernel=4,
         state_size=16,
@@ -60,7 +58,7 @@ TINY: Mapping[str, Shape] = {
     ),
     "hybrid_swa": dataclasses.replace(_SHORTCONV, window=TINY_WINDOW),
     "dense_plain": _DENSE,
-    "dense_spm": dataclasses.replace(_DENSE, architecture="llama", n_vocab=1024, tokenizer="llama"),
+    "dense_spm": dataclasses.replace(_DENSE, n_vocab=1024, tokenizer="llama"),
     "dense_ending": dataclasses.replace(_DENSE, special_gain=2.0),
 }
 _TRUE = Shape(
@@ -172,8 +170,8 @@ def write_model(
 ) -> Path:
     """Write a model of `kind` to `path`, with its tiny dimensions or those given, and return the path.
 
-    `quant` makes the projections Q8_0; `fim=False` leaves out the fill-in-the-middle tokens. The same arguments make the same bytes.
-    One tensor is in memory at a time.
+    `quant` makes the projections Q8_0; `fim=False` leaves out the fill-in-the-middle tokens. The same arguments make the same
+    bytes. One tensor is in memory at a time.
     """
     shape = shape or TINY[kind]
     vocabulary = gguf_vocab.make_vocabulary(shape.n_vocab, shape.tokenizer, fim)
@@ -247,6 +245,26 @@ def _add_state_keys(writer: GGUFWriter, shape: Shape) -> None:
     writer.add_ssm_group_count(shape.n_groups)
 
 
+def corrupt_model(path: Path, damage: Damage, out: Path) -> Path:
+    """Write to `out` a damaged copy of the dense model at `path` that llama.cpp must refuse, and return `out`.
+
+    "truncated" ends within the weights, "truncated_header" within the tokens; "architecture" names an unknown one; "huge_counts"
+    claims more tensors than any file can hold; "garbage" has the right length and nothing else.
+    """
+    data = path.read_bytes()
+    damaged = {
+        "empty": b"",
+        "truncated": data[: len(data) * 3 // 4],
+        "truncated_header": data[:4096],
+        "magic": b"FUGG" + data[4:],
+        "garbage": np.random.default_rng(0).bytes(len(data)),
+        "architecture": data.replace(b"qwen2", b"jay99", 1),
+        "huge_counts": data[:8] + b"\xff" * 7 + b"\x7f" + data[16:],
+    }
+    out.write_bytes(damaged[damage])
+    return out
+
+
 def _cached(name: str, shape: Shape, *, quant: bool, fim: bool) -> Path:
     path = CACHE / f"{name}-{_content_key(shape, quant, fim)}.gguf"
     if path.exists():
@@ -254,7 +272,7 @@ def _cached(name: str, shape: Shape, *, quant: bool, fim: bool) -> Path:
     CACHE.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=CACHE) as folder:
         made = write_model(name, Path(folder) / "model.gguf", shape=shape, quant=quant, fim=fim)
-        os.replace(made, path)  # atomic: two processes may both make it, none sees half of it
+        made.replace(path)  # atomic: two processes may both make it, none sees half of it
     return path
 
 

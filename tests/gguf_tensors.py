@@ -1,9 +1,9 @@
-"""The tensors of the test models, by architecture: names and dimensions as llama.cpp wants them, weights drawn so that the whole prefix matters.
+"""The tensors of the test models, by architecture, with weights drawn so that the whole prefix decides the next token.
 
-Random weights make useless models by default: attention that averages over all tokens, states that forget or never change, a last token
-that decides alone. What is done about it here: every projection keeps unit variance; queries and keys are scaled so that attention
-scores have a standard deviation of `Shape.sharpness` (a softmax over few tokens); decay rates are spread geometrically over the heads,
-from a few tokens to several hundred; embeddings are small beside what the layers add.
+Random weights make useless models by default: attention averages over all tokens until every position looks the same, states
+forget at once or never change, the last token decides alone. So here every projection keeps unit variance; queries and keys are
+scaled so that attention scores have a standard deviation of `Shape.sharpness` (a softmax over few tokens); the heads' decay rates
+are spread geometrically, from a few tokens to several hundred; embeddings are small beside what the layers add.
 """
 
 import math
@@ -51,7 +51,7 @@ class Shape:
     norm_eps: float = 1e-6
     tied: bool = False
     tokenizer: TokenizerModel = "gpt2"
-    sharpness: float = 2.0
+    sharpness: float = 3.0
     embedding_gain: float = 0.5
     logit_gain: float = 3.0
     special_gain: float = 0.0
@@ -67,7 +67,10 @@ class Shape:
 
 @dataclass(frozen=True, slots=True)
 class Tensor:
-    """A tensor still to be made: `dims` in GGUF's order, fastest first; normal values, or geometric ones from `first` to `last`."""
+    """A tensor still to be made: normal values, or geometric ones from `first` to `last`.
+
+    `dims` is in GGUF's order, fastest first. The rows in `scaled_rows` are multiplied by `row_gain`.
+    """
 
     name: str
     dims: tuple[int, ...]
@@ -76,7 +79,7 @@ class Tensor:
     first: float = 0.0
     last: float = 0.0
     is_projection: bool = False
-    zero_rows: tuple[int, ...] = ()
+    scaled_rows: tuple[int, ...] = ()
     row_gain: float = 1.0
 
     @property
@@ -105,7 +108,7 @@ class Tensor:
         values: Floats = rng.standard_normal((end - start, self.shape[-1]), dtype=np.float32)
         values *= np.float32(self.std)
         values += np.float32(self.mean)
-        scaled = [row - start for row in self.zero_rows if start <= row < end]
+        scaled = [row - start for row in self.scaled_rows if start <= row < end]
         values[scaled] *= np.float32(self.row_gain)
         return quants.quantize(values, GGMLQuantizationType.Q8_0) if self.is_quantized(quant) else values
 
@@ -125,7 +128,7 @@ def tensors(shape: Shape, control_ids: list[int]) -> Iterator[Tensor]:
             (shape.n_embd, shape.n_vocab),
             std=shape.logit_gain / width,
             is_projection=True,
-            zero_rows=tuple(control_ids),
+            scaled_rows=tuple(control_ids),
             row_gain=shape.special_gain,
         )
     for layer in range(shape.n_layer):
@@ -140,7 +143,7 @@ def _norm(name: str, n: int, value: float = 1.0) -> Tensor:
     return Tensor(f"{name}.weight", (n,), mean=value)
 
 
-def _llama_layer(shape: Shape, layer: int) -> Iterator[Tensor]:
+def _attention_and_feed_forward(shape: Shape, layer: int) -> Iterator[Tensor]:
     yield _norm(f"blk.{layer}.attn_norm", shape.n_embd)
     yield from _attention(shape, layer)
     yield _norm(f"blk.{layer}.ffn_norm", shape.n_embd)
@@ -148,14 +151,14 @@ def _llama_layer(shape: Shape, layer: int) -> Iterator[Tensor]:
 
 
 def _qwen2_layer(shape: Shape, layer: int) -> Iterator[Tensor]:
-    yield from _llama_layer(shape, layer)
+    yield from _attention_and_feed_forward(shape, layer)
     n_kv = shape.n_head_kv * shape.head_dim
     for name, n in (("q", shape.n_head * shape.head_dim), ("k", n_kv), ("v", n_kv)):
         yield Tensor(f"blk.{layer}.attn_{name}.bias", (n,), std=0.1)
 
 
 def _gemma3_layer(shape: Shape, layer: int) -> Iterator[Tensor]:
-    yield from _llama_layer(shape, layer)
+    yield from _attention_and_feed_forward(shape, layer)
     yield from _query_key_norms(shape, layer)
     yield _norm(f"blk.{layer}.post_attention_norm", shape.n_embd)
     yield _norm(f"blk.{layer}.post_ffw_norm", shape.n_embd)
@@ -256,7 +259,6 @@ def _norm_of_groups(name: str, n: int, n_groups: int) -> Tensor:
 
 
 _LAYERS: dict[str, Callable[[Shape, int], Iterator[Tensor]]] = {
-    "llama": _llama_layer,
     "qwen2": _qwen2_layer,
     "gemma3": _gemma3_layer,
     "lfm2": _lfm2_layer,

@@ -1,7 +1,7 @@
 """Vocabularies for the test models, learnt from Python's own standard library: nothing is downloaded and no file is kept.
 
-The ids are the same on every machine with the same Python version. Two sorts: byte-level BPE as Qwen2.5-Coder has it, with its names of
-the special tokens, and SentencePiece as CodeLlama has it, with a BOS and a space before the first word.
+The ids are the same on every machine with the same Python version. Two sorts: byte-level BPE as Qwen2.5-Coder has it, with its
+names of the special tokens, and SentencePiece as CodeLlama has it, with a BOS and a space before the first word.
 """
 
 import argparse
@@ -11,7 +11,7 @@ import heapq
 import importlib
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice, pairwise
 from pathlib import Path
@@ -55,7 +55,7 @@ _WORDS = re.compile(r"'(?:[sdmt]|ll|ve|re)|[^\r\n\w]?[A-Za-z]+|\d| ?[^\s\w]+[\r\
 
 @dataclass(frozen=True, slots=True)
 class Vocabulary:
-    """What a GGUF says of its tokens. `special_ids` maps "bos", "eos", "fim_pre", ... to ids; all special tokens are control tokens."""
+    """What a GGUF says of its tokens; `special_ids` maps "bos", "eos", "fim_pre" and so on to ids."""
 
     model: TokenizerModel
     tokens: tuple[str, ...]
@@ -165,29 +165,31 @@ def learn_merges(words: Mapping[tuple[str, ...], int], n_merges: int) -> list[Me
 def _merges(spelled: list[list[str]], counts: list[int]) -> Iterator[Merge]:
     n_of: Counter[Merge] = Counter()
     words_with: dict[Merge, set[int]] = defaultdict(set)
+    heap: list[tuple[int, Merge]] = []
 
-    def count(index: int, sign: int) -> Iterable[Merge]:
-        for pair in pairwise(spelled[index]):
+    def count(index: int, sign: int) -> list[Merge]:
+        pairs = list(pairwise(spelled[index]))
+        for pair in pairs:
             n_of[pair] += sign * counts[index]
             words_with[pair].add(index)
-        return pairwise(spelled[index])
+        return pairs
 
-    for index in range(len(spelled)):
-        count(index, 1)
-    heap = [(-n, pair) for pair, n in n_of.items()]
-    heapq.heapify(heap)
-    while heap:
-        n, pair = heapq.heappop(heap)
-        if n != -n_of[pair] or n == 0:
-            continue  # a count that has changed since: the newer one is in the heap as well
-        yield pair
-        touched: set[Merge] = set()
-        for index in sorted(words_with.pop(pair)):
+    touched = {pair for index in range(len(spelled)) for pair in count(index, 1)}
+    while True:
+        for pair in touched:
+            heapq.heappush(heap, (-n_of[pair], pair))
+        # An entry whose count has changed since is stale: the newer one is in the heap as well.
+        while heap and -heap[0][0] != n_of[heap[0][1]]:
+            heapq.heappop(heap)
+        if not heap or heap[0][0] == 0:
+            return
+        best = heapq.heappop(heap)[1]
+        yield best
+        touched = set()
+        for index in words_with.pop(best):
             touched.update(count(index, -1))
-            spelled[index] = _merged(spelled[index], pair)
+            spelled[index] = _merged(spelled[index], best)
             touched.update(count(index, 1))
-        for other in touched:
-            heapq.heappush(heap, (-n_of[other], other))
 
 
 def _merged(word: list[str], pair: Merge) -> list[str]:
