@@ -59,7 +59,7 @@ TINY: Mapping[str, Shape] = {
     "hybrid_swa": dataclasses.replace(_SHORTCONV, window=TINY_WINDOW),
     "dense_plain": _DENSE,
     "dense_spm": dataclasses.replace(_DENSE, n_vocab=1024, tokenizer="llama"),
-    "dense_ending": dataclasses.replace(_DENSE, special_gain=2.0),
+    "dense_ending": dataclasses.replace(_DENSE, special_gain=3.0),
 }
 _TRUE = Shape(
     "qwen2", n_vocab=151936, n_layer=24, n_embd=896, n_ff=4864, n_head=14, n_head_kv=2, head_dim=64, tied=True
