@@ -1,0 +1,192 @@
+"""Which job the engine works on: priorities, superseding, preemption, and what became of every job. Pure.
+
+    submit -> queued -> running -> done | failed
+                 |  ^       |
+                 |  `-------+ the engine gave it back: something more urgent came
+                 v          v
+              cancelled  cancelled
+
+Every job that was submitted ends in exactly one of done, cancelled and failed. The engine runs one job at a time; a job
+that ends while it runs leaves the engine busy until the engine says so.
+"""
+
+from collections import Counter
+from collections.abc import Hashable
+from dataclasses import dataclass, field, replace
+from enum import IntEnum, StrEnum
+
+from scrubjay.errors import ScrubjayError
+
+
+class Priority(IntEnum):
+    """How urgent a job is; the lowest goes first."""
+
+    FOCUS = 0
+    COMPLETION = 1
+    SPECULATIVE = 2
+    WARM = 3
+    SNAPSHOT = 4
+
+    @property
+    def is_background(self) -> bool:
+        """Whether nobody waits for it, so that it may be preempted."""
+        return self >= Priority.SPECULATIVE
+
+
+class Outcome(StrEnum):
+    """How a job ended."""
+
+    DONE = "done"
+    CANCELLED = "cancelled"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What is to be run.
+
+    Args:
+        number: names it; larger ones were submitted later.
+        key: a job supersedes all earlier ones of the same key; None supersedes nothing.
+    """
+
+    number: int
+    priority: Priority
+    key: Hashable = None
+
+    @property
+    def urgency(self) -> tuple[int, int]:
+        """Jobs sort by this: by priority, then first come, first served."""
+        return self.priority, self.number
+
+
+@dataclass(slots=True)
+class _Running:
+    """The job in the engine; `is_wanted` until it ends, `is_stopping` once the engine has been asked to stop it."""
+
+    job: Job
+    is_wanted: bool = True
+    is_stopping: bool = False
+
+
+@dataclass(slots=True)
+class Scheduler:
+    """The queue, the job in the engine, and the account of all jobs."""
+
+    n_accepted: int = 0
+    ended: Counter[Outcome] = field(default_factory=Counter)
+    _queued: dict[int, Job] = field(default_factory=dict)
+    _running: _Running | None = None
+
+    @property
+    def queued(self) -> list[Job]:
+        """The jobs that wait, the most urgent first."""
+        return sorted(self._queued.values(), key=lambda job: job.urgency)
+
+    @property
+    def running(self) -> Job | None:
+        """The job that the engine works on and somebody wants."""
+        return self._running.job if self._running and self._running.is_wanted else None
+
+    @property
+    def is_free(self) -> bool:
+        """Whether the engine could start a job."""
+        return self._running is None
+
+    def is_live(self, number: int) -> bool:
+        """Whether the job is queued or running."""
+        return number in self._queued or (self.running is not None and self.running.number == number)
+
+    def submit(self, job: Job) -> list[int]:
+        """Accept `job`; returns the numbers of the jobs that it superseded, which have ended as cancelled."""
+        superseded = [] if job.key is None else [old.number for old in self._live() if old.key == job.key]
+        for number in superseded:
+            self.cancel(number)
+        self.n_accepted += 1
+        self._queued[job.number] = job
+        return superseded
+
+    def cancel(self, number: int) -> bool:
+        """End a job as cancelled; False if it is not live (any more)."""
+        return self._end(number, Outcome.CANCELLED)
+
+    def fail(self, number: int) -> bool:
+        """End a job as failed before the engine had its say; False if it is not live (any more)."""
+        return self._end(number, Outcome.FAILED)
+
+    def demote(self, number: int, priority: Priority) -> None:
+        """Give a live job another priority."""
+        if number in self._queued:
+            self._queued[number] = replace(self._queued[number], priority=priority)
+        elif self._running and self._running.job.number == number:
+            self._running.job = replace(self._running.job, priority=priority)
+
+    def next_job(self) -> Job | None:
+        """What the engine should start now: the most urgent job, if the engine is free."""
+        return min(self._queued.values(), key=lambda job: job.urgency, default=None) if self.is_free else None
+
+    def start(self, number: int) -> None:
+        """The engine has been given the job."""
+        if not self.is_free:
+            raise ScrubjayError("The engine runs one job at a time.")
+        self._running = _Running(self._queued.pop(number))
+
+    def job_to_stop(self) -> int | None:
+        """The running job, once, when the engine must be asked to stop it: unwanted, or in the way of a more urgent one."""
+        running = self._running
+        if running is None or running.is_stopping or (running.is_wanted and not self._is_in_the_way(running.job)):
+            return None
+        running.is_stopping = True
+        return running.job.number
+
+    def finish(self, number: int, outcome: Outcome) -> bool:
+        """The engine is done with the job, for good or bad; False if the job had ended before."""
+        was_wanted = self._leave(number)
+        if was_wanted:
+            self.ended[outcome] += 1
+        return was_wanted
+
+    def give_back(self, number: int) -> bool:
+        """The engine stopped the job early: it waits again, at its old place. False if the job had ended before."""
+        job = self._running.job if self._running else None
+        was_wanted = self._leave(number)
+        if was_wanted and job:
+            self._queued[number] = job
+        return was_wanted
+
+    def lose_engine(self) -> int | None:
+        """The engine is gone: the running job has failed, queued ones wait on. Returns the job if somebody wanted it."""
+        number = self.running.number if self.running else None
+        if self._running:
+            self.finish(self._running.job.number, Outcome.FAILED)
+        return number
+
+    def check_integrity(self) -> None:
+        """Raises:
+        ScrubjayError: the account does not add up.
+        """
+        n_live, n_ended = len(self._live()), self.ended.total()
+        if self.n_accepted != n_live + n_ended:
+            raise ScrubjayError(f"{self.n_accepted} jobs accepted, but {n_live} live + {n_ended} ended.")
+
+    def _live(self) -> list[Job]:
+        return [*self._queued.values(), *([self.running] if self.running else [])]
+
+    def _end(self, number: int, outcome: Outcome) -> bool:
+        if not self.is_live(number):
+            return False
+        if self._queued.pop(number, None) is None and self._running:
+            self._running.is_wanted = False
+        self.ended[outcome] += 1
+        return True
+
+    def _leave(self, number: int) -> bool:
+        """Take the running job out of the engine; whether it was that one, and still wanted."""
+        if self._running is None or self._running.job.number != number:
+            return False
+        was_wanted = self._running.is_wanted
+        self._running = None
+        return was_wanted
+
+    def _is_in_the_way(self, job: Job) -> bool:
+        return job.priority.is_background and any(other.priority < job.priority for other in self._queued.values())

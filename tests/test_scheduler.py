@@ -1,0 +1,211 @@
+"""The scheduler's law: every accepted job ends in exactly one way, the most urgent runs, no warming is lost."""
+
+from itertools import count
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from scrubjay.errors import ScrubjayError
+from scrubjay.scheduler import Job, Outcome, Priority, Scheduler
+
+KEYS = st.sampled_from([None, "a", "b", ("warm", "root")])
+
+
+class SchedulerMachine(RuleBasedStateMachine):
+    """Clients and an engine that do anything in any order; the model is one fate per job."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scheduler = Scheduler()
+        self.numbers = count(1)
+        self.jobs: dict[int, Job] = {}
+        self.fates: dict[int, Outcome] = {}
+        self.in_engine: int | None = None
+        self.stops: list[int] = []
+
+    def end(self, number: int, outcome: Outcome) -> None:
+        assert number not in self.fates, "a job ended twice"
+        self.fates[number] = outcome
+
+    def live(self) -> list[Job]:
+        return [job for number, job in self.jobs.items() if number not in self.fates]
+
+    @rule(priority=st.sampled_from(Priority), key=KEYS)
+    def submit(self, priority: Priority, key: object) -> None:
+        job = Job(next(self.numbers), priority, key)
+        expected = {old.number for old in self.live() if key is not None and old.key == key}
+        superseded = self.scheduler.submit(job)
+        assert set(superseded) == expected
+        for number in superseded:
+            self.end(number, Outcome.CANCELLED)
+        self.jobs[job.number] = job
+
+    @precondition(lambda self: self.jobs)
+    @rule(data=st.data())
+    def cancel(self, data: st.DataObject) -> None:
+        number = data.draw(st.sampled_from(sorted(self.jobs)))
+        if self.scheduler.cancel(number):
+            self.end(number, Outcome.CANCELLED)
+        else:
+            assert number in self.fates
+
+    @precondition(lambda self: self.live())
+    @rule(data=st.data())
+    def demote(self, data: st.DataObject) -> None:
+        job = data.draw(st.sampled_from(self.live()))
+        self.scheduler.demote(job.number, Priority.WARM)
+        self.jobs[job.number] = Job(job.number, Priority.WARM, job.key)
+
+    @rule()
+    def start(self) -> None:
+        job = self.scheduler.next_job()
+        if self.in_engine is not None:
+            assert job is None, "one job at a time"
+            return
+        assert job == min(self.live(), key=lambda other: (other.priority, other.number), default=None)
+        if job:
+            self.scheduler.start(job.number)
+            self.in_engine = job.number
+
+    @rule()
+    def ask_to_stop(self) -> None:
+        number = self.scheduler.job_to_stop()
+        running = self.jobs[self.in_engine] if self.in_engine else None
+        if number is None:
+            return
+        assert running
+        assert number == running.number
+        assert number not in self.stops, "asked to stop once"
+        self.stops.append(number)
+        urgent = [job for job in self.live() if job.priority < running.priority]
+        assert number in self.fates or (running.priority.is_background and urgent)
+
+    @precondition(lambda self: self.in_engine)
+    @rule(outcome=st.sampled_from([Outcome.DONE, Outcome.FAILED]))
+    def engine_finishes(self, outcome: Outcome) -> None:
+        number = self.leave_engine()
+        if self.scheduler.finish(number, outcome):
+            self.end(number, outcome)
+        else:
+            assert self.fates[number] is Outcome.CANCELLED
+
+    @precondition(lambda self: self.in_engine in self.stops)
+    @rule()
+    def engine_stops(self) -> None:
+        number = self.leave_engine()
+        assert self.scheduler.give_back(number) == (number not in self.fates)
+
+    @rule()
+    def engine_dies(self) -> None:
+        number = self.in_engine
+        lost = self.scheduler.lose_engine()
+        if number is None or number in self.fates:
+            assert lost is None
+        else:
+            assert lost == number
+            self.end(number, Outcome.FAILED)
+        self.in_engine = None
+        self.stops.clear()
+
+    def leave_engine(self) -> int:
+        assert self.in_engine
+        number, self.in_engine = self.in_engine, None
+        if number in self.stops:
+            self.stops.remove(number)
+        return number
+
+    @invariant()
+    def account_adds_up(self) -> None:
+        self.scheduler.check_integrity()
+        assert self.scheduler.n_accepted == len(self.jobs)
+        assert self.scheduler.ended.total() == len(self.fates)
+
+    @invariant()
+    def nothing_is_lost(self) -> None:
+        running = [self.scheduler.running] if self.scheduler.running else []
+        known = sorted((*self.scheduler.queued, *running), key=lambda job: job.number)
+        assert known == self.live()
+
+    @invariant()
+    def nothing_urgent_waits_for_background_work(self) -> None:
+        running = self.scheduler.running
+        if running and running.priority.is_background and running.number not in self.stops:
+            urgent = any(job.priority < running.priority for job in self.scheduler.queued)
+            assert not urgent or self.scheduler.job_to_stop() == running.number
+            if urgent:
+                self.stops.append(running.number)
+
+    def teardown(self) -> None:
+        """Whatever happened, an engine that works ends them all."""
+        if self.in_engine:
+            self.engine_finishes(Outcome.DONE)
+        while job := self.scheduler.next_job():
+            self.scheduler.start(job.number)
+            assert self.scheduler.finish(job.number, Outcome.DONE)
+            self.end(job.number, Outcome.DONE)
+        assert self.fates.keys() == self.jobs.keys()
+
+
+TestSchedulerMachine = SchedulerMachine.TestCase
+TestSchedulerMachine.settings = settings(max_examples=100, stateful_step_count=40)
+
+
+def test_order_is_by_priority_then_by_arrival() -> None:
+    scheduler = Scheduler()
+    for number, priority in enumerate([Priority.WARM, Priority.COMPLETION, Priority.FOCUS, Priority.COMPLETION]):
+        scheduler.submit(Job(number, priority))
+    assert [job.number for job in scheduler.queued] == [2, 1, 3, 0]
+
+
+def test_preempted_warming_goes_on_after_the_completion() -> None:
+    scheduler = Scheduler()
+    scheduler.submit(Job(1, Priority.WARM, "warm"))
+    scheduler.start(1)
+    scheduler.submit(Job(2, Priority.COMPLETION))
+    assert scheduler.job_to_stop() == 1
+    assert scheduler.job_to_stop() is None
+    assert scheduler.give_back(1)
+    assert scheduler.next_job() == Job(2, Priority.COMPLETION)
+    scheduler.start(2)
+    assert scheduler.finish(2, Outcome.DONE)
+    assert scheduler.next_job() == Job(1, Priority.WARM, "warm")
+
+
+def test_a_completion_is_not_preempted_by_one_in_focus() -> None:
+    scheduler = Scheduler()
+    scheduler.submit(Job(1, Priority.COMPLETION))
+    scheduler.start(1)
+    scheduler.submit(Job(2, Priority.FOCUS))
+    assert scheduler.job_to_stop() is None
+
+
+def test_a_superseded_job_leaves_the_engine_busy_until_it_has_stopped() -> None:
+    scheduler = Scheduler()
+    scheduler.submit(Job(1, Priority.FOCUS, "key"))
+    scheduler.start(1)
+    assert scheduler.submit(Job(2, Priority.FOCUS, "key")) == [1]
+    assert scheduler.running is None
+    assert scheduler.next_job() is None
+    assert scheduler.job_to_stop() == 1
+    assert not scheduler.give_back(1)
+    assert scheduler.next_job() == Job(2, Priority.FOCUS, "key")
+
+
+def test_words_of_the_engine_about_other_jobs_change_nothing() -> None:
+    scheduler = Scheduler()
+    scheduler.submit(Job(1, Priority.WARM))
+    assert not scheduler.finish(1, Outcome.DONE)
+    assert not scheduler.give_back(7)
+    assert scheduler.lose_engine() is None
+    assert scheduler.queued == [Job(1, Priority.WARM)]
+
+
+def test_only_one_job_runs() -> None:
+    scheduler = Scheduler()
+    scheduler.submit(Job(1, Priority.WARM))
+    scheduler.submit(Job(2, Priority.WARM))
+    scheduler.start(1)
+    with pytest.raises(ScrubjayError):
+        scheduler.start(2)
