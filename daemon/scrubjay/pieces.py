@@ -1,0 +1,172 @@
+"""Cutting a text into pieces that may be tokenised one by one, so that an edit costs the tokens of one piece.
+
+A cut is allowed only where it cannot change the tokens. Byte-level tokenizers first split a text into words by a regular
+expression, from left to right, and never merge across words. So a cut is safe if a word always ends there, and if what
+comes after it cannot change how the words before it were found: that depends on how the expression treats line ends and
+indentation. There are three sorts of them, and SentencePiece, which knows no words but has no token in which anything
+follows a line end. Which rule holds for a vocabulary is found by trying it on texts made to break it.
+
+Among the safe places the content itself chooses, so that an edit moves no cut but those next to it.
+"""
+
+import re
+from bisect import bisect_right
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import cache
+from itertools import accumulate, cycle, product
+
+import numpy as np
+import xxhash
+
+from scrubjay.tokens import Tokens
+
+Tokenize = Callable[[str], Tokens]
+
+N_MIN = 256
+"""No piece but the last has fewer characters."""
+N_MAX = 2048
+"""After so many characters the next safe place is taken, whatever its content."""
+N_CONTENT = 24
+"""Number of characters after a safe place that choose it or not."""
+N_INDENT = 64
+"""A line indented further is no safe place."""
+N_AHEAD = N_INDENT + 1
+"""What lies further ahead of a cut than this has no say in it."""
+ONE_IN = 8
+"""How many safe places there are to one that is chosen."""
+
+# No "/": the words of some tokenizers run on over a line end into it. Behind a blank no digit either: some take digits
+# out before anything else, and no symbols: some leave them to the blanks before them.
+_FIRST = r"[A-Za-z0-9!\"#%&'()*,\-.:;?@\[\\\]_{}]"
+_AFTER_BLANK = r"[A-Za-z!\"#%&'()*,\-.:;?@\[\\\]_{}]"
+
+
+@dataclass(frozen=True, slots=True)
+class CutRule:
+    """Where a vocabulary allows cuts: at the end of each match of `pattern`.
+
+    Args:
+        lead: what must stand before a piece while it is tokenised, so that it does not pass for the start of a text.
+        n_lead: how many tokens `lead` is then.
+    """
+
+    pattern: re.Pattern[str]
+    lead: str = ""
+    n_lead: int = 0
+
+
+_AT_LINES = re.compile(rf"(?<=\n)(?=[ \t]{{0,{N_INDENT}}}{_FIRST})")
+_IN_INDENTS = re.compile(rf"(?<=\n)[ \t]{{0,{N_INDENT - 1}}}(?=[ \t]{_AFTER_BLANK})|(?<=\S\n)(?={_FIRST})")
+_AT_BARE_LINES = re.compile(rf"(?<=\S\n)(?={_FIRST})")
+
+
+def find_cut_rule(tokenize: Tokenize) -> CutRule | None:
+    """The rule with the most cuts that stands every trial with this vocabulary; None if none does."""
+    remembered = cache(tokenize)
+    lead = CutRule(_AT_LINES, "\n", len(tokenize("\n")))
+    rules = (CutRule(_AT_LINES), CutRule(_IN_INDENTS), lead, CutRule(_AT_BARE_LINES))
+    return next((rule for rule in rules if all(_is_safe(rule, text, remembered) for text in _trials())), None)
+
+
+def _is_safe(rule: CutRule, text: str, tokenize: Tokenize) -> bool:
+    cuts = [match.end() for match in rule.pattern.finditer(text)]
+    return all(
+        np.array_equal(
+            tokenize(text), np.concatenate((tokenize(text[:cut]), tokenize(rule.lead + text[cut:])[rule.n_lead :]))
+        )
+        for cut in cuts
+    )
+
+
+def _trials() -> Iterator[str]:
+    """Every short run of blanks and line ends between two words, and longer ones of the usual sort.
+
+    Short runs are enough: a vocabulary that joins more of them joins pairs first. Only indentation may be a token of
+    its own at any length.
+    """
+    runs = ["".join(run) for n in range(3) for run in product((" ", "\t", "\n", "\r\n"), repeat=n)]
+    indents = ["".join(run) for n in range(3) for run in product(" \t", repeat=n)] + [
+        " " * n for n in (3, 4, 8, 12, 24)
+    ]
+    words = cycle(product(("x", "f();", "1", "é"), ("return 1", "'mes", '"""Doc', "1.5", "}", "_a")))
+    for run, line_end, indent in product(runs, ("\n", "\r\n"), indents):
+        before, after = next(words)
+        yield f"{before}{run}{line_end}{indent}{after}"
+
+
+@dataclass(slots=True)
+class Piece:
+    """A piece of a text; `tokens` are filled in when they are first needed, from whichever thread."""
+
+    text: str
+    tokens: Tokens | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Pieces:
+    """A text in pieces. `cuts` are the offsets of all their edges, from 0 to the text's length."""
+
+    text: str
+    pieces: tuple[Piece, ...]
+    cuts: tuple[int, ...]
+
+    @classmethod
+    def of(cls, text: str, rule: CutRule | None) -> "Pieces":
+        return _built(text, [Piece(text[a:b]) for a, b in _chain(text, 0, rule)])
+
+    def updated(self, text: str, rule: CutRule | None) -> "Pieces":
+        """The pieces of `text`, the same as `of` makes, with those that are as before taken over."""
+        n_kept = self._n_leading(text)
+        offset, shift = self.cuts[n_kept], len(text) - len(self.text)
+        reusable = self._reusable(text, offset)
+        fresh: list[Piece] = []
+        for start, end in _chain(text, offset, rule):
+            if start - shift in reusable:
+                tail = self.pieces[reusable[start - shift] :]
+                return _built(text, [*self.pieces[:n_kept], *fresh, *tail])
+            fresh.append(Piece(text[start:end]))
+        return _built(text, [*self.pieces[:n_kept], *fresh])
+
+    def _n_leading(self, text: str) -> int:
+        """Number of leading pieces whose ends `text` chooses as well."""
+        n_equal = 0
+        while n_equal < len(self.pieces) and text.startswith(self.pieces[n_equal].text, self.cuts[n_equal]):
+            n_equal += 1
+        return max(bisect_right(self.cuts, self.cuts[n_equal] - N_AHEAD) - 1, 0)
+
+    def _reusable(self, text: str, offset: int) -> dict[int, int]:
+        """By old start: the trailing pieces, but the first of all, that `text` has too, behind `offset`."""
+        found: dict[int, int] = {}
+        shift = len(text) - len(self.text)
+        for index in range(len(self.pieces) - 1, 0, -1):
+            start = self.cuts[index]
+            if start + shift <= offset or not text.startswith(self.pieces[index].text, start + shift):
+                break
+            found[start] = index
+        return found
+
+
+def _built(text: str, pieces: list[Piece]) -> Pieces:
+    return Pieces(text, tuple(pieces), tuple(accumulate((len(piece.text) for piece in pieces), initial=0)))
+
+
+def _chain(text: str, start: int, rule: CutRule | None) -> Iterator[tuple[int, int]]:
+    """The ranges of the pieces from the cut at `start` on."""
+    while rule is not None and (end := _next_cut(text, start, rule)) < len(text):
+        yield start, end
+        start = end
+    if start < len(text):
+        yield start, len(text)
+
+
+def _next_cut(text: str, start: int, rule: CutRule) -> int:
+    for match in rule.pattern.finditer(text, start + N_MIN):
+        cut = match.end()
+        if cut - start >= N_MAX or _is_chosen(text[cut : cut + N_CONTENT]):
+            return cut
+    return len(text)
+
+
+def _is_chosen(content: str) -> bool:
+    return xxhash.xxh3_64_intdigest(content.encode(errors="surrogatepass")) % ONE_IN == 0
