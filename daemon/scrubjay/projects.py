@@ -54,8 +54,8 @@ class Project:
         """The document's path as the model sees it: relative to the root, with forward slashes."""
         if document.path is None:
             return document.uri.partition(":")[2].lstrip("/") or document.uri
-        path = PurePath(document.path)
-        return (path.relative_to(self.root) if path.is_relative_to(self.root) else PurePath(path.name)).as_posix()
+        path = document.path.removeprefix(self.root.rstrip("/") + "/")
+        return path.rpartition("/")[2] if path == document.path else path
 
     def show(self, document: Document) -> None:
         """Let `document` be the project's copy under its key."""

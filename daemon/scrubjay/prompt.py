@@ -1,0 +1,92 @@
+"""A prompt put together from segments: one token array, and where in it everything is."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from itertools import accumulate
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from scrubjay.tokens import EMPTY, Tokens, as_tokens, frozen
+
+Kind = Literal["repo", "file", "path", "prefix", "suffix", "middle", "tail"]
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """One piece of a prompt, with tokens of its own: no token reaches from one segment into the next.
+
+    Args:
+        label: what a person should read, a path mostly.
+        parts: special tokens, texts, and arrays of tokens, in order.
+        hot: where in the segment the next edit is expected, as numbers of its leading tokens.
+        reason: why the segment is here and like this, in a few words.
+    """
+
+    kind: Kind
+    label: str
+    parts: tuple[int | str | Tokens, ...]
+    hot: tuple[int, ...] = ()
+    reason: str = ""
+
+
+class Span(NamedTuple):
+    """A segment in its prompt: its tokens are those in [start, end)."""
+
+    kind: Kind
+    label: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prompt:
+    """What to put through the model.
+
+    Args:
+        boundaries: ends of segments, as numbers of leading tokens, but the last, which is the prompt's own end.
+        hot: where the next edit is expected, as numbers of leading tokens.
+        segments: what the tokens are, from 0 to the end without a gap.
+        reasons: why each of the segments is here and like this.
+    """
+
+    tokens: Tokens
+    boundaries: tuple[int, ...]
+    hot: tuple[int, ...]
+    segments: tuple[Span, ...]
+    reasons: tuple[str, ...]
+
+
+def count_tokens(segment: Segment, tokenize: Callable[[str], Tokens]) -> int:
+    """How many tokens `segment` has."""
+    return sum(1 if isinstance(part, int) else len(_part_tokens(part, tokenize)) for part in segment.parts)
+
+
+def assemble(segments: Sequence[Segment], tokenize: Callable[[str], Tokens]) -> Prompt:
+    """The prompt made of `segments`, each of their texts tokenised alone; those without a token leave no trace."""
+    arrays = [[_part_tokens(part, tokenize) for part in segment.parts] for segment in segments]
+    sizes = [sum(map(len, parts)) for parts in arrays]
+    spans = [
+        (Span(segment.kind, segment.label, end - size, end), segment)
+        for segment, size, end in zip(segments, sizes, accumulate(sizes), strict=True)
+        if size
+    ]
+    return Prompt(
+        tokens=frozen(np.concatenate([EMPTY, *(array for parts in arrays for array in parts)])),
+        boundaries=tuple(span.end for span, _ in spans[:-1]),
+        hot=tuple(span.start + n for span, segment in spans for n in segment.hot),
+        segments=tuple(span for span, _ in spans),
+        reasons=tuple(segment.reason for _, segment in spans),
+    )
+
+
+def _part_tokens(part: int | str | Tokens, tokenize: Callable[[str], Tokens]) -> Tokens:
+    if isinstance(part, str):
+        return tokenize(part)
+    return _one_token(part) if isinstance(part, int) else part
+
+
+@cache
+def _one_token(token: int) -> Tokens:
+    return as_tokens([token])
