@@ -1,0 +1,211 @@
+"""The daemon's side of the engine process: start it, talk to it in frames, notice its end and say why.
+
+Used from one event loop. Nothing here waits for the engine but `close`.
+"""
+
+import asyncio
+import logging
+import mmap
+import os
+import signal
+import socket
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from scrubjay.messages import Close, Decoder, EngineSettings, FromEngine, Open, Run, Stop, ToEngine, encode
+
+logger = logging.getLogger(__name__)
+
+MAX_LAST_WORDS = 8192
+"""Bytes of the engine's log that are kept for the sentence about its end."""
+GRACE_S = 2.0
+"""How long an engine that has hung up may take to end, and its log to be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineGone:
+    """The engine process has ended; `reason` is a sentence that says how."""
+
+    reason: str
+
+
+FromProcess = FromEngine | EngineGone
+Deliver = Callable[[FromProcess], None]
+
+
+class EngineClient:
+    """One engine process, from its start to its end. Use `start`.
+
+    `deliver` is called in the event loop with each message of the engine, in order, and with exactly one `EngineGone`
+    at last, also after `close`.
+    """
+
+    def __init__(self, process: asyncio.subprocess.Process, wire: "_Wire", abort: mmap.mmap, deliver: Deliver) -> None:
+        self._process = process
+        self._wire = wire
+        self._abort = abort
+        self._deliver = deliver
+        self._last_words = b""
+        self._watcher = asyncio.create_task(self._watch())
+
+    @classmethod
+    async def start(cls, settings: EngineSettings, deliver: Deliver) -> "EngineClient":
+        """Start an engine process and have it open the model.
+
+        Raises:
+            OSError: the system refuses to start a process.
+        """
+        loop = asyncio.get_running_loop()
+        ours, theirs = socket.socketpair()
+        _, wire = await loop.create_unix_connection(lambda: _Wire(deliver), sock=ours)
+        abort_fd = _shared_page()
+        abort = mmap.mmap(abort_fd, mmap.PAGESIZE)
+        try:
+            process = await _spawn(theirs.fileno(), abort_fd)
+        except OSError:
+            wire.close()
+            raise
+        finally:
+            theirs.close()
+            os.close(abort_fd)
+        client = cls(process, wire, abort, deliver)
+        client._send(Open(settings))
+        return client
+
+    @property
+    def pid(self) -> int:
+        """Process id of the engine."""
+        return self._process.pid
+
+    def run(self, run: Run) -> None:
+        """Give the engine a job; it must be free."""
+        self._send(run)
+
+    def stop(self, job: int) -> None:
+        """Ask the engine to end `job`, also from inside a decode."""
+        # The message first: an engine that was woken by the byte looks for the reason.
+        self._send(Stop(job))
+        self._abort[0] = 1
+
+    def ask(self, message: ToEngine) -> None:
+        """Send any other message."""
+        self._send(message)
+
+    async def close(self, deadline_s: float = 5.0) -> None:
+        """End the process: in good order until the deadline, then by force. May be called twice."""
+        self._send(Close())
+        self._abort[0] = 1
+        await asyncio.wait([self._watcher], timeout=deadline_s)
+        self._kill()
+        await self._watcher
+
+    def _send(self, message: ToEngine) -> None:
+        """Write a frame; to an engine that is gone it is lost, and `EngineGone` is on its way."""
+        self._wire.write(encode(message))
+
+    def _kill(self) -> None:
+        if self._process.returncode is None:
+            self._process.kill()
+
+    async def _watch(self) -> None:
+        """Wait for the end and report it after all that came before it."""
+        log = asyncio.create_task(self._read_log())
+        ended = asyncio.create_task(self._process.wait())
+        signs: list[asyncio.Future[Any]] = [ended, self._wire.lost]
+        await asyncio.wait(signs, return_when=asyncio.FIRST_COMPLETED)
+        # Children of the engine (a debugger that llama.cpp starts) may hold its log and socket open: no waiting for ever.
+        await asyncio.wait([*signs, log], timeout=GRACE_S)
+        self._kill()
+        code = await ended
+        log.cancel()
+        self._wire.close()
+        self._deliver(EngineGone(how_it_ended(code, self._last_words.decode(errors="replace"))))
+
+    async def _read_log(self) -> None:
+        """Hand the engine's log on, and remember the end of it."""
+        stream = self._process.stderr
+        while stream and (data := await stream.read(1 << 16)):
+            logger.info("engine %d: %s", self.pid, data.decode(errors="replace").rstrip())
+            self._last_words = (self._last_words + data)[-MAX_LAST_WORDS:]
+
+
+class _Wire(asyncio.Protocol):
+    """Frames on the socket."""
+
+    def __init__(self, deliver: Deliver) -> None:
+        self._deliver = deliver
+        self._decoder = Decoder()
+        self._transport: asyncio.Transport | None = None
+        self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Done when the engine has hung up."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        if isinstance(transport, asyncio.Transport):
+            self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        for message in self._decoder.feed(data):
+            self._deliver(message)  # type: ignore[arg-type]  # the engine sends only what engines send
+
+    def connection_lost(self, _exc: Exception | None) -> None:
+        if not self.lost.done():
+            self.lost.set_result(None)
+
+    def write(self, frame: bytes) -> None:
+        if self._transport and not self._transport.is_closing():
+            self._transport.write(frame)
+
+    def close(self) -> None:
+        if self._transport:
+            self._transport.close()
+
+
+async def _spawn(*fds: int) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        # -P: what lies in the current folder is not to be imported.
+        *(sys.executable, "-P", "-m", "scrubjay.engine", *map(str, fds)),
+        pass_fds=fds,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
+    )
+
+
+def how_it_ended(code: int, log: str) -> str:
+    """A sentence about the end of an engine process.
+
+    Args:
+        code: its exit status, or minus the number of the signal that killed it.
+        log: the last that it wrote.
+    """
+    how = f"was killed by {_signal_name(-code)}" if code < 0 else f"ended with status {code}"
+    why = _telling_line(log)
+    return f"The engine process {how}: {why}" if why else f"The engine process {how}."
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def _telling_line(log: str) -> str:
+    """The last line that names a failure, else the last line."""
+    lines = [line.strip() for line in log.splitlines() if line.strip()]
+    telling = [line for line in lines if any(word in line for word in ("GGML_ASSERT", "rror", "failed", "abort"))]
+    return (telling or lines or [""])[-1][:300]
+
+
+def _shared_page() -> int:
+    """A file descriptor of one page of zeros that has no name and can be mapped by two processes."""
+    if hasattr(os, "memfd_create"):
+        fd = os.memfd_create("scrubjay-abort")
+    else:
+        with tempfile.TemporaryFile() as file:
+            fd = os.dup(file.fileno())
+    os.truncate(fd, mmap.PAGESIZE)
+    return fd
