@@ -66,7 +66,7 @@ _TRUE = Shape(
 )
 TRUE: Mapping[str, Shape] = {
     # Qwen2.5-Coder-0.5B
-    "dense": dataclasses.replace(_TRUE, logit_gain=1.0),
+    "dense": dataclasses.replace(_TRUE, logit_gain=1.0, sharpness=5.0),
     # Gemma-3-270M
     "swa": Shape(
         "gemma3",
@@ -80,7 +80,7 @@ TRUE: Mapping[str, Shape] = {
         full_attention=(5, 11, 17),
         window=512,
         tied=True,
-        logit_gain=1.0,
+        logit_gain=0.25,  # Gemma multiplies its embeddings, which would make the last token decide alone
     ),
     # LFM2-350M
     "shortconv": Shape(
