@@ -25,11 +25,13 @@ class RequestError(ScrubjayError):
     Args:
         message: what is wrong and what to do, one sentence.
         status: HTTP status code of the answer.
+        kind: a word for programs, where the status alone does not say it ("superseded", "cancelled").
     """
 
-    def __init__(self, message: str, status: int = 400) -> None:
+    def __init__(self, message: str, status: int = 400, kind: str = "") -> None:
         super().__init__(message)
         self.status = status
+        self.kind = kind
 
 
 class DaemonError(ScrubjayError):
