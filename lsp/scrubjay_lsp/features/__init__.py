@@ -1,0 +1,20 @@
+"""What the language server can do, a file each: without its line here, the feature is gone."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from scrubjay_lsp.features import commands, configuration, copilot, events, inline, menu, sync, workspace
+
+if TYPE_CHECKING:
+    from scrubjay_lsp.server import ScrubjayServer
+
+FEATURES: tuple[Callable[["ScrubjayServer"], None], ...] = (
+    configuration.register,
+    sync.register,
+    workspace.register,
+    inline.register,
+    menu.register,
+    commands.register,
+    copilot.register,
+    events.register,
+)

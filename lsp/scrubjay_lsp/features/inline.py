@@ -1,0 +1,29 @@
+"""Ghost text: `textDocument/inlineCompletion` of LSP 3.18, which Copilot's clients speak as well."""
+
+from lsprotocol import types
+
+from scrubjay_lsp.asking import Question
+from scrubjay_lsp.items import inline_items
+from scrubjay_lsp.server import ScrubjayServer
+from scrubjay_lsp.text import Place
+
+
+def register(server: ScrubjayServer) -> None:
+    """Answer with up to `inline.maxItems` texts."""
+
+    @server.feature(types.TEXT_DOCUMENT_INLINE_COMPLETION, types.InlineCompletionOptions())
+    async def inline_completion(params: types.InlineCompletionParams) -> types.InlineCompletionList:
+        settings, document = server.settings, server.documents.find(params.text_document.uri)
+        if document is None or not settings.inline.enabled or not settings.completes(document.language):
+            return types.InlineCompletionList(items=[])
+        invoked = params.context.trigger_kind == types.InlineCompletionTriggerKind.Invoked
+        question = Question(
+            purpose="inline",
+            uri=document.uri,
+            place=Place(params.position.line, params.position.character),
+            invoked=invoked,
+            n=settings.inline.max_items if invoked else 1,
+            max_prompt_ms=settings.inline.max_prompt_ms,
+            max_tokens=settings.max_tokens,
+        )
+        return types.InlineCompletionList(items=inline_items(await server.asking.ask(question)))

@@ -1,0 +1,45 @@
+"""The completion menu: `textDocument/completion`, for editors that have no ghost text."""
+
+from lsprotocol import types
+
+from scrubjay_lsp.asking import Question
+from scrubjay_lsp.items import menu_items
+from scrubjay_lsp.server import ScrubjayServer
+from scrubjay_lsp.text import Place
+
+TRIGGER_CHARACTERS = [".", "(", "[", "{", ":", "=", ",", " "]
+
+
+def register(server: ScrubjayServer) -> None:
+    """Answer with one to three entries. It is never complete, so that editors ask again as the user types."""
+    options = types.CompletionOptions(resolve_provider=False)
+
+    # Whether a request came unbidden can only be told when a trigger character caused it.
+    def is_wanted(context: types.CompletionContext | None) -> bool:
+        popup = server.settings.completion.popup
+        unbidden = context is not None and context.trigger_kind == types.CompletionTriggerKind.TriggerCharacter
+        return popup == "automatic" or (popup == "invoked" and not unbidden)
+
+    @server.feature(types.TEXT_DOCUMENT_COMPLETION, options)
+    async def completion(params: types.CompletionParams) -> types.CompletionList:
+        settings, document = server.settings, server.documents.find(params.text_document.uri)
+        if document is None or not is_wanted(params.context) or not settings.completes(document.language):
+            return types.CompletionList(is_incomplete=False, items=[])
+        place = Place(params.position.line, params.position.character)
+        before = document.lines.before(place, server.documents.encoding)
+        question = Question(
+            purpose="menu",
+            uri=document.uri,
+            place=place,
+            invoked=True,
+            n=settings.completion.max_items,
+            max_prompt_ms=settings.completion.max_prompt_ms,
+            max_tokens=settings.max_tokens,
+        )
+        offers = await server.asking.ask(question)
+        return types.CompletionList(is_incomplete=True, items=menu_items(offers, before, document.language))
+
+    def set_trigger_characters(_params: types.InitializeParams) -> None:
+        options.trigger_characters = TRIGGER_CHARACTERS if server.settings.completion.popup == "automatic" else None
+
+    server.before_capabilities.append(set_trigger_characters)

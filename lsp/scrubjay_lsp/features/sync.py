@@ -1,0 +1,58 @@
+"""Documents: opened, changed, closed, saved."""
+
+from lsprotocol import types
+
+from scrubjay_lsp.documents import Edit
+from scrubjay_lsp.server import ScrubjayServer
+from scrubjay_lsp.text import Encoding, Place
+
+
+def register(server: ScrubjayServer) -> None:
+    """Keep the daemon's documents in step with the editor's."""
+    documents = server.documents
+
+    def begin(_params: types.InitializeParams) -> None:
+        documents.encoding = _encoding(server.workspace.position_encoding)
+
+    server.before_capabilities.append(begin)
+
+    @server.feature(types.TEXT_DOCUMENT_DID_OPEN)
+    def did_open(params: types.DidOpenTextDocumentParams) -> None:
+        document = params.text_document
+        server.asking.outdate(document.uri)
+        documents.open(document.uri, document.language_id, document.version, document.text)
+
+    @server.feature(types.TEXT_DOCUMENT_DID_CHANGE)
+    def did_change(params: types.DidChangeTextDocumentParams) -> None:
+        document = params.text_document
+        server.asking.outdate(document.uri)
+        documents.change(document.uri, document.version, [_edit(change) for change in params.content_changes])
+
+    @server.feature(types.TEXT_DOCUMENT_DID_CLOSE)
+    def did_close(params: types.DidCloseTextDocumentParams) -> None:
+        server.asking.outdate(params.text_document.uri)
+        documents.close(params.text_document.uri)
+
+    @server.feature(types.TEXT_DOCUMENT_DID_SAVE, types.SaveOptions(include_text=False))
+    def did_save(params: types.DidSaveTextDocumentParams) -> None:
+        documents.save(params.text_document.uri)
+
+
+def _encoding(chosen: str | None) -> Encoding:
+    """What pygls has agreed on with the editor."""
+    match types.PositionEncodingKind(chosen):
+        case types.PositionEncodingKind.Utf8:
+            return "utf-8"
+        case types.PositionEncodingKind.Utf32:
+            return "utf-32"
+    return "utf-16"
+
+
+def _edit(change: types.TextDocumentContentChangeEvent) -> Edit:
+    if isinstance(change, types.TextDocumentContentChangePartial):
+        return Edit(change.text, _place(change.range.start), _place(change.range.end))
+    return Edit(change.text)
+
+
+def _place(position: types.Position) -> Place:
+    return Place(position.line, position.character)

@@ -1,0 +1,39 @@
+"""Workspace folders, each a project of the daemon, and files that changed on disk."""
+
+from collections.abc import Iterable
+
+from lsprotocol import types
+from pygls.uris import to_fs_path
+
+from scrubjay_lsp.documents import root_of
+from scrubjay_lsp.server import ScrubjayServer
+
+
+def register(server: ScrubjayServer) -> None:
+    """Documents belong to the innermost folder that holds them."""
+    folders: dict[str, str] = {}
+
+    def add(uris: Iterable[str]) -> None:
+        folders.update({uri: path for uri in uris if (path := to_fs_path(uri))})
+
+    def begin(params: types.InitializeParams) -> None:
+        roots = [folder.uri for folder in params.workspace_folders or []]
+        add(roots or ([params.root_uri] if params.root_uri else []))
+        server.documents.set_folders(folders)
+
+    server.before_capabilities.append(begin)
+
+    @server.feature(types.WORKSPACE_DID_CHANGE_WORKSPACE_FOLDERS)
+    def did_change_folders(params: types.DidChangeWorkspaceFoldersParams) -> None:
+        for folder in params.event.removed:
+            folders.pop(folder.uri, None)
+        add(folder.uri for folder in params.event.added)
+        server.documents.set_folders(folders)
+
+    # Files are watched by the daemon. An editor that tells as well makes it look a little sooner.
+    @server.feature(types.WORKSPACE_DID_CHANGE_WATCHED_FILES)
+    def did_change_files(params: types.DidChangeWatchedFilesParams) -> None:
+        closed = [change.uri for change in params.changes if server.documents.find(change.uri) is None]
+        for root in sorted({root for uri in closed if (root := root_of(uri, folders))}):
+            if server.link.is_connected:
+                server.link.submit("warm", {"root": root})

@@ -1,0 +1,197 @@
+"""The way to the daemon, whatever becomes of it: connects, starts it when it is needed, and connects again.
+
+Nothing here is waited for by the editor. While there is no session, requests are kept; documents are not, because
+each new session begins with their full texts.
+"""
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, TypeVar
+
+from scrubjay.errors import DaemonError, ScrubjayError
+from scrubjay_lsp.replies import Json, Reply, refuse
+
+if TYPE_CHECKING:
+    from scrubjay_lsp.session import Session
+
+logger = logging.getLogger(__name__)
+
+LOOK_AGAIN_S = 1.0
+"""How long after a failure the daemon's socket is looked at again."""
+START_AGAIN_S = 30.0
+"""How long after a failed start the next one may be tried, unless the user asks for it."""
+
+State = Literal["connecting", "starting", "connected", "failed"]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Hooks:
+    """Whom the link tells what.
+
+    Args:
+        connected: a session has begun; what it submits comes before anything that was kept.
+        event: the daemon has pushed an event.
+        trouble: the daemon cannot be had, and why, in one sentence.
+        changed: `Link.state` is another.
+    """
+
+    connected: Callable[[], None]
+    event: Callable[[Json], None]
+    trouble: Callable[[str], None]
+    changed: Callable[[], None]
+
+
+class Link:
+    """At most one session at a time."""
+
+    def __init__(self, hooks: Hooks) -> None:
+        self.path = ""
+        """Of the daemon's socket."""
+        self._start: Callable[[], object] | None = None
+        self._hooks = hooks
+        self._session: Session | None = None
+        self._kept: list[tuple[str, Json, Reply]] = []
+        self._wanted = asyncio.Event()
+        self._start_again_at = 0.0
+        self._runner: asyncio.Task[None] | None = None
+        self.state: State = "connecting"
+        self.message = ""
+
+    def open(self, path: str, start: Callable[[], object] | None) -> None:
+        """Begin; a second time does nothing.
+
+        Args:
+            path: of the daemon's socket.
+            start: starts the daemon, or finds it started by somebody else; blocks; raises ScrubjayError. None: never
+                start it.
+        """
+        if self._runner is None:
+            self.path, self._start = path, start
+            self._wanted.set()
+            self._runner = asyncio.get_running_loop().create_task(self._run())
+
+    async def close(self) -> None:
+        """End the session, and with it what this editor has open in the daemon."""
+        if self._session:
+            await self._session.close()
+        if self._runner:
+            self._runner.cancel()
+            await asyncio.wait([self._runner])
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether messages reach the daemon now."""
+        return self._session is not None
+
+    def submit(self, method: str, params: Json) -> Reply:
+        """Send a request, at once or as soon as there is a daemon."""
+        reply: Reply = asyncio.get_running_loop().create_future()
+        if self._session:
+            self._session.submit(method, params, reply)
+        else:
+            self._kept = [kept for kept in self._kept if not kept[2].done()]
+            self._kept.append((method, params, reply))
+            self._wanted.set()
+        return reply
+
+    def restart(self) -> None:
+        """The user has asked for a new attempt: do not wait."""
+        self._start_again_at = 0.0
+        self._wanted.set()
+
+    async def _run(self) -> None:
+        # The import takes a fifth of a second, and the editor is waiting for its first answers meanwhile.
+        session_module = await in_thread(_import_session)
+        while True:
+            try:
+                self._session = await session_module.open(self.path, self._hooks.event)
+            except DaemonError as error:
+                await self._do_without(error)
+                continue
+            self._become("connected")
+            self._hooks.connected()
+            self._send_kept()
+            await self._session.run()
+            self._session = None
+            self._become("connecting")
+
+    async def _do_without(self, error: DaemonError) -> None:
+        """Start the daemon if somebody wants it; else wait until somebody does, or for it to come by itself."""
+        now = asyncio.get_running_loop().time()
+        if self._wanted.is_set() and now >= self._start_again_at:
+            self._wanted.clear()
+            if await self._started(error):
+                return
+        elif self._wanted.is_set():
+            self._wanted.clear()
+            self._refuse_kept(DaemonError(self.message))
+        try:
+            await asyncio.wait_for(self._wanted.wait(), LOOK_AGAIN_S)
+        except TimeoutError:
+            return
+
+    async def _started(self, error: DaemonError) -> bool:
+        """Start the daemon; on failure say why and let nobody wait."""
+        self._become("starting")
+        try:
+            if self._start is None:
+                raise error
+            await in_thread(self._start)
+        except ScrubjayError as failure:
+            self._start_again_at = asyncio.get_running_loop().time() + START_AGAIN_S
+            self._become("failed", str(failure))
+            self._hooks.trouble(str(failure))
+            self._refuse_kept(failure)
+            return False
+        return True
+
+    def _send_kept(self) -> None:
+        kept, self._kept = self._kept, []
+        for method, params, reply in kept:
+            if self._session and not reply.done():
+                self._session.submit(method, params, reply)
+
+    def _refuse_kept(self, error: ScrubjayError) -> None:
+        kept, self._kept = self._kept, []
+        for _, _, reply in kept:
+            refuse(reply, error)
+
+    def _become(self, state: State, message: str = "") -> None:
+        logger.info("The link to the daemon is %s. %s", state, message)
+        self.state, self.message = state, message
+        self._hooks.changed()
+
+
+async def in_thread(work: Callable[[], T]) -> T:
+    """Do `work` in a thread that does not keep the process alive; a cancelled wait leaves it running."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[T] = loop.create_future()
+
+    def finish(result: T | None, error: BaseException | None) -> None:
+        if future.cancelled():
+            return
+        if error:
+            future.set_exception(error)
+        else:
+            future.set_result(result)  # type: ignore[arg-type]
+
+    def run() -> None:
+        try:
+            outcome: tuple[T | None, BaseException | None] = (work(), None)
+        except Exception as error:  # it is raised where the result is awaited
+            outcome = (None, error)
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(finish, *outcome)
+
+    threading.Thread(target=run, daemon=True).start()
+    return await future
+
+
+def _import_session() -> "type[Session]":
+    from scrubjay_lsp.session import Session
+
+    return Session

@@ -1,0 +1,105 @@
+"""One WebSocket to the daemon: messages go out in the order in which they were given, answers find their futures."""
+
+import asyncio
+import json
+import logging
+from collections.abc import Callable
+from itertools import count
+
+import aiohttp
+
+from scrubjay.errors import DaemonError
+from scrubjay_lsp.replies import Json, Refused, Reply, refuse
+
+logger = logging.getLogger(__name__)
+
+
+class Session:
+    """What the daemon knows of this editor lives as long as this session.
+
+    Args:
+        on_event: called with every event that the daemon pushes.
+    """
+
+    def __init__(
+        self, http: aiohttp.ClientSession, socket: aiohttp.ClientWebSocketResponse, on_event: Callable[[Json], None]
+    ) -> None:
+        self._http = http
+        self._socket = socket
+        self._on_event = on_event
+        self._numbers = count(1)
+        self._outbox: asyncio.Queue[Json] = asyncio.Queue()
+        self._waiting: dict[int, Reply] = {}
+
+    @classmethod
+    async def open(cls, path: str, on_event: Callable[[Json], None]) -> "Session":
+        """A session with the daemon that listens on the Unix socket at `path`.
+
+        Raises:
+            DaemonError: none does, or it is none that has sessions.
+        """
+        http = aiohttp.ClientSession(connector=aiohttp.UnixConnector(path=path))
+        try:
+            socket = await http.ws_connect("http://localhost/api/session", max_msg_size=0)
+        except (aiohttp.ClientError, OSError) as error:
+            await http.close()
+            raise DaemonError(f"No Scrubjay daemon answers on {path} ({error}).") from error
+        except asyncio.CancelledError:
+            await http.close()
+            raise
+        return cls(http, socket, on_event)
+
+    def submit(self, method: str, params: Json, reply: Reply) -> None:
+        """Send a request; `reply` gets the result or `Refused`. Whoever ends `reply` before that ends the request."""
+        number = next(self._numbers)
+        self._waiting[number] = reply
+        self._outbox.put_nowait({"id": number, "method": method, "params": params})
+        reply.add_done_callback(lambda _: self._ended(number))
+
+    async def run(self) -> None:
+        """Carry messages until the daemon goes away; what still waits then is refused."""
+        writer = asyncio.create_task(self._write())
+        try:
+            async for message in self._socket:
+                if message.type is aiohttp.WSMsgType.TEXT:
+                    self._receive(json.loads(message.data))
+        finally:
+            writer.cancel()
+            self._refuse_all()
+            await self._http.close()
+
+    async def close(self) -> None:
+        """Say goodbye; `run` ends."""
+        await self._socket.close()
+
+    async def _write(self) -> None:
+        while True:
+            message = await self._outbox.get()
+            try:
+                # ASCII, because a lone surrogate in a document has no UTF-8.
+                await self._socket.send_str(json.dumps(message, separators=(",", ":")))
+            except (aiohttp.ClientError, OSError) as error:
+                logger.info("The daemon cannot be written to: %s", error)
+                return
+
+    def _receive(self, message: Json) -> None:
+        if "event" in message:
+            self._on_event(message["event"])
+            return
+        reply = self._waiting.pop(message.get("id", 0), None)
+        if reply is None or reply.done():
+            return
+        if error := message.get("error"):
+            refuse(reply, Refused(error.get("message", ""), error.get("code", 500), error.get("type", "")))
+        else:
+            reply.set_result(message.get("result"))
+
+    def _ended(self, number: int) -> None:
+        """If the daemon has not answered request `number`, nobody wants its answer any more."""
+        if self._waiting.pop(number, None) is not None:
+            self._outbox.put_nowait({"method": "cancel", "params": {"id": number}})
+
+    def _refuse_all(self) -> None:
+        waiting, self._waiting = self._waiting, {}
+        for reply in waiting.values():
+            refuse(reply, Refused("The Scrubjay daemon went away; the request can be repeated.", 503, "gone"))
