@@ -1,0 +1,145 @@
+"""A place in a text at which a completion is asked for, and what the completion rules want to know of texts."""
+
+import re
+from dataclasses import dataclass
+
+_BRACKETS = {")": "(", "]": "[", "}": "{"}
+_NOT_BRACKETS = re.compile(r"[^()\[\]{}]+")
+_STRINGS = re.compile(r"\"(?:\\.|[^\"\\\n])*\"|'(?:\\.|[^'\\\n])*'")
+_COMMENT_STARTS = {
+    **dict.fromkeys(("python", "ruby", "shellscript", "sh", "bash", "yaml", "toml", "makefile", "perl", "r"), "#"),
+    **dict.fromkeys(("c", "cpp", "csharp", "go", "java", "javascript", "typescript", "rust", "swift", "kotlin"), "//"),
+    **dict.fromkeys(("javascriptreact", "typescriptreact", "php", "scala", "dart", "zig", "objective-c"), "//"),
+    **dict.fromkeys(("lua", "sql", "haskell", "elm", "ada"), "--"),
+    **dict.fromkeys(("lisp", "emacs-lisp", "clojure", "scheme", "commonlisp"), ";"),
+    **dict.fromkeys(("latex", "tex", "matlab", "erlang"), "%"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a completion goes. Line ends are `\\n` here, whatever the document has; see `uses_crlf`.
+
+    Args:
+        prefix: the text before the cursor.
+        suffix: the text after it.
+        language: the client's language identifier, "" if unknown.
+        n_indent: the least indentation that the lines after the first may have, as some clients ask for.
+        uses_crlf: the document's lines end with `\\r\\n`.
+    """
+
+    prefix: str
+    suffix: str
+    language: str = ""
+    n_indent: int = 0
+    uses_crlf: bool = False
+
+    @classmethod
+    def at(cls, text: str, offset: int, language: str = "", n_indent: int = 0) -> "Place":
+        """The place at `offset` of `text`."""
+        crlf = "\r\n" in text
+        prefix, suffix = text[:offset], text[offset:]
+        if crlf:
+            prefix, suffix = prefix.replace("\r\n", "\n"), suffix.replace("\r\n", "\n")
+        return cls(prefix, suffix, language, n_indent, crlf)
+
+    @property
+    def line_before(self) -> str:
+        """The cursor's line, up to the cursor."""
+        return self.prefix[self.prefix.rfind("\n") + 1 :]
+
+    @property
+    def line_after(self) -> str:
+        """The cursor's line, from the cursor on."""
+        return self.suffix.partition("\n")[0]
+
+    @property
+    def next_line(self) -> str:
+        """The first line below the cursor's that is not blank, "" if there is none."""
+        return next((line for line in self.lines_below(20) if line.strip()), "")
+
+    @property
+    def line_above(self) -> str:
+        """The last line above the cursor's that is not blank, "" if there is none."""
+        above = self.prefix[max(len(self.prefix) - 4_000, 0) :].split("\n")[:-1]
+        return next((line for line in reversed(above) if line.strip()), "")
+
+    def lines_below(self, n_lines: int) -> list[str]:
+        """At most `n_lines` lines below the cursor's."""
+        return self.suffix.split("\n", n_lines + 1)[1 : n_lines + 1]
+
+    @property
+    def is_in_comment(self) -> bool:
+        """Whether the cursor is in a comment that ends with its line."""
+        start = _COMMENT_STARTS.get(self.language)
+        return start is not None and start in without_literals(self.line_before)
+
+
+def indent_of(line: str) -> str:
+    """The blanks with which `line` begins."""
+    return line[: len(line) - len(line.lstrip(" \t"))]
+
+
+def is_only_brackets(line: str) -> bool:
+    """Whether `line` has nothing but brackets and punctuation, so that two such lines are alike by chance."""
+    return not any(character.isalnum() or character in "_\"'" for character in line)
+
+
+def is_similar(a: str, b: str, share: float) -> bool:
+    """Whether at most `share` of the longer one's characters have to be edited to make `a` into `b`."""
+    limit = int(max(len(a), len(b)) * share)
+    if abs(len(a) - len(b)) > limit:
+        return False
+    return a == b or (limit > 0 and _distance(a, b, limit) <= limit)
+
+
+def open_brackets(text: str) -> list[str]:
+    """The brackets that `text` opens and does not close; a closer that fits none is passed over."""
+    opened: list[str] = []
+    for bracket in _NOT_BRACKETS.sub("", text):
+        if bracket not in _BRACKETS:
+            opened.append(bracket)
+        elif opened and opened[-1] == _BRACKETS[bracket]:
+            opened.pop()
+    return opened
+
+
+def unmatched_closers(text: str, opened: list[str]) -> list[int]:
+    """Where in `text` brackets are closed that neither `opened` nor `text` itself has opened."""
+    opened = list(opened)
+    found = []
+    for index, character in enumerate(text):
+        if character in "([{":
+            opened.append(character)
+        elif character in _BRACKETS:
+            if opened and opened[-1] == _BRACKETS[character]:
+                opened.pop()
+            elif _BRACKETS[character] not in opened:
+                found.append(index)
+    return found
+
+
+def overlap(a: str, b: str, longest: int = 400) -> int:
+    """Length of the longest end of `a` that is a beginning of `b`, looked for up to `longest`."""
+    most = min(len(a), len(b), longest)
+    return next((n for n in range(most, 0, -1) if a.endswith(b[:n])), 0)
+
+
+def without_literals(text: str) -> str:
+    """`text` with spaces for strings that begin and end in a line, so that every offset stays."""
+    return _STRINGS.sub(lambda match: " " * len(match[0]), text)
+
+
+def _distance(a: str, b: str, limit: int) -> int:
+    """The Levenshtein distance of `a` and `b`, or something greater than `limit`."""
+    far = limit + 1
+    row = {j: j for j in range(min(limit, len(b)) + 1)}
+    for i, character in enumerate(a, 1):
+        above, row = row, {}
+        for j in range(max(i - limit, 0), min(i + limit, len(b)) + 1):
+            if j == 0:
+                row[0] = i
+                continue
+            replaced = above.get(j - 1, far) + (character != b[j - 1])
+            row[j] = min(replaced, above.get(j, far) + 1, row.get(j - 1, far) + 1)
+    return row.get(len(b), far)

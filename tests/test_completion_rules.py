@@ -1,0 +1,154 @@
+"""Stop rules, one by one, and that they say the same however the text comes in pieces."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scrubjay.completion_rules import (
+    Mode,
+    advise_debounce,
+    choose_mode,
+    leaves_asked_indent,
+    leaves_blank_lines,
+    leaves_scope,
+    may_stop_for_time,
+    repeats_itself,
+    repeats_next_line,
+    repeats_suffix,
+    single_line,
+    stop_at,
+)
+from scrubjay.place import Place
+
+PYTHON = Place("def f(x):\n    y = 1\n    ", "\n    return x\n", "python")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "language", "mode"),
+    [
+        ("x = ", "", "python", "multi"),
+        ("x = f(", ")", "python", "multi"),
+        ("if (a", ") {", "c", "multi"),
+        ("x = f(", "a)", "python", "single"),
+        ("x = 1  # the ", "", "python", "single"),
+        ("x = '# not a ", "'", "python", "single"),
+        ("x = '#' + ", "", "python", "multi"),
+        ("int x; // don't ", "", "c", "single"),
+        ("-- note ", "", "lua", "single"),
+        ("x = 1  # the ", "", "unknown", "multi"),
+    ],
+)
+def test_one_line_in_the_middle_of_a_line_and_in_comments(before: str, after: str, language: str, mode: Mode) -> None:
+    place = Place("a = 0\n" + before, after + "\nb = 2\n", language)
+    assert choose_mode(place) == mode
+
+
+def test_a_single_line_ends_with_the_first_that_is_not_blank() -> None:
+    assert single_line(PYTHON, "foo()\nbar") == 5
+    assert single_line(PYTHON, "\n  foo()\nbar") == 8
+    assert single_line(PYTHON, "foo()") is None
+    assert single_line(PYTHON, "\n\n") is None
+
+
+def test_the_beginning_of_the_suffix_is_not_repeated() -> None:
+    place = Place("a = 1\n", "\nwith open(path) as file:\n    pass\n")
+    assert repeats_suffix(place, "b = 2\nwith open(path) as file") == 6
+    assert repeats_suffix(place, "b = 2\nwith open(p") is None
+    assert repeats_suffix(Place("", "\n}\n"), "x\n}\n") is None
+
+
+def test_the_next_line_ends_it_exactly_or_nearly() -> None:
+    place = Place("def f():\n    ", "\n    return compute(first, second)\n")
+    assert repeats_next_line(place, "a = 1\n    return compute(first, second)\n") == 5
+    assert repeats_next_line(place, "a = 1\n    return compute(first, secand)\n") == 5
+    assert repeats_next_line(place, "a = 1\n    return other(first)\n") is None
+    assert repeats_next_line(place, "return compute(first, second)\n") == 0
+    assert repeats_next_line(place, "a = 1\n    return compute(first, second)") is None
+
+
+def test_a_list_may_be_written_line_by_similar_line() -> None:
+    place = Place("numbers.append(1)\nnumbers.", "\nnumbers.append(3)\n")
+    assert repeats_next_line(place, "append(2)\n") is None
+
+
+def test_a_line_of_brackets_is_like_another_by_chance() -> None:
+    assert repeats_next_line(Place("if (a) {\n  ", "\n}\n"), "if (b) {\n  }\n}\n") is None
+
+
+def test_three_equal_lines_are_two_too_many() -> None:
+    place = Place("", "")
+    assert repeats_itself(place, "print(1)\nprint(1)\nprint(1)\n") == 8
+    assert repeats_itself(place, "a\nprint(1)\n\nprint(1)\nprint(1)\n") == 11
+    assert repeats_itself(place, "print(1)\nprint(1)\n") is None
+    assert repeats_itself(place, "}\n}\n}\n") is None
+
+
+def test_two_blank_lines_end_it_but_not_at_the_start() -> None:
+    assert leaves_blank_lines(PYTHON, "return 1\n\n\ndef g") == 8
+    assert leaves_blank_lines(PYTHON, "\n\n\ndef g") is None
+    assert leaves_blank_lines(PYTHON, "return 1\n\ndef g") is None
+
+
+def test_a_line_indented_less_leaves_the_scope() -> None:
+    assert leaves_scope(PYTHON, "z = 2\n    return z\n\ndef g():\n    pass\n") == len("z = 2\n    return z\n")
+    assert leaves_scope(PYTHON, "z = 2\n        deeper\n    return z\n") is None
+    at_top = Place("", "\n")
+    assert leaves_scope(at_top, "def f():\n    return 1\nx = 2\n") is None
+    unindented = Place("def f():\n", "\n")
+    assert leaves_scope(unindented, "    return 1\nx = 2\n") == len("    return 1")
+
+
+@pytest.mark.parametrize(
+    ("suffix", "kept"),
+    [("", "foo();\n  }"), ("\n}\n", "foo();\n  }"), ("\n  }\n}\n", "foo();"), ("\n  bar();\n", "foo();")],
+)
+def test_a_closing_line_is_kept_if_nothing_below_closes_the_block(suffix: str, kept: str) -> None:
+    place = Place("function f() {\n  if (x) {\n    ", suffix, "javascript")
+    text = "foo();\n  }\n}\n"
+    assert text[: leaves_scope(place, text)] == kept
+
+
+def test_a_client_may_ask_for_an_indentation() -> None:
+    place = Place("x = [\n", "\n]\n", n_indent=4)
+    assert leaves_asked_indent(place, "1,\n    2,\n]\n") == len("1,\n    2,")
+    assert leaves_asked_indent(place, "1,\n\n    2,\n") is None
+
+
+def test_time_ends_it_only_after_a_whole_line() -> None:
+    assert may_stop_for_time("return x\n")
+    assert not may_stop_for_time("\n\n  return")
+
+
+def test_debounce_is_advised_only_while_answers_are_slower_than_keys() -> None:
+    assert advise_debounce([], 500) == 0
+    assert advise_debounce([150, 200], 40) == 0
+    assert advise_debounce([150, 200], 160) == 15
+    assert advise_debounce([400, 400], 160) == 0
+    assert advise_debounce([100, 500], 110) == 75
+    assert advise_debounce([100, 120], 300) == 0
+
+
+LINES = st.sampled_from(
+    ["    a = 1", "    return x", "    print(1)", "", "  ", "def g():", "        deep()", "}", "    }", "    y = 10"]
+)
+TEXTS = st.lists(LINES, max_size=10).map("\n".join)
+
+
+@given(TEXTS, st.sampled_from(["single", "multi"]), st.sampled_from(["\n    y = 10\n    return x\n", "", ")\n}\n"]))
+def test_what_is_cut_stays_cut_as_the_text_goes_on(text: str, mode: Mode, suffix: str) -> None:
+    place = Place("def f(x):\n    y = 1\n    ", suffix, "python")
+    first = next(((n, cut) for n in range(len(text) + 1) if (cut := stop_at(place, mode, text[:n])) is not None), None)
+    at_end = stop_at(place, mode, text)
+    if first is None:
+        assert at_end is None
+    else:
+        n, cut = first
+        assert cut <= n
+        assert at_end is not None
+        assert at_end <= cut
+
+
+@given(TEXTS, st.sampled_from(["single", "multi"]))
+def test_what_is_left_of_a_complete_text_is_left_alone(text: str, mode: Mode) -> None:
+    kept = text[: stop_at(PYTHON, mode, text, is_complete=True)]
+    assert stop_at(PYTHON, mode, kept, is_complete=True) is None
