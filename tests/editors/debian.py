@@ -1,0 +1,171 @@
+"""Editors for tests, from Debian's packages: unpacked into a folder of their own, nothing is installed.
+
+The folder is kept in the user's cache, so that only the first run downloads.
+"""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import platformdirs
+import pytest
+
+KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+SOURCES = (Path("/etc/apt/sources.list.d/debian.sources"), Path("/etc/apt/sources.list"))
+NEOVIM = [
+    "libc6",
+    "libgcc-s1",
+    "libluajit-5.1-common",
+    "libluajit-5.1-2",
+    "libtree-sitter0.26",
+    "libunibilium4",
+    "libutf8proc3",
+    "libuv1t64",
+    "lua-lpeg",
+    "lua-luv",
+    "neovim-runtime",
+    "neovim",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """How to run an editor: the beginning of its command line, and what its environment must hold besides ours."""
+
+    command: list[str]
+    environment: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def env(self) -> dict[str, str]:
+        """The whole environment."""
+        return os.environ | self.environment
+
+
+class Unavailable(Exception):
+    """The editor cannot be had here."""
+
+
+def emacs() -> Program:
+    """Emacs 29 or newer, which has eglot; skips the test with the reason where there is none."""
+    if (path := shutil.which("emacs")) and _major_version(path) >= 29:
+        return Program([path])
+    return _or_skip(lambda: _unpacked_emacs(_cache("emacs", _get_emacs)))
+
+
+def neovim() -> Program:
+    """Neovim 0.12 or newer, which has inline completion; skips the test with the reason where there is none."""
+    if (path := shutil.which("nvim")) and _output([path, "--version"]).split("\n", 1)[0] >= "NVIM v0.12":
+        return Program([path])
+    return _or_skip(lambda: _unpacked_neovim(_cache("neovim", _get_neovim)))
+
+
+def _or_skip(get: Callable[[], Program]) -> Program:
+    try:
+        return get()
+    except Unavailable as reason:
+        pytest.skip(str(reason))
+
+
+def _major_version(emacs_path: str) -> int:
+    return int(_output([emacs_path, "-Q", "--batch", "--eval", "(princ emacs-major-version)"]))
+
+
+def _cache(name: str, get: Callable[[Path, Path], None]) -> Path:
+    """The folder into which `get` has unpacked `name`; `get` is given that folder and one for what it needs besides."""
+    home = platformdirs.user_cache_path("scrubjay-tests")
+    root = home / name
+    if not root.exists():
+        unfinished = home / f"{name}-unfinished"
+        shutil.rmtree(unfinished, ignore_errors=True)
+        unfinished.mkdir(parents=True)
+        try:
+            get(unfinished / "root", unfinished / "apt")
+        except (OSError, subprocess.CalledProcessError) as error:
+            details = getattr(error, "stderr", "") or error
+            raise Unavailable(f"{name} is not to be had from Debian's packages: {details}") from error
+        (unfinished / "root").rename(root)
+        shutil.rmtree(unfinished)
+    return root
+
+
+def _get_emacs(root: Path, apt: Path) -> None:
+    config = _apt_config(apt, ["bookworm", "bookworm-backports"])
+    wanted = ["--no-install-recommends", "-t", "bookworm-backports", "emacs-nox"]
+    _apt(["apt-get", "install", "--download-only", "-y", *wanted], config, apt)
+    _unpack(apt / "cache/archives", root)
+
+
+def _get_neovim(root: Path, apt: Path) -> None:
+    config = _apt_config(apt, ["sid"])
+    _apt(["apt-get", "download", *(f"{package}/sid" for package in NEOVIM)], config, apt)
+    _unpack(apt, root)
+
+
+def _apt_config(folder: Path, suites: list[str]) -> Path:
+    """A view of the package archive of our own, so that the system's is left as it is."""
+    if not shutil.which("apt-get") or not KEYRING.exists():
+        raise Unavailable("Editors are unpacked from Debian's packages, and this is no Debian.")
+    (folder / "lists/partial").mkdir(parents=True)
+    (folder / "cache/archives/partial").mkdir(parents=True)
+    mirror = _mirror()
+    sources = folder / "sources.list"
+    sources.write_text("".join(f"deb [signed-by={KEYRING}] {mirror} {suite} main\n" for suite in suites))
+    config = folder / "apt.conf"
+    config.write_text(
+        f'Dir::Etc::sourcelist "{sources}";\nDir::Etc::sourceparts "-";\nDir::State::lists "{folder}/lists";\n'
+        f'Dir::Cache "{folder}/cache";\nAcquire::Languages "none";\nDebug::NoLocking "1";\n'
+    )
+    _apt(["apt-get", "update"], config, folder)
+    return config
+
+
+def _mirror() -> str:
+    """Where the system gets its packages from."""
+    for line in (line for path in SOURCES if path.exists() for line in path.read_text().splitlines()):
+        match line.split():
+            case ["URIs:", uri, *_] | ["deb", uri, *_]:
+                return uri
+    raise Unavailable("No package archive is configured.")
+
+
+def _apt(command: list[str], config: Path, folder: Path) -> None:
+    environment = os.environ | {"APT_CONFIG": str(config), "DEBIAN_FRONTEND": "noninteractive"}
+    subprocess.run(command, env=environment, cwd=folder, check=True, capture_output=True, text=True, timeout=240)
+
+
+def _unpack(folder: Path, root: Path) -> None:
+    packages = sorted(folder.glob("*.deb"))
+    for package in packages:
+        subprocess.run(["dpkg", "-x", package, root], check=True, capture_output=True, text=True)
+    if not packages:
+        raise Unavailable("Nothing was downloaded.")
+
+
+def _unpacked_emacs(root: Path) -> Program:
+    share = next((root / "usr/share/emacs").glob("[0-9]*"))
+    libexec = next((root / "usr/libexec/emacs").glob("[0-9]*/*"))
+    lisp = [str(folder) for folder in [share / "lisp", *(share / "lisp").rglob("*/")] if folder.is_dir()]
+    dump = next(path for path in (root / "usr").rglob("emacs*.pdmp"))
+    environment = {
+        "EMACSLOADPATH": ":".join(lisp),
+        "EMACSDATA": str(share / "etc"),
+        "EMACSDOC": str(share / "etc"),
+        "EMACSPATH": str(libexec),
+        "LD_LIBRARY_PATH": str(root / "usr/lib/x86_64-linux-gnu"),
+    }
+    return Program([str(root / "usr/bin/emacs-nox"), "--dump-file", str(dump)], environment)
+
+
+def _unpacked_neovim(root: Path) -> Program:
+    libraries = root / "usr/lib/x86_64-linux-gnu"
+    loader = [str(libraries / "ld-linux-x86-64.so.2"), "--library-path", str(libraries)]
+    runtime = root / "usr/share/nvim"
+    environment = {"VIM": str(runtime), "VIMRUNTIME": str(runtime / "runtime")}
+    return Program([*loader, str(root / "usr/bin/nvim")], environment)
+
+
+def _output(command: list[str]) -> str:
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
