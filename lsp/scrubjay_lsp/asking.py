@@ -5,12 +5,13 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
+from uuid import uuid4
 
-from scrubjay.errors import ScrubjayError
+from scrubjay.errors import RequestError, ScrubjayError
 from scrubjay_lsp.documents import Documents, OpenDocument
 from scrubjay_lsp.link import Link
 from scrubjay_lsp.offers import Offer, Offers
-from scrubjay_lsp.replies import Json, Refused, Reply, Stale, refuse
+from scrubjay_lsp.replies import Json, Reply, Stale, refuse
 from scrubjay_lsp.text import Place
 
 logger = logging.getLogger(__name__)
@@ -39,12 +40,14 @@ class Asking:
 
     Args:
         on_ready: a question that was answered with nothing because the model was not warm would now be answered.
+        name: of this editor, by which the daemon knows which question supersedes which.
     """
 
     link: Link
     documents: Documents
     offers: Offers
     on_ready: Callable[[OpenDocument, Place], None]
+    name: str = field(default_factory=lambda: uuid4().hex)
     endings: Counter[Ending] = field(default_factory=Counter)
     _open: dict[tuple[str, Purpose], Reply] = field(default_factory=dict)
     _warming: dict[str, Reply] = field(default_factory=dict)
@@ -82,7 +85,7 @@ class Asking:
             return []
         try:
             answer = await self._submitted(question, document)
-        except Refused as error:
+        except RequestError as error:
             if not _is_out_of_step(error):
                 raise
             # The daemon's text is another than ours: it gets ours, and the question once more.
@@ -113,7 +116,7 @@ class Asking:
             "version": document.version,
             "n": question.n,
             "trigger": "invoked" if question.invoked else "automatic",
-            "client": question.purpose,
+            "client": f"{self.name}-{question.purpose}",
         }
         limits = {"max_tokens": question.max_tokens, "t_max_prompt_ms": question.max_prompt_ms}
         return params | {name: limit for name, limit in limits.items() if limit}
@@ -137,12 +140,12 @@ class Asking:
         reply.add_done_callback(warmed)
 
 
-def _is_out_of_step(error: Refused) -> bool:
+def _is_out_of_step(error: RequestError) -> bool:
     return error.status in (404, 409) and error.kind not in ("superseded", "cancelled")
 
 
 def _ending(error: ScrubjayError) -> Ending:
-    return "stale" if isinstance(error, Refused) and error.kind in ("superseded", "cancelled") else "failed"
+    return "stale" if isinstance(error, RequestError) and error.kind in ("superseded", "cancelled") else "failed"
 
 
 def _detail(answer: Json) -> str:

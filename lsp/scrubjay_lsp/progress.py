@@ -71,11 +71,6 @@ class Bars:
         if bar := self._bars.pop(title, None):
             bar.end()
 
-    def end_all(self) -> None:
-        """Nobody works any more."""
-        for title in list(self._bars):
-            self.end(title)
-
     @property
     def _are_wanted(self) -> bool:
         window = self._server.client_capabilities.window

@@ -3,19 +3,11 @@
 import asyncio
 from typing import Any
 
-from scrubjay.errors import RequestError, ScrubjayError
+from scrubjay.errors import ScrubjayError
 
 Json = dict[str, Any]
 Reply = asyncio.Future[Any]
 """Its result is JSON. Cancel it, or give it an exception, and the daemon is told to stop."""
-
-
-class Refused(RequestError):
-    """The daemon will not or cannot; `kind` is the machine-readable type of its error."""
-
-    def __init__(self, message: str, status: int, kind: str = "") -> None:
-        super().__init__(message, status)
-        self.kind = kind
 
 
 class Stale(ScrubjayError):

@@ -8,8 +8,8 @@ from itertools import count
 
 import aiohttp
 
-from scrubjay.errors import DaemonError
-from scrubjay_lsp.replies import Json, Refused, Reply, refuse
+from scrubjay.errors import DaemonError, RequestError
+from scrubjay_lsp.replies import Json, Reply, refuse
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ class Session:
         return cls(http, socket, on_event)
 
     def submit(self, method: str, params: Json, reply: Reply) -> None:
-        """Send a request; `reply` gets the result or `Refused`. Whoever ends `reply` before that ends the request."""
+        """Send a request; `reply` gets the result or RequestError. Whoever ends `reply` before that ends the request."""
         number = next(self._numbers)
         self._waiting[number] = reply
         self._outbox.put_nowait({"id": number, "method": method, "params": params})
@@ -90,7 +90,7 @@ class Session:
         if reply is None or reply.done():
             return
         if error := message.get("error"):
-            refuse(reply, Refused(error.get("message", ""), error.get("code", 500), error.get("type", "")))
+            refuse(reply, RequestError(error.get("message", ""), error.get("code", 500), error.get("type", "")))
         else:
             reply.set_result(message.get("result"))
 
@@ -102,4 +102,4 @@ class Session:
     def _refuse_all(self) -> None:
         waiting, self._waiting = self._waiting, {}
         for reply in waiting.values():
-            refuse(reply, Refused("The Scrubjay daemon went away; the request can be repeated.", 503, "gone"))
+            refuse(reply, RequestError("The Scrubjay daemon went away; the request can be repeated.", 503, "gone"))

@@ -15,20 +15,10 @@ import pytest
 
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 SOURCES = (Path("/etc/apt/sources.list.d/debian.sources"), Path("/etc/apt/sources.list"))
-NEOVIM = [
-    "libc6",
-    "libgcc-s1",
-    "libluajit-5.1-common",
-    "libluajit-5.1-2",
-    "libtree-sitter0.26",
-    "libunibilium4",
-    "libutf8proc3",
-    "libuv1t64",
-    "lua-lpeg",
-    "lua-luv",
-    "neovim-runtime",
-    "neovim",
-]
+NEOVIM = """
+    libc6 libgcc-s1 libluajit-5.1-common libluajit-5.1-2 libtree-sitter0.26 libunibilium4 libutf8proc3 libuv1t64
+    lua-lpeg lua-luv neovim-runtime neovim
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +90,7 @@ def _get_emacs(root: Path, apt: Path) -> None:
 
 def _get_neovim(root: Path, apt: Path) -> None:
     config = _apt_config(apt, ["sid"])
-    _apt(["apt-get", "download", *(f"{package}/sid" for package in NEOVIM)], config, apt)
+    _apt(["apt-get", "download", *(f"{package}/sid" for package in NEOVIM.split())], config, apt)
     _unpack(apt, root)
 
 

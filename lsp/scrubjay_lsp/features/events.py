@@ -2,13 +2,45 @@
 
 import asyncio
 
-from scrubjay_lsp.replies import Json
+from lsprotocol import types
+
+from scrubjay_lsp.progress import Bars
+from scrubjay_lsp.replies import Json, Reply
 from scrubjay_lsp.server import ScrubjayServer
 
 LOADING = "Scrubjay: loading the model"
 PREFILLING = "Scrubjay: reading the project"
 LONG_S = 1.0
 """A prefill that has gone on for so long is shown."""
+QUIET_S = 5.0
+"""One that has not gone on for so long has been given up: nothing else tells."""
+
+
+class Prefill:
+    """What is being read of the project at one root; shown from when it takes long until it is done or goes quiet."""
+
+    def __init__(self, bars: Bars) -> None:
+        self._bars = bars
+        self._loop = asyncio.get_running_loop()
+        self._began = self._loop.time()
+        self._quiet = self._loop.call_later(QUIET_S, self.end)
+        self.has_ended = False
+
+    def go_on(self, done: int, total: int) -> None:
+        """`done` of `total` tokens are there."""
+        self._quiet.cancel()
+        if done >= total:
+            self.end()
+            return
+        self._quiet = self._loop.call_later(QUIET_S, self.end)
+        if self._loop.time() - self._began >= LONG_S:
+            self._bars.report(PREFILLING, done / total, f"{done} of {total} tokens")
+
+    def end(self) -> None:
+        """It is done, or given up."""
+        self._quiet.cancel()
+        self._bars.end(PREFILLING)
+        self.has_ended = True
 
 
 class Events:
@@ -16,25 +48,25 @@ class Events:
 
     def __init__(self, server: ScrubjayServer) -> None:
         self._server = server
-        self._began: dict[object, float] = {}
-        self._failure = ""
+        self._prefill: Prefill | None = None
 
     def take(self, event: Json) -> None:
         """Show what is worth showing of `event`."""
         match event.get("type"):
             case "state":
                 self._state(event)
-            case "progress":
-                self._progress(event)
+            case "progress" if self._server.documents.find(event.get("uri", "")):
+                self._progress(event["done"], event["total"])
 
     def link_changed(self) -> None:
         """Without a session nothing goes on that could be shown; a new one begins with the daemon's state."""
-        self._began.clear()
-        self._server.bars.end_all()
+        if self._prefill:
+            self._prefill.end()
+        self._server.bars.end(LOADING)
         if self._server.link.is_connected:
             self._server.link.submit("status", {}).add_done_callback(self._status)
 
-    def _status(self, reply: "asyncio.Future[Json]") -> None:
+    def _status(self, reply: Reply) -> None:
         if not reply.cancelled() and reply.exception() is None:
             self._state(reply.result())
 
@@ -45,17 +77,12 @@ class Events:
         else:
             self._server.bars.end(LOADING)
         if event.get("state") == "failed" and message:
-            self._server.say(message)
+            self._server.say(message, types.MessageType.Error)
 
-    def _progress(self, event: Json) -> None:
-        job, done, total = event.get("job"), event.get("done", 0), event.get("total", 0)
-        now = asyncio.get_running_loop().time()
-        if done >= total:
-            self._began.pop(job, None)
-        elif now - self._began.setdefault(job, now) >= LONG_S:
-            self._server.bars.report(PREFILLING, done / total, f"{done} of {total} tokens")
-        if not self._began:
-            self._server.bars.end(PREFILLING)
+    def _progress(self, done: int, total: int) -> None:
+        if self._prefill is None or self._prefill.has_ended:
+            self._prefill = Prefill(self._server.bars)
+        self._prefill.go_on(done, total)
 
 
 def register(server: ScrubjayServer) -> None:
