@@ -108,11 +108,16 @@ class Scheduler:
 
     def cancel(self, number: int) -> bool:
         """End a job as cancelled; False if it is not live (any more)."""
-        return self._end(number, Outcome.CANCELLED)
+        return self.end(number, Outcome.CANCELLED)
 
-    def fail(self, number: int) -> bool:
-        """End a job as failed before the engine had its say; False if it is not live (any more)."""
-        return self._end(number, Outcome.FAILED)
+    def end(self, number: int, outcome: Outcome) -> bool:
+        """End a job before the engine has had its say; False if it is not live (any more)."""
+        if not self.is_live(number):
+            return False
+        if self._queued.pop(number, None) is None and self._running:
+            self._running.is_wanted = False
+        self.ended[outcome] += 1
+        return True
 
     def demote(self, number: int, priority: Priority) -> None:
         """Give a live job another priority."""
@@ -171,14 +176,6 @@ class Scheduler:
 
     def _live(self) -> list[Job]:
         return [*self._queued.values(), *([self.running] if self.running else [])]
-
-    def _end(self, number: int, outcome: Outcome) -> bool:
-        if not self.is_live(number):
-            return False
-        if self._queued.pop(number, None) is None and self._running:
-            self._running.is_wanted = False
-        self.ended[outcome] += 1
-        return True
 
     def _leave(self, number: int) -> bool:
         """Take the running job out of the engine; whether it was that one, and still wanted."""

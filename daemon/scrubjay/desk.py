@@ -1,0 +1,319 @@
+"""The requests in flight: their prompts, their turns in the engine, their answers.
+
+Called by the service's loop only, so that nothing here happens at the same time as anything else.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field, replace
+from itertools import count
+
+from scrubjay.errors import EngineDied, EngineError, RequestError, ScrubjayError
+from scrubjay.events import Post, PromptFailed, PromptMade
+from scrubjay.feed import News
+from scrubjay.in_flight import InFlight
+from scrubjay.keeper import Keeper
+from scrubjay.messages import Done, Failed, Piece, Prefilling, Processed, Run, Sampling, Stopped, Synced
+from scrubjay.prompt import Prompt
+from scrubjay.prompt_maker import Limits, PromptMaker
+from scrubjay.requests import Cost
+from scrubjay.scheduler import Job, Outcome, Priority, Scheduler
+from scrubjay.tokens import EMPTY, Tokens, common_length
+
+logger = logging.getLogger(__name__)
+
+N_COSTS = 20
+RESERVE = 512
+"""Tokens that every prompt leaves for generation, so that its windows do not depend on what is asked for."""
+N_TELLING = 64
+"""A prefill of fewer tokens says nothing about the speed."""
+
+
+@dataclass(slots=True)
+class ContextRecord:
+    """What is known of a project's context: `resident` is what it should hold at least, `prompt` was run last."""
+
+    resident: Tokens = field(default_factory=lambda: EMPTY)
+    prompt: Prompt | None = None
+    costs: deque[Cost] = field(default_factory=lambda: deque(maxlen=N_COSTS))
+
+
+class Desk:
+    """Accepts requests, and sees each of them to its one answer.
+
+    Args:
+        post: takes the events of prompts that were made.
+        tell: takes what listeners should know.
+        context_budget: how many tokens a prompt may have; 0 for as many as fit.
+    """
+
+    def __init__(
+        self, keeper: Keeper, maker: PromptMaker, post: Post, tell: Callable[[News], None], context_budget: int
+    ) -> None:
+        self._keeper = keeper
+        self._maker = maker
+        self._post = post
+        self._tell = tell
+        self._context_budget = context_budget
+        self._numbers = count(1)
+        self._flights: dict[int, InFlight] = {}
+        self._speed = 0.0
+        self.scheduler = Scheduler()
+        self.records: dict[str, ContextRecord] = {}
+
+    def __iter__(self) -> Iterator[InFlight]:
+        return iter(list(self._flights.values()))
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no request is in flight."""
+        return not self._flights
+
+    def record(self, root: str) -> ContextRecord:
+        """What is known of the context of the project at `root`."""
+        return self.records.setdefault(root, ContextRecord())
+
+    # --- requests -----------------------------------------------------------------------------------------------------
+
+    def accept(self, flight: InFlight, priority: Priority) -> None:
+        """Take `flight` in; it supersedes what has its key."""
+        flight.priority = priority
+        self._submit(flight)
+        if self._keeper.is_ready:
+            self._make_prompt(flight)
+        else:
+            flight.clock.wait()
+
+    def make_prompts(self) -> None:
+        """Now that the engine is ready: make the prompts of those who came before."""
+        for flight in self:
+            if flight.prompt is None:
+                flight.clock.go()
+                self._make_prompt(flight)
+
+    def prompt_made(self, flight: InFlight, prompt: Prompt) -> None:
+        """The prompt is there: the request waits for its turn, if there is time for that."""
+        if flight.number not in self._flights:
+            return
+        flight.prompt = prompt
+        flight.clock.wait()
+        limit = flight.request.t_max_prompt_ms if flight.request else None
+        if flight.is_automatic and not flight.replies and self._n_needed(flight) <= 1:
+            self._end(flight, Outcome.DONE)
+        elif limit is not None and self._estimated_ms(flight) > limit:
+            self.overdue(flight)
+
+    def prompt_failed(self, flight: InFlight, error: ScrubjayError) -> None:
+        """There is no prompt for this request."""
+        if self._end(flight, Outcome.FAILED):
+            flight.reject(error)
+
+    def overdue(self, flight: InFlight) -> None:
+        """The client waits no longer: answer with nothing, and go on in the background."""
+        if flight.number not in self._flights or flight.processed or flight.is_answered:
+            return
+        flight.resolve(flight.answer_warming(self._n_common(flight), self._model))
+        self.scheduler.demote(flight.number, Priority.WARM)
+
+    def cancel(self, flight: InFlight, error: ScrubjayError | None = None) -> None:
+        """End `flight`; whoever still waits for it is told `error`."""
+        if self._end(flight, Outcome.CANCELLED) and error:
+            flight.reject(error)
+
+    def reject_all(self, error: ScrubjayError) -> None:
+        """End all requests: none can be served."""
+        for flight in self:
+            self.prompt_failed(flight, error)
+
+    # --- turns --------------------------------------------------------------------------------------------------------
+
+    def stop_stale(self) -> None:
+        """Have the engine end a job that nobody wants any more, or that is in the way of a more urgent one."""
+        if (number := self.scheduler.job_to_stop()) is not None:
+            self._keeper.stop(number)
+
+    def start_next(self) -> None:
+        """If the engine is free, hand it the most urgent job, as soon as that one's prompt is made."""
+        job = self.scheduler.next_job()
+        flight = self._flights[job.number] if job and self._keeper.is_ready else None
+        if flight is None or flight.prompt is None:
+            return
+        self.scheduler.start(flight.number)
+        flight.clock.go()
+        self._keeper.run(self._run(flight, flight.prompt))
+
+    # --- what the engine says -----------------------------------------------------------------------------------------
+
+    def heard(self, message: Prefilling | Synced | Piece | Done | Stopped | Failed) -> None:
+        """The engine has said something about a job; if it has ended here, only the engine's being free matters."""
+        flight = self._flights.get(message.job)
+        match message:
+            case Prefilling() if flight:
+                self._prefilling(flight, message)
+            case Synced() if flight:
+                self._synced(flight, message.processed)
+            case Piece() if flight:
+                flight.add_text(message.text)
+            case Done():
+                self._done(flight, message)
+            case Stopped():
+                self._stopped(flight, message)
+            case Failed():
+                self._failed(flight, message)
+
+    def lose_engine(self, reason: str) -> None:
+        """The engine is gone: only the request that it worked on has failed."""
+        for record in self.records.values():
+            record.resident = EMPTY
+        number = self.scheduler.lose_engine()
+        if number is not None and (flight := self._flights.pop(number, None)):
+            self._stands_still(flight)
+            flight.reject(
+                EngineDied(f"{reason.rstrip('.')}, during this request; it is being started again, so ask once more.")
+            )
+
+    def _prefilling(self, flight: InFlight, message: Prefilling) -> None:
+        self._holds(flight, message.done)
+        flight.n_prefilled = message.done
+        self._tell_progress(flight, message.total)
+
+    def _tell_progress(self, flight: InFlight, total: int) -> None:
+        news = {"type": "progress", "job": flight.number, "root": flight.root, "uri": flight.view.document.uri}
+        self._tell({**news, "done": flight.n_prefilled, "total": total})
+
+    def _stands_still(self, flight: InFlight) -> None:
+        """Nothing more is done for `flight` now: its progress is over, so that nobody shows a bar that does not move."""
+        if flight.n_prefilled:
+            self._tell_progress(flight, flight.n_prefilled)
+            flight.n_prefilled = 0
+
+    def _synced(self, flight: InFlight, cost: Processed) -> None:
+        flight.synced(cost)
+        flight.n_prefilled = 0
+        if cost.processed >= N_TELLING and cost.prefill_ms > 0:
+            self._speed = cost.processed / cost.prefill_ms * 1e3
+        if not (flight.request and flight.request.cold):
+            self._holds(flight, cost.prompt)
+            self._note_cost(flight, cost)
+        if flight.request and flight.is_answered:
+            # Its client has been told to come again: the prompt is all that is wanted of it.
+            self._end(flight, Outcome.DONE)
+
+    def _done(self, flight: InFlight | None, message: Done) -> None:
+        self._keeper.did_well()
+        if not self.scheduler.finish(message.job, Outcome.DONE) or flight is None:
+            return
+        del self._flights[message.job]
+        flight.done(message)
+        if flight.has_more:
+            self._submit(flight)
+            flight.clock.wait()
+            return
+        if not flight.is_answered:
+            self._answer(flight)
+
+    def _answer(self, flight: InFlight) -> None:
+        completion = flight.answer(self._model)
+        flight.resolve(completion)
+        if flight.request:
+            news = {"type": "completion", "root": flight.root, "uri": flight.request.uri, "n_items": len(flight.items)}
+            self._tell({**news, "timings": asdict(completion.timings), "reuse": asdict(completion.reuse)})
+
+    def _stopped(self, flight: InFlight | None, message: Stopped) -> None:
+        if self.scheduler.give_back(message.job) and flight:
+            self._holds(flight, message.done)
+            self._stands_still(flight)
+            flight.start_again()
+            flight.clock.wait()
+
+    def _failed(self, flight: InFlight | None, message: Failed) -> None:
+        if self.scheduler.finish(message.job, Outcome.FAILED) and flight:
+            del self._flights[message.job]
+            self._stands_still(flight)
+            flight.reject(RequestError(message.message) if message.fault == "request" else EngineError(message.message))
+
+    # --- helpers ------------------------------------------------------------------------------------------------------
+
+    @property
+    def _model(self) -> str:
+        return self._keeper.info.name if self._keeper.info else ""
+
+    def _submit(self, flight: InFlight) -> None:
+        flight.number = next(self._numbers)
+        for number in self.scheduler.submit(Job(flight.number, flight.priority, flight.key)):
+            self._supersede(self._flights.pop(number), flight)
+        self._flights[flight.number] = flight
+
+    def _supersede(self, old: InFlight, new: InFlight) -> None:
+        if old.request is None and new.request is None:
+            # Who waits for a project to be warm wants it as it is now.
+            new.replies.extend(old.replies)
+        else:
+            old.reject(RequestError("A newer request for this document has superseded this one.", 409, "superseded"))
+
+    def _end(self, flight: InFlight, outcome: Outcome) -> bool:
+        """End the present job of `flight` here; False if it has ended before."""
+        self._flights.pop(flight.number, None)
+        self._stands_still(flight)
+        return self.scheduler.end(flight.number, outcome)
+
+    def _make_prompt(self, flight: InFlight) -> None:
+        making = self._maker.make(flight.view, self._limits(flight.sampling))
+        making.add_done_callback(lambda made: self._post(_outcome(flight, made)))
+
+    def _limits(self, sampling: Sampling | None) -> Limits:
+        n_ctx = self._keeper.info.n_ctx if self._keeper.info else 0
+        wanted = max(RESERVE, sampling.max_tokens) if sampling else RESERVE
+        return Limits(n_ctx, min(-(-wanted // RESERVE) * RESERVE, n_ctx // 4), self._context_budget)
+
+    def _run(self, flight: InFlight, prompt: Prompt) -> Run:
+        sampling = flight.sampling
+        if sampling and self._maker.template:
+            sampling = replace(sampling, stop_tokens=self._maker.template.stop_tokens)
+        cold = flight.request is not None and flight.request.cold
+        if not cold:
+            record = self.record(flight.root)
+            record.resident, record.prompt = prompt.tokens[: self._n_common(flight)], prompt
+        context = "" if cold else flight.root
+        return Run(flight.number, context, prompt.tokens, prompt.boundaries, prompt.hot, sampling, cold)
+
+    def _holds(self, flight: InFlight, n_tokens: int) -> None:
+        """The context of `flight` holds that many tokens of its prompt."""
+        if flight.prompt and n_tokens and not (flight.request and flight.request.cold):
+            self.record(flight.root).resident = flight.prompt.tokens[:n_tokens]
+
+    def _n_common(self, flight: InFlight) -> int:
+        if flight.prompt is None or (flight.request and flight.request.cold):
+            return 0
+        return common_length(flight.prompt.tokens, self.record(flight.root).resident)
+
+    def _n_needed(self, flight: InFlight) -> int:
+        n_prompt = len(flight.prompt.tokens) if flight.prompt else 0
+        return n_prompt - min(self._n_common(flight), n_prompt - 1)
+
+    def _estimated_ms(self, flight: InFlight) -> float:
+        """How long the prompt would take now, in milliseconds."""
+        speed = self._speed or (self._keeper.info.prefill_speed if self._keeper.info else 0.0)
+        return self._n_needed(flight) / speed * 1e3 if speed else 0.0
+
+    def _note_cost(self, flight: InFlight, cost: Processed) -> None:
+        uri, ms = flight.view.document.uri, cost.prefill_ms + cost.restore_ms
+        noted = Cost(uri, cost.processed, cost.needed, ms, cost.reason)
+        self.record(flight.root).costs.append(noted)
+        self._tell({"type": "edit", "root": flight.root, **asdict(noted)})
+        if cost.restored:
+            self._tell({"type": "restore", "root": flight.root, "restored": cost.restored, "processed": cost.processed})
+
+
+def _outcome(flight: InFlight, made: "asyncio.Future[Prompt]") -> PromptMade | PromptFailed:
+    if made.cancelled():
+        return PromptFailed(flight, RequestError("The daemon is shutting down.", 503))
+    error = made.exception()
+    if error is None:
+        return PromptMade(flight, made.result())
+    if isinstance(error, ScrubjayError):
+        return PromptFailed(flight, error)
+    logger.error("A prompt could not be made.", exc_info=error)
+    return PromptFailed(flight, RequestError(f"The prompt could not be made: {error!r}; see the daemon's log.", 500))

@@ -1,0 +1,60 @@
+"""What goes on, told to whoever listens: event streams and editor sessions."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+
+News = Mapping[str, object]
+"""An event as JSON: `type` is one of project, edit, checkpoint, restore, progress, completion, state."""
+
+MAX_WAITING = 1000
+"""Events that wait for a slow listener; beyond that the oldest are dropped."""
+
+
+class Subscription:
+    """One listener: an asynchronous iterator that ends when the feed is closed."""
+
+    def __init__(self) -> None:
+        self._queue: asyncio.Queue[News | None] = asyncio.Queue(MAX_WAITING)
+
+    def put(self, news: News | None) -> None:
+        """Add an event; None is the end."""
+        if self._queue.full():
+            self._queue.get_nowait()
+        self._queue.put_nowait(news)
+
+    def __aiter__(self) -> AsyncIterator[News]:
+        return self
+
+    async def __anext__(self) -> News:
+        if (news := await self._queue.get()) is None:
+            raise StopAsyncIteration
+        return news
+
+
+class Feed:
+    """Hands every event to every listener; nobody waits for anybody."""
+
+    def __init__(self) -> None:
+        self._subscriptions: set[Subscription] = set()
+        self._is_closed = False
+
+    def subscribe(self) -> Subscription:
+        """A new listener; `unsubscribe` it."""
+        subscription = Subscription()
+        self._subscriptions.add(subscription)
+        if self._is_closed:
+            subscription.put(None)
+        return subscription
+
+    def unsubscribe(self, subscription: Subscription) -> None:
+        self._subscriptions.discard(subscription)
+
+    def publish(self, news: News) -> None:
+        for subscription in self._subscriptions:
+            subscription.put(news)
+
+    def close(self) -> None:
+        """End all subscriptions, those to come as well."""
+        self._is_closed = True
+        for subscription in self._subscriptions:
+            subscription.put(None)

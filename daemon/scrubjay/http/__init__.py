@@ -1,0 +1,1 @@
+"""The daemon's HTTP side: the one package that imports aiohttp.web."""

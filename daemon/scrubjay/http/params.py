@@ -1,0 +1,172 @@
+"""Reading what clients send: every field by name and type, with a sentence for each that is wrong.
+
+A field that is null is as good as absent; unknown fields are ignored.
+"""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
+
+from scrubjay.documents import Change, Position, PositionEncoding
+from scrubjay.errors import RequestError
+
+T = TypeVar("T", bound=str)
+Id = str | int
+"""What a client may call a request."""
+MAX_INTEGER = 2**53
+_ENCODINGS: tuple[PositionEncoding, ...] = ("utf-8", "utf-16", "utf-32")
+_KINDS = {
+    dict: "an object",
+    list: "an array",
+    str: "a string",
+    bool: "true or false",
+    int: "a number",
+    float: "a number",
+}
+
+
+def parse_object(body: bytes | str) -> "Params":
+    """The fields of a JSON object; an empty body is an empty object.
+
+    Raises:
+        RequestError: it is not JSON, or not an object.
+    """
+    try:
+        value = json.loads(body) if body else {}
+    except (ValueError, RecursionError) as error:
+        raise RequestError(f"The body is not JSON ({error}); send one JSON object.") from error
+    return Params.of(value, "The body")
+
+
+class Params:
+    """The fields of one JSON object.
+
+    Each method returns a field's value, or the default if there is one and the field is absent.
+
+    Raises:
+        RequestError: the field is missing, or of a wrong type or value.
+    """
+
+    def __init__(self, values: Mapping[str, Any], path: str = "") -> None:
+        self._values = values
+        self._path = path
+
+    @classmethod
+    def of(cls, value: object, name: str, path: str = "") -> "Params":
+        """The fields of `value`, which must be an object."""
+        if not isinstance(value, dict):
+            raise RequestError(f"{name} must be a JSON object, not {kind_of(value)}.")
+        return cls(value, path)
+
+    def has(self, name: str) -> bool:
+        return self._values.get(name) is not None
+
+    def text(self, name: str, default: str | None = None) -> str:
+        value = self._get(name, default)
+        if not isinstance(value, str):
+            raise self._wrong(name, "a string", value)
+        return value
+
+    def optional_text(self, name: str) -> str | None:
+        return self.text(name) if self.has(name) else None
+
+    def integer(self, name: str, default: int | None = None, low: int = 0, high: int = MAX_INTEGER) -> int:
+        value = self._get(name, default)
+        if isinstance(value, float) and value.is_integer():
+            value = int(value)
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise self._wrong(name, "an integer", value)
+        if not low <= value <= high:
+            raise RequestError(f"`{self._path}{name}` must lie between {low} and {high}.")
+        return value
+
+    def optional_integer(self, name: str) -> int | None:
+        return self.integer(name) if self.has(name) else None
+
+    def number(self, name: str, default: float | None = None, low: float = 0.0, high: float = 1e9) -> float:
+        value = self._get(name, default)
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            raise self._wrong(name, "a number", value)
+        if not (math.isfinite(value) and low <= value <= high):
+            raise RequestError(f"`{self._path}{name}` must lie between {low:g} and {high:g}.")
+        return float(value)
+
+    def optional_number(self, name: str) -> float | None:
+        return self.number(name) if self.has(name) else None
+
+    def flag(self, name: str, default: bool) -> bool:
+        value = self._get(name, default)
+        if not isinstance(value, bool):
+            raise self._wrong(name, "true or false", value)
+        return value
+
+    def choice(self, name: str, allowed: Sequence[T], default: T) -> T:
+        value = self._get(name, default)
+        for option in allowed:
+            if value == option:
+                return option
+        raise RequestError(f"`{self._path}{name}` must be one of {', '.join(allowed)}.")
+
+    def texts(self, name: str) -> tuple[str, ...]:
+        """A string or an array of strings; empty ones do not count."""
+        value = self._get(name, ())
+        values = [value] if isinstance(value, str) else value
+        if not isinstance(values, list | tuple) or not all(isinstance(item, str) for item in values):
+            raise self._wrong(name, "a string or an array of strings", value)
+        return tuple(item for item in values if item)
+
+    def identity(self, name: str) -> Id:
+        value = self._get(name, None)
+        if not isinstance(value, str | int) or isinstance(value, bool):
+            raise self._wrong(name, "an integer or a string", value)
+        return value
+
+    def nested(self, name: str) -> "Params":
+        value = self._get(name, None)
+        return Params.of(value, f"`{self._path}{name}`", f"{self._path}{name}.")
+
+    def items(self, name: str) -> list["Params"]:
+        """An array of objects."""
+        value = self._get(name, None)
+        if not isinstance(value, list):
+            raise self._wrong(name, "an array", value)
+        paths = [f"{self._path}{name}[{index}]" for index in range(len(value))]
+        return [Params.of(item, f"`{path}`", f"{path}.") for item, path in zip(value, paths, strict=True)]
+
+    def position(self, name: str) -> Position:
+        place = self.nested(name)
+        return Position(place.integer("line"), place.integer("character"))
+
+    def optional_position(self, name: str) -> Position | None:
+        return self.position(name) if self.has(name) else None
+
+    def encoding(self) -> PositionEncoding:
+        return self.choice("position_encoding", _ENCODINGS, "utf-16")
+
+    def changes(self) -> tuple[Change, ...]:
+        return tuple(_change(item) for item in self.items("changes"))
+
+    def _get(self, name: str, default: object) -> object:
+        value = self._values.get(name)
+        if value is not None:
+            return value
+        if default is None:
+            raise RequestError(f"`{self._path}{name}` is missing.")
+        return default
+
+    def _wrong(self, name: str, wanted: str, value: object) -> RequestError:
+        return RequestError(f"`{self._path}{name}` must be {wanted}, not {kind_of(value)}.")
+
+
+def kind_of(value: object) -> str:
+    """What a JSON value is, in words."""
+    return "null" if value is None else _KINDS.get(type(value), type(value).__name__)
+
+
+def _change(item: Params) -> Change:
+    text = item.text("text")
+    if not item.has("range"):
+        return Change(text)
+    area = item.nested("range")
+    return Change(text, area.position("start"), area.position("end"))

@@ -1,0 +1,160 @@
+"""One request on its way through the daemon: what it waits for, what it has got so far, and what it has cost."""
+
+import asyncio
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
+from time import perf_counter
+
+from scrubjay.errors import ScrubjayError
+from scrubjay.messages import Done, Processed, Sampling
+from scrubjay.prompt import Prompt
+from scrubjay.prompt_maker import View
+from scrubjay.requests import Completion, CompletionRequest, Item, Reuse, Timings
+from scrubjay.scheduler import Priority
+
+Replies = list["asyncio.Future[Completion]"]
+
+
+@dataclass(slots=True)
+class Clock:
+    """Where the time of a request goes, in seconds; `waiting_since` is set while the request waits for the engine."""
+
+    accepted: float = field(default_factory=perf_counter)
+    waiting_since: float | None = None
+    waited: float = 0.0
+
+    def wait(self) -> None:
+        """From now on the request waits."""
+        if self.waiting_since is None:
+            self.waiting_since = perf_counter()
+
+    def go(self) -> None:
+        """The waiting has an end."""
+        if self.waiting_since is not None:
+            self.waited += perf_counter() - self.waiting_since
+            self.waiting_since = None
+
+    @property
+    def elapsed_ms(self) -> float:
+        return (perf_counter() - self.accepted) * 1e3
+
+
+@dataclass(slots=True, eq=False)
+class InFlight:
+    """A completion, or a warming (then `request` is None), from its acceptance to its answer.
+
+    It is run by one job after the other, one for each alternative; `number` is that of the present one.
+
+    Args:
+        key: see `Job.key`.
+        view: the place for which the prompt is made, as it was when the request came.
+        replies: who waits for it; for a warming that superseded another one, also those who waited for that.
+        is_automatic: nobody asked for it.
+        n_done: alternatives that are generated.
+        n_prefilled: tokens of the prompt that are resident, while it is being processed.
+    """
+
+    key: Hashable
+    view: View
+    request: CompletionRequest | None = None
+    on_text: Callable[[str], None] | None = None
+    replies: Replies = field(default_factory=list)
+    is_automatic: bool = False
+    number: int = 0
+    priority: Priority = Priority.WARM
+    prompt: Prompt | None = None
+    processed: Processed | None = None
+    is_answered: bool = False
+    timer: asyncio.TimerHandle | None = None
+    clock: Clock = field(default_factory=Clock)
+    items: list[Item] = field(default_factory=list)
+    n_done: int = 0
+    n_prefilled: int = 0
+    _texts: list[str] = field(default_factory=list)
+    _timings: Timings = field(default_factory=Timings)
+
+    @property
+    def root(self) -> str:
+        """The project's root, which is also the key of its context."""
+        return self.view.project.root
+
+    @property
+    def sampling(self) -> Sampling | None:
+        """How to generate next; None if the prompt alone is wanted."""
+        return None if self.request is None or self.is_answered else self.request.alternative(self.n_done)
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether anybody still waits for it (or it was nobody's request in the first place)."""
+        return self.is_automatic or not self.replies or not all(reply.cancelled() for reply in self.replies)
+
+    @property
+    def has_more(self) -> bool:
+        """Whether another alternative is to be generated."""
+        return self.request is not None and not self.is_answered and self.n_done < self.request.n
+
+    def add_text(self, text: str) -> None:
+        """The present job has generated `text`."""
+        self._texts.append(text)
+        if self.on_text and self.n_done == 0:
+            self.on_text(text)
+
+    def start_again(self) -> None:
+        """The present job was given back: what it has generated does not count."""
+        self._texts.clear()
+
+    def synced(self, processed: Processed) -> None:
+        """The prompt is in its context; the first job's cost is that of the request."""
+        self.processed = self.processed or processed
+        self._spend(prompt_n=processed.processed, prompt_ms=processed.prefill_ms + processed.restore_ms)
+
+    def done(self, done: Done) -> None:
+        """The present job has ended well."""
+        text = "".join(self._texts)
+        self._texts.clear()
+        self.n_done += 1
+        if done.stop_reason != "none" and all(item.text != text for item in self.items):
+            self.items.append(Item(text, done.stop_reason, done.n_generated))
+        self._spend(predicted_n=done.n_generated, predicted_ms=done.generate_ms)
+
+    def answer(self, model: str) -> Completion:
+        """What it has come to; for a prompt that was never processed use `answer_warming`."""
+        reuse = Reuse.of(self.processed) if self.processed else Reuse.warming(0, 0)
+        return Completion(tuple(self.items), self._final_timings(), reuse, self.view.document.version, model)
+
+    def answer_warming(self, n_common: int, model: str) -> Completion:
+        """Nothing yet, in time."""
+        reuse = Reuse.warming(len(self.prompt.tokens) if self.prompt else 0, n_common)
+        return Completion((), self._final_timings(), reuse, self.view.document.version, model)
+
+    def resolve(self, completion: Completion) -> None:
+        """Answer all who wait."""
+        self._settle()
+        for reply in self.replies:
+            if not reply.done():
+                reply.set_result(completion)
+
+    def reject(self, error: ScrubjayError) -> None:
+        """Tell all who wait that nothing comes."""
+        self._settle()
+        for reply in self.replies:
+            if not reply.done():
+                reply.set_exception(error)
+
+    def _settle(self) -> None:
+        self.is_answered = True
+        if self.timer:
+            self.timer.cancel()
+
+    def _spend(
+        self, prompt_n: int = 0, prompt_ms: float = 0.0, predicted_n: int = 0, predicted_ms: float = 0.0
+    ) -> None:
+        t = self._timings
+        self._timings = Timings(
+            t.prompt_n + prompt_n, t.prompt_ms + prompt_ms, t.predicted_n + predicted_n, t.predicted_ms + predicted_ms
+        )
+
+    def _final_timings(self) -> Timings:
+        t, queue_ms = self._timings, self.clock.waited * 1e3
+        own_ms = max(0.0, self.clock.elapsed_ms - queue_ms - t.prompt_ms - t.predicted_ms)
+        return Timings(t.prompt_n, t.prompt_ms, t.predicted_n, t.predicted_ms, own_ms, queue_ms)

@@ -1,0 +1,111 @@
+"""Makes prompts off the event loop, in one thread that owns the vocabulary and the token cache.
+
+What it works on are copies: documents' texts are values, so a copy of a project costs nothing worth mentioning.
+"""
+
+import asyncio
+import copy
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TypeVar
+
+from scrubjay.documents import Document
+from scrubjay.engine.llama import Vocabulary
+from scrubjay.fim import FimTemplate, find_template
+from scrubjay.layout import completion_prompt
+from scrubjay.projects import Project
+from scrubjay.prompt import Prompt
+from scrubjay.token_cache import TokenCache
+
+T = TypeVar("T")
+CACHE_BYTES = 64 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A project as it was at one moment, and a place in one of its documents."""
+
+    project: Project
+    document: Document
+    offset: int
+
+    @classmethod
+    def of(cls, project: Project, document: Document, offset: int) -> "View":
+        """The project now; later changes do not show in it."""
+        shown = copy.copy(document)
+        documents = {key: copy.copy(other) for key, other in project.documents.items()} | {document.key: shown}
+        recency = {document.key: 0} | project.recency
+        return cls(replace(project, documents=documents, recency=recency), shown, offset)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """In tokens: the context, what of it generation needs, and how long a prompt may be (0: as long as it fits)."""
+
+    n_ctx: int
+    reserve: int
+    context_budget: int = 0
+
+
+class PromptMaker:
+    """Opens the vocabulary of a model and makes prompts for it, one after the other."""
+
+    def __init__(self, cache_bytes: int = CACHE_BYTES) -> None:
+        self._cache_bytes = cache_bytes
+        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="prompts")
+        self._vocabulary: Vocabulary | None = None
+        self._cache: TokenCache | None = None
+        self.template: FimTemplate | None = None
+        """How the model wants its prompts; None until the vocabulary is open."""
+
+    def open(self, path: Path, name: str) -> "asyncio.Future[FimTemplate]":
+        """Open the vocabulary of a file that the engine has accepted; `name` is the model's.
+
+        Raises:
+            ModelRefused: it cannot be read after all.
+        """
+        return self._in_thread(lambda: self._open(path, name))
+
+    def make(self, view: View, limits: Limits) -> "asyncio.Future[Prompt]":
+        """The prompt for a completion at the place of `view`; the vocabulary must be open.
+
+        Raises:
+            EngineError: there is no room for it.
+        """
+        return self._in_thread(lambda: self._make(view, limits))
+
+    async def close(self) -> None:
+        """Free the vocabulary, when what is being made is made."""
+        await self._in_thread(self._close)
+        self._executor.shutdown()
+
+    def _in_thread(self, work: Callable[[], T]) -> "asyncio.Future[T]":
+        return asyncio.get_running_loop().run_in_executor(self._executor, work)
+
+    def _open(self, path: Path, name: str) -> FimTemplate:
+        self._close()
+        self._vocabulary = Vocabulary.open(path)
+        self._cache = TokenCache(self._vocabulary.tokenize, self._cache_bytes)
+        self.template = find_template(self._vocabulary, name)
+        return self.template
+
+    def _make(self, view: View, limits: Limits) -> Prompt:
+        if self.template is None or self._cache is None:
+            raise RuntimeError("a prompt was asked for before the vocabulary was open")
+        return completion_prompt(
+            view.project,
+            view.document,
+            view.offset,
+            self.template,
+            self._cache,
+            limits.n_ctx,
+            limits.reserve,
+            limits.context_budget,
+        )
+
+    def _close(self) -> None:
+        if self._vocabulary:
+            self._vocabulary.close()
+        self._vocabulary = self._cache = self.template = None

@@ -1,0 +1,121 @@
+"""What clients ask the model for, and what they get, as values."""
+
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from scrubjay.documents import Position, PositionEncoding
+from scrubjay.messages import Processed, Sampling, StopReason
+
+Trigger = Literal["automatic", "invoked"]
+ReuseReason = Literal["append", "truncate", "checkpoint", "cold", "repaired", "estimated"]
+"""As the engine says it; "estimated" where it has not had its say."""
+
+LEAST_TEMPERATURE = 0.6
+"""With less, the alternatives of a completion would be the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class CompletionRequest:
+    """A completion at a place of an open document.
+
+    Args:
+        version: the document's version that the client sees; None if it does not say.
+        n: how many alternatives, of which equal ones count once.
+        t_max_prompt_ms: how long the client waits for the prompt to be processed; None for as long as it takes.
+        client: names who asks; a newer request of the same client for the same document supersedes this one. "" for
+            nobody in particular.
+        owner: whose copy of the document is meant.
+        cold: reuse nothing: the reference with which warm answers are compared.
+    """
+
+    uri: str
+    position: Position
+    encoding: PositionEncoding = "utf-16"
+    version: int | None = None
+    n: int = 1
+    sampling: Sampling = field(default_factory=Sampling)
+    trigger: Trigger = "automatic"
+    t_max_prompt_ms: float | None = None
+    client: str = ""
+    owner: str = ""
+    cold: bool = False
+
+    def alternative(self, index: int) -> Sampling:
+        """How to generate the alternative of that number, from 0; only the first is exactly as asked."""
+        if index == 0:
+            return self.sampling
+        temperature = max(self.sampling.temperature, LEAST_TEMPERATURE)
+        return replace(self.sampling, temperature=temperature, seed=self.sampling.seed + index)
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One text for the place, made of `n_tokens` tokens."""
+
+    text: str
+    stop_reason: StopReason
+    n_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """Tokens processed for the prompt and generated, and milliseconds.
+
+    `own_ms` is what the request spent outside the model and not waiting for it, `queue_ms` what it waited.
+    """
+
+    prompt_n: int = 0
+    prompt_ms: float = 0.0
+    predicted_n: int = 0
+    predicted_ms: float = 0.0
+    own_ms: float = 0.0
+    queue_ms: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Reuse:
+    """What a prompt cost, in tokens; the words are those of the design."""
+
+    prompt: int
+    common: int
+    restored: int
+    processed: int
+    needed: int
+    excess: int
+    reason: ReuseReason
+    state: Literal["ready", "warming"]
+
+    @classmethod
+    def of(cls, cost: Processed) -> "Reuse":
+        """What the engine said."""
+        return cls(
+            cost.prompt, cost.common, cost.restored, cost.processed, cost.needed, cost.excess, cost.reason, "ready"
+        )
+
+    @classmethod
+    def warming(cls, n_prompt: int, n_common: int) -> "Reuse":
+        """For a prompt that is not processed yet; zeros if it is not even known."""
+        needed = n_prompt - min(n_common, max(n_prompt - 1, 0))
+        return cls(n_prompt, n_common, 0, 0, needed, 0, "estimated", "warming")
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """The answer: distinct texts, perhaps none, and what they cost. `version` is the document's, `model` a name."""
+
+    items: tuple[Item, ...]
+    timings: Timings
+    reuse: Reuse
+    version: int | None
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What one prompt of a project cost: tokens processed and needed, and milliseconds in the model."""
+
+    uri: str
+    processed: int
+    needed: int
+    ms: float
+    reason: ReuseReason

@@ -1,0 +1,372 @@
+"""The daemon's one loop.
+
+Take the next event; let the projects absorb it; forget the work that it made stale; if the engine is free hand it the most
+urgent job; publish.
+"""
+
+import asyncio
+import logging
+import os
+from dataclasses import asdict, dataclass
+from typing import TypeVar
+
+from scrubjay.desk import Desk
+from scrubjay.engine.client import EngineGone
+from scrubjay.errors import EngineError, RequestError, ScrubjayError
+from scrubjay.events import (
+    Abandoned,
+    ChangeDocument,
+    CloseDocument,
+    CloseOwner,
+    Complete,
+    Drain,
+    EngineDue,
+    Event,
+    FocusDocument,
+    Look,
+    OpenDocument,
+    Overdue,
+    PromptFailed,
+    PromptMade,
+    SaveDocument,
+    Settled,
+    VocabularyOpened,
+    VocabularyRefused,
+    Warm,
+)
+from scrubjay.feed import Feed, News
+from scrubjay.in_flight import InFlight
+from scrubjay.keeper import Keeper
+from scrubjay.messages import (
+    Done,
+    EngineSettings,
+    EngineStatus,
+    Failed,
+    LoadProgress,
+    Opened,
+    Piece,
+    Prefilling,
+    Refused,
+    Stopped,
+    Synced,
+)
+from scrubjay.projects import Project, Projects
+from scrubjay.prompt_maker import PromptMaker, View
+from scrubjay.requests import CompletionRequest
+from scrubjay.roots import find_root
+from scrubjay.scheduler import Priority
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceSettings:
+    """What the service needs to know.
+
+    Args:
+        context_budget: how many tokens a prompt may have; 0 for as many as fit.
+        warm: whether to warm what nobody asked for.
+        warm_delay_ms: how long a project must be left alone before it is warmed.
+    """
+
+    engine: EngineSettings
+    context_budget: int = 0
+    warm: bool = True
+    warm_delay_ms: float = 300.0
+
+
+class Service:
+    """Documents, projects, requests and one engine. Handlers `post` events and await their replies."""
+
+    def __init__(self, settings: ServiceSettings) -> None:
+        self._settings = settings
+        self._inbox: asyncio.Queue[Event] = asyncio.Queue()
+        self._maker = PromptMaker()
+        self._settling: dict[str, asyncio.TimerHandle] = {}
+        self._lookers: list[asyncio.Future[None]] = []
+        self._drained: asyncio.Future[None] | None = None
+        self._published: News | None = None
+        self.feed = Feed()
+        self.projects = Projects(os.path.realpath)
+        self.keeper = Keeper(settings.engine, self._maker, self.post)
+        self.desk = Desk(self.keeper, self._maker, self.post, self.feed.publish, settings.context_budget)
+
+    @property
+    def fim_order(self) -> str | None:
+        """In which order the model wants prefix and suffix; None until it is known."""
+        return self._maker.template.order if self._maker.template else None
+
+    def state_news(self) -> News:
+        """The present state, as listeners are told it."""
+        load = asdict(self.keeper.progress) if self.keeper.progress else None
+        return {"type": "state", "state": self.keeper.state, "message": self.keeper.message, "load": load}
+
+    def post(self, event: Event) -> None:
+        """Put an event into the loop's inbox."""
+        self._inbox.put_nowait(event)
+
+    async def run(self) -> None:
+        """The loop; runs until it is cancelled. Then `close`."""
+        self.keeper.start()
+        while True:
+            event = await self._inbox.get()
+            self._absorb(event)
+            self.desk.stop_stale()
+            self.desk.start_next()
+            self._publish()
+
+    async def close(self) -> None:
+        """Answer those who still wait, and end the engine."""
+        for timer in self._settling.values():
+            timer.cancel()
+        self.desk.reject_all(_shutting_down())
+        self.feed.close()
+        await self.keeper.close()
+        await self._maker.close()
+
+    def _absorb(self, event: Event) -> None:
+        """Handle one event; what goes wrong is told to whoever asked, and never ends the loop."""
+        try:
+            self._handle(event)
+        except Exception as error:
+            reply: asyncio.Future[object] | None = getattr(event, "reply", None)
+            if not isinstance(error, ScrubjayError):
+                logger.exception("A mistake in handling %s.", type(event).__name__)
+                error = RequestError(f"Scrubjay made a mistake: {error!r}; see the daemon's log.", 500)
+            if reply is not None and not reply.done():
+                reply.set_exception(error)
+
+    def _handle(self, event: Event) -> None:  # noqa: PLR0912  # one line for each thing that can happen
+        match event:
+            case OpenDocument():
+                self._open(event)
+            case ChangeDocument():
+                self._change(event)
+            case CloseDocument():
+                self._close_document(event)
+            case SaveDocument():
+                self._saved(event)
+            case FocusDocument():
+                self._focus(event)
+            case CloseOwner():
+                self._close_owner(event)
+            case Complete():
+                self._complete(event)
+            case Warm():
+                self._warm(event)
+            case Look():
+                self._look(event)
+            case Drain():
+                self._drain(event)
+            case Abandoned():
+                self._abandoned(event.flight)
+            case Overdue():
+                self.desk.overdue(event.flight)
+            case Settled():
+                self._settled(event.root)
+            case PromptMade():
+                self.desk.prompt_made(event.flight, event.prompt)
+            case PromptFailed():
+                self.desk.prompt_failed(event.flight, event.error)
+            case Prefilling() | Synced() | Piece() | Done() | Stopped() | Failed():
+                self.desk.heard(event)
+            case EngineStatus():
+                self._engine_status(event)
+            case LoadProgress():
+                self.keeper.loading(event)
+            case Opened():
+                self.keeper.opened(event.info)
+                self._if_ready()
+            case VocabularyOpened():
+                self.keeper.vocabulary_opened(event.template)
+                self._if_ready()
+            case Refused() | VocabularyRefused():
+                self.keeper.refused(event.message)
+                self._if_failed()
+            case EngineGone():
+                self._engine_gone(event.reason)
+            case EngineDue():
+                self.keeper.start()
+
+    # --- documents ----------------------------------------------------------------------------------------------------
+
+    def _open(self, event: OpenDocument) -> None:
+        document = self.projects.open(
+            event.uri, event.language, event.version, event.text, event.root, find_root, event.owner
+        )
+        self._touched(self.projects.project_of(event.uri, event.owner), is_news=True)
+        _answer(event.reply, document.version)
+
+    def _change(self, event: ChangeDocument) -> None:
+        document = self.projects.change(
+            event.uri, event.version, event.changes, event.encoding, event.base_version, event.owner
+        )
+        self._touched(self.projects.project_of(event.uri, event.owner))
+        _answer(event.reply, document.version)
+
+    def _close_document(self, event: CloseDocument) -> None:
+        project = self.projects.project_of(event.uri, event.owner)
+        self.projects.close(event.uri, event.owner)
+        self._touched(project, is_news=True)
+        _answer(event.reply, None)
+
+    def _saved(self, event: SaveDocument) -> None:
+        self.projects.save(event.uri, event.owner)
+        self._touched(self.projects.project_of(event.uri, event.owner))
+        _answer(event.reply, None)
+
+    def _focus(self, event: FocusDocument) -> None:
+        self.projects.focus(event.uri, event.position, event.encoding, event.owner)
+        self._touched(self.projects.project_of(event.uri, event.owner))
+        _answer(event.reply, None)
+
+    def _close_owner(self, event: CloseOwner) -> None:
+        before = {project.root: len(project.documents) for project in self.projects}
+        self.projects.close_owner(event.owner)
+        for project in self.projects:
+            if len(project.documents) != before[project.root]:
+                self._touched(project, is_news=True)
+        _answer(event.reply, None)
+
+    def _touched(self, project: Project, is_news: bool = False) -> None:
+        """Something happened in the project: warm it when nothing more happens for a while."""
+        if is_news:
+            self.feed.publish({"type": "project", "root": project.root, "n_documents": len(project.documents)})
+        if old := self._settling.pop(project.root, None):
+            old.cancel()
+        delay = self._settings.warm_delay_ms / 1e3
+        timer = asyncio.get_running_loop().call_later(delay, self.post, Settled(project.root))
+        self._settling[project.root] = timer
+
+    # --- requests -----------------------------------------------------------------------------------------------------
+
+    def _complete(self, event: Complete) -> None:
+        self._require_serving()
+        request = event.request
+        view = self._view(request)
+        cursor = view.project.cursor
+        priority = Priority.COMPLETION if cursor and cursor[0] != view.document.key else Priority.FOCUS
+        if not request.cold:
+            self.projects.focus(request.uri, request.position, request.encoding, request.owner)
+        key = (request.client, view.document.key) if request.client else None
+        flight = InFlight(key, view, request, event.on_text, [event.reply])
+        self._watch(flight, event.reply)
+        if request.t_max_prompt_ms is not None:
+            delay = request.t_max_prompt_ms / 1e3
+            flight.timer = asyncio.get_running_loop().call_later(delay, self.post, Overdue(flight))
+        self.desk.accept(flight, priority)
+
+    def _view(self, request: CompletionRequest) -> View:
+        document = self.projects.document(request.uri, request.owner)
+        if request.version not in (None, document.version):
+            raise RequestError(
+                f"{request.uri} is at version {document.version}, not {request.version}; send its changes first.", 409
+            )
+        offset = document.offset_at(request.position, request.encoding)
+        return View.of(self.projects.project_of(request.uri, request.owner), document, offset)
+
+    def _warm(self, event: Warm) -> None:
+        self._require_serving()
+        if event.uri is not None:
+            self.projects.focus(event.uri, event.position, event.encoding, event.owner)
+            project = self.projects.project_of(event.uri, event.owner)
+        elif event.root is not None:
+            project = self.projects.by_root(event.root)
+        else:
+            raise RequestError("Say what to warm: `root`, or `uri` and `position`.")
+        if (focus := project.focus) is None:
+            raise RequestError(f"Nothing is open in {project.root}; open one of its documents first.", 404)
+        flight = InFlight(("warm", project.root), View.of(project, focus.document, focus.offset))
+        if event.wait:
+            flight.replies.append(event.reply)
+            self._watch(flight, event.reply)
+        else:
+            _answer(event.reply, flight.answer_warming(0, self.keeper.info.name if self.keeper.info else ""))
+        self.desk.accept(flight, Priority.WARM)
+
+    def _settled(self, root: str) -> None:
+        self._settling.pop(root, None)
+        focus = next((project.focus for project in self.projects if project.root == root), None)
+        if focus is None or not self._settings.warm or self._drained or self.keeper.state == "failed":
+            return
+        view = View.of(self.projects.by_root(root), focus.document, focus.offset)
+        self.desk.accept(InFlight(("warm", root), view, is_automatic=True), Priority.WARM)
+
+    def _watch(self, flight: InFlight, reply: "asyncio.Future[T]") -> None:
+        """Hear of it when the handler that awaits `reply` is cancelled."""
+        reply.add_done_callback(lambda done: self.post(Abandoned(flight)) if done.cancelled() else None)
+
+    def _abandoned(self, flight: InFlight) -> None:
+        if not flight.is_wanted:
+            self.desk.cancel(flight)
+
+    def _require_serving(self) -> None:
+        if self._drained:
+            raise _shutting_down()
+        if self.keeper.state == "failed":
+            raise EngineError(self.keeper.message)
+
+    def _look(self, event: Look) -> None:
+        if self.keeper.ask_status() and self.desk.scheduler.is_free:
+            self._lookers.append(event.reply)
+        else:
+            _answer(event.reply, None)
+
+    def _drain(self, event: Drain) -> None:
+        self._drained = event.reply
+        for flight in self.desk:
+            if flight.request is None or flight.is_answered:
+                self.desk.cancel(flight, _shutting_down())
+
+    # --- the engine ---------------------------------------------------------------------------------------------------
+
+    def _engine_status(self, status: EngineStatus) -> None:
+        old, self.keeper.status = self.keeper.status, status
+        self._answer_lookers()
+        if old is None or old.n_saved != status.n_saved:
+            news = {"count": status.n_checkpoints, "bytes": status.checkpoint_bytes, "budget": status.checkpoint_budget}
+            self.feed.publish({"type": "checkpoint", **news})
+
+    def _engine_gone(self, reason: str) -> None:
+        self.keeper.gone(reason)
+        self.desk.lose_engine(reason)
+        self._answer_lookers()
+        self._if_failed()
+
+    def _if_ready(self) -> None:
+        if self.keeper.is_ready:
+            self.desk.make_prompts()
+            for project in self.projects:
+                self.post(Settled(project.root))
+
+    def _if_failed(self) -> None:
+        if self.keeper.state == "failed":
+            self.desk.reject_all(EngineError(self.keeper.message))
+
+    def _answer_lookers(self) -> None:
+        lookers, self._lookers = self._lookers, []
+        for reply in lookers:
+            _answer(reply, None)
+
+    # --- at the end of each turn --------------------------------------------------------------------------------------
+
+    def _publish(self) -> None:
+        """Tell listeners of a new state; tell who waits for the drain that it is over."""
+        news = self.state_news()
+        if news != self._published:
+            self._published = news
+            self.feed.publish(news)
+        if self._drained and self.desk.is_idle:
+            _answer(self._drained, None)
+
+
+def _answer(reply: "asyncio.Future[T]", value: T) -> None:
+    """Set `reply`, unless its handler has gone away."""
+    if not reply.done():
+        reply.set_result(value)
+
+
+def _shutting_down() -> RequestError:
+    return RequestError("The daemon is shutting down; start it again.", 503)

@@ -1,0 +1,81 @@
+"""A service with a real engine in the test's own event loop, and the documents that the tests edit."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from scrubjay.documents import Position
+from scrubjay.events import Complete, OpenDocument, Warm
+from scrubjay.feed import News, Subscription
+from scrubjay.messages import EngineSettings, Sampling
+from scrubjay.requests import Completion, CompletionRequest
+from scrubjay.service import Service, ServiceSettings
+
+N_LINES = 120
+
+
+def engine_settings(model: Path, n_ctx: int = 8192) -> EngineSettings:
+    return EngineSettings(str(model), n_ctx=n_ctx, n_threads=1, interval=64, eager_load=False)
+
+
+@asynccontextmanager
+async def running_service(model: Path, n_ctx: int = 8192, warm: bool = False) -> AsyncIterator[Service]:
+    """A service on `model`, which is loading; nothing is warmed unasked unless `warm`."""
+    service = Service(ServiceSettings(engine_settings(model, n_ctx), warm=warm, warm_delay_ms=1))
+    loop = asyncio.create_task(service.run())
+    try:
+        yield service
+        service.desk.scheduler.check_integrity()
+    finally:
+        loop.cancel()
+        await asyncio.wait([loop])
+        await service.close()
+    assert loop.cancelled(), loop.exception()
+
+
+async def until(news: Subscription, matches: Callable[[News], bool]) -> News:
+    """The next event that matches."""
+    async for event in news:
+        if matches(event):
+            return event
+    raise AssertionError("the feed ended")
+
+
+async def until_state(service: Service, state: str) -> None:
+    """Wait until the service is in that state."""
+    news = service.feed.subscribe()
+    news.put(service.state_news())
+    await until(news, lambda event: event["type"] == "state" and event["state"] == state)
+    service.feed.unsubscribe(news)
+
+
+def source(n_lines: int = N_LINES, seed: int = 0) -> str:
+    """Python that no two seeds share."""
+    lines = [
+        f"def function_{seed}_{number}(a, b):\n    return a * {number} + b - {seed}\n" for number in range(n_lines // 2)
+    ]
+    return "".join(lines)
+
+
+async def open_document(service: Service, uri: str, text: str, root: str = "/project", version: int = 1) -> int:
+    event = OpenDocument(uri, text, "python", version, root)
+    service.post(event)
+    return await event.reply
+
+
+def completion(uri: str, line: int = 0, max_tokens: int = 4, **more: object) -> Complete:
+    request = CompletionRequest(uri, Position(line, 0), sampling=Sampling(max_tokens=max_tokens), **more)  # type: ignore[arg-type]
+    return Complete(request)
+
+
+async def complete(service: Service, uri: str, line: int = 0, max_tokens: int = 4, **more: object) -> Completion:
+    event = completion(uri, line, max_tokens, **more)
+    service.post(event)
+    return await event.reply
+
+
+async def warm(service: Service, root: str = "/project") -> Completion:
+    event = Warm(root=root)
+    service.post(event)
+    return await event.reply
