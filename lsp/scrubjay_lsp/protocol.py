@@ -48,7 +48,8 @@ class ScrubjayProtocol(LanguageServerProtocol):
         except JsonRpcException as error:
             logger.warning("A message from the editor cannot be used: %s", error.message)
             if message is None:
-                self._send_data(types.ResponseErrorMessage(id=None, error=error.to_response_error()))
+                details = {"code": error.code, "message": error.message}
+                self._send_data({"jsonrpc": "2.0", "id": None, "error": details})
             elif "id" in message and "method" in message:
                 self._send_response(message["id"], error=error.to_response_error())
 

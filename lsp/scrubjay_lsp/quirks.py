@@ -20,6 +20,7 @@ class Quirks:
         self._counts_kinds_from_0 = False
         self._rules: dict[str, Callable[[Json], None]] = {
             "initialize": _initialize,
+            "textDocument/didOpen": _did_open,
             "textDocument/didChange": _did_change,
             "textDocument/completion": _completion,
             "textDocument/inlineCompletion": self._inline_completion,
@@ -53,6 +54,14 @@ def _initialize(params: Json) -> None:
         params["capabilities"] = {}
     params.setdefault("processId", None)
     params.setdefault("rootUri", None)
+
+
+def _did_open(params: Json) -> None:
+    """Scripts leave out what they do not care for."""
+    document = params.get("textDocument")
+    if isinstance(document, dict):
+        document["languageId"] = document.get("languageId") or ""
+        document["version"] = document["version"] if type(document.get("version")) is int else 0
 
 
 def _did_change(params: Json) -> None:

@@ -1,5 +1,6 @@
 """The language server: what its parts are and how they hang together. What it can do is in `scrubjay_lsp.features`."""
 
+import asyncio
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -12,6 +13,7 @@ from scrubjay_lsp.asking import Asking
 from scrubjay_lsp.documents import Documents, OpenDocument
 from scrubjay_lsp.link import Hooks, Link
 from scrubjay_lsp.offers import Offers
+from scrubjay_lsp.parent import watch
 from scrubjay_lsp.progress import Bars
 from scrubjay_lsp.protocol import ScrubjayProtocol, make_converter
 from scrubjay_lsp.replies import Json
@@ -52,12 +54,19 @@ class ScrubjayServer(LanguageServer):
     async def serve(self, reader: Reader, writer: Writer) -> int:
         """Serve one editor until it says `exit` or goes away; the exit status."""
         self.protocol.set_writer(writer)
+        reading = asyncio.create_task(self._read(reader))
+        self.before_capabilities.append(lambda params: watch(params.process_id, reading.cancel))
+        await asyncio.wait([reading])
+        await self.link.close()
+        if not reading.cancelled():
+            reading.result()
+        return 1 if self.protocol.exit_code is None else self.protocol.exit_code
+
+    async def _read(self, reader: Reader) -> None:
         async for body in frames(reader):
             self.protocol.receive(body)
             if self.protocol.exit_code is not None:
-                break
-        await self.link.close()
-        return 1 if self.protocol.exit_code is None else self.protocol.exit_code
+                return
 
     def say(self, sentence: str, kind: types.MessageType = types.MessageType.Warning) -> None:
         """Show the user a sentence, unless it is the one shown last."""

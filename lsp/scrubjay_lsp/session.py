@@ -43,7 +43,7 @@ class Session:
             socket = await http.ws_connect("http://localhost/api/session", max_msg_size=0)
         except (aiohttp.ClientError, OSError) as error:
             await http.close()
-            raise DaemonError(f"No Scrubjay daemon answers on {path} ({error}).") from error
+            raise DaemonError(f"No daemon listens on {path}; `scrubjay start` starts one.") from error
         except asyncio.CancelledError:
             await http.close()
             raise

@@ -51,6 +51,13 @@ def test_initialize_without_capabilities() -> None:
     assert message["params"] == {"capabilities": {}, "processId": None, "rootUri": None}
 
 
+@pytest.mark.parametrize("version", [{}, {"version": None}])
+def test_an_opened_document_without_a_version(version: dict[str, None]) -> None:
+    message: dict[str, Any] = {"method": "textDocument/didOpen", "params": {"textDocument": {"uri": "u", **version}}}
+    Quirks().amend(message)
+    assert message["params"]["textDocument"] == {"uri": "u", "version": 0, "languageId": ""}
+
+
 def test_a_change_without_a_version() -> None:
     message: dict[str, Any] = {"method": "textDocument/didChange", "params": {"textDocument": {"version": None}}}
     Quirks().amend(message)

@@ -5,7 +5,7 @@ import asyncio
 from lsprotocol import types
 
 from scrubjay_lsp.progress import Bars
-from scrubjay_lsp.replies import Json, Reply
+from scrubjay_lsp.replies import Json
 from scrubjay_lsp.server import ScrubjayServer
 
 LOADING = "Scrubjay: loading the model"
@@ -59,16 +59,10 @@ class Events:
                 self._progress(event["done"], event["total"])
 
     def link_changed(self) -> None:
-        """Without a session nothing goes on that could be shown; a new one begins with the daemon's state."""
+        """Without a session nothing goes on that could be shown; a new one begins with the daemon telling its state."""
         if self._prefill:
             self._prefill.end()
         self._server.bars.end(LOADING)
-        if self._server.link.is_connected:
-            self._server.link.submit("status", {}).add_done_callback(self._status)
-
-    def _status(self, reply: Reply) -> None:
-        if not reply.cancelled() and reply.exception() is None:
-            self._state(reply.result())
 
     def _state(self, event: Json) -> None:
         load, message = event.get("load") or {}, event.get("message") or ""
