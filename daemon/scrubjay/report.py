@@ -67,6 +67,20 @@ class Reporter:
             "edits": [asdict(cost) for cost in record.costs],
         }
 
+    def document(self, uri: str) -> Json:
+        """What `GET /api/documents` answers.
+
+        Raises:
+            RequestError: 404, it is not open.
+        """
+        document = self._service.projects.document(uri)
+        return {
+            "uri": document.uri,
+            "language": document.language,
+            "version": document.version,
+            "text": document.text,
+        }
+
     def _contexts(self) -> tuple[ContextStatus, ...]:
         status = self._service.keeper.status
         return status.contexts if status else ()

@@ -31,6 +31,7 @@ class NativeRoutes:
             web.get("/api/status", self.status),
             web.get("/api/context", self.context),
             web.get("/api/events", self.events),
+            web.get("/api/documents", self.document),
             web.post("/api/complete", self.complete),
             *(
                 web.post(f"/api/{name}", self._handler(*method))
@@ -56,6 +57,13 @@ class NativeRoutes:
             raise RequestError("Say which project: ?root=PATH; GET /api/status lists them.")
         await self._look()
         return json_response(self._reporter.context(root))
+
+    async def document(self, request: web.Request) -> web.Response:
+        """The text of an open document as the daemon has it: the copy that was last touched."""
+        if not (uri := request.query.get("uri")):
+            raise RequestError("Say which document: ?uri=URI.")
+        await self._look()
+        return json_response(self._reporter.document(uri))
 
     async def events(self, request: web.Request) -> web.StreamResponse:
         """Server-sent events; the first one is the present state."""
