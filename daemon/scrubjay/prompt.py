@@ -63,6 +63,11 @@ def count_tokens(segment: Segment, tokenize: Callable[[str], Tokens]) -> int:
     return sum(1 if isinstance(part, int) else len(_part_tokens(part, tokenize)) for part in segment.parts)
 
 
+def part_tokens(parts: Sequence[int | str | Tokens], tokenize: Callable[[str], Tokens]) -> Tokens:
+    """The tokens of the parts of a segment."""
+    return frozen(np.concatenate([EMPTY, *(_part_tokens(part, tokenize) for part in parts)]))
+
+
 def assemble(segments: Sequence[Segment], tokenize: Callable[[str], Tokens]) -> Prompt:
     """The prompt made of `segments`, each of their texts tokenised alone; those without a token leave no trace."""
     arrays = [[_part_tokens(part, tokenize) for part in segment.parts] for segment in segments]

@@ -1,0 +1,66 @@
+"""The layouts to choose from, behind one interface, with what the anchored one has to remember of each project."""
+
+from typing import Literal
+
+from scrubjay.anchored import NOTHING_LAID, Laid, anchored_prompt
+from scrubjay.documents import Document
+from scrubjay.fim import FimTemplate
+from scrubjay.layout import completion_prompt
+from scrubjay.projects import Project
+from scrubjay.prompt import Prompt
+from scrubjay.token_cache import TokenCache
+
+LayoutName = Literal["plain", "anchored"]
+
+
+class Layouts:
+    """Makes prompts in one of the layouts. To be used from one thread.
+
+    Args:
+        name: "plain" makes each prompt by itself; "anchored" makes it so that little of the last one changes.
+        window_limit: how many tokens of the current file before the cursor to show at most; 0 for as many as fit.
+    """
+
+    def __init__(self, name: LayoutName = "plain", window_limit: int = 0) -> None:
+        self.name = name
+        self._window_limit = window_limit
+        self._laid: dict[str, Laid] = {}
+
+    def prompt(
+        self,
+        project: Project,
+        document: Document,
+        offset: int,
+        template: FimTemplate,
+        tokenize: TokenCache,
+        n_ctx: int,
+        reserve: int,
+        context_budget: int = 0,
+        is_idle: bool = False,
+    ) -> Prompt:
+        """The prompt for a completion at `offset` of `document`; arguments and errors as of `anchored_prompt`."""
+        if self.name == "plain":
+            return completion_prompt(project, document, offset, template, tokenize, n_ctx, reserve, context_budget)
+        laid = self.laid(project.root)
+        prompt, self._laid[project.root] = anchored_prompt(
+            laid,
+            project,
+            document,
+            offset,
+            template,
+            tokenize,
+            n_ctx,
+            reserve,
+            context_budget,
+            self._window_limit,
+            is_idle,
+        )
+        return prompt
+
+    def laid(self, root: str) -> Laid:
+        """How the project at `root` was laid out last."""
+        return self._laid.get(root, NOTHING_LAID)
+
+    def forget(self, root: str) -> None:
+        """Lay the project at `root` out anew next time."""
+        self._laid.pop(root, None)
