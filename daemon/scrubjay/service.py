@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import TypeVar
 
 from scrubjay.desk import Desk
-from scrubjay.engine.client import EngineGone
+from scrubjay.engine.client import EngineGone, FromProcess
 from scrubjay.errors import EngineError, RequestError, ScrubjayError
 from scrubjay.events import (
     Abandoned,
@@ -87,6 +87,7 @@ class Service:
         self._settling: dict[str, asyncio.TimerHandle] = {}
         self._lookers: list[asyncio.Future[None]] = []
         self._drained: asyncio.Future[None] | None = None
+        self._is_status_old = False
         self._published: News | None = None
         self.feed = Feed()
         self.projects = Projects(os.path.realpath)
@@ -138,7 +139,7 @@ class Service:
             if reply is not None and not reply.done():
                 reply.set_exception(error)
 
-    def _handle(self, event: Event) -> None:  # noqa: PLR0912  # one line for each thing that can happen
+    def _handle(self, event: Event) -> None:  # noqa: PLR0912  # one case for each thing that can happen
         match event:
             case OpenDocument():
                 self._open(event)
@@ -170,8 +171,21 @@ class Service:
                 self.desk.prompt_made(event.flight, event.prompt)
             case PromptFailed():
                 self.desk.prompt_failed(event.flight, event.error)
+            case VocabularyOpened():
+                self.keeper.vocabulary_opened(event.template)
+                self._if_ready()
+            case VocabularyRefused():
+                self._refused(event.message)
+            case EngineDue():
+                self.keeper.start()
+            case _:
+                self._hear(event)
+
+    def _hear(self, event: FromProcess) -> None:
+        match event:
             case Prefilling() | Synced() | Piece() | Done() | Stopped() | Failed():
                 self.desk.heard(event)
+                self._is_status_old |= isinstance(event, Done | Stopped)
             case EngineStatus():
                 self._engine_status(event)
             case LoadProgress():
@@ -179,16 +193,10 @@ class Service:
             case Opened():
                 self.keeper.opened(event.info)
                 self._if_ready()
-            case VocabularyOpened():
-                self.keeper.vocabulary_opened(event.template)
-                self._if_ready()
-            case Refused() | VocabularyRefused():
-                self.keeper.refused(event.message)
-                self._if_failed()
+            case Refused():
+                self._refused(event.message)
             case EngineGone():
                 self._engine_gone(event.reason)
-            case EngineDue():
-                self.keeper.start()
 
     # --- documents ----------------------------------------------------------------------------------------------------
 
@@ -335,6 +343,10 @@ class Service:
         self._answer_lookers()
         self._if_failed()
 
+    def _refused(self, message: str) -> None:
+        self.keeper.refused(message)
+        self._if_failed()
+
     def _if_ready(self) -> None:
         if self.keeper.is_ready:
             self.desk.make_prompts()
@@ -353,11 +365,13 @@ class Service:
     # --- at the end of each turn --------------------------------------------------------------------------------------
 
     def _publish(self) -> None:
-        """Tell listeners of a new state; tell who waits for the drain that it is over."""
+        """Tell listeners of a new state; ask an idle engine for its own; tell who waits for the drain that it is over."""
         news = self.state_news()
         if news != self._published:
             self._published = news
             self.feed.publish(news)
+        if self._is_status_old and self.desk.scheduler.is_free:
+            self._is_status_old = not self.keeper.ask_status()
         if self._drained and self.desk.is_idle:
             _answer(self._drained, None)
 

@@ -36,6 +36,7 @@ class Session:
         self._socket = socket
         self._owner = f"session-{next(_numbers)}"
         self._outbox: asyncio.Queue[Json] = asyncio.Queue()
+        self._is_over = False
         self._replies: dict[Id, asyncio.Future[Any]] = {}
         self._methods: Mapping[str, Method] = {
             **calls.METHODS,
@@ -46,14 +47,16 @@ class Session:
         """Serve until either side closes."""
         subscription = self._service.feed.subscribe()
         subscription.put(self._service.state_news())
-        writers = [asyncio.create_task(self._write()), asyncio.create_task(self._push(subscription))]
+        writer, pusher = asyncio.create_task(self._write()), asyncio.create_task(self._push(subscription))
         try:
             async for message in self._socket:
                 if message.type is WSMsgType.TEXT:
                     self._receive(message.data)
+            if self._is_over:
+                await pusher
         finally:
             self._service.feed.unsubscribe(subscription)
-            for ending in (*writers, *self._replies.values()):
+            for ending in (writer, pusher, *self._replies.values()):
                 ending.cancel()
             self._service.post(CloseOwner(self._owner))
 
@@ -107,6 +110,8 @@ class Session:
         async for news in subscription:
             if news["type"] in PUSHED:
                 await self._send({"event": news})
+        # This ends the reading too, which then waits until the goodbye is said.
+        self._is_over = True
         await self._socket.close(code=WSCloseCode.GOING_AWAY, message=b"The daemon is shutting down.")
 
     async def _send(self, message: Json) -> None:
