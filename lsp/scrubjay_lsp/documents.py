@@ -55,6 +55,8 @@ class Documents:
 
     def __init__(self, link: Link) -> None:
         self.encoding: Encoding = "utf-16"
+        self.n_resent = 0
+        """How often the daemon was out of step and got a whole text anew."""
         self._link = link
         self._documents: dict[str, OpenDocument] = {}
         self._folders: dict[str, str] = {}
@@ -148,6 +150,7 @@ class Documents:
     def send_again(self, document: OpenDocument) -> None:
         """Send the whole text of `document`, if it is still open."""
         if self.find(document.uri) is document:
+            self.n_resent += 1
             self._send_whole(document)
 
     def _send_whole(self, document: OpenDocument) -> None:

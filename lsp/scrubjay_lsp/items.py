@@ -21,24 +21,36 @@ def inline_items(offers: Iterable[Offer]) -> list[types.InlineCompletionItem]:
     ]
 
 
-def menu_items(offers: Sequence[Offer], before: str, language: str) -> list[types.CompletionItem]:
-    """Entries of a menu, at most three; `before` is what stands on the line before the cursor.
+def menu_items(
+    offers: Sequence[Offer], before: str, language: str = "", *, markdown: bool = False
+) -> list[types.CompletionItem]:
+    """Entries of a menu, at most three.
 
     A single offer of several lines also gets an entry of its first line, which is often what was wanted.
+
+    Args:
+        before: what stands on the line before the cursor.
+        language: of the document, for the code block in the documentation.
+        markdown: whether the editor reads that; else the documentation is plain.
     """
     texts = [(offer, offer.text) for offer in offers]
     if len(offers) == 1 and len(first := _first_line(offers[0].text)) < len(offers[0].text) and first.strip():
         texts.append((offers[0], first))
-    return [_menu_item(offer, text, before, language, rank) for rank, (offer, text) in enumerate(texts[:3])]
+    return [
+        _menu_item(offer, text, before, _documentation(text, language, markdown), rank)
+        for rank, (offer, text) in enumerate(texts[:3])
+    ]
 
 
-def _menu_item(offer: Offer, text: str, before: str, language: str, rank: int) -> types.CompletionItem:
+def _menu_item(
+    offer: Offer, text: str, before: str, documentation: str | types.MarkupContent, rank: int
+) -> types.CompletionItem:
     match = _WORD_BEFORE.search(before)
     return types.CompletionItem(
         label=_label(text),
         kind=types.CompletionItemKind.Text,
         detail=offer.detail,
-        documentation=types.MarkupContent(types.MarkupKind.Markdown, _fenced(text, language)),
+        documentation=documentation,
         # Editors compare with the word before the cursor, which the inserted text does not repeat.
         filter_text=(match.group() if match else "") + _first_line(text),
         sort_text=str(rank),
@@ -53,6 +65,10 @@ def _label(text: str) -> str:
     """The first line with something on it, and a sign if there is more."""
     lines = [line.strip() for line in split_lines(text) if line.strip()]
     return lines[0] + (" …" if len(lines) > 1 else "") if lines else "⏎"
+
+
+def _documentation(text: str, language: str, markdown: bool) -> str | types.MarkupContent:
+    return types.MarkupContent(types.MarkupKind.Markdown, _fenced(text, language)) if markdown else text
 
 
 def _fenced(text: str, language: str) -> str:

@@ -9,8 +9,10 @@ from scrubjay_lsp.text import Place
 HERE = types.Range(types.Position(3, 7), types.Position(3, 7))
 
 
-def menu(text: str, before: str = "    ret") -> list[types.CompletionItem]:
-    return menu_items([Offers().make("file:///a.py", 1, Place(3, 7), text, "9 ms")], before, "python")
+def menu(text: str, before: str = "    ret", *, markdown: bool = True) -> list[types.CompletionItem]:
+    return menu_items(
+        [Offers().make("file:///a.py", 1, Place(3, 7), text, "9 ms")], before, "python", markdown=markdown
+    )
 
 
 def test_ghost_text_has_a_range_and_tells_of_its_acceptance() -> None:
@@ -47,10 +49,15 @@ def test_a_text_that_begins_with_a_line_end_has_no_first_line_of_its_own() -> No
 
 def test_never_more_than_three_entries() -> None:
     offers = [Offers().make("file:///a.py", 1, Place(0, 0), text, "") for text in "abcd"]
-    assert len(menu_items(offers, "", "python")) == 3
+    assert len(menu_items(offers, "")) == 3
 
 
 def test_the_documentation_survives_fences() -> None:
     [item, _] = menu("```\nx")
     assert isinstance(item.documentation, types.MarkupContent)
     assert item.documentation.value == "````python\n```\nx\n````"
+
+
+def test_the_documentation_is_plain_where_markdown_is_not_read() -> None:
+    [item] = menu("`x`", markdown=False)
+    assert item.documentation == "`x`"

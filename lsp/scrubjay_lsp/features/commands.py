@@ -73,6 +73,7 @@ def _own_status(server: ScrubjayServer) -> Json:
         "link": server.link.state,
         "message": server.link.message,
         "documents": len(server.documents),
+        "resent": server.documents.n_resent,
         "open": server.asking.n_open,
         "endings": dict(server.asking.endings),
         "offers": asdict(server.offers.counts),

@@ -37,9 +37,16 @@ def register(server: ScrubjayServer) -> None:
             max_tokens=settings.max_tokens,
         )
         offers = await server.asking.ask(question)
-        return types.CompletionList(is_incomplete=True, items=menu_items(offers, before, document.language))
+        items = menu_items(offers, before, document.language, markdown=_reads_markdown(server.client_capabilities))
+        return types.CompletionList(is_incomplete=True, items=items)
 
     def set_trigger_characters(_params: types.InitializeParams) -> None:
         options.trigger_characters = TRIGGER_CHARACTERS if server.settings.completion.popup == "automatic" else None
 
     server.before_capabilities.append(set_trigger_characters)
+
+
+def _reads_markdown(capabilities: types.ClientCapabilities) -> bool:
+    completion = capabilities.text_document and capabilities.text_document.completion
+    item = completion and completion.completion_item
+    return bool(item and types.MarkupKind.Markdown in (item.documentation_format or []))
