@@ -69,7 +69,7 @@ class Documents:
 
     @property
     def latest(self) -> str | None:
-        """URI of the document that was last opened or changed."""
+        """URI of the document that was last opened, changed or looked at."""
         return next(reversed(self._documents), None)
 
     def find(self, uri: str) -> OpenDocument | None:
@@ -107,6 +107,7 @@ class Documents:
     def focus(self, uri: str, place: Place | None = None) -> None:
         """The user looks at it."""
         if document := self.find(uri):
+            self._touch(document)
             position = {"position": {"line": place.line, "character": place.character}} if place else {}
             self._tell(document, "focus", position)
 
@@ -121,7 +122,7 @@ class Documents:
                 self._send_whole(document)
 
     def send_all(self) -> None:
-        """Tell a daemon that knows nothing everything."""
+        """Tell a daemon that knows nothing everything, the latest last."""
         for document in self:
             self._send_whole(document)
 

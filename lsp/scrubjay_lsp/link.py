@@ -112,6 +112,8 @@ class Link:
             except DaemonError as error:
                 await self._do_without(error)
                 continue
+            # A daemon that somebody stops is not started again before somebody needs it.
+            self._wanted.clear()
             self._become("connected")
             self._hooks.connected()
             self._send_kept()
