@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from time import perf_counter
+from typing import Self
 
 import numpy as np
 
@@ -25,7 +26,7 @@ class Generated:
 
 
 class Generation:
-    """One generation after the resident tokens of `context`, whose last decode left logits.
+    """One generation after the resident tokens of `context`; a context manager, because llama.cpp's sampler must be freed.
 
     What is generated stays resident: whether it was accepted, the next prompt shows.
 
@@ -47,8 +48,14 @@ class Generation:
         self._margins: list[float] = []
         self._has_newline = False
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._sampler.close()
+
     def run(self, control: Control) -> Generated:
-        """Generate until something ends it.
+        """Generate until something ends it; the last decode of the context must have left logits.
 
         Raises:
             Interrupted: as `control` wished; what was decoded is kept.
@@ -56,11 +63,8 @@ class Generation:
         """
         begun = perf_counter()
         deadline = begun + self._sampling.max_ms / 1e3 if self._sampling.max_ms else float("inf")
-        try:
-            reason = self._until_something_ends_it(control, deadline)
-            self._give_out(self._stream.finish())
-        finally:
-            self._sampler.close()
+        reason = self._until_something_ends_it(control, deadline)
+        self._give_out(self._stream.finish())
         return Generated(reason, self._stream.stop_word, self._n_tokens, (perf_counter() - begun) * 1e3)
 
     def _until_something_ends_it(self, control: Control, deadline: float) -> StopReason:

@@ -39,9 +39,10 @@ _STRLEN = ctypes.cast(ctypes.CDLL(None).strlen, ctypes.c_void_p)
 
 
 class _Backend:
-    """Initialises llama.cpp once per process and keeps its log callback alive."""
+    """Initialises llama.cpp once per process; `is_quiet` while a decode may be aborted, which llama.cpp logs as an error."""
 
     ready: ClassVar[bool] = False
+    is_quiet: ClassVar[bool] = False
 
     @classmethod
     def start(cls) -> None:
@@ -53,7 +54,7 @@ class _Backend:
 
 @lib.llama_log_callback  # type: ignore[untyped-decorator]
 def _log(level: int, text: bytes, _user_data: object) -> None:
-    if level >= _LOG_ERROR:
+    if level >= _LOG_ERROR and not _Backend.is_quiet:
         sys.stderr.write(text.decode(errors="replace"))
 
 
@@ -269,6 +270,7 @@ class LlamaContext:
         self._outputs[n - 1] = want_logits
         self._batch.n_tokens = n
         self._let_abort(abortable)
+        _Backend.is_quiet = abortable
         result: int = lib.llama_decode(self.handle, self._batch)
         lib.llama_synchronize(self.handle)
         return result

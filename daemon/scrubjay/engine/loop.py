@@ -116,15 +116,17 @@ class Engine:
             ValueError: the sampling cannot be had.
         """
         context = self._cold_context() if job.cold else self._contexts.choose(job.context, job.tokens)
-        send(Synced(job.job, context.sync(job.tokens, job.boundaries, job.hot, control)))
         if job.sampling is None or job.sampling.max_tokens <= 0:
+            send(Synced(job.job, context.sync(job.tokens, job.boundaries, job.hot, control)))
             return Done(job.job, "none")
 
         def emit(text: str, n_tokens: int, margins: tuple[float, ...]) -> None:
             send(Piece(job.job, text, n_tokens, margins))
 
-        generation = Generation(context, self._opening.model.vocabulary, job.sampling, emit)
-        made = generation.run(control)
+        # Before the prefill, so that a wrong grammar costs nothing.
+        with Generation(context, self._opening.model.vocabulary, job.sampling, emit) as generation:
+            send(Synced(job.job, context.sync(job.tokens, job.boundaries, job.hot, control)))
+            made = generation.run(control)
         return Done(job.job, made.stop_reason, made.stop_word, made.n_tokens, made.elapsed_ms)
 
     def status(self) -> EngineStatus:
