@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from lsprotocol import types
 from pytest_lsp import LanguageClient, make_test_lsp_client
 
-from scrubjay_lsp.text import Encoding, n_units, split_lines
+from scrubjay_lsp.text import Encoding, n_units
 
 READY = "scrubjay/ready"
 ENCODINGS: dict[Encoding, types.PositionEncodingKind] = {
@@ -38,11 +39,16 @@ class Buffer:
 
     def position(self, offset: int) -> types.Position:
         """Where `offset` is, in the editor's encoding."""
-        *above, line = split_lines(self.text[:offset])
-        return types.Position(len(above), n_units(line, self.encoding))
+        before = self.text[:offset]
+        n_above = before.count("\n") + before.count("\r") - before.count("\r\n")
+        start = max(before.rfind("\n"), before.rfind("\r")) + 1
+        return types.Position(n_above, n_units(before[start:], self.encoding))
 
-    def edit(self, *edits: tuple[int, int, str]) -> None:
-        """Replace [start, end) by a text, one edit after the other, all told at once; the cursor follows the last."""
+    def edit(self, edits: Iterable[tuple[int, int, str]]) -> None:
+        """Replace [start, end) by a text, one edit after the other, all told at once; the cursor follows the last.
+
+        Each edit is taken from `edits` when those before it are made.
+        """
         changes: list[types.TextDocumentContentChangeEvent] = []
         for start, end, new in edits:
             area = types.Range(self.position(start), self.position(end))
@@ -53,7 +59,7 @@ class Buffer:
 
     def type(self, text: str) -> None:
         """Insert `text` at the cursor."""
-        self.edit((self.cursor, self.cursor, text))
+        self.edit([(self.cursor, self.cursor, text)])
 
     def replace_all(self, text: str) -> None:
         """Send the whole text anew."""
@@ -162,9 +168,19 @@ class Editor:
         params = types.ExecuteCommandParams(f"scrubjay.{name}", arguments=list(arguments))
         return await self.client.workspace_execute_command_async(params)
 
+    async def ask(self, method: str, params: Any) -> Any:
+        """The answer to any request."""
+        return await self.client.protocol.send_request_async(method, params)  # type: ignore[no-untyped-call]
+
     async def status(self) -> dict[str, Any]:
         """What the language server says of itself."""
         status: dict[str, Any] = (await self.command("status"))["lsp"]
+        return status
+
+    async def synchronised(self) -> Any:
+        """Return when the daemon has heard everything (answers come in the order of the questions); its status."""
+        while (status := (await self.command("status"))["daemon"]) is None:
+            pass
         return status
 
 

@@ -1,0 +1,117 @@
+"""Commands, and the dialect of Copilot's clients."""
+
+from typing import Any
+
+import pytest
+from lsprotocol import types
+
+from tests.lsp.conftest import StartEditor
+from tests.lsp.editor import Editor
+from tests.lsp.test_completions import INVOKED, PROGRAM
+
+COPILOT = {"editorInfo": {"name": "Emacs", "version": "30"}, "editorPluginInfo": {"name": "copilot.el", "version": "1"}}
+
+
+async def test_status(start: StartEditor) -> None:
+    editor = await start()
+    editor.open("a.py", "x = 1\n")
+    await editor.synchronised()
+    status = await editor.command("status")
+    assert status["daemon"]["state"] in ("loading", "ready")
+    assert (status["lsp"]["link"], status["lsp"]["documents"]) == ("connected", 1)
+
+
+async def test_warm(start: StartEditor) -> None:
+    editor = await start()
+    buffer = editor.open("a.py", PROGRAM)
+    warmed = await editor.command("warm", buffer.uri, {"line": 3, "character": 0})
+    assert warmed["reuse"]["prompt"] > 0
+    again = await editor.command("warm")
+    assert again["reuse"]["processed"] <= warmed["reuse"]["processed"]
+
+
+async def test_warming_what_is_not_open_says_so(start: StartEditor) -> None:
+    editor = await start()
+    assert "not open" in (await editor.command("warm", "file:///nowhere.py"))["error"]
+
+
+@pytest.mark.parametrize("arguments", [[], [None], ["99"], [{"x": 1}, 2]])
+async def test_accepting_and_rejecting_what_was_never_offered(start: StartEditor, arguments: list[Any]) -> None:
+    editor = await start()
+    assert await editor.command("accept", *arguments) is None
+    assert await editor.command("reject", *arguments) is None
+
+
+async def test_what_became_of_offers(start: StartEditor) -> None:
+    editor = await start(options=COPILOT)
+    buffer = editor.open("shapes.py", PROGRAM)
+    items = await buffer.inline(INVOKED)
+    notify = editor.client.protocol.notify
+    command = {"title": "Accept", "command": "scrubjay.accept", "arguments": arguments_of(items[0])}
+    notify("textDocument/didShowCompletion", {"item": {"command": command}})
+    notify("textDocument/didPartiallyAcceptCompletion", {"item": {"command": command}, "acceptedLength": 2})
+    buffer.accept(items[0])
+    await editor.command("accept", *arguments_of(items[0]))
+    await editor.command("reject", *arguments_of(items[-1]))
+    counts = (await editor.status())["offers"]
+    assert (counts["offered"], counts["shown"]) == (len(items), 1)
+    assert (counts["accepted"], counts["accepted_in_part"]) == (1, 1)
+    assert counts["rejected"] == (len(items) > 1)
+    assert counts["accepted_characters"] == 2 + len(str(items[0].insert_text))
+
+
+def arguments_of(item: types.InlineCompletionItem) -> list[Any]:
+    assert item.command
+    return list(item.command.arguments or [])
+
+
+async def test_focus_moves_to_the_document_that_is_looked_at(start: StartEditor) -> None:
+    editor = await start(options=COPILOT)
+    first = editor.open("first.py", "a = 1\n")
+    editor.open("second.py", "b = 2\n").type("c = 3\n")
+    editor.client.protocol.notify("textDocument/didFocus", {"textDocument": {"uri": first.uri}})
+    assert await focus_of(editor) == first.uri
+
+
+@pytest.mark.parametrize("params", [None, {}, [], {"textDocument": None}, {"item": []}, {"item": {"command": {}}}])
+async def test_notifications_of_the_dialect_may_be_anything(start: StartEditor, params: Any) -> None:
+    editor = await start(options=COPILOT)
+    for name in ("didShowCompletion", "didPartiallyAcceptCompletion", "didFocus"):
+        editor.client.protocol.notify(f"textDocument/{name}", params)
+    await editor.status()
+
+
+@pytest.mark.parametrize(
+    ("method", "status"),
+    [
+        ("checkStatus", "OK"),
+        ("signIn", "AlreadySignedIn"),
+        ("signInInitiate", "AlreadySignedIn"),
+        ("signInConfirm", "OK"),
+    ],
+)
+async def test_everybody_is_signed_in(start: StartEditor, method: str, status: str) -> None:
+    editor = await start(options=COPILOT)
+    answer = await editor.ask(method, {})
+    assert (answer.status, answer.user) == (status, "local")
+
+
+async def test_other_questions_of_the_dialect(start: StartEditor) -> None:
+    editor = await start(options=COPILOT)
+    assert await editor.ask("setEditorInfo", COPILOT) == "OK"
+    assert (await editor.ask("getVersion", {})).version
+    assert [model["scopes"] for model in await editor.ask("copilot/models", {})] == [["completion"]]
+    assert (await editor.ask("signOut", None)).status == "NotSignedIn"
+
+
+async def test_the_icon_of_copilots_clients_is_told(start: StartEditor) -> None:
+    editor = await start(options=COPILOT)
+    assert (await editor.client.wait_for_notification("didChangeStatus")).kind in ("Normal", "Inactive")
+
+
+async def focus_of(editor: Editor) -> str:
+    """URI of the document that the daemon takes to be looked at."""
+    projects = (await editor.synchronised())["projects"]
+    [focus] = [project["focus"]["uri"] for project in projects if project["root"] == str(editor.root)]
+    assert isinstance(focus, str)
+    return focus
