@@ -1,0 +1,285 @@
+"""What a user may set, and where: a TOML file < environment variables `SCRUBJAY_...` < flags.
+
+Every option is one field of `Config`: its name, with hyphens, is the flag and the key in the file; in capitals, the variable.
+All values arrive as text, whatever their source, so each has one parser and one way to be wrong.
+"""
+
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import Field, dataclass, field, fields
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from scrubjay.errors import UsageError
+
+T = TypeVar("T")
+PREFIX = "SCRUBJAY_"
+CONFIG_VARIABLE = "SCRUBJAY_CONFIG"
+"""Names the TOML file, where `--config` does not."""
+
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where the HTTP side listens."""
+
+    host: str
+    port: int
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine can reach it."""
+        return self.host in LOOPBACK or self.host.startswith("127.")
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+# --- parsers: text to value; ValueError says what is wanted, after "is not ..." --------------------------------------
+
+
+def _text(value: str) -> str:
+    if not value:
+        raise ValueError("a name; give one, or leave the option out")
+    return value
+
+
+def _path(value: str) -> Path:
+    return Path(_text(value)).expanduser().absolute()
+
+
+def _whole(least: int, word: str = "", meaning: int = 0) -> Callable[[str], int]:
+    """A parser of whole numbers from `least` on; `word`, if any, may be written instead and stands for `meaning`."""
+
+    def parse(value: str) -> int:
+        if word and value.lower() == word:
+            return meaning
+        if not value.isdecimal() or int(value) < least:
+            also = f", or {word!r}" if word else ""
+            raise ValueError(f"a whole number; give one from {least} on{also}")
+        return int(value)
+
+    return parse
+
+
+def _size(value: str) -> int:
+    """Bytes: a number with an optional unit, K, M, G or T, each 1024 of the one before."""
+    if value.lower() == "auto":
+        return 0
+    match = _SIZE.fullmatch(value.strip())
+    if not match or float(match[1]) == 0:
+        raise ValueError("a size; give one such as 512M or 2GiB, or 'auto'")
+    return int(float(match[1]) * _UNITS[match[2].upper()])
+
+
+def _minutes(value: str) -> float:
+    try:
+        minutes = float(value)
+    except ValueError:
+        minutes = -1.0
+    if not 0 <= minutes < float("inf"):
+        raise ValueError("a number of minutes; give one such as 30, or 0 for never")
+    return minutes
+
+
+def _flag(value: str) -> bool:
+    words = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
+    if value.lower() not in words:
+        raise ValueError("true or false; give one of them")
+    return words[value.lower()]
+
+
+def _choice(*allowed: str) -> Callable[[str], Any]:
+    def parse(value: str) -> str:
+        if value not in allowed:
+            raise ValueError(f"known; give one of {', '.join(allowed)}")
+        return value
+
+    return parse
+
+
+def _address(value: str) -> Address:
+    host, colon, port = value.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    if not colon or not host or not port.isdecimal() or int(port) > 65535:
+        raise ValueError("an address; give HOST:PORT, such as 127.0.0.1:8012")
+    return Address(host, int(port))
+
+
+# --- the options -----------------------------------------------------------------------------------------------------
+
+
+def _option(default: T, parse: Callable[[str], T], metavar: str, help: str) -> T:
+    option: T = field(default=default, metadata={"parse": parse, "metavar": metavar, "help": help})
+    return option
+
+
+def _place(help: str) -> Path:
+    """An option without a default of its own: it depends on the machine."""
+    place: Path = field(metadata={"parse": _path, "metavar": "PATH", "help": help})
+    return place
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Everything that can be set for a daemon. 0 means "choose for me" in every count that says auto."""
+
+    socket: Path = _place("the daemon's Unix socket")
+    data_dir: Path = _place("folder for logs and what else is kept")
+    model: str = _option(
+        "starter", _text, "MODEL", "starter, the PATH of a GGUF file, or hf:OWNER/REPO[:FILE-or-QUANT]"
+    )
+    ctx: int = _option(0, _whole(32, "auto"), "N", "tokens of context (default: auto)")
+    threads: int = _option(0, _whole(1, "auto"), "N", "threads of the model (default: auto, the physical cores)")
+    interval: int = _option(0, _whole(1, "auto"), "N", "tokens between checkpoints (default: auto)")
+    checkpoint_budget: int = _option(0, _size, "SIZE", "memory for checkpoints, such as 2GiB (default: auto)")
+    gpu_layers: int = _option(-1, _whole(0, "all", -1), "N", "layers on the GPU (default: all)")
+    kv_type: Literal["f16", "q8_0"] = _option(
+        "f16", _choice("f16", "q8_0"), "TYPE", "f16 or q8_0: how the KV cache is kept"
+    )
+    context_budget: int = _option(0, _whole(64, "auto"), "N", "tokens of a project's prompt at most (default: auto)")
+    latency_budget_ms: int = _option(0, _whole(1, "auto"), "MS", "what a jump in a file may cost (default: auto)")
+    http: Address | None = _option(None, _address, "HOST:PORT", "also answer llama.cpp's and OpenAI's clients there")
+    api_key: str = _option("", _text, "KEY", "what HTTP clients must send")
+    eager_load: bool = _option(True, _flag, "", "read all of the model and warm up while loading")
+    warm: bool = _option(True, _flag, "", "process prompts before anybody asks")
+    warm_delay_ms: int = _option(300, _whole(0), "MS", "how long a project must be left alone before it is warmed")
+    idle_unload: float = _option(
+        0.0, _minutes, "MINUTES", "free the model after so long without use (default: 0, never)"
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = _option(
+        "info", _choice("debug", "info", "warning", "error"), "LEVEL", "debug, info, warning or error"
+    )
+
+
+def options() -> tuple[Field[Any], ...]:
+    """The fields of `Config`; their metadata holds `parse`, `metavar` ("" for switches) and `help`."""
+    return fields(Config)
+
+
+# --- from sources to a Config ----------------------------------------------------------------------------------------
+
+
+def build_config(toml: str, toml_name: str, environment: Mapping[str, str], flags: Mapping[str, str]) -> Config:
+    """The configuration that the three sources add up to. Reads no file and no environment of its own.
+
+    Args:
+        toml: text of the TOML file, "" if there is none.
+        toml_name: what to call that file in messages.
+        environment: variables; those that do not begin with `SCRUBJAY_` do not count.
+        flags: by option name.
+
+    Raises:
+        UsageError: something is unknown or wrong; one sentence that names the source.
+    """
+    values: dict[str, Any] = {"socket": default_socket(environment), "data_dir": default_data_dir(environment)}
+    parsers = {option.name: option.metadata["parse"] for option in options()}
+    for name, text, source in _settings(toml, toml_name, environment, flags):
+        if name not in parsers:
+            raise UsageError(f"{source} is no option of Scrubjay{_nearest(name, parsers)}.")
+        try:
+            values[name] = parsers[name](text)
+        except ValueError as error:
+            raise UsageError(f"{source}: {text!r} is not {error}.") from error
+    return _checked(Config(**values))
+
+
+def read_config(flags: Mapping[str, str] | None = None, file: Path | None = None) -> Config:
+    """The configuration of this process's environment, the user's TOML file and `flags`.
+
+    Args:
+        file: the TOML file; None for `SCRUBJAY_CONFIG`, or else the usual place, where it may be missing.
+
+    Raises:
+        UsageError: as `build_config`, or the file cannot be read.
+    """
+    chosen = file or (Path(named) if (named := os.environ.get(CONFIG_VARIABLE)) else None)
+    path = chosen or _platform("user_config_path") / "config.toml"
+    try:
+        toml = path.read_text("utf-8")
+    except FileNotFoundError:
+        if chosen:
+            raise UsageError(f"There is no configuration file {path}.") from None
+        toml = ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"The configuration file {path} cannot be read: {error}.") from error
+    return build_config(toml, str(path), os.environ, flags or {})
+
+
+def default_socket(environment: Mapping[str, str] | None = None) -> Path:
+    """Where the daemon listens if nobody says otherwise."""
+    environment = os.environ if environment is None else environment
+    if named := environment.get("SCRUBJAY_SOCKET"):
+        return _path(named)
+    if runtime := environment.get("XDG_RUNTIME_DIR"):
+        return Path(runtime) / "scrubjay" / "daemon.sock"
+    return _platform("user_runtime_path") / "daemon.sock"
+
+
+def default_data_dir(environment: Mapping[str, str]) -> Path:
+    """Where the daemon keeps its files if nobody says otherwise."""
+    data = environment.get("XDG_DATA_HOME")
+    return Path(data) / "scrubjay" if data else _platform("user_data_path")
+
+
+def _platform(name: str) -> Path:
+    """The platform's folder for `scrubjay`."""
+    import warnings
+
+    import platformdirs
+
+    with warnings.catch_warnings(action="ignore"):  # it warns where XDG_RUNTIME_DIR is not set, which is nobody's fault
+        folder: Path = getattr(platformdirs, name)("scrubjay", appauthor=False)
+    return folder
+
+
+def _settings(
+    toml: str, toml_name: str, environment: Mapping[str, str], flags: Mapping[str, str]
+) -> Iterator[tuple[str, str, str]]:
+    """Name, text and source of each setting, the strongest last."""
+    for key, value in _parse_toml(toml, toml_name).items():
+        yield key.replace("-", "_"), _as_text(value, f"{toml_name}: {key}"), f"{toml_name}: {key}"
+    for key, value in environment.items():
+        # An empty variable is how shells unset one.
+        if key.startswith(PREFIX) and key != CONFIG_VARIABLE and value:
+            yield key.removeprefix(PREFIX).lower(), value, key
+    for key, value in flags.items():
+        yield key, value, f"--{key.replace('_', '-')}"
+
+
+def _parse_toml(toml: str, name: str) -> dict[str, Any]:
+    if not toml:
+        return {}
+    import tomllib
+
+    try:
+        return tomllib.loads(toml)
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"{name} is not TOML: {error}.") from error
+
+
+def _as_text(value: object, source: str) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if not isinstance(value, str | int | float):
+        raise UsageError(f"{source} must be a text, a number, true or false.")
+    return str(value)
+
+
+def _nearest(name: str, known: Mapping[str, object]) -> str:
+    close = get_close_matches(name, known, n=1)
+    return f"; did you mean {close[0].replace('_', '-')!r}?" if close else ""
+
+
+def _checked(config: Config) -> Config:
+    """What must hold between options."""
+    if config.http and not config.http.is_loopback and not config.api_key:
+        raise UsageError(
+            f"--http {config.http} can be reached by other machines: set an --api-key, or listen on 127.0.0.1."
+        )
+    return config
