@@ -1,0 +1,11 @@
+"""The starter model: a small fill-in-the-middle model for Python that comes with Scrubjay, and the program that trained it.
+
+`model_path()` needs nothing but the standard library. Training needs the extra `train`; see `python -m scrubjay.starter --help`.
+"""
+
+from pathlib import Path
+
+
+def model_path() -> Path:
+    """Where the GGUF file of the starter model lies."""
+    return Path(__file__).with_name("starter.gguf")

@@ -1,0 +1,156 @@
+"""Third stage: learn. Stops at any time; started again, it goes on from its last checkpoint as if it had never stopped."""
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import torch
+from tokenizers import Tokenizer
+from torch import Tensor
+from torch.nn import functional
+from torch.optim import Optimizer
+
+from scrubjay.starter.collect import SourceFile, read_corpus
+from scrubjay.starter.examples import Examples
+from scrubjay.starter.model import StarterModel, initialise
+from scrubjay.starter.optimizer import optimizers, set_rate
+from scrubjay.starter.tokenizer import encode_plain, load_tokenizer
+from scrubjay.starter.values import SPECIALS, Plan, Shape, Workspace
+
+_CHUNK = 2048
+Note = Callable[[str], None]
+
+
+@dataclass(slots=True)
+class Learner:
+    """What changes while learning: the model, its optimizers, and how many steps they have made."""
+
+    model: StarterModel
+    optimizers: list[Optimizer]
+    n_done: int = 0
+
+    def save(self, path: Path) -> None:
+        """Write everything that going on needs; a reader sees the old file or the new one, never half of one."""
+        state = {
+            "shape": asdict(self.model.shape),
+            "model": self.model.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
+            "n_done": self.n_done,
+        }
+        part = path.with_suffix(".part")
+        torch.save(state, part)
+        part.replace(path)
+
+
+def new_learner(shape: Shape, plan: Plan) -> Learner:
+    """A learner that knows nothing, the same for the same seed."""
+    model = StarterModel(shape)
+    initialise(model, plan.seed)
+    model.to(plan.device)
+    return Learner(model, optimizers(model, plan))
+
+
+def load_learner(path: Path, plan: Plan) -> Learner:
+    """The learner that was saved there."""
+    state: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
+    model = load_model(path).to(plan.device)
+    both = optimizers(model, plan)
+    for optimizer, saved in zip(both, state["optimizers"], strict=True):
+        optimizer.load_state_dict(saved)
+    return Learner(model, both, state["n_done"])
+
+
+def load_model(path: Path) -> StarterModel:
+    """The model of a checkpoint."""
+    state: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
+    shape = Shape(**{**state["shape"], "attention": tuple(state["shape"]["attention"])})
+    model = StarterModel(shape)
+    model.load_state_dict(state["model"])
+    return model
+
+
+def examples_of(files: list[SourceFile], tokenizer: Tokenizer) -> Examples:
+    """The maker of examples for a tokenizer."""
+    specials = {text: tokenizer.token_to_id(text) for text in SPECIALS}
+    return Examples(files, lambda text: encode_plain(tokenizer, text), specials)
+
+
+def batch(examples: Examples, plan: Plan, step: int) -> Tensor:
+    """The tokens of one step, [sequences, window + 1]; they depend on the seed and the step alone."""
+    window = plan.window_at(step)
+    rows = range(max(plan.n_tokens // window, 1))
+    made = [examples.sequence(window + 1, Random(f"{plan.seed}/{step}/{row}")) for row in rows]
+    return torch.tensor(made, dtype=torch.int64, device=plan.device)
+
+
+def mean_loss(model: StarterModel, tokens: Tensor) -> Tensor:
+    """Mean negative log-likelihood of each token after the first, in nats; chunks keep the logits small."""
+    vectors = model(tokens[:, :-1]).flatten(0, 1)
+    targets = tokens[:, 1:].flatten()
+    total = torch.zeros((), device=tokens.device)
+    for x, target in zip(vectors.split(_CHUNK), targets.split(_CHUNK), strict=True):
+        total = total + functional.cross_entropy(model.logits(x), target, reduction="sum")
+    return total / len(targets)
+
+
+def learn_step(learner: Learner, tokens: Tensor, plan: Plan) -> float:
+    """One step of both optimizers; returns the loss before it."""
+    set_rate(learner.optimizers, plan, learner.n_done)
+    with torch.autocast("cuda", torch.bfloat16, enabled=plan.device == "cuda"):
+        loss = mean_loss(learner.model, tokens)
+    for optimizer in learner.optimizers:
+        optimizer.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call,unused-ignore]
+    torch.nn.utils.clip_grad_norm_(learner.model.parameters(), 1.0)
+    for optimizer in learner.optimizers:
+        optimizer.step()
+    learner.n_done += 1
+    return float(loss.item())
+
+
+def train(workspace: Workspace, shape: Shape, plan: Plan, note: Note, mirror: Path | None = None) -> Learner:
+    """Learn until the plan is done, saving every few minutes (into the folder `mirror` too) and at the end."""
+    torch.set_num_threads(plan.n_threads)
+    tokenizer = load_tokenizer(workspace.tokenizer)
+    examples = examples_of([file for file in read_corpus(workspace.corpus) if not file.held_out], tokenizer)
+    is_new = not workspace.checkpoint.exists()
+    learner = new_learner(shape, plan) if is_new else load_learner(workspace.checkpoint, plan)
+    saved = begun = time.monotonic()
+    n_before = learner.n_done
+    while learner.n_done < plan.n_steps:
+        if learner.n_done == plan.n_steps - plan.n_decay:
+            learner.save(workspace.stable_checkpoint)
+        loss = learn_step(learner, batch(examples, plan, learner.n_done), plan)
+        now = time.monotonic()
+        _report(workspace, learner.n_done, loss, (now - begun) / (learner.n_done - n_before), plan, note)
+        if now - saved > 60 * plan.minutes_between_saves or learner.n_done == plan.n_steps:
+            _save(workspace, learner, mirror)
+            saved = now
+    return learner
+
+
+def _save(workspace: Workspace, learner: Learner, mirror: Path | None) -> None:
+    learner.save(workspace.checkpoint)
+    if mirror is None:
+        return
+    mirror.mkdir(parents=True, exist_ok=True)
+    for path in (workspace.tokenizer, workspace.stable_checkpoint, workspace.checkpoint, workspace.manifest):
+        if path.exists():
+            part = mirror / f"{path.name}.part"
+            shutil.copyfile(path, part)
+            part.replace(mirror / path.name)
+
+
+def _report(workspace: Workspace, n_done: int, loss: float, seconds: float, plan: Plan, note: Note) -> None:
+    with workspace.log.open("a", encoding="utf-8") as log:
+        log.write(json.dumps({"step": n_done, "loss": round(loss, 4), "seconds": round(seconds, 2)}) + os.linesep)
+    if n_done % 10 == 0 or n_done == plan.n_steps:
+        minutes = (plan.n_steps - n_done) * seconds / 60
+        speed = plan.n_tokens / seconds
+        note(f"step {n_done}/{plan.n_steps}  loss {loss:.3f}  {speed:.0f} tokens/s  {minutes:.0f} minutes to go")
