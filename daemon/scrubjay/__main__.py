@@ -1,0 +1,7 @@
+"""`python -m scrubjay`: the same as `scrubjay`."""
+
+import sys
+
+from scrubjay.cli import main
+
+sys.exit(main())
