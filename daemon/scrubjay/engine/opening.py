@@ -58,7 +58,8 @@ def open_model(settings: EngineSettings, abort_address: int, report: Report) -> 
     swa_full = _choose_swa_full(model, settings)
     process = psutil.Process()
     rss = process.memory_info().rss
-    llama = LlamaContext(model, settings, n_ctx, min(LONGEST_DECODE, n_ctx), swa_full, abort_address)
+    n_ubatch = min(LONGEST_DECODE, settings.interval or LONGEST_DECODE, n_ctx)
+    llama = LlamaContext(model, settings, n_ctx, n_ubatch, swa_full, abort_address)
     context_bytes = max(1, process.memory_info().rss - rss)
     memory_class, load_ms = probe(model, llama, swa_full), (perf_counter() - begun) * 1e3
     warm_up = WarmUp(model, llama, report)
