@@ -57,6 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--layers", type=int, default=_SHAPE.n_layers)
     parser.add_argument("--feed-forward", type=int, default=_SHAPE.feed_forward)
     parser.add_argument("--vocabulary", type=int, default=_SHAPE.n_vocab)
+    parser.add_argument("--cursors", type=int, default=300, help="completions to evaluate, a quarter of them bodies")
     parser.add_argument("--model", type=Path, default=model_path(), help="the GGUF file to evaluate")
     return parser
 
@@ -134,8 +135,9 @@ def _evaluate(options: argparse.Namespace, workspace: Workspace) -> None:
     from scrubjay.starter.evaluate import Sizes, evaluate
     from scrubjay.starter.runner import Runner
 
+    sizes = Sizes(n_lines=options.cursors - options.cursors // 4, n_bodies=options.cursors // 4)
     with Runner(options.model) as runner:
-        results = evaluate(runner, read_corpus(workspace.corpus), Sizes(), _note)
+        results = evaluate(runner, read_corpus(workspace.corpus), sizes, _note)
     path = workspace.folder / f"{options.model.stem}-results.json"
     path.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
 

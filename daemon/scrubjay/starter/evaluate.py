@@ -32,8 +32,8 @@ class Sizes:
     n_long: int = 4
     n_tokens: int = 1024
     n_long_tokens: int = 4096
-    n_lines: int = 220
-    n_bodies: int = 80
+    n_lines: int = 225
+    n_bodies: int = 75
     n_pairs: int = 12
     seed: int = 7
 
