@@ -1,0 +1,90 @@
+"""The wire between daemon and engine: every message comes out as it went in, however the bytes were cut."""
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scrubjay.messages import (
+    AskStatus,
+    Close,
+    ContextStatus,
+    Decoder,
+    Done,
+    EngineSettings,
+    EngineStatus,
+    Failed,
+    LoadProgress,
+    Message,
+    ModelInfo,
+    Open,
+    Opened,
+    Piece,
+    Prefilling,
+    Processed,
+    Refused,
+    Run,
+    Sampling,
+    Stop,
+    Stopped,
+    Synced,
+    encode,
+)
+from scrubjay.tokens import as_tokens
+
+INFO = ModelInfo(
+    "m.gguf", "m", "lfm2", "hybrid", 4096, 8192, 768, 0, 1, 2, 3, 256, 256, 4, 8, 100.5, 20.5, 3.5, 4.5, 1.25
+)  # fmt: skip
+MESSAGES: list[Message] = [
+    Open(EngineSettings("model.gguf", n_ctx=100, swa_full=None)),
+    Run(1),
+    Run(2, "/root", as_tokens([1, 2, 3]), (1, 2), (2,), Sampling(stop=("\n", "é"), stop_tokens=(3,)), cold=True),
+    Stop(3),
+    AskStatus(),
+    Close(),
+    LoadProgress("weights", 0.5),
+    Opened(INFO),
+    Refused("no"),
+    Prefilling(1, 2, 3),
+    Synced(1, Processed(10, 4, 0, 6, 6, "append", 1.5)),
+    Piece(1, "a\n🎉", 2, (0.5, 1.5)),
+    Done(1, "stop", "\n", 5, 2.5),
+    Stopped(1, 2, 3),
+    Failed(1, "sentence", "engine"),
+    EngineStatus((ContextStatus("#1", 5, (2, 4), 100), ContextStatus("k", 0, (), 0)), *range(12)),
+]
+
+
+def is_equal(a: Message, b: Message) -> bool:
+    if isinstance(a, Run) and isinstance(b, Run):
+        same = np.array_equal(a.tokens, b.tokens)
+        return same and repr(a) == repr(b)
+    return a == b
+
+
+@given(st.lists(st.sampled_from(MESSAGES), max_size=6), st.lists(st.integers(0, 10_000), max_size=8))
+def test_messages_survive_any_cutting_of_the_stream(messages: list[Message], cuts: list[int]) -> None:
+    data = b"".join(encode(message) for message in messages)
+    edges = [0, *sorted(cut % (len(data) + 1) for cut in cuts), len(data)]
+    decoder = Decoder()
+    got = [m for begin, end in itertools.pairwise(edges) for m in decoder.feed(data[begin:end])]
+    assert len(got) == len(messages)
+    assert all(is_equal(a, b) for a, b in zip(got, messages, strict=True))
+
+
+@pytest.mark.parametrize("message", MESSAGES, ids=lambda message: type(message).__name__)
+def test_every_message_has_a_frame(message: Message) -> None:
+    (got,) = Decoder().feed(encode(message))
+    assert is_equal(got, message)
+
+
+def test_token_arrays_travel_as_raw_integers_and_arrive_read_only() -> None:
+    tokens = as_tokens(range(1000))
+    frame = encode(Run(1, tokens=tokens))
+    assert tokens.astype("<i4").tobytes() in frame
+    (run,) = Decoder().feed(frame)
+    assert isinstance(run, Run)
+    assert not run.tokens.flags.writeable
+    assert np.array_equal(run.tokens, tokens)
