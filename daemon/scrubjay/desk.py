@@ -155,7 +155,7 @@ class Desk:
             case Synced() if flight:
                 self._synced(flight, message.processed)
             case Piece() if flight:
-                flight.add_text(message.text)
+                flight.add(message)
             case Done():
                 self._done(flight, message)
             case Stopped():

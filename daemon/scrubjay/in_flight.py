@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from time import perf_counter
 
 from scrubjay.errors import ScrubjayError
-from scrubjay.messages import Done, Processed, Sampling
+from scrubjay.messages import Done, Piece, Processed, Sampling
 from scrubjay.prompt import Prompt
 from scrubjay.prompt_maker import View
 from scrubjay.requests import Completion, CompletionRequest, Item, Reuse, Timings
@@ -70,7 +70,7 @@ class InFlight:
     items: list[Item] = field(default_factory=list)
     n_done: int = 0
     n_prefilled: int = 0
-    _texts: list[str] = field(default_factory=list)
+    _pieces: list[Piece] = field(default_factory=list)
     _timings: Timings = field(default_factory=Timings)
 
     @property
@@ -93,15 +93,15 @@ class InFlight:
         """Whether another alternative is to be generated."""
         return self.request is not None and not self.is_answered and self.n_done < self.request.n
 
-    def add_text(self, text: str) -> None:
-        """The present job has generated `text`."""
-        self._texts.append(text)
+    def add(self, piece: Piece) -> None:
+        """The present job has generated `piece`."""
+        self._pieces.append(piece)
         if self.on_text and self.n_done == 0:
-            self.on_text(text)
+            self.on_text(piece.text)
 
     def start_again(self) -> None:
         """The present job was given back: what it has generated does not count."""
-        self._texts.clear()
+        self._pieces.clear()
 
     def synced(self, processed: Processed) -> None:
         """The prompt is in its context; the first job's cost is that of the request."""
@@ -110,11 +110,12 @@ class InFlight:
 
     def done(self, done: Done) -> None:
         """The present job has ended well."""
-        text = "".join(self._texts)
-        self._texts.clear()
+        text = "".join(piece.text for piece in self._pieces)
+        pieces = tuple((piece.text, piece.margins) for piece in self._pieces if piece.margins)
+        self._pieces.clear()
         self.n_done += 1
         if done.stop_reason != "none" and all(item.text != text for item in self.items):
-            self.items.append(Item(text, done.stop_reason, done.n_generated))
+            self.items.append(Item(text, done.stop_reason, done.n_generated, pieces))
         self._spend(predicted_n=done.n_generated, predicted_ms=done.generate_ms)
 
     def answer(self, model: str) -> Completion:

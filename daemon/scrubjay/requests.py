@@ -50,11 +50,16 @@ class CompletionRequest:
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One text for the place, made of `n_tokens` tokens."""
+    """One text for the place, made of `n_tokens` tokens.
+
+    `pieces`, if they were asked for: the text as it was generated, each piece with how much better the best logit was
+    than the second best, for each of its tokens.
+    """
 
     text: str
     stop_reason: StopReason
     n_tokens: int
+    pieces: tuple[tuple[str, tuple[float, ...]], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from scrubjay.events import (
 )
 from scrubjay.http.params import Params
 from scrubjay.messages import Sampling
-from scrubjay.requests import Completion, CompletionRequest, Trigger
+from scrubjay.requests import Completion, CompletionRequest, Item, Trigger
 
 Json = dict[str, Any]
 Call = OpenDocument | ChangeDocument | CloseDocument | SaveDocument | FocusDocument | Complete | Warm | Look
@@ -94,6 +94,7 @@ def sampling(params: Params) -> Sampling:
         seed=params.integer("seed", _DEFAULT.seed, low=-(2**53)),
         stop=params.texts("stop"),
         max_ms=round(params.number("t_max_predict_ms", 0)),
+        with_margins=params.flag("margins", default=False),
     )
 
 
@@ -119,12 +120,16 @@ def nothing_json(_: None) -> Json:
 def completion_json(completion: Completion) -> Json:
     """What `/api/complete` answers."""
     return {
-        "items": [asdict(item) for item in completion.items],
+        "items": [_item_json(item) for item in completion.items],
         "timings": timings_json(completion),
         "reuse": asdict(completion.reuse),
         "version": completion.version,
         "model": completion.model,
     }
+
+
+def _item_json(item: Item) -> Json:
+    return {key: value for key, value in asdict(item).items() if key != "pieces" or value}
 
 
 def warm_json(completion: Completion) -> Json:
