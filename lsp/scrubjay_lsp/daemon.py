@@ -1,17 +1,21 @@
-"""Where the daemon listens, and how it is started and stopped. What is imported here costs memory in every editor."""
+"""Where the daemon listens, and how it is started and stopped. What is imported for that costs memory in every editor."""
 
 from collections.abc import Callable
 
 
 def socket_path() -> str:
-    """The daemon's usual socket."""
-    from scrubjay.config import default_socket
+    """The daemon's socket, as the user's configuration has it.
 
-    return str(default_socket())
+    Raises:
+        UsageError: the configuration is wrong.
+    """
+    from scrubjay.config import read_config
+
+    return str(read_config().socket)
 
 
 def starter(path: str) -> Callable[[], object]:
-    """What starts the daemon on the socket `path` and returns when it listens."""
+    """What starts the daemon on the socket `path`, or finds it started, and returns when it listens."""
 
     def start() -> None:
         from scrubjay.lifecycle import start_daemon

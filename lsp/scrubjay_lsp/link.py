@@ -57,6 +57,7 @@ class Link:
         self._kept: list[tuple[str, Json, Reply]] = []
         self._wanted = asyncio.Event()
         self._start_again_at = 0.0
+        self._has_given_up = False
         self._runner: asyncio.Task[None] | None = None
         self.state: State = "connecting"
         self.message = ""
@@ -92,11 +93,18 @@ class Link:
         reply: Reply = asyncio.get_running_loop().create_future()
         if self._session:
             self._session.submit(method, params, reply)
+        elif self._has_given_up:
+            refuse(reply, DaemonError(self.message))
         else:
             self._kept = [kept for kept in self._kept if not kept[2].done()]
             self._kept.append((method, params, reply))
             self._wanted.set()
         return reply
+
+    def give_up(self, reason: ScrubjayError) -> None:
+        """There will never be a daemon, and `reason` says why."""
+        self._has_given_up = True
+        self._fail(reason)
 
     def restart(self) -> None:
         """The user has asked for a new attempt: do not wait."""
@@ -145,11 +153,14 @@ class Link:
             await in_thread(self._start)
         except ScrubjayError as failure:
             self._start_again_at = asyncio.get_running_loop().time() + START_AGAIN_S
-            self._become("failed", str(failure))
-            self._hooks.trouble(str(failure))
-            self._refuse_kept(failure)
+            self._fail(failure)
             return False
         return True
+
+    def _fail(self, reason: ScrubjayError) -> None:
+        self._become("failed", str(reason))
+        self._hooks.trouble(str(reason))
+        self._refuse_kept(reason)
 
     def _send_kept(self) -> None:
         kept, self._kept = self._kept, []

@@ -1,86 +1,74 @@
 """A real daemon for the language server's tests, and editors that use it."""
 
-import json
-import subprocess
-import sys
+import os
+import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
-from http.client import HTTPConnection
 from pathlib import Path
-from socket import AF_UNIX, socket
 from typing import Any
-from urllib.parse import quote
 
 import pytest
 import pytest_asyncio
 
+from scrubjay.client import Client
+from scrubjay.errors import RequestError
+from scrubjay.lifecycle import start_daemon, stop_daemon
 from tests.lsp.editor import Editor
 
-ROOT = Path(__file__).resolve().parents[2]
-MODEL = ROOT / "daemon/scrubjay/starter/starter.gguf"
 SHORT: dict[str, Any] = {"maxTokens": 24, "completion": {"maxPromptMs": 0}}
 """Options that let a slow machine answer."""
+FLAGS = {"ctx": "8192", "threads": "1", "eager_load": "false", "warm": "false"}
+"""Options of a daemon that shares few cores with other tests."""
 
 StartEditor = Callable[..., Awaitable[Editor]]
 
 
-class _UnixConnection(HTTPConnection):
-    def __init__(self, path: Path) -> None:
-        super().__init__("localhost")
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket(AF_UNIX)
-        self.sock.connect(str(self._path))
-
-
 @dataclass
 class Daemon:
-    """A running daemon and the way to ask it."""
+    """A running daemon."""
 
     path: Path
-    process: subprocess.Popen[bytes]
 
-    def get(self, path: str) -> Any:
-        """What GET of `path` answers."""
-        return self.ask("GET", path)
-
-    def ask(self, method: str, path: str, body: object = None) -> Any:
-        """What a request answers, whatever its status."""
-        connection = _UnixConnection(self.path)
-        try:
-            connection.request(method, path, None if body is None else json.dumps(body))
-            return json.loads(connection.getresponse().read())
-        finally:
-            connection.close()
+    @property
+    def client(self) -> Client:
+        """Asks it."""
+        return Client(self.path)
 
     def text(self, uri: str) -> str | None:
         """The text of a document as the daemon has it, None if it has none."""
-        text: str | None = self.get(f"/api/documents?uri={quote(uri, safe='')}").get("text")
+        try:
+            text: str = self.client.get("documents", uri=uri)["text"]
+        except RequestError as error:
+            assert error.status == 404
+            return None
         return text
 
     def kill(self) -> None:
-        """End it at once."""
-        self.process.kill()
-        self.process.wait()
+        """End it at once; returns when it has let go of its socket."""
+        os.kill(self.client.get("status")["pid"], signal.SIGKILL)
+        stop_daemon(self.path)
 
 
-def start_daemon(path: Path) -> Daemon:
-    """A daemon on the socket at `path`, which answers."""
-    path.unlink(missing_ok=True)
-    command = [sys.executable, "-m", "tests.lsp.serve", str(MODEL), str(path)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT)
-    assert process.stdout
-    assert process.stdout.readline() == b"listening\n"
-    return Daemon(path, process)
+def a_daemon(path: Path) -> Daemon:
+    """A daemon that listens on `path`; its model is loading."""
+    start_daemon(path, {**FLAGS, "data_dir": str(path.parent)})
+    return Daemon(path)
 
 
 @pytest.fixture(scope="session")
 def shared_daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
     """One daemon for all tests that leave it as it was."""
-    daemon = start_daemon(tmp_path_factory.mktemp("daemon") / "daemon.sock")
+    daemon = a_daemon(tmp_path_factory.mktemp("daemon") / "daemon.sock")
     yield daemon
-    daemon.kill()
+    stop_daemon(daemon.path)
+
+
+@pytest.fixture
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A socket that belongs to the test; whatever daemon is there at its end is stopped."""
+    path = tmp_path_factory.mktemp("own") / "daemon.sock"
+    yield path
+    stop_daemon(path)
 
 
 @pytest_asyncio.fixture

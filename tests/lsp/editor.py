@@ -126,7 +126,7 @@ class Editor:
     async def start(
         cls,
         root: Path,
-        socket: Path,
+        socket: Path | None,
         capabilities: types.ClientCapabilities | None = None,
         options: dict[str, Any] | None = None,
         environment: dict[str, str] | None = None,
@@ -134,7 +134,8 @@ class Editor:
         """Start the server for the workspace folder `root` and introduce ourselves."""
         client = make_test_lsp_client()
         env = {**os.environ, **(environment or {})}
-        await client.start_io(sys.executable, "-m", "scrubjay_lsp", "--socket", str(socket), env=env)
+        place = ["--socket", str(socket)] if socket else []
+        await client.start_io(sys.executable, "-m", "scrubjay", "lsp", "--stdio", *place, env=env)
         editor = cls(client, root)
         editor.result = await client.initialize_session(
             types.InitializeParams(

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import pytest
 from lsprotocol import types
 
 from tests.lsp.conftest import StartEditor
@@ -35,11 +34,12 @@ async def test_warming_what_is_not_open_says_so(start: StartEditor) -> None:
     assert "not open" in (await editor.command("warm", "file:///nowhere.py"))["error"]
 
 
-@pytest.mark.parametrize("arguments", [[], [None], ["99"], [{"x": 1}, 2]])
-async def test_accepting_and_rejecting_what_was_never_offered(start: StartEditor, arguments: list[Any]) -> None:
+async def test_accepting_and_rejecting_what_was_never_offered(start: StartEditor) -> None:
     editor = await start()
-    assert await editor.command("accept", *arguments) is None
-    assert await editor.command("reject", *arguments) is None
+    strange: list[list[Any]] = [[], [None], ["99"], [{"x": 1}, 2]]
+    for arguments in strange:
+        assert await editor.command("accept", *arguments) is None
+        assert await editor.command("reject", *arguments) is None
 
 
 async def test_what_became_of_offers(start: StartEditor) -> None:
@@ -73,27 +73,21 @@ async def test_focus_moves_to_the_document_that_is_looked_at(start: StartEditor)
     assert await focus_of(editor) == first.uri
 
 
-@pytest.mark.parametrize("params", [None, {}, [], {"textDocument": None}, {"item": []}, {"item": {"command": {}}}])
-async def test_notifications_of_the_dialect_may_be_anything(start: StartEditor, params: Any) -> None:
+async def test_notifications_of_the_dialect_may_be_anything(start: StartEditor) -> None:
     editor = await start(options=COPILOT)
+    strange: list[Any] = [None, {}, [], {"textDocument": None}, {"item": []}, {"item": {"command": {}}}]
     for name in ("didShowCompletion", "didPartiallyAcceptCompletion", "didFocus"):
-        editor.client.protocol.notify(f"textDocument/{name}", params)
-    await editor.status()
+        for params in strange:
+            editor.client.protocol.notify(f"textDocument/{name}", params)
+    assert (await editor.status())["offers"]["shown"] == 0
 
 
-@pytest.mark.parametrize(
-    ("method", "status"),
-    [
-        ("checkStatus", "OK"),
-        ("signIn", "AlreadySignedIn"),
-        ("signInInitiate", "AlreadySignedIn"),
-        ("signInConfirm", "OK"),
-    ],
-)
-async def test_everybody_is_signed_in(start: StartEditor, method: str, status: str) -> None:
+async def test_everybody_is_signed_in(start: StartEditor) -> None:
     editor = await start(options=COPILOT)
-    answer = await editor.ask(method, {})
-    assert (answer.status, answer.user) == (status, "local")
+    for method in ("checkStatus", "signInConfirm", "signIn", "signInInitiate"):
+        answer = await editor.ask(method, {})
+        assert answer.status in ("OK", "AlreadySignedIn")
+        assert answer.user == "local"
 
 
 async def test_other_questions_of_the_dialect(start: StartEditor) -> None:

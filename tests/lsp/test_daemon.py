@@ -3,19 +3,11 @@
 import asyncio
 from pathlib import Path
 
-import pytest
-import pytest_asyncio
 from lsprotocol import types
 
-from tests.lsp.conftest import Daemon, StartEditor, start_daemon
+from tests.lsp.conftest import FLAGS, Daemon, StartEditor, a_daemon
 from tests.lsp.editor import READY
 from tests.lsp.test_completions import PROGRAM
-
-
-@pytest_asyncio.fixture
-async def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A socket that belongs to the test."""
-    return tmp_path_factory.mktemp("own") / "daemon.sock"
 
 
 async def test_documents_are_closed_when_the_editor_leaves(start: StartEditor, shared_daemon: Daemon) -> None:
@@ -33,7 +25,7 @@ async def test_documents_are_closed_when_the_server_is_killed(start: StartEditor
     editor.process.kill()
     await editor.process.wait()
     await gone(shared_daemon, buffer.uri)
-    assert shared_daemon.get("/api/status")["state"] in ("loading", "ready")
+    assert shared_daemon.client.get("status")["state"] in ("loading", "ready")
 
 
 async def gone(daemon: Daemon, uri: str) -> None:
@@ -43,24 +35,23 @@ async def gone(daemon: Daemon, uri: str) -> None:
 
 
 async def test_a_daemon_that_comes_again_gets_the_whole_texts(start: StartEditor, place: Path) -> None:
-    first = start_daemon(place)
+    first = a_daemon(place)
     editor = await start(socket=place, options={"startDaemon": False})
     buffer = editor.open("shapes.py", PROGRAM)
     assert await buffer.inline()
     first.kill()
     buffer.type("urn ")
-    second = start_daemon(place)
+    second = a_daemon(place)
     await editor.synchronised()
     assert second.text(buffer.uri) == buffer.text
     assert await buffer.inline()
     buffer.type("s")
     await editor.synchronised()
     assert second.text(buffer.uri) == buffer.text
-    second.kill()
 
 
 async def test_a_question_while_the_daemon_dies_ends(start: StartEditor, place: Path) -> None:
-    daemon = start_daemon(place)
+    daemon = a_daemon(place)
     editor = await start(socket=place, options={"startDaemon": False, "maxTokens": 2000})
     buffer = editor.open("shapes.py", PROGRAM)
     await editor.synchronised()
@@ -75,7 +66,7 @@ async def test_a_question_while_the_daemon_dies_ends(start: StartEditor, place: 
 async def test_loading_is_shown_as_progress(start: StartEditor, place: Path) -> None:
     capabilities = types.ClientCapabilities(window=types.WindowClientCapabilities(work_done_progress=True))
     editor = await start(socket=place, capabilities=capabilities, options={"startDaemon": False})
-    daemon = start_daemon(place)
+    a_daemon(place)
     buffer = editor.open("shapes.py", PROGRAM)
     await buffer.inline()
     await editor.status()
@@ -83,7 +74,6 @@ async def test_loading_is_shown_as_progress(start: StartEditor, place: Path) -> 
     assert isinstance(reports[0], types.WorkDoneProgressBegin)
     assert "loading" in reports[0].title
     assert isinstance(reports[-1], types.WorkDoneProgressEnd)
-    daemon.kill()
 
 
 async def test_a_prompt_that_takes_too_long_is_announced_when_it_is_ready(start: StartEditor) -> None:
@@ -95,3 +85,63 @@ async def test_a_prompt_that_takes_too_long_is_announced_when_it_is_ready(start:
     announced = await ready
     assert (announced.uri, announced.version) == (buffer.uri, buffer.version)
     assert await buffer.inline()
+
+
+def environment(place: Path) -> dict[str, str]:
+    """What makes a daemon that is started by an editor one for tests."""
+    flags = {**FLAGS, "socket": str(place), "data_dir": str(place.parent)}
+    return {f"SCRUBJAY_{name.upper()}": value for name, value in flags.items()}
+
+
+async def test_five_editors_that_begin_together_start_one_daemon(start: StartEditor, place: Path) -> None:
+    editors = await asyncio.gather(*(start(socket=None, environment=environment(place)) for _ in range(5)))
+    pids = {(await editor.synchronised())["pid"] for editor in editors}
+    assert len(pids) == 1
+    assert await editors[0].open("shapes.py", PROGRAM).inline()
+    assert all(editor.client.messages == [] for editor in editors)
+
+
+async def test_the_daemon_outlives_its_editor(start: StartEditor, place: Path) -> None:
+    editor = await start(socket=None, environment=environment(place))
+    pid = (await editor.synchronised())["pid"]
+    await editor.stop()
+    assert Daemon(place).client.get("status")["pid"] == pid
+
+
+async def test_a_killed_daemon_is_started_again_by_the_next_question(start: StartEditor, place: Path) -> None:
+    editor = await start(socket=None, environment=environment(place))
+    buffer = editor.open("shapes.py", PROGRAM)
+    first = (await editor.synchronised())["pid"]
+    Daemon(place).kill()
+    while not await buffer.inline():
+        pass
+    assert (await editor.synchronised())["pid"] != first
+    assert Daemon(place).text(buffer.uri) == buffer.text
+
+
+async def test_restarting_it_by_command(start: StartEditor, place: Path) -> None:
+    editor = await start(socket=None, environment=environment(place))
+    buffer = editor.open("shapes.py", PROGRAM)
+    first = (await editor.synchronised())["pid"]
+    await editor.command("restart")
+    assert (await editor.synchronised())["pid"] != first
+    assert Daemon(place).text(buffer.uri) == buffer.text
+
+
+async def test_why_it_cannot_be_started_is_said_in_one_sentence(start: StartEditor, place: Path) -> None:
+    wrong = environment(place) | {"SCRUBJAY_MODEL": "/nowhere/model.gguf"}
+    editor = await start(socket=None, environment=wrong)
+    buffer = editor.open("shapes.py", PROGRAM)
+    assert await buffer.inline() == []
+    assert await buffer.inline() == []
+    [message] = editor.client.messages
+    assert "/nowhere/model.gguf" in message.message
+    assert "\n" not in message.message
+
+
+async def test_a_configuration_that_cannot_be_read_is_named(start: StartEditor, place: Path) -> None:
+    editor = await start(socket=None, environment={"SCRUBJAY_CTX": "much"})
+    buffer = editor.open("shapes.py", PROGRAM)
+    await editor.status()
+    assert "SCRUBJAY_CTX" in editor.client.messages[0].message
+    assert await buffer.inline() == []

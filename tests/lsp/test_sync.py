@@ -64,6 +64,7 @@ async def test_editors_that_number_badly_are_kept_in_step(start: StartEditor, sh
 async def test_a_range_outside_the_document_means_its_end(start: StartEditor, shared_daemon: Daemon) -> None:
     editor = await start()
     buffer = editor.open("a.py", "one\ntwo")
+    await editor.synchronised()
     area = types.Range(types.Position(0, 3), types.Position(99, 0))
     identifier = types.VersionedTextDocumentIdentifier(version=2, uri=buffer.uri)
     change = types.TextDocumentContentChangePartial(area, "!")
@@ -90,7 +91,7 @@ async def test_documents_belong_to_the_innermost_folder(start: StartEditor, shar
 
     def roots() -> set[str]:
         named = (str(editor.root), str(inner))
-        projects = shared_daemon.get("/api/status")["projects"]
+        projects = shared_daemon.client.get("status")["projects"]
         return {project["root"] for project in projects if project["root"] in named and project["n_documents"]}
 
     await editor.synchronised()

@@ -9,6 +9,7 @@ from typing import Any
 from lsprotocol import types
 from pygls.exceptions import JsonRpcException
 
+from scrubjay.errors import ScrubjayError
 from scrubjay_lsp import daemon
 from scrubjay_lsp.server import ScrubjayServer
 from scrubjay_lsp.settings import read_settings
@@ -62,9 +63,7 @@ def register(server: ScrubjayServer) -> None:
     @server.feature(types.INITIALIZED)
     async def initialized(_params: types.InitializedParams) -> None:
         server.complain(complaints)
-        settings = server.settings
-        path = server.socket or settings.socket or daemon.socket_path()
-        server.link.open(path, daemon.starter(path) if settings.start_daemon else None)
+        _open_link(server)
         _register_for_changes(server)
         await configuration.ask()
 
@@ -75,6 +74,16 @@ def register(server: ScrubjayServer) -> None:
             await configuration.ask()
         else:
             configuration.change(section)
+
+
+def _open_link(server: ScrubjayServer) -> None:
+    """Look for the daemon. With a configuration that cannot be read nobody knows where it is."""
+    try:
+        path = server.socket or server.settings.socket or daemon.socket_path()
+    except ScrubjayError as error:
+        server.link.give_up(error)
+    else:
+        server.link.open(path, daemon.starter(path) if server.settings.start_daemon else None)
 
 
 def _register_for_changes(server: ScrubjayServer) -> None:
