@@ -65,8 +65,11 @@ class Session:
                     self._receive(json.loads(message.data))
         finally:
             writer.cancel()
-            self._refuse_all()
-            await self._http.close()
+            try:
+                await self._http.close()
+            finally:
+                # The very last thing: what is submitted after it would wait for ever.
+                self._refuse_all()
 
     async def close(self) -> None:
         """Say goodbye; `run` ends."""
