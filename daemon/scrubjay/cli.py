@@ -70,14 +70,14 @@ def _parser() -> argparse.ArgumentParser:
 
     complete = _command(commands, "complete", "write a completion; starts a daemon if none runs", every)
     complete.add_argument("place", metavar="FILE:LINE:COL", help="where; both count from 1, COL in characters")
-    complete.add_argument("--max-tokens", type=int, default=128, metavar="N", help="(default: %(default)s)")
+    complete.add_argument("--max-tokens", type=_number, default=128, metavar="N", help="(default: %(default)s)")
     complete.add_argument("--json", action="store_true", help="the whole answer, with its cost, as one line of JSON")
 
     warm = _command(commands, "warm", "process prompts ahead of need; starts a daemon if none runs", every)
     warm.add_argument("paths", nargs="+", metavar="PATH", type=Path, help="files to open in the daemon")
 
     demo = commands.add_parser("demo", help="show what an edit costs, on real files, without a network")
-    demo.add_argument("--edits", type=int, default=10, metavar="N", help="(default: %(default)s)")
+    demo.add_argument("--edits", type=_number, default=10, metavar="N", help="(default: %(default)s)")
     commands.add_parser("lsp", help="serve an editor over LSP, on standard input and output", add_help=False)
 
     model = commands.add_parser("model", help="where models are")
@@ -110,3 +110,9 @@ def _command(
 def _help(name: str) -> str:
     text: str = next(option for option in options() if option.name == name).metadata["help"]
     return text
+
+
+def _number(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 on")
+    return int(text)
