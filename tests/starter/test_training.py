@@ -1,8 +1,8 @@
 """The stages that need PyTorch, at tiny sizes. Install the extra `train` to run them."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
-from random import Random
 
 import numpy as np
 import pytest
@@ -13,13 +13,14 @@ pytest.importorskip("tokenizers", reason="needs the extra `train` (torch, tokeni
 import torch
 
 from scrubjay.starter.__main__ import main
+from scrubjay.starter.batches import all_rows, open_examples, rows_of
 from scrubjay.starter.collect import write_corpus
 from scrubjay.starter.export import export
 from scrubjay.starter.model import StarterModel, initialise
 from scrubjay.starter.optimizer import half_orthogonal, is_matrix
 from scrubjay.starter.parity import llama_logits, nmse, torch_logits
 from scrubjay.starter.tokenizer import encode_plain, load_tokenizer, train_tokenizer
-from scrubjay.starter.train import batch, examples_of, load_learner, load_model, train
+from scrubjay.starter.train import load_learner, load_model, train
 from scrubjay.starter.values import SPECIALS, Plan, Shape, Workspace
 from tests.starter.corpora import TEXT, corpus
 
@@ -97,11 +98,14 @@ def test_an_interrupted_training_ends_as_an_uninterrupted_one(tmp_path: Path) ->
 
 
 def test_batches_depend_on_seed_and_step_alone(tmp_path: Path) -> None:
-    examples = examples_of(corpus(), load_tokenizer(_workspace(tmp_path).tokenizer))
-    assert batch(examples, PLAN, 0).shape == (4, 65)
-    assert batch(examples, PLAN, 5).shape == (2, 129)
-    assert torch.equal(batch(examples, PLAN, 3), batch(examples, PLAN, 3))
-    assert not torch.equal(batch(examples, PLAN, 3), batch(examples, PLAN, 2))
+    workspace = _workspace(tmp_path)
+    examples = open_examples(workspace)
+    assert [len(rows_of(examples, PLAN, step)) for step in (0, 5)] == [4, 2]
+    assert {len(row) for row in rows_of(examples, PLAN, 5)} == {129}
+    made_here = list(all_rows(workspace, PLAN, 2))
+    assert made_here == [rows_of(examples, PLAN, step) for step in (2, 3, 4, 5)]
+    assert made_here == list(all_rows(workspace, replace(PLAN, n_workers=2), 2))
+    assert made_here[0] != made_here[1]
 
 
 @pytest.mark.parametrize("kind", ["f32", "f16", "q8_0"])
@@ -129,8 +133,3 @@ def test_every_stage_after_collecting_runs_from_the_command_line(tmp_path: Path)
     assert main(["train", *folder, *sizes, *steps]) == 0
     assert main(["export", *folder]) == 0
     assert main(["check", *folder]) == 0
-
-
-def test_the_same_seed_makes_the_same_sequences_with_a_real_tokenizer(tmp_path: Path) -> None:
-    examples = examples_of(corpus(), load_tokenizer(_workspace(tmp_path).tokenizer))
-    assert examples.sequence(100, Random(1)) == examples.sequence(100, Random(1))

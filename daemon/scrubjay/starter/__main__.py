@@ -52,6 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--long-window", type=int, default=_PLAN.long_window, help="and while the rate falls")
     parser.add_argument("--seed", type=int, default=_PLAN.seed)
     parser.add_argument("--threads", type=int, default=_PLAN.n_threads)
+    parser.add_argument("--workers", type=int, default=_PLAN.n_workers, help="processes that make batches ahead")
     parser.add_argument("--device", default="cpu", help="where to train: cpu or cuda")
     parser.add_argument("--width", type=int, default=_SHAPE.width)
     parser.add_argument("--layers", type=int, default=_SHAPE.n_layers)
@@ -84,6 +85,7 @@ def _plan(options: argparse.Namespace) -> Plan:
         long_window=options.long_window,
         seed=options.seed,
         n_threads=options.threads,
+        n_workers=options.workers,
         device=options.device,
     )
 

@@ -7,21 +7,17 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from random import Random
 from typing import Any
 
 import torch
-from tokenizers import Tokenizer
 from torch import Tensor
 from torch.nn import functional
 from torch.optim import Optimizer
 
-from scrubjay.starter.collect import SourceFile, read_corpus
-from scrubjay.starter.examples import Examples
+from scrubjay.starter.batches import all_rows
 from scrubjay.starter.model import StarterModel, initialise
 from scrubjay.starter.optimizer import optimizers, set_rate
-from scrubjay.starter.tokenizer import encode_plain, load_tokenizer
-from scrubjay.starter.values import SPECIALS, Plan, Shape, Workspace
+from scrubjay.starter.values import Plan, Shape, Workspace
 
 _CHUNK = 2048
 Note = Callable[[str], None]
@@ -75,20 +71,6 @@ def load_model(path: Path) -> StarterModel:
     return model
 
 
-def examples_of(files: list[SourceFile], tokenizer: Tokenizer) -> Examples:
-    """The maker of examples for a tokenizer."""
-    specials = {text: tokenizer.token_to_id(text) for text in SPECIALS}
-    return Examples(files, lambda text: encode_plain(tokenizer, text), specials)
-
-
-def batch(examples: Examples, plan: Plan, step: int) -> Tensor:
-    """The tokens of one step, [sequences, window + 1]; they depend on the seed and the step alone."""
-    window = plan.window_at(step)
-    rows = range(max(plan.n_tokens // window, 1))
-    made = [examples.sequence(window + 1, Random(f"{plan.seed}/{step}/{row}")) for row in rows]
-    return torch.tensor(made, dtype=torch.int64, device=plan.device)
-
-
 def mean_loss(model: StarterModel, tokens: Tensor) -> Tensor:
     """Mean negative log-likelihood of each token after the first, in nats; chunks keep the logits small."""
     vectors = model(tokens[:, :-1]).flatten(0, 1)
@@ -117,16 +99,14 @@ def learn_step(learner: Learner, tokens: Tensor, plan: Plan) -> float:
 def train(workspace: Workspace, shape: Shape, plan: Plan, note: Note, mirror: Path | None = None) -> Learner:
     """Learn until the plan is done, saving every few minutes (into the folder `mirror` too) and at the end."""
     torch.set_num_threads(plan.n_threads)
-    tokenizer = load_tokenizer(workspace.tokenizer)
-    examples = examples_of([file for file in read_corpus(workspace.corpus) if not file.held_out], tokenizer)
     is_new = not workspace.checkpoint.exists()
     learner = new_learner(shape, plan) if is_new else load_learner(workspace.checkpoint, plan)
     saved = begun = time.monotonic()
     n_before = learner.n_done
-    while learner.n_done < plan.n_steps:
+    for rows in all_rows(workspace, plan, learner.n_done):
         if learner.n_done == plan.n_steps - plan.n_decay:
             learner.save(workspace.stable_checkpoint)
-        loss = learn_step(learner, batch(examples, plan, learner.n_done), plan)
+        loss = learn_step(learner, torch.tensor(rows, device=plan.device), plan)
         now = time.monotonic()
         _report(workspace, learner.n_done, loss, (now - begun) / (learner.n_done - n_before), plan, note)
         if now - saved > 60 * plan.minutes_between_saves or learner.n_done == plan.n_steps:

@@ -41,6 +41,7 @@ class Plan:
 
     Args:
         n_tokens: of one step.
+        n_workers: processes that make batches ahead; a GPU needs many, a CPU none.
         window: tokens of a sequence while the rate is constant, and `long_window` while it falls.
         minutes_between_saves: how much work an interruption may cost.
     """
@@ -56,6 +57,7 @@ class Plan:
     weight_decay: float = 0.02
     seed: int = 1
     n_threads: int = 2
+    n_workers: int = 0
     device: str = "cpu"
     minutes_between_saves: float = 4.0
 
