@@ -3,10 +3,14 @@
 import asyncio
 import logging
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
+from scrubjay.config import Config
 from scrubjay.events import Drain
 from scrubjay.http.app import serving
+from scrubjay.lifecycle import claim_socket
+from scrubjay.messages import EngineSettings
 from scrubjay.service import Service, ServiceSettings
 
 logger = logging.getLogger(__name__)
@@ -15,13 +19,49 @@ DRAIN_S = 10.0
 """How long requests may take to end once the daemon has been told to."""
 
 
-async def run_until(stop: asyncio.Event, settings: ServiceSettings, socket: Path) -> None:
+def _nothing() -> None:
+    pass
+
+
+async def run_daemon(config: Config, on_listening: Callable[[], None] = _nothing) -> None:
+    """Be the daemon until SIGTERM or SIGINT.
+
+    Args:
+        config: its `model` is the path of a file.
+        on_listening: called once requests are answered; the model is still loading then.
+
+    Raises:
+        DaemonError: another daemon has the socket, or it cannot be made.
+    """
+    with claim_socket(config.socket):
+        await run_until(stop_on_signals(), service_settings(config), config.socket, on_listening)
+
+
+def service_settings(config: Config) -> ServiceSettings:
+    """What of the configuration concerns the service and its engine."""
+    engine = EngineSettings(
+        model=config.model,
+        n_ctx=config.ctx,
+        n_threads=config.threads,
+        interval=config.interval,
+        checkpoint_budget=config.checkpoint_budget,
+        gpu_layers=config.gpu_layers,
+        kv_type=config.kv_type,
+        eager_load=config.eager_load,
+    )
+    return ServiceSettings(engine, config.context_budget, config.warm, config.warm_delay_ms)
+
+
+async def run_until(
+    stop: asyncio.Event, settings: ServiceSettings, socket: Path, on_listening: Callable[[], None] = _nothing
+) -> None:
     """Be the daemon until `stop` is set; then take no more work, answer what is in flight, and end the engine."""
     service = Service(settings)
     loop = asyncio.create_task(service.run())
     try:
         async with serving(service, socket):
             logger.info("Listening on %s.", socket)
+            on_listening()
             stopping = asyncio.create_task(stop.wait())
             # The loop ends only by a mistake of ours; a daemon that answers nothing is worse than none.
             await asyncio.wait([loop, stopping], return_when=asyncio.FIRST_COMPLETED)
