@@ -1,0 +1,187 @@
+"""The whole engine: contexts by project or content, jobs, and what becomes of bad ones. The process itself is in test_process."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from scrubjay.engine.context import Control
+from scrubjay.engine.loop import Engine
+from scrubjay.engine.opening import choose_grid, open_model
+from scrubjay.messages import EngineSettings, FromEngine, Piece, Run, Sampling, Synced
+from scrubjay.tokens import Tokens, as_tokens
+from tests.engine.rigs import AbortFlag, random_tokens
+from tests.gguf_models import tiny_model
+
+MIB = 1 << 20
+
+
+class Served:
+    """An engine in this process, and what it answered."""
+
+    def __init__(self, kind: str, **settings: object) -> None:
+        options = {"n_ctx": 4096, "n_threads": 1, "interval": 64, "eager_load": False, "checkpoint_budget": 8 * MIB}
+        self.settings = EngineSettings(str(tiny_model(kind)), **(options | settings))  # type: ignore[arg-type]
+        self.opening = open_model(self.settings, 0, lambda *_: None)
+        self.engine = Engine(self.opening, AbortFlag())  # type: ignore[arg-type]
+        self.answers: list[FromEngine] = []
+
+    def run(self, tokens: Tokens, context: str = "", sampling: Sampling | None = None, cold: bool = False) -> Synced:
+        """Do one job; what its prompt cost."""
+        self.answers = []
+        self.engine.run(Run(1, context, tokens, sampling=sampling, cold=cold), Control(), self.answers.append)
+        (synced,) = (answer for answer in self.answers if isinstance(answer, Synced))
+        return synced
+
+    def text(self) -> str:
+        return "".join(answer.text for answer in self.answers if isinstance(answer, Piece))
+
+
+@pytest.fixture
+def served() -> Iterator[Served]:
+    yield Served("shortconv", max_contexts=3)
+
+
+def edited(tokens: Tokens, at: int) -> Tokens:
+    return as_tokens(np.concatenate([tokens[:at], [at % 5], tokens[at + 1 :]]))
+
+
+def test_a_thousand_short_prompts_take_nothing_from_a_big_project(served: Served) -> None:
+    """R5: side requests neither evict the project's checkpoints nor exceed the budget."""
+    rng = np.random.default_rng(0)
+    big = random_tokens(rng, 3000)
+    served.run(big, "/project")
+    for _ in range(1000):
+        served.run(random_tokens(rng, int(rng.integers(2, 60))))
+    status = served.engine.status()
+    assert status.checkpoint_bytes <= status.checkpoint_budget
+    processed = served.run(edited(big, 1500), "/project").processed
+    assert processed.excess <= 64
+
+
+def test_a_thousand_short_prompts_do_not_push_out_a_long_one_without_a_project(served: Served) -> None:
+    rng = np.random.default_rng(1)
+    big = random_tokens(rng, 3000)
+    served.run(big)
+    for _ in range(1000):
+        served.run(random_tokens(rng, int(rng.integers(2, 60))))
+    assert served.run(edited(big, 1500)).processed.excess <= 64
+
+
+def test_a_full_budget_still_serves_the_big_project_at_the_spacing_that_it_allows() -> None:
+    """The big context alone fills the budget; a thousand side prompts later an edit costs at most twice the fair spacing."""
+    size = Served("deltanet").opening.info.state_size
+    served, rng = Served("deltanet", checkpoint_budget=24 * size, max_contexts=3), np.random.default_rng(2)
+    big = random_tokens(rng, 3000)
+    served.run(big, "/project")
+    for _ in range(1000):
+        served.run(random_tokens(rng, 20))
+    status = served.engine.status()
+    assert status.checkpoint_bytes <= status.checkpoint_budget == 24 * size
+    assert served.run(edited(big, 1500), "/project").processed.excess <= 2 * 3000 / (24 - 4) + 64
+
+
+def test_projects_keep_their_contexts_while_others_are_served(served: Served) -> None:
+    rng = np.random.default_rng(3)
+    a, b = random_tokens(rng, 500), random_tokens(rng, 500)
+    served.run(a, "/a")
+    served.run(b, "/b")
+    assert served.run(a, "/a").processed.processed == 1
+    assert served.run(b, "/b").processed.processed == 1
+
+
+def test_when_contexts_run_out_the_least_recently_used_project_goes(served: Served) -> None:
+    rng = np.random.default_rng(4)
+    prompts = {f"/{name}": random_tokens(rng, 300) for name in "abcd"}
+    for key, prompt in prompts.items():
+        served.run(prompt, key)
+    keys = {context.key for context in served.engine.status().contexts}
+    assert keys == {"/b", "/c", "/d"}
+    assert served.run(prompts["/a"], "/a").processed.reason == "cold"
+
+
+def test_a_prompt_without_a_project_finds_its_context_by_content(served: Served) -> None:
+    """Two conversations alternate; neither ruins the other."""
+    rng = np.random.default_rng(5)
+    a, b = random_tokens(rng, 600), random_tokens(rng, 600)
+    served.run(a)
+    served.run(b)
+    for n in (610, 620):
+        a, b = as_tokens([*a, *range(n - 600)]), as_tokens([*b, *range(n - 600)])
+        assert served.run(a).processed.processed <= 21
+        assert served.run(b).processed.processed <= 21
+
+
+def test_several_tails_over_one_trunk_cost_only_themselves(served: Served) -> None:
+    """R9: the same trunk with other endings, in turn."""
+    rng = np.random.default_rng(6)
+    trunk = random_tokens(rng, 2000)
+    served.run(trunk, "/p")
+    for _ in range(5):
+        tail = random_tokens(rng, 40)
+        assert served.run(as_tokens([*trunk, *tail]), "/p").processed.processed <= 40 + 64
+
+
+def test_a_cold_run_reuses_nothing_and_disturbs_nothing(served: Served) -> None:
+    tokens = random_tokens(np.random.default_rng(7), 500)
+    served.run(tokens, "/p", Sampling(max_tokens=8, ignore_end=True))
+    warm = served.text()
+    cold = served.run(tokens, "/p", Sampling(max_tokens=8, ignore_end=True), cold=True)
+    assert (cold.processed.processed, cold.processed.reason) == (500, "cold")
+    assert served.text() == warm
+    assert served.run(tokens, "/p").processed.processed == 1
+
+
+def test_generated_graphs_are_reused(served: Served) -> None:
+    """Constant shapes: nearly every generated token finds its graph built."""
+    served.run(random_tokens(np.random.default_rng(8), 100), "/p")
+    before = served.engine.status().n_reused_graphs
+    served.run(random_tokens(np.random.default_rng(8), 100), "/p", Sampling(max_tokens=64, ignore_end=True))
+    assert served.engine.status().n_reused_graphs - before >= 56
+
+
+@pytest.mark.parametrize(
+    ("wanted", "speeds", "state", "budget", "expected"),
+    [
+        (100, {}, 0, 0, 100),
+        (0, {}, 0, 0, 256),
+        (0, {64: 80.0, 128: 96.0, 256: 100.0}, 1, 1 << 30, 128),
+        (0, {64: 99.0, 128: 99.0, 256: 100.0}, 1, 1 << 30, 64),
+        (0, {64: 50.0, 128: 60.0, 256: 100.0}, 1, 1 << 30, 256),
+        (0, {64: 99.0, 128: 99.0, 256: 100.0}, 20 << 20, 2 << 30, 256),
+        (0, {64: 99.0, 128: 99.0, 256: 100.0}, 150 << 20, 2 << 30, 2048),
+    ],
+)
+def test_the_interval_follows_from_speed_state_and_budget(
+    wanted: int, speeds: dict[int, float], state: int, budget: int, expected: int
+) -> None:
+    """No smaller than what half the budget holds of 8,192 tokens, no smaller than what decodes at full speed."""
+    assert choose_grid(wanted, speeds, state, budget, 8192, 256).interval == expected
+
+
+@pytest.mark.parametrize(
+    ("kind", "memory_class"),
+    [
+        ("dense", "dense"),
+        ("shortconv", "hybrid"),
+        ("deltanet", "hybrid"),
+        ("mamba2_hybrid", "hybrid"),
+        ("recurrent", "recurrent"),
+        ("hybrid_swa", "hybrid-swa"),
+    ],
+)
+def test_the_memory_class_is_found_by_probing(kind: str, memory_class: str) -> None:
+    assert Served(kind, swa_full=False).opening.info.memory_class == memory_class
+
+
+def test_a_sliding_window_is_kept_whole_where_that_is_less_memory_than_checkpoints() -> None:
+    assert Served("swa", interval=32).opening.info.memory_class == "swa-full"
+    assert Served("swa", interval=256).opening.info.memory_class == "swa"
+
+
+def test_eager_load_measures_and_leaves_nothing_behind() -> None:
+    served = Served("shortconv", eager_load=True, interval=0)
+    info = served.opening.info
+    assert min(info.prefill_speed, info.generation_speed, info.warm_up_ms, info.cold_ratio) > 0
+    assert served.opening.llama.last_position() == -1
+    assert served.engine.status().n_reused_graphs == 0
