@@ -1,0 +1,59 @@
+-- Neovim 0.12 with ghost text from `scrubjay lsp`, and what the test asks of it.
+-- The command line of the server, in JSON, is in SCRUBJAY_TEST_SERVER.
+vim.opt.swapfile = false
+vim.opt.shadafile = "NONE"
+
+vim.lsp.config("scrubjay", {
+  cmd = vim.json.decode(vim.env.SCRUBJAY_TEST_SERVER),
+  filetypes = { "python" },
+  root_markers = { ".git" },
+})
+vim.lsp.enable("scrubjay")
+vim.lsp.inline_completion.enable()
+vim.keymap.set("i", "<Tab>", function()
+  return vim.lsp.inline_completion.get() and "" or "<Tab>"
+end, { expr = true })
+
+local function ghost()
+  local text = {}
+  for _, mark in ipairs(vim.api.nvim_buf_get_extmarks(0, -1, 0, -1, { details = true })) do
+    for _, chunk in ipairs(mark[4].virt_text or {}) do
+      text[#text + 1] = chunk[1]
+    end
+    for _, line in ipairs(mark[4].virt_lines or {}) do
+      text[#text + 1] = "\n"
+      for _, chunk in ipairs(line) do
+        text[#text + 1] = chunk[1]
+      end
+    end
+  end
+  return table.concat(text)
+end
+
+-- Waits for the server to be there, and returns its position encoding.
+function Encoding()
+  vim.wait(60000, function()
+    local client = vim.lsp.get_clients()[1]
+    return client ~= nil and client.initialized
+  end)
+  return vim.lsp.get_clients()[1].offset_encoding
+end
+
+-- Waits for ghost text, and returns it.
+function Ghost()
+  vim.wait(60000, function()
+    return ghost() ~= ""
+  end)
+  return ghost()
+end
+
+function Text()
+  return table.concat(vim.api.nvim_buf_get_lines(0, 0, -1, true), "\n")
+end
+
+-- Has the server report what it has done.
+function Status()
+  local client = vim.lsp.get_clients()[1]
+  local answer = client:request_sync("workspace/executeCommand", { command = "scrubjay.status" }, 60000)
+  return vim.json.encode(answer.result.lsp)
+end

@@ -1,0 +1,68 @@
+"""Neovim 0.12, without a terminal: ghost text by a real daemon, shown and accepted."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.editors.debian import Program, neovim
+from tests.lsp.conftest import Daemon
+
+INIT = Path(__file__).with_name("init.lua")
+PROGRAM = "def area(width, height):\n    return width * height\n\n\ndef perimeter(width, height):\n"
+
+
+class Neovim:
+    """A running Neovim, driven over its socket."""
+
+    def __init__(self, program: Program, socket: Path) -> None:
+        self._program = program
+        self._socket = socket
+
+    def type(self, keys: str) -> None:
+        """Press keys, as in a mapping."""
+        self._remote("--remote-send", keys)
+
+    def ask(self, function: str) -> str:
+        """What a function of init.lua returns."""
+        return self._remote("--remote-expr", f"luaeval('{function}()')")
+
+    def _remote(self, what: str, argument: str) -> str:
+        command = [*self._program.command, "--server", str(self._socket), what, argument]
+        return subprocess.run(command, env=self._program.env, check=True, capture_output=True, text=True).stdout.strip()
+
+
+@pytest.fixture
+def editor(shared_daemon: Daemon, tmp_path: Path) -> Iterator[Neovim]:
+    """Neovim with a Python file of a project of its own."""
+    program = neovim()
+    (tmp_path / ".git").mkdir()
+    source = tmp_path / "shapes.py"
+    source.write_text(PROGRAM)
+    server = [sys.executable, "-m", "scrubjay", "lsp", "--socket", str(shared_daemon.path)]
+    socket = tmp_path / "nvim.sock"
+    command = [*program.command, "--headless", "--listen", str(socket), "-u", str(INIT), str(source)]
+    environment = program.env | {"SCRUBJAY_TEST_SERVER": json.dumps(server), "XDG_STATE_HOME": str(tmp_path)}
+    process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    while not socket.exists():
+        assert process.poll() is None, process.stderr and process.stderr.read()
+    yield Neovim(program, socket)
+    process.kill()
+    process.communicate()
+
+
+def test_ghost_text_is_shown_and_accepted(editor: Neovim) -> None:
+    assert editor.ask("Encoding") == "utf-8"
+    editor.type("Go    # naïve 漢字 😀<CR>ret")
+    ghost = editor.ask("Ghost")
+    assert ghost.strip()
+    before = editor.ask("Text")
+    editor.type("<Tab>")
+    assert len(editor.ask("Text")) > len(before)
+    status = json.loads(editor.ask("Status"))
+    assert status["offers"]["accepted"] == 1
+    assert status["resent"] == 0
+    assert set(status["endings"]) <= {"items", "nothing", "stale"}
