@@ -146,7 +146,7 @@ def test_warm_equals_cold(kind: str) -> None:
     """Over 300 steps: reused, restored, cancelled or aborted, the logits are those of the same decodes from nothing."""
     with make_rig(kind, n_ctx=1024) as made:
         machine = type("Machine", (WarmEqualsCold,), {"r": made})
-        run_state_machine_as_test(  # type: ignore[no-untyped-call]
+        run_state_machine_as_test(
             machine,
             settings=settings(
                 max_examples=8,

@@ -1,0 +1,120 @@
+"""How soon a prefill gives the model away, and what a busy daemon costs the engine.
+
+    python -m tests.benchmarks.preemption [KIND ...]     (kinds of tests.gguf_models.true_shape; default: deltanet)
+
+Real engine processes on models of true shape with random weights. Speeds are printed, never asserted; that the interrupted
+prefill gives the same bits as an undisturbed one is.
+"""
+
+import asyncio
+import statistics
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+
+from scrubjay.engine.client import EngineClient
+from scrubjay.messages import Done, EngineSettings, Opened, Piece, Prefilling, Refused, Run, Sampling, Stopped
+from tests.engine.rigs import random_tokens
+from tests.gguf_models import true_shape
+
+N_TOKENS = 8192
+N_TRIALS = 8
+GENERATED = 48
+
+
+class Bench:
+    """An engine process and the messages that came from it, with the times of their arrival (seconds)."""
+
+    def __init__(self) -> None:
+        self.arrived: asyncio.Queue[tuple[float, object]] = asyncio.Queue()
+        self.client: EngineClient | None = None
+
+    async def open(self, model: Path) -> None:
+        settings = EngineSettings(str(model), n_ctx=N_TOKENS + 1024, interval=256)
+        self.client = await EngineClient.start(
+            settings, lambda event: self.arrived.put_nowait((time.perf_counter(), event))
+        )
+        await self.until(Opened, Refused)
+
+    async def until(self, *kinds: type) -> tuple[float, list[object]]:
+        got: list[object] = []
+        while True:
+            at, event = await self.arrived.get()
+            got.append(event)
+            if isinstance(event, kinds):
+                return at, got
+
+    async def time_to_the_model(self) -> tuple[list[float], bool]:
+        """Milliseconds from asking a prefill to stop until the engine is free, and whether the rest came out bit-equal."""
+        assert self.client
+        tokens, job, waits = random_tokens(np.random.default_rng(0), N_TOKENS), 0, []
+        for trial in range(N_TRIALS):
+            job += 1
+            self.client.run(Run(job, "/warm", tokens))
+            await self.until(Prefilling)
+            await asyncio.sleep(0.05 + 0.1 * trial)  # anywhere inside a decode
+            asked = time.perf_counter()
+            self.client.stop(job)
+            at, _ = await self.until(Stopped, Done)
+            waits.append((at - asked) * 1e3)
+        sampling = Sampling(max_tokens=8, ignore_end=True, with_margins=True)
+        answers = []
+        for is_cold in (False, True):
+            job += 1
+            self.client.run(Run(job, "/warm", tokens, sampling=sampling, cold=is_cold))
+            _, got = await self.until(Done)
+            answers.append([(piece.text, piece.margins) for piece in got if isinstance(piece, Piece)])
+        return waits, answers[0] == answers[1]
+
+    async def generation_speed(self, job: int) -> float:
+        assert self.client
+        sampling = Sampling(max_tokens=GENERATED, ignore_end=True)
+        self.client.run(Run(job, "/speed", random_tokens(np.random.default_rng(1), 64), sampling=sampling))
+        _, got = await self.until(Done)
+        (done,) = (event for event in got if isinstance(event, Done))
+        return done.n_generated / done.generate_ms * 1e3
+
+
+class BusyThread:
+    """A Python thread of the daemon that never rests."""
+
+    def __enter__(self) -> None:
+        self._stop = False
+        self._thread = threading.Thread(target=self._spin)
+        self._thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._stop = True
+        self._thread.join()
+
+    def _spin(self) -> None:
+        while not self._stop:
+            sum(range(1000))
+
+
+async def measure(kind: str) -> None:
+    bench = Bench()
+    await bench.open(true_shape(kind))
+    waits, is_equal = await bench.time_to_the_model()
+    print(
+        f"{kind}: free after ms: median {statistics.median(waits):.1f}, worst {max(waits):.1f}; bit-equal: {is_equal}"
+    )
+    if not is_equal:
+        raise SystemExit(f"{kind}: the interrupted prefill did not give the bits of an undisturbed one")
+    alone, beside = [], []
+    for pair in range(3):
+        alone.append(await bench.generation_speed(100 + 2 * pair))
+        with BusyThread():
+            beside.append(await bench.generation_speed(101 + 2 * pair))
+    quiet, busy = statistics.median(alone), statistics.median(beside)
+    print(f"{kind}: tokens/s alone {quiet:.1f}, beside a busy thread {busy:.1f}: {busy / quiet:.2f}")
+    assert bench.client
+    await bench.client.close()
+
+
+if __name__ == "__main__":
+    for kind in sys.argv[1:] or ["deltanet"]:
+        asyncio.run(measure(kind))
