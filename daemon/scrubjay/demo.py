@@ -6,6 +6,8 @@ Every answer is compared with that of a context that reuses nothing: what is sav
 import email
 import os
 import shutil
+import signal
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,9 +22,11 @@ from scrubjay.demo_view import View
 from scrubjay.lifecycle import start_daemon, stop_daemon
 
 N_TOKENS = 24
-CONTEXT_BUDGET = 3072
-"""Tokens of a prompt: seconds for the starter model without a GPU, not minutes."""
-LARGEST_FILE = 30_000
+N_CTX = 8192
+MAX_CHARACTERS = 16_000
+"""Of all files together: some 5,000 tokens, seconds for the starter model without a GPU, not minutes."""
+N_LINES = 60
+"""A file of fewer has no middle."""
 N_EDITS_PER_FILE = 5
 SEED = 4
 NOISE = 0.1
@@ -75,7 +79,7 @@ def run_demo(n_edits: int) -> int:
         shutil.copytree(
             Path(email.__file__).parent, project, ignore=lambda _, names: [n for n in names if n[-3:] != ".py"]
         )
-        files = [path for path in sorted(project.glob("*.py")) if 0 < path.stat().st_size < LARGEST_FILE]
+        files = choose_files(project)
         view.loading(client.wait_until_ready())
         view.model(client.get("status")["model"], files)
         texts = {path: _open(client, project, path) for path in files}
@@ -92,13 +96,20 @@ def run_demo(n_edits: int) -> int:
     return 0 if all(outcome.is_cheap and outcome.is_equal for outcome in outcomes) else 1
 
 
+def choose_files(project: Path) -> list[Path]:
+    """The smallest files of the project, as many as fit into a prompt together."""
+    files = sorted((path for path in project.glob("*.py") if path.stat().st_size), key=lambda path: path.stat().st_size)
+    sizes = accumulate(path.stat().st_size for path in files)
+    return [path for path, size in zip(files, sizes, strict=True) if size <= MAX_CHARACTERS]
+
+
 def edits(texts: dict[Path, str]) -> Iterator[Edit]:
     """Edits without end, always the same: a few in the middle of one file, then of another.
 
     Each takes a real line away from somewhere in it to its end, as if it were being written just now.
     """
     random = Random(SEED)
-    long = [path for path, text in texts.items() if text.count("\n") > 100]
+    long = [path for path, text in texts.items() if text.count("\n") > N_LINES]
     lines = {path: texts[path].split("\n") for path in long}
     while True:
         path = random.choice(long)
@@ -144,12 +155,14 @@ def _running(folder: Path) -> Iterator[Client]:
     socket = folder / "daemon.sock"
     flags = {
         "model": "starter",
-        "ctx": "8192",
-        "context_budget": str(CONTEXT_BUDGET),
+        "ctx": str(N_CTX),
         "warm": "false",
         "data_dir": str(folder / "data"),
     }
     start_daemon(socket, flags, Path(os.devnull))
+    # Whoever ends the demonstration ends its daemon as well.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda number, _: sys.exit(128 + number))
     try:
         yield Client(socket)
     finally:
