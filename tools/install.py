@@ -87,11 +87,7 @@ def progress(line: str, is_fine: bool) -> str:
             if is_fine
             else f"compiling llama.cpp: {done * 10 // total * 10} %"
         )
-    if match := STEP.fullmatch(line.rstrip()):
-        word = match[1]
-        if is_fine or word in ("Building wheel", "Building wheels", "Installing collected packages"):
-            return line.strip()
-    return ""
+    return line.strip() if STEP.fullmatch(line.rstrip()) else ""
 
 
 if __name__ == "__main__":
