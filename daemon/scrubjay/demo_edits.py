@@ -77,7 +77,7 @@ def _half(path: Path, lines: list[str], number: int, random: Random) -> Edit:
     """Take the line away from somewhere on, as if it were being written just now."""
     old = lines[number]
     beginning = _BEGINNING.match(old)
-    at = random.randrange(beginning.end() if beginning else 0, len(old))
+    at = random.randrange(min(beginning.end() if beginning else 0, len(old) - 1), len(old))
     lines[number] = old[:at]
     what = f"line {number + 1} is being written again, it was: {old.strip()}"
     return _edit(path, what, lines, (number, at), (number, len(old)), "", (number, at))
