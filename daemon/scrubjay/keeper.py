@@ -19,6 +19,7 @@ State = Literal["loading", "ready", "failed", "unloaded"]
 MAX_FAILED_LOADS = 3
 """So many times a model that was opened before may fail to load again; a model that never was gets one chance."""
 MAX_PAUSE_S = 30.0
+ENDING_S = 5.0
 
 
 class Keeper:
@@ -130,7 +131,8 @@ class Keeper:
         if self._task:
             await asyncio.wait([self._task])
         if self._client:
-            await self._client.close()
+            # While it loads it does not listen, and there is nothing to lose.
+            await self._client.close(ENDING_S if self._is_open else 0.0)
 
     def _may_load_again(self) -> bool:
         self._n_failed_loads += 1

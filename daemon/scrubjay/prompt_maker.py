@@ -1,6 +1,8 @@
-"""Makes prompts off the event loop, in one thread that owns the vocabulary and the token cache.
+"""Makes prompts: at once where little has to be tokenised, else in a thread beside the event loop.
 
-What it works on are copies: documents' texts are values, so a copy of a project costs nothing worth mentioning.
+The vocabulary and the token cache belong to that thread while it has work, and to the event loop while it has none, so
+that a keystroke need not wait for a thread to wake up. What prompts are made of are copies: documents' texts are values,
+so a copy of a project costs nothing worth mentioning.
 """
 
 import asyncio
@@ -8,6 +10,7 @@ import copy
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -21,6 +24,8 @@ from scrubjay.token_cache import TokenCache
 
 T = TypeVar("T")
 CACHE_BYTES = 64 << 20
+MAX_AT_ONCE = 4096
+"""Characters that may be tokenised in the event loop for one prompt: a few milliseconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +55,16 @@ class Limits:
 
 
 class PromptMaker:
-    """Opens the vocabulary of a model and makes prompts for it, one after the other."""
+    """Opens the vocabulary of a model and makes prompts for it, one after the other. Called from the event loop."""
 
     def __init__(self, cache_bytes: int = CACHE_BYTES) -> None:
         self._cache_bytes = cache_bytes
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="prompts")
+        self._n_in_thread = 0
         self._vocabulary: Vocabulary | None = None
         self._cache: TokenCache | None = None
+        # The texts of each project that were tokenised last, by document.
+        self._seen: dict[str, dict[str, str]] = {}
         self.template: FimTemplate | None = None
         """How the model wants its prompts; None until the vocabulary is open."""
 
@@ -74,15 +82,36 @@ class PromptMaker:
         Raises:
             EngineError: there is no room for it.
         """
-        return self._in_thread(lambda: self._make(view, limits))
+        is_quick = self._n_in_thread == 0 and self._n_cold(view) <= MAX_AT_ONCE
+        self._seen[view.project.root] = {key: document.text for key, document in view.project.documents.items()}
+        work = partial(self._make, view, limits)
+        return _at_once(work) if is_quick else self._in_thread(work)
 
     async def close(self) -> None:
         """Free the vocabulary, when what is being made is made."""
         await self._in_thread(self._close)
         self._executor.shutdown()
 
+    def _n_cold(self, view: View) -> int:
+        """About how many characters have to be tokenised for a prompt."""
+        seen = self._seen.get(view.project.root, {})
+        changed = [document for key, document in view.project.documents.items() if seen.get(key) is not document.text]
+        return sum(self._n_cold_in(document, is_known=document.key in seen) for document in changed)
+
+    def _n_cold_in(self, document: Document, is_known: bool) -> int:
+        if self._cache is None or not is_known:
+            return len(document.text)
+        pieces = self._cache.document(document.key, document.text).cold()
+        return sum(len(piece.text) for piece, _ in pieces)
+
     def _in_thread(self, work: Callable[[], T]) -> "asyncio.Future[T]":
-        return asyncio.get_running_loop().run_in_executor(self._executor, work)
+        self._n_in_thread += 1
+        future = asyncio.get_running_loop().run_in_executor(self._executor, work)
+        future.add_done_callback(lambda _: self._left_thread())
+        return future
+
+    def _left_thread(self) -> None:
+        self._n_in_thread -= 1
 
     def _open(self, path: Path, name: str) -> FimTemplate:
         self._close()
@@ -109,3 +138,13 @@ class PromptMaker:
         if self._vocabulary:
             self._vocabulary.close()
         self._vocabulary = self._cache = self.template = None
+
+
+def _at_once(work: Callable[[], T]) -> "asyncio.Future[T]":
+    """Do `work` here and now; a future all the same."""
+    future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+    try:
+        future.set_result(work())
+    except Exception as error:  # it is raised where the result is awaited
+        future.set_exception(error)
+    return future

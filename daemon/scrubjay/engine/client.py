@@ -21,6 +21,7 @@ logger = logging.getLogger(__name__)
 
 MAX_LAST_WORDS = 8192
 """Bytes of the engine's log that are kept for the sentence about its end."""
+SEND_BUFFER = 1 << 20
 GRACE_S = 2.0
 """How long an engine that has hung up may take to end, and its log to be read."""
 
@@ -60,6 +61,8 @@ class EngineClient:
         """
         loop = asyncio.get_running_loop()
         ours, theirs = socket.socketpair()
+        # A prompt of 32k tokens leaves in one piece, if the system allows it.
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
         _, wire = await loop.create_unix_connection(lambda: _Wire(deliver), sock=ours)
         abort_fd = _shared_page()
         abort = mmap.mmap(abort_fd, mmap.PAGESIZE)
