@@ -294,7 +294,7 @@ _LENGTHS = struct.Struct("<II")
 def encode(message: Message) -> bytes:
     """The frame of `message`."""
     values = {f.name: getattr(message, f.name) for f in fields(message)}
-    payload = values.pop("tokens", EMPTY).astype("<i4", copy=False).tobytes()
+    payload: bytes = values.pop("tokens", EMPTY).astype("<i4", copy=False).tobytes()
     header = json.dumps([type(message).__name__, values], default=asdict, separators=(",", ":")).encode()
     return _LENGTHS.pack(len(header), len(payload)) + header + payload
 

@@ -38,5 +38,6 @@ def test_it_ends_its_daemon_when_it_is_ended(tmp_path: Path) -> None:
         demo.send_signal(signal.SIGTERM)
         demo.communicate()
     assert demo.returncode == 128 + signal.SIGTERM
+    psutil.wait_procs([daemon], timeout=30)
     assert not daemon.is_running() or daemon.status() == psutil.STATUS_ZOMBIE
     assert list(tmp_path.iterdir()) == []

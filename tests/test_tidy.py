@@ -1,0 +1,203 @@
+"""The house rules that a machine can check: arrows between modules, who may import what, sizes, style, types.
+
+The table of modules and layers is the README's map, so the map cannot be wrong.
+"""
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGES = {"scrubjay": ROOT / "daemon" / "scrubjay", "scrubjay_lsp": ROOT / "lsp" / "scrubjay_lsp"}
+FOLDERS = ("daemon", "lsp", "tests", "tools", "clients")
+LAYERS = ("values", "state", "effects", "flow", "edges")
+LANGUAGE_SERVER = "language server"
+MAX_LINES = 400
+
+OPEN_TO_THE_LANGUAGE_SERVER = {"scrubjay", *(f"scrubjay.{name}" for name in ("client", "messages", "errors", "config"))}
+OPEN_TO_ITS_STARTER = {"scrubjay.lifecycle"}
+"""For the one module of the language server that starts a daemon."""
+NOT_FOR_STATE = ("asyncio", "threading", "time", "llama_cpp")
+DOORS = {
+    "llama_cpp": ("scrubjay.engine.llama",),
+    "watchdog": ("scrubjay.watcher",),
+    "aiohttp.web": ("scrubjay.http",),
+    "pygls": ("scrubjay_lsp",),
+}
+"""What only one module, or one package, may import."""
+MACHINE_PATH = re.compile(
+    "|".join(
+        (
+            *(rf"{re.escape(str(path))}/" for path in {ROOT, Path.home()} if path != Path(path.anchor)),
+            r"(?<!\w)/(root|Users)/\w",
+        )
+    )
+)
+"""Folders of the machine that the tests run on, and of others like it."""
+
+
+def module_name(path: Path, package: str) -> str:
+    parts = path.relative_to(PACKAGES[package]).with_suffix("").parts
+    return ".".join((package, *(part for part in parts if part != "__init__")))
+
+
+@cache
+def modules() -> dict[str, Path]:
+    """The file of each module of the two packages."""
+    return {
+        module_name(path, package): path
+        for package, folder in PACKAGES.items()
+        for path in sorted(folder.rglob("*.py"))
+    }
+
+
+def python_files() -> list[Path]:
+    return [path for folder in FOLDERS for path in sorted((ROOT / folder).rglob("*.py"))]
+
+
+def text_files() -> Iterator[Path]:
+    """What a reader may meet: every file that is not binary, in the folders and at the root."""
+    at_root = [path for path in ROOT.iterdir() if path.is_file()]
+    for path in [*at_root, *(path for folder in FOLDERS for path in (ROOT / folder).rglob("*") if path.is_file())]:
+        if (
+            "__pycache__" not in path.parts
+            and "node_modules" not in path.parts
+            and b"\0" not in path.read_bytes()[:8192]
+        ):
+            yield path
+
+
+@cache
+def imports(path: Path) -> frozenset[str]:
+    """Everything that a module imports, wherever in it: modules, and names taken from them as if they were modules."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: imports are absolute here"
+            found.add(node.module or "")
+            found.update(f"{node.module}.{alias.name}" for alias in node.names)
+    return frozenset(found)
+
+
+@cache
+def layers() -> dict[str, str]:
+    """The layer of each module, as the README's map has it."""
+    block = re.search(
+        r"^## Map$.*?^```\w*\n(.*?)^```$", (ROOT / "README.md").read_text("utf-8"), re.DOTALL | re.MULTILINE
+    )
+    assert block, "the README has no section `## Map` with a code block"
+    table: dict[str, str] = {}
+    layer = ""
+    for line in block[1].splitlines():
+        if line and not line.startswith(" "):
+            layer = line.split(":")[0]
+        elif line.strip():
+            name = line.split()[0].removesuffix(".py").replace("/", ".")
+            package = "scrubjay_lsp" if layer == LANGUAGE_SERVER else "scrubjay"
+            full = package if name == "__init__" else f"{package}.{name}".removesuffix(".__init__")
+            assert full not in table, f"{full} stands twice in the README's map"
+            table[full] = layer
+    return table
+
+
+def own_imports(module: str) -> Iterator[str]:
+    """The modules of the two packages that `module` imports."""
+    for name in imports(modules()[module]):
+        if name in modules() and name != module:
+            yield name
+
+
+def test_the_map_lists_every_module_and_no_other() -> None:
+    assert set(layers()) == set(modules())
+    assert set(layers().values()) == {*LAYERS, LANGUAGE_SERVER}
+
+
+def test_no_arrow_points_up() -> None:
+    height = {layer: number for number, layer in enumerate(LAYERS)}
+    wrong = [
+        f"{module} ({layers()[module]}) imports {other} ({layers()[other]})"
+        for module in modules()
+        if layers()[module] != LANGUAGE_SERVER
+        for other in own_imports(module)
+        if not other.startswith("scrubjay_lsp") and height[layers()[other]] > height[layers()[module]]
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_the_language_server_is_only_a_client() -> None:
+    allowed = OPEN_TO_THE_LANGUAGE_SERVER
+    wrong = [
+        f"{module} imports {other}"
+        for module in modules()
+        if module.startswith("scrubjay_lsp")
+        for other in own_imports(module)
+        if not other.startswith("scrubjay_lsp")
+        and other not in (allowed | OPEN_TO_ITS_STARTER if module == "scrubjay_lsp.daemon" else allowed)
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_only_the_command_line_knows_the_language_server() -> None:
+    knowing = [m for m in modules() if not m.startswith("scrubjay_lsp") and "scrubjay_lsp" in set(own_imports(m))]
+    assert knowing == ["scrubjay.cli"]
+
+
+@pytest.mark.parametrize("library", DOORS)
+def test_a_library_has_one_door(library: str) -> None:
+    wrong = [
+        f"{module} imports {name}"
+        for module, path in modules().items()
+        for name in imports(path)
+        if is_within(name, library) and not any(is_within(module, door) for door in DOORS[library])
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_state_knows_neither_clocks_nor_tasks_nor_the_model() -> None:
+    wrong = [
+        f"{module} imports {name}"
+        for module, path in modules().items()
+        if layers()[module] in ("values", "state")
+        for name in imports(path)
+        if any(is_within(name, library) for library in NOT_FOR_STATE)
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_no_file_is_long() -> None:
+    lengths = {path: len(path.read_text("utf-8").splitlines()) for path in python_files()}
+    wrong = [f"{path.relative_to(ROOT)}: {n} lines" for path, n in lengths.items() if n > MAX_LINES]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_no_file_mentions_one_machine() -> None:
+    wrong = [
+        f"{path.relative_to(ROOT)}:{number}: {line.strip()}"
+        for path in text_files()
+        for number, line in enumerate(path.read_text("utf-8", "replace").splitlines(), 1)
+        if MACHINE_PATH.search(line)
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize(
+    "command",
+    [("ruff", "check", "."), ("ruff", "format", "--check", "."), ("mypy",)],
+    ids=lambda command: "-".join(command[:2]),
+)
+def test_a_tool_finds_nothing(command: tuple[str, ...]) -> None:
+    done = subprocess.run([sys.executable, "-m", *command], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def is_within(name: str, package: str) -> bool:
+    return name == package or name.startswith(package + ".")
