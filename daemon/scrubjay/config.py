@@ -19,25 +19,8 @@ PREFIX = "SCRUBJAY_"
 CONFIG_VARIABLE = "SCRUBJAY_CONFIG"
 """Names the TOML file, where `--config` does not."""
 
-LOOPBACK = ("127.0.0.1", "::1", "localhost")
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", re.IGNORECASE)
-
-
-@dataclass(frozen=True, slots=True)
-class Address:
-    """Where the HTTP side listens."""
-
-    host: str
-    port: int
-
-    @property
-    def is_loopback(self) -> bool:
-        """Whether only this machine can reach it."""
-        return self.host in LOOPBACK or self.host.startswith("127.")
-
-    def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 # --- parsers: text to value; ValueError says what is wanted, after "is not ..." --------------------------------------
@@ -50,7 +33,13 @@ def _text(value: str) -> str:
 
 
 def _path(value: str) -> Path:
-    return Path(_text(value)).expanduser().absolute()
+    try:
+        path = Path(_text(value)).expanduser().absolute()
+    except RuntimeError:
+        raise ValueError("a path; no user of this machine has such a home folder") from None
+    if "\0" in value:
+        raise ValueError("a path; give one without zero bytes")
+    return path
 
 
 def _whole(least: int, word: str = "", meaning: int = 0) -> Callable[[str], int]:
@@ -77,16 +66,6 @@ def _size(value: str) -> int:
     return int(float(match[1]) * _UNITS[match[2].upper()])
 
 
-def _minutes(value: str) -> float:
-    try:
-        minutes = float(value)
-    except ValueError:
-        minutes = -1.0
-    if not 0 <= minutes < float("inf"):
-        raise ValueError("a number of minutes; give one such as 30, or 0 for never")
-    return minutes
-
-
 def _flag(value: str) -> bool:
     words = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
     if value.lower() not in words:
@@ -101,14 +80,6 @@ def _choice(*allowed: str) -> Callable[[str], Any]:
         return value
 
     return parse
-
-
-def _address(value: str) -> Address:
-    host, colon, port = value.rpartition(":")
-    host = host.removeprefix("[").removesuffix("]")
-    if not colon or not host or not port.isdecimal() or int(port) > 65535:
-        raise ValueError("an address; give HOST:PORT, such as 127.0.0.1:8012")
-    return Address(host, int(port))
 
 
 # --- the options -----------------------------------------------------------------------------------------------------
@@ -144,14 +115,9 @@ class Config:
     )
     context_budget: int = _option(0, _whole(64, "auto"), "N", "tokens of a project's prompt at most (default: auto)")
     latency_budget_ms: int = _option(0, _whole(1, "auto"), "MS", "what a jump in a file may cost (default: auto)")
-    http: Address | None = _option(None, _address, "HOST:PORT", "also answer llama.cpp's and OpenAI's clients there")
-    api_key: str = _option("", _text, "KEY", "what HTTP clients must send")
     eager_load: bool = _option(True, _flag, "", "read all of the model and warm up while loading")
     warm: bool = _option(True, _flag, "", "process prompts before anybody asks")
     warm_delay_ms: int = _option(300, _whole(0), "MS", "how long a project must be left alone before it is warmed")
-    idle_unload: float = _option(
-        0.0, _minutes, "MINUTES", "free the model after so long without use (default: 0, never)"
-    )
     log_level: Literal["debug", "info", "warning", "error"] = _option(
         "info", _choice("debug", "info", "warning", "error"), "LEVEL", "debug, info, warning or error"
     )
@@ -177,16 +143,18 @@ def build_config(toml: str, toml_name: str, environment: Mapping[str, str], flag
     Raises:
         UsageError: something is unknown or wrong; one sentence that names the source.
     """
-    values: dict[str, Any] = {"socket": default_socket(environment), "data_dir": default_data_dir(environment)}
+    # What the variable says is a setting like the others; only where nothing is said, there is a default to find.
+    unnamed = {key: value for key, value in environment.items() if key != "SCRUBJAY_SOCKET"}
+    values: dict[str, Any] = {"socket": default_socket(unnamed), "data_dir": default_data_dir(environment)}
     parsers = {option.name: option.metadata["parse"] for option in options()}
     for name, text, source in _settings(toml, toml_name, environment, flags):
         if name not in parsers:
-            raise UsageError(f"{source} is no option of Scrubjay{_nearest(name, parsers)}.")
+            raise UsageError(f"{source} is no option of Scrubjay{_nearest(name, parsers)}")
         try:
             values[name] = parsers[name](text)
         except ValueError as error:
             raise UsageError(f"{source}: {text!r} is not {error}.") from error
-    return _checked(Config(**values))
+    return Config(**values)
 
 
 def read_config(flags: Mapping[str, str] | None = None, file: Path | None = None) -> Config:
@@ -273,13 +241,4 @@ def _as_text(value: object, source: str) -> str:
 
 def _nearest(name: str, known: Mapping[str, object]) -> str:
     close = get_close_matches(name, known, n=1)
-    return f"; did you mean {close[0].replace('_', '-')!r}?" if close else ""
-
-
-def _checked(config: Config) -> Config:
-    """What must hold between options."""
-    if config.http and not config.http.is_loopback and not config.api_key:
-        raise UsageError(
-            f"--http {config.http} can be reached by other machines: set an --api-key, or listen on 127.0.0.1."
-        )
-    return config
+    return f"; did you mean {close[0].replace('_', '-')!r}?" if close else "."

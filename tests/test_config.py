@@ -1,0 +1,158 @@
+"""Settings: three sources, one order, and sentences that say which of them is wrong."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scrubjay.config import Config, build_config, default_socket, read_config
+from scrubjay.errors import UsageError
+
+HOME = {"XDG_RUNTIME_DIR": "/run/me", "XDG_DATA_HOME": "/data"}
+
+
+def configured(toml: str = "", environment: Any = None, **flags: str) -> Config:
+    return build_config(toml, "config.toml", HOME | (environment or {}), flags)
+
+
+def complaint(toml: str = "", environment: Any = None, **flags: str) -> str:
+    with pytest.raises(UsageError) as caught:
+        configured(toml, environment, **flags)
+    return str(caught.value)
+
+
+def test_defaults() -> None:
+    config = configured()
+    assert (config.model, config.ctx, config.interval, config.gpu_layers) == ("starter", 0, 0, -1)
+    assert (config.eager_load, config.warm, config.kv_type) == (True, True, "f16")
+    assert (config.socket, config.data_dir) == (Path("/run/me/scrubjay/daemon.sock"), Path("/data/scrubjay"))
+
+
+def test_flags_beat_the_environment_which_beats_the_file() -> None:
+    toml = 'ctx = 1024\nthreads = 2\nmodel = "/m.gguf"\n'
+    config = configured(toml, {"SCRUBJAY_CTX": "2048", "SCRUBJAY_THREADS": "3"}, ctx="4096")
+    assert (config.ctx, config.threads, config.model) == (4096, 3, "/m.gguf")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("interval", "auto", 0),
+        ("interval", "128", 128),
+        ("checkpoint_budget", "2GiB", 2 << 30),
+        ("checkpoint_budget", "512M", 512 << 20),
+        ("checkpoint_budget", "1.5 GB", 3 << 29),
+        ("checkpoint_budget", "4096", 4096),
+        ("checkpoint_budget", "auto", 0),
+        ("gpu_layers", "all", -1),
+        ("gpu_layers", "0", 0),
+        ("kv_type", "q8_0", "q8_0"),
+        ("warm", "off", False),
+        ("eager_load", "no", False),
+        ("warm_delay_ms", "0", 0),
+        ("log_level", "debug", "debug"),
+        ("model", "hf:me/it:Q8_0", "hf:me/it:Q8_0"),
+    ],
+)
+def test_values_mean_the_same_from_every_source(name: str, text: str, value: object) -> None:
+    key = name.replace("_", "-")
+    for config in (
+        configured(f'{key} = "{text}"'),
+        configured(f'{name} = "{text}"'),
+        configured("", {f"SCRUBJAY_{name.upper()}": text}),
+        configured(**{name: text}),
+    ):
+        assert getattr(config, name) == value
+
+
+def test_toml_has_numbers_and_truth_values_of_its_own() -> None:
+    config = configured("ctx = 2048\nwarm = false\n")
+    assert (config.ctx, config.warm) == (2048, False)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("ctx", "much"),
+        ("ctx", "-1"),
+        ("ctx", "31"),
+        ("interval", "0"),
+        ("threads", "1.5"),
+        ("checkpoint_budget", "2XB"),
+        ("checkpoint_budget", "0"),
+        ("gpu_layers", "some"),
+        ("kv_type", "f64"),
+        ("warm", "perhaps"),
+        ("log_level", "LOUD"),
+    ],
+)
+def test_a_wrong_value_is_told_with_its_source(name: str, text: str) -> None:
+    key = name.replace("_", "-")
+    sources = (
+        (f"config.toml: {key}", complaint(f'{key} = "{text}"')),
+        (f"SCRUBJAY_{name.upper()}", complaint("", {f"SCRUBJAY_{name.upper()}": text})),
+        (f"--{key}", complaint(**{name: text})),
+    )
+    for source, sentence in sources:
+        assert sentence.startswith(f"{source}: {text!r} is not ")
+        assert sentence.endswith(".")
+        assert "\n" not in sentence
+
+
+def test_an_unknown_name_is_refused_and_the_nearest_known_one_suggested() -> None:
+    assert complaint("modle = 1") == "config.toml: modle is no option of Scrubjay; did you mean 'model'?"
+    assert "did you mean 'checkpoint-budget'?" in complaint("", {"SCRUBJAY_CHECKPOINT_BUGDET": "1G"})
+    assert "did you mean" not in complaint("zzz = 1")
+    assert "SCRUBJAY_ZZZ" in complaint("", {"SCRUBJAY_ZZZ": "1"})
+
+
+def test_what_toml_cannot_say() -> None:
+    assert complaint("ctx = ").startswith("config.toml is not TOML: ")
+    assert complaint("ctx = [1]") == "config.toml: ctx must be a text, a number, true or false."
+
+
+def test_other_variables_and_empty_ones_do_not_count() -> None:
+    assert configured("", {"CTX": "9999", "SCRUBJAY_CTX": "", "SCRUBJAY_CONFIG": "/elsewhere"}) == configured()
+
+
+def test_where_the_socket_is() -> None:
+    assert default_socket({"SCRUBJAY_SOCKET": "/s", "XDG_RUNTIME_DIR": "/run/me"}) == Path("/s")
+    assert default_socket(HOME) == Path("/run/me/scrubjay/daemon.sock")
+    assert default_socket({}).is_absolute()
+    assert configured("", {"SCRUBJAY_SOCKET": "/s"}, socket="/flag").socket == Path("/flag")
+
+
+def test_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    monkeypatch.delenv("SCRUBJAY_CONFIG", raising=False)
+    assert read_config().ctx == 0, "the usual file may be missing"
+    with pytest.raises(UsageError, match=r"no configuration file .*none\.toml"):
+        read_config({}, tmp_path / "none.toml")
+    with pytest.raises(UsageError, match="cannot be read"):
+        read_config({}, tmp_path)
+    (tmp_path / "scrubjay").mkdir()
+    (tmp_path / "scrubjay" / "config.toml").write_text("ctx = 512")
+    assert read_config().ctx == 512
+    (tmp_path / "other.toml").write_text("ctx = 1024")
+    monkeypatch.setenv("SCRUBJAY_CONFIG", str(tmp_path / "other.toml"))
+    assert read_config().ctx == 1024
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"])))
+def test_no_text_is_worse_than_a_usage_error(text: str) -> None:
+    for name in ("ctx", "checkpoint_budget", "gpu_layers", "warm", "socket"):
+        try:
+            build_config("", "config.toml", HOME, {name: text})
+        except UsageError as error:
+            assert repr(text) in str(error)
+
+
+def test_editors_do_not_pay_for_what_configuration_does_not_need() -> None:
+    heavy = "{'numpy', 'xxhash', 'llama_cpp', 'aiohttp', 'huggingface_hub', 'rich'}"
+    code = f"import sys; from scrubjay.config import read_config; read_config(); print({heavy} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
