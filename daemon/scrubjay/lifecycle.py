@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from scrubjay.config import Config, read_config
@@ -28,6 +28,8 @@ MAX_SOCKET_PATH = 103
 MAX_LOG = 4 << 20
 
 READY = b"\n"
+ENDING = b"0" * 20
+"""In place of the process id: the daemon ends already. As long as any number, so that none of it remains."""
 
 
 # --- being the daemon ------------------------------------------------------------------------------------------------
@@ -45,12 +47,14 @@ def claim_socket(path: Path) -> Iterator[None]:
     with _locked(_lock_path(path), 0.0 if is_running(path) else STOP_S) as lock:
         if lock is None:
             raise DaemonError(f"A daemon already listens on {path}; `scrubjay stop` ends it.")
+        # What a killed daemon left must not stand behind a shorter number.
+        os.ftruncate(lock, 0)
         os.pwrite(lock, str(os.getpid()).encode(), 0)
         path.unlink(missing_ok=True)
         try:
             yield
         finally:
-            os.ftruncate(lock, 0)
+            os.pwrite(lock, ENDING, 0)
             # While the lock is held, so that it cannot be the next daemon's. The lock file stays: if it were removed,
             # two daemons could hold locks on two files of that name.
             path.unlink(missing_ok=True)
@@ -137,7 +141,7 @@ def start_daemon(path: Path | str, flags: Mapping[str, str] | None = None, confi
 
 
 def stop_daemon(path: Path | str) -> bool:
-    """End the daemon of the socket at `path` in good order; it is gone when this returns.
+    """End the daemon of the socket at `path` in good order; the socket is free when this returns.
 
     Returns:
         Whether there was one.
@@ -152,10 +156,13 @@ def stop_daemon(path: Path | str) -> bool:
         if lock is not None:
             return False
     with lock_path.open("r+b") as file:
-        pid = int(file.read() or b"0")
-        if not pid:
+        content = file.read()
+        if not content:
             raise DaemonError("The daemon is only just starting; try again in a moment.")
-        os.kill(pid, signal.SIGTERM)
+        pid = int(content)
+        if pid:
+            with suppress(ProcessLookupError):  # it has ended by itself meanwhile
+                os.kill(pid, signal.SIGTERM)
         if not _lock(file.fileno(), STOP_S):
             raise DaemonError(
                 f"The daemon, process {pid}, has not ended within {STOP_S:.0f} s; `kill -9 {pid}` ends it."
@@ -164,12 +171,10 @@ def stop_daemon(path: Path | str) -> bool:
 
 
 def _command(flags: Mapping[str, str], config_file: Path | None) -> list[str]:
-    """The command line of a daemon. A key would be seen by others there; it travels in the environment."""
+    """The command line of a daemon."""
     options = [f"--config={config_file.absolute()}"] if config_file else []
     for name, value in flags.items():
         match name, value:
-            case "api_key", _:
-                continue
             case _, "false":
                 options.append(f"--no-{name.replace('_', '-')}")
             case _, "true":
@@ -184,7 +189,6 @@ def _spawn(command: list[str], config: Config) -> None:
     log = _open_log(config)
     theirs: int
     ours, theirs = os.pipe()
-    key = {"SCRUBJAY_API_KEY": config.api_key} if config.api_key else {}
     with log.open("ab") as output, os.fdopen(ours, "rb", buffering=0) as ready:
         try:
             process = subprocess.Popen(
@@ -193,7 +197,6 @@ def _spawn(command: list[str], config: Config) -> None:
                 stdout=output,
                 stderr=output,
                 pass_fds=(theirs,),
-                env={**os.environ, **key},
             )
         finally:
             os.close(theirs)
