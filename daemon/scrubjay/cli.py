@@ -7,7 +7,9 @@ import argparse
 import os
 import sys
 from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
 from pathlib import Path
+from typing import Any, NoReturn
 
 from scrubjay import __version__
 from scrubjay.config import options
@@ -52,11 +54,37 @@ def _run(arguments: argparse.Namespace) -> int:
     return status
 
 
+class _Parser(argparse.ArgumentParser):
+    """One whose complaints are ours: one sentence, with the option that was meant."""
+
+    def __init__(self, **settings: Any) -> None:
+        # A part of a flag's name is not the flag: it would change its meaning with the next option that begins so.
+        super().__init__(**settings, allow_abbrev=False)
+
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As it always was, but the parser of the command has the say about what is not known."""
+        return self.parse_known_args(args, namespace)[0]
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
+        """Raises UsageError for what is not known, here and not where the names of its relatives are not known."""
+        known, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            flag = unknown[0].partition("=")[0]
+            near = get_close_matches(flag, self._option_string_actions, n=1) if flag.startswith("--") else []
+            meant = f"did you mean {near[0]!r}?" if near else f"`{self.prog} --help` says what can be said."
+            raise UsageError(f"{flag!r} is nothing that `{self.prog}` takes; {meant}")
+        return known, []
+
+    def error(self, message: str) -> NoReturn:
+        """Raise UsageError."""
+        raise UsageError(f"{message.rstrip('.')}; `{self.prog} --help` says what can be said.")
+
+
 # --- what can be said ------------------------------------------------------------------------------------------------
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="scrubjay", description="Keeps your project's model context warm.")
+def _parser() -> _Parser:
+    parser = _Parser(prog="scrubjay", description="Keeps your project's model context warm.")
     parser.add_argument("--version", action="version", version=f"scrubjay {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     every = [option.name for option in options()]
@@ -89,9 +117,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _command(
-    commands: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, help: str, names: Iterable[str]
-) -> argparse.ArgumentParser:
+def _command(commands: "argparse._SubParsersAction[_Parser]", name: str, help: str, names: Iterable[str]) -> _Parser:
     """A command that takes the options of `Config` with these names."""
     parser = commands.add_parser(name, help=help, description=help[0].upper() + help[1:] + ".")
     group = parser.add_argument_group("options", "also in the TOML file, and in the environment as SCRUBJAY_...")
