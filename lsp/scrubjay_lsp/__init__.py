@@ -6,6 +6,7 @@ over one WebSocket. It ends with its editor; the daemon lives.
 
 import argparse
 import asyncio
+import gc
 import logging
 import sys
 from collections.abc import Sequence
@@ -33,6 +34,8 @@ async def _serve(socket: str) -> int:
 
     server = open_server()
     server.socket = socket
+    # The protocol's types are a quarter of a million objects that stay: looking through them would cost a keystroke.
+    gc.freeze()
     return await server.serve(*await open_stdio())
 
 

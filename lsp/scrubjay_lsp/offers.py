@@ -38,6 +38,7 @@ class Offers:
 
     counts: Counts = field(default_factory=Counts)
     _offers: OrderedDict[str, Offer] = field(default_factory=OrderedDict)
+    _taken: dict[str, int] = field(default_factory=dict)
 
     def make(self, uri: str, version: int, place: Place, text: str, detail: str) -> Offer:
         """A new offer, remembered."""
@@ -45,7 +46,7 @@ class Offers:
         offer = Offer(str(self.counts.offered), uri, version, place, text, detail)
         self._offers[offer.number] = offer
         if len(self._offers) > N_REMEMBERED:
-            self._offers.popitem(last=False)
+            self._forget(next(iter(self._offers)))
         return offer
 
     def shown(self, number: object) -> None:
@@ -55,22 +56,31 @@ class Offers:
     def accepted(self, number: object) -> Offer | None:
         """The user took it; the offer, if it is remembered and had not been taken or rejected before."""
         if offer := self._find(number):
-            del self._offers[offer.number]
+            self._take(offer, _n_utf16(offer.text))
+            self._forget(offer.number)
             self.counts.accepted += 1
-            self.counts.accepted_characters += _n_utf16(offer.text)
         return offer
 
     def accepted_in_part(self, number: object, n_characters: int) -> None:
-        """The user took its first `n_characters` UTF-16 units."""
-        if self._find(number):
+        """The user has taken its first `n_characters` UTF-16 units by now."""
+        if offer := self._find(number):
             self.counts.accepted_in_part += 1
-            self.counts.accepted_characters += n_characters
+            self._take(offer, n_characters)
 
     def rejected(self, number: object) -> None:
         """The user did not want it."""
         if offer := self._find(number):
-            del self._offers[offer.number]
+            self._forget(offer.number)
             self.counts.rejected += 1
+
+    def _take(self, offer: Offer, n_characters: int) -> None:
+        before = self._taken.get(offer.number, 0)
+        self._taken[offer.number] = max(before, n_characters)
+        self.counts.accepted_characters += self._taken[offer.number] - before
+
+    def _forget(self, number: str) -> None:
+        del self._offers[number]
+        self._taken.pop(number, None)
 
     def _find(self, number: object) -> Offer | None:
         return self._offers.get(number) if isinstance(number, str) else None

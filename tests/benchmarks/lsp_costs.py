@@ -22,7 +22,7 @@ from scrubjay.lifecycle import start_daemon, stop_daemon
 from tests.lsp.raw import Json, Pipe
 
 N_STARTS = 10
-N_KEYS = 200
+N_KEYS = 100
 KEYS_PER_S = 12
 TEXT = Path(json.__file__).read_text("utf-8")
 TYPED = "def area(width: float, height: float) -> float:\n    return width * height\n\n"
@@ -42,7 +42,8 @@ async def main(seconds: float) -> None:
 
 async def _measure(path: Path, seconds: float) -> None:
     starts = [await _start_ms(path) for _ in range(N_STARTS)]
-    _print("ms until initialize is answered", starts)
+    _print("ms until initialize is answered", [clock for clock, _ in starts])
+    _print("ms of CPU until initialize is answered", [cpu for _, cpu in starts])
     through, direct = await _through_server(path), await _direct(path)
     _print("ms from key to answer, daemon alone", direct)
     _print("ms from key to answer, through the server", through)
@@ -50,12 +51,18 @@ async def _measure(path: Path, seconds: float) -> None:
     await _type(path, seconds)
 
 
-async def _start_ms(path: Path) -> float:
+async def _start_ms(path: Path) -> tuple[float, float]:
     began = perf_counter()
     pipe = await _editor(path)
-    took = (perf_counter() - began) * 1e3
+    took = (perf_counter() - began) * 1e3, _cpu_ms(pipe)
     await pipe.leave()
     return took
+
+
+def _cpu_ms(pipe: Pipe) -> float:
+    """Milliseconds of CPU that the server has used, which other load on the machine changes little."""
+    times = psutil.Process(pipe.process.pid).cpu_times()
+    return (times.user + times.system) * 1e3
 
 
 async def _editor(path: Path) -> Pipe:
@@ -77,12 +84,13 @@ async def _opened(path: Path, name: str) -> Pipe:
 
 async def _through_server(path: Path) -> list[float]:
     pipe = await _opened(path, "through")
-    times = []
+    times, cpu = [], _cpu_ms(pipe)
     for number in range(N_KEYS):
         began = perf_counter()
         pipe.send("textDocument/didChange", _change("through", number))
         await pipe.ask("textDocument/inlineCompletion", _place("through", number + 1), number)
         times.append((perf_counter() - began) * 1e3)
+    sys.stdout.write(f"ms of CPU for a key in the server: {(_cpu_ms(pipe) - cpu) / N_KEYS:.2f}\n")
     await pipe.leave()
     return times
 

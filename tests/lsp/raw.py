@@ -21,7 +21,8 @@ class Pipe:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
-            "scrubjay_lsp",
+            "scrubjay",
+            "lsp",
             *arguments,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,

@@ -57,7 +57,7 @@ async def test_what_became_of_offers(start: StartEditor) -> None:
     assert (counts["offered"], counts["shown"]) == (len(items), 1)
     assert (counts["accepted"], counts["accepted_in_part"]) == (1, 1)
     assert counts["rejected"] == (len(items) > 1)
-    assert counts["accepted_characters"] == 2 + len(str(items[0].insert_text))
+    assert counts["accepted_characters"] == len(str(items[0].insert_text))
 
 
 def arguments_of(item: types.InlineCompletionItem) -> list[Any]:

@@ -27,6 +27,7 @@ def test_a_part_may_be_accepted_before_the_whole() -> None:
     offers.accepted_in_part(number, 1)
     assert offers.accepted(number)
     assert (offers.counts.accepted_in_part, offers.counts.accepted) == (1, 1)
+    assert offers.counts.accepted_characters == 3
 
 
 def test_what_was_rejected_cannot_be_accepted() -> None:
