@@ -1,6 +1,7 @@
 """A daemon as users have it: a process of its own, with an engine process below it, on a real socket."""
 
 import asyncio
+import os
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,20 +12,7 @@ import psutil
 
 from tests.apis import Api, connected
 
-MAIN = """
-import asyncio, logging, sys
-from pathlib import Path
-from scrubjay.daemon import run_until, stop_on_signals
-from scrubjay.messages import EngineSettings
-from scrubjay.service import ServiceSettings
-
-async def main(model, socket, n_ctx):
-    engine = EngineSettings(model, n_ctx=int(n_ctx), n_threads=1, interval=64, eager_load=False)
-    await run_until(stop_on_signals(), ServiceSettings(engine, warm=False), Path(socket))
-
-logging.basicConfig(level=logging.INFO)
-asyncio.run(main(*sys.argv[1:]))
-"""
+OPTIONS = ("--threads=1", "--interval=64", "--no-eager-load", "--no-warm")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +36,12 @@ class Daemon:
 @asynccontextmanager
 async def running_daemon(model: Path, socket: Path, n_ctx: int = 16384) -> AsyncIterator[Daemon]:
     """A daemon that listens; its model is loading. Whatever is left of it afterwards is killed."""
-    arguments = ("-c", MAIN, str(model), str(socket), str(n_ctx))
-    process = await asyncio.create_subprocess_exec(sys.executable, *arguments, stderr=asyncio.subprocess.PIPE)
+    options = (f"--model={model}", f"--socket={socket}", f"--data-dir={socket.parent}", f"--ctx={n_ctx}", *OPTIONS)
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "scrubjay", "serve", *options),
+        stderr=asyncio.subprocess.PIPE,
+        env={**os.environ, "XDG_CONFIG_HOME": str(socket.parent)},
+    )
     assert process.stderr
     try:
         log = b""

@@ -192,7 +192,7 @@ async def test_requests_that_cannot_be_served_as_sent() -> None:
         assert (await complete(service, URI)).reuse.state == "ready"
 
 
-@pytest.mark.parametrize("damage", ["truncated", "garbage"])
+@pytest.mark.parametrize("damage", ["empty", "truncated", "magic", "garbage"])
 async def test_a_model_that_is_refused_fails_all_requests_with_its_sentence(tmp_path: Path, damage: str) -> None:
     broken = corrupt_model(model(), damage, tmp_path / "broken.gguf")  # type: ignore[arg-type]
     async with running_service(broken) as service:
