@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rich import box
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
@@ -117,7 +118,7 @@ class View:
 
 
 def _table(outcomes: Sequence["Outcome"]) -> Table:
-    table = Table(title="\nTokens of each edit's prompt, and milliseconds for it", title_justify="left")
+    table = Table(title="\nTokens of each edit's prompt, and milliseconds for it", title_justify="left", box=box.SIMPLE)
     names = ("prompt", "common", "restored", "processed", "needed", "excess")
     for name in ("edit", *names, "ms", "cold", "cold ms", "answer"):
         table.add_column(name, justify="right", no_wrap=True)
