@@ -205,17 +205,62 @@ async def test_a_model_that_is_refused_fails_all_requests_with_its_sentence(tmp_
         assert service.keeper.n_restarts == 0
 
 
-async def test_an_engine_that_dies_while_loading_is_not_started_again() -> None:
-    async with running_service(model()) as service:
+def model_that_never_loads(folder: Path) -> Path:
+    """A pipe that nobody writes to: the engine waits in the system call that opens it."""
+    path = folder / "pipe.gguf"
+    os.mkfifo(path)
+    return path
+
+
+async def until_engine_starts(service: Service) -> None:
+    news = service.feed.subscribe()
+    news.put(service.state_news())
+    await until(news, lambda event: event["type"] == "state" and event["load"] == {"stage": "start", "fraction": 0.0})
+    service.feed.unsubscribe(news)
+
+
+async def test_an_engine_that_dies_while_loading_is_not_started_again(tmp_path: Path) -> None:
+    async with running_service(model_that_never_loads(tmp_path)) as service:
         await open_document(service, URI, source())
-        event = completion(URI)
-        service.post(event)
-        news = service.feed.subscribe()
-        await until(news, lambda event: event["type"] == "state" and service.keeper.pid is not None)
+        service.post(event := completion(URI))
+        await until_engine_starts(service)
         assert service.keeper.pid
         os.kill(service.keeper.pid, signal.SIGKILL)
-        with pytest.raises(EngineError, match="SIGKILL"):
+        with pytest.raises(EngineError, match=r"pipe\.gguf could not be loaded.*SIGKILL"):
             await event.reply
+        assert service.keeper.state == "failed"
+        assert service.keeper.n_restarts == 0
+
+
+async def test_a_model_that_never_loads_keeps_nobody_from_going(tmp_path: Path) -> None:
+    async with running_service(model_that_never_loads(tmp_path)) as service:
+        await open_document(service, URI, source())
+        service.post(event := completion(URI))
+        await until_engine_starts(service)
+        pid = service.keeper.pid
+    with pytest.raises(RequestError, match="shutting down"):
+        await event.reply
+    assert pid
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
+async def test_a_model_that_is_damaged_later_fails_what_waits_for_the_reload(tmp_path: Path) -> None:
+    copy = tmp_path / "copy.gguf"
+    copy.write_bytes(model().read_bytes())
+    async with running_service(copy, n_ctx=LONG) as service:
+        uri = await open_long_project(service)
+        await prefilling(service, event := completion(uri, 10))
+        service.post(queued := completion(uri, 11))
+        # Another file, so that the one that the engine has mapped stays as it is.
+        (tmp_path / "other").write_bytes(b"no model")
+        (tmp_path / "other").replace(copy)
+        assert service.keeper.pid
+        os.kill(service.keeper.pid, signal.SIGKILL)
+        with pytest.raises(EngineDied):
+            await event.reply
+        with pytest.raises(EngineError, match=r"copy\.gguf"):
+            await queued.reply
         assert service.keeper.state == "failed"
 
 

@@ -95,7 +95,7 @@ class Desk:
 
     def prompt_made(self, flight: InFlight, prompt: Prompt) -> None:
         """The prompt is there: the request waits for its turn, if there is time for that."""
-        if flight.number not in self._flights:
+        if flight.number not in self._flights or flight.prompt is not None:
             return
         flight.prompt = prompt
         flight.clock.wait()

@@ -60,7 +60,7 @@ class Keeper:
 
     def start(self) -> None:
         """Start an engine process."""
-        self.state, self.progress = "loading", LoadProgress("start", 0.0)
+        self.state, self.progress = "loading", None
         self._task = asyncio.create_task(self._start())
 
     def run(self, run: Run) -> None:
@@ -143,6 +143,8 @@ class Keeper:
             self._client = await EngineClient.start(self._settings, self._post)
         except OSError as error:
             self._post(EngineGone(f"The engine process could not be started: {error.strerror}."))
+        else:
+            self._post(LoadProgress("start", 0.0))
 
     async def _open_vocabulary(self, info: ModelInfo) -> None:
         try:

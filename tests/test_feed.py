@@ -1,0 +1,24 @@
+"""Everybody hears everything, and nobody waits for a slow listener."""
+
+from scrubjay.feed import MAX_WAITING, Feed
+
+
+async def test_a_listener_hears_what_happens_until_the_feed_ends() -> None:
+    feed = Feed()
+    early, late = feed.subscribe(), feed.subscribe()
+    feed.publish({"type": "edit"})
+    feed.unsubscribe(late)
+    feed.publish({"type": "state"})
+    feed.close()
+    assert [news["type"] async for news in early] == ["edit", "state"]
+    assert [news async for news in feed.subscribe()] == []
+
+
+async def test_a_slow_listener_loses_the_oldest() -> None:
+    feed = Feed()
+    slow = feed.subscribe()
+    for number in range(MAX_WAITING + 5):
+        feed.publish({"number": number})
+    assert await anext(slow) == {"number": 5}
+    feed.close()
+    assert [news["number"] async for news in slow][-1] == MAX_WAITING + 4
