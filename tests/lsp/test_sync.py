@@ -7,7 +7,7 @@ from lsprotocol import types
 
 from scrubjay_lsp.text import Encoding
 from tests.lsp.conftest import Daemon, StartEditor
-from tests.lsp.editor import Buffer, with_encodings
+from tests.lsp.editor import Buffer, Editor, with_encodings
 
 N_LINES, N_EDITS = 2000, 1000
 PIECES = ["x", "\n", "\r\n", "\r", "naïve", "漢字", "😀", "\f", "\u2028", "    return value\n", "a = 1\nb = 2\n", "\t"]
@@ -103,3 +103,24 @@ async def test_documents_belong_to_the_innermost_folder(start: StartEditor, shar
         await editor.synchronised()
         assert roots() == {str(inner) if added else str(editor.root)}
         assert shared_daemon.text(buffer.uri) == "x = 1\n"
+
+
+async def test_files_that_change_on_disk_warm_their_project(start: StartEditor, shared_daemon: Daemon) -> None:
+    editor = await start()
+    buffer = editor.open("a.py", "x = 1\n")
+
+    async def n_jobs() -> int:
+        n: int = (await editor.synchronised())["counters"]["n_accepted"]
+        return n
+
+    before = await n_jobs()
+    for uri in (buffer.uri, "file:///elsewhere/b.py"):
+        tell_changed(editor, uri)
+    assert await n_jobs() == before
+    tell_changed(editor, (editor.root / "b.py").as_uri())
+    assert await n_jobs() == before + 1
+
+
+def tell_changed(editor: Editor, uri: str) -> None:
+    event = types.FileEvent(uri, types.FileChangeType.Changed)
+    editor.client.workspace_did_change_watched_files(types.DidChangeWatchedFilesParams([event]))
