@@ -294,6 +294,18 @@ def test_typing_near_the_last_edit_costs_a_fine_cell_at_most(kind: str) -> None:
         assert processed.excess <= 32
 
 
+@pytest.mark.parametrize("kind", WITH_CHECKPOINTS)
+def test_a_repeated_prompt_costs_one_token_also_when_only_its_last_was_new(kind: str) -> None:
+    """After an accepted completion the next key appends one token: the state before it must be kept, though none was cut."""
+    with make_rig(kind, n_ctx=1024) as r:
+        prompt = random_tokens(np.random.default_rng(14), 603)
+        r.warm.sync(prompt)
+        made = r.generate(r.warm, 6)
+        typed = as_tokens([*prompt, *made, 7])
+        assert r.warm.sync(typed).processed == 1
+        assert r.warm.sync(typed).processed == 1
+
+
 @pytest.mark.parametrize("n_tokens", [0, 1])
 def test_the_shortest_prompts(n_tokens: int) -> None:
     """One token is a prompt, none is not; afterwards everything works."""

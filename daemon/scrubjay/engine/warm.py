@@ -74,6 +74,7 @@ class WarmContext(Context):
         restored, reason = self._rewind(prompt, keep, from_zero)
         start, rewound = self.n_resident, perf_counter()
         cuts = self._plan(prompt, boundaries, hot)
+        self._save_if_wanted(start)
         n_decodes = self._prefill(prompt, cuts, control)
         return Processed(
             prompt=len(prompt),
@@ -175,7 +176,7 @@ class WarmContext(Context):
 
     def _save_if_wanted(self, n_tokens: int) -> None:
         kind = "grid" if n_tokens % self.grid.interval == 0 else self._wanted.get(n_tokens)
-        if kind and self._keeps_checkpoints and self.checkpoints.at(n_tokens) is None:
+        if kind and n_tokens and self._keeps_checkpoints and self.checkpoints.at(n_tokens) is None:
             self._save(kind)
 
     def _save(self, kind: Kind) -> bool:
