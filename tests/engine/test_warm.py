@@ -298,7 +298,7 @@ def test_typing_near_the_last_edit_costs_a_fine_cell_at_most(kind: str) -> None:
 def test_a_repeated_prompt_costs_one_token_also_when_only_its_last_was_new(kind: str) -> None:
     """After an accepted completion the next key appends one token: the state before it must be kept, though none was cut."""
     with make_rig(kind, n_ctx=1024) as r:
-        prompt = random_tokens(np.random.default_rng(14), 603)
+        prompt = random_tokens(np.random.default_rng(14), 605)
         r.warm.sync(prompt)
         made = r.generate(r.warm, 6)
         typed = as_tokens([*prompt, *made, 7])
