@@ -9,6 +9,7 @@ import json
 import sys
 import tempfile
 from collections import Counter
+from collections.abc import Awaitable
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median, quantiles
@@ -26,7 +27,7 @@ N_KEYS = 100
 KEYS_PER_S = 12
 TEXT = Path(json.__file__).read_text("utf-8")
 TYPED = "def area(width: float, height: float) -> float:\n    return width * height\n\n"
-URI = "file:///bench/{}.py"
+URI = "file:///bench/{}/a.py"
 
 
 async def main(seconds: float) -> None:
@@ -44,10 +45,11 @@ async def _measure(path: Path, seconds: float) -> None:
     starts = [await _start_ms(path) for _ in range(N_STARTS)]
     _print("ms until initialize is answered", [clock for clock, _ in starts])
     _print("ms of CPU until initialize is answered", [cpu for _, cpu in starts])
-    through, direct = await _through_server(path), await _direct(path)
-    _print("ms from key to answer, daemon alone", direct)
+    through, direct, cpu = await _compared(path)
     _print("ms from key to answer, through the server", through)
-    sys.stdout.write(f"own part, difference of the medians: {median(through) - median(direct):.2f} ms\n")
+    _print("ms from key to answer, daemon alone", direct)
+    _print("ms of it that are the server's own", [a - b for a, b in zip(through, direct, strict=True)])
+    sys.stdout.write(f"ms of CPU for a key in the server: {cpu:.2f}\n")
     await _type(path, seconds)
 
 
@@ -82,37 +84,41 @@ async def _opened(path: Path, name: str) -> Pipe:
     return pipe
 
 
-async def _through_server(path: Path) -> list[float]:
+async def _compared(path: Path) -> tuple[list[float], list[float], float]:
+    """Milliseconds from key to answer through the server and without it, turn by turn, and the server's CPU for a key."""
     pipe = await _opened(path, "through")
-    times, cpu = [], _cpu_ms(pipe)
-    for number in range(N_KEYS):
-        began = perf_counter()
-        pipe.send("textDocument/didChange", _change("through", number))
-        await pipe.ask("textDocument/inlineCompletion", _place("through", number + 1), number)
-        times.append((perf_counter() - began) * 1e3)
-    sys.stdout.write(f"ms of CPU for a key in the server: {(_cpu_ms(pipe) - cpu) / N_KEYS:.2f}\n")
-    await pipe.leave()
-    return times
-
-
-async def _direct(path: Path) -> list[float]:
     connector = aiohttp.UnixConnector(path=str(path))
     async with aiohttp.ClientSession(connector=connector) as http, http.ws_connect("http://x/api/session") as socket:
-        document = {"uri": URI.format("direct"), "version": 0, "text": TEXT}
-        await _call(socket, 1, "documents/open", document)
-        await _call(socket, 2, "complete", _plain("direct", 0))
-        times = []
+        await _call(socket, "open", "documents/open", {"uri": URI.format("direct"), "version": 0, "text": TEXT})
+        await _call(socket, "first", "complete", _plain("direct", 0))
+        through, direct, cpu = [], [], _cpu_ms(pipe)
         for number in range(N_KEYS):
-            change = _change("direct", number)
-            edit = {"uri": URI.format("direct"), "version": number + 1, "changes": change["contentChanges"]}
-            began = perf_counter()
-            await socket.send_json({"id": 10 + 2 * number, "method": "documents/change", "params": edit})
-            await _call(socket, 11 + 2 * number, "complete", _plain("direct", number + 1))
-            times.append((perf_counter() - began) * 1e3)
-        return times
+            through.append(await _ms(_key_through(pipe, number)))
+            direct.append(await _ms(_key_direct(socket, number)))
+        cpu = (_cpu_ms(pipe) - cpu) / N_KEYS
+    await pipe.leave()
+    return through, direct, cpu
 
 
-async def _call(socket: aiohttp.ClientWebSocketResponse, number: int, method: str, params: Json) -> None:
+async def _ms(work: Awaitable[object]) -> float:
+    began = perf_counter()
+    await work
+    return (perf_counter() - began) * 1e3
+
+
+async def _key_through(pipe: Pipe, number: int) -> None:
+    pipe.send("textDocument/didChange", _change("through", number))
+    await pipe.ask("textDocument/inlineCompletion", _place("through", number + 1), number)
+
+
+async def _key_direct(socket: aiohttp.ClientWebSocketResponse, number: int) -> None:
+    changes = _change("direct", number)["contentChanges"]
+    edit = {"uri": URI.format("direct"), "version": number + 1, "changes": changes}
+    await socket.send_json({"id": f"edit {number}", "method": "documents/change", "params": edit})
+    await _call(socket, number, "complete", _plain("direct", number + 1))
+
+
+async def _call(socket: aiohttp.ClientWebSocketResponse, number: int | str, method: str, params: Json) -> None:
     await socket.send_json({"id": number, "method": method, "params": params})
     while (answer := await socket.receive_json()).get("id") != number:
         pass
