@@ -78,8 +78,10 @@ class Desk:
     # --- requests -----------------------------------------------------------------------------------------------------
 
     def accept(self, flight: InFlight, priority: Priority) -> None:
-        """Take `flight` in; it supersedes what has its key."""
+        """Take `flight` in; it supersedes what has its key, and what was to be warmed for it."""
         flight.priority = priority
+        if flight.request and not flight.request.cold:
+            self._forget_warming(flight.root)
         self._submit(flight)
         if self._keeper.is_ready:
             self._make_prompt(flight)
@@ -245,6 +247,12 @@ class Desk:
         for number in self.scheduler.submit(Job(flight.number, flight.priority, flight.key)):
             self._supersede(self._flights.pop(number), flight)
         self._flights[flight.number] = flight
+
+    def _forget_warming(self, root: str) -> None:
+        """The project's prompt is asked for as it is now: one of before, that nobody waits for, is stale."""
+        for flight in self:
+            if flight.root == root and flight.is_automatic and not flight.replies:
+                self.cancel(flight)
 
     def _supersede(self, old: InFlight, new: InFlight) -> None:
         if old.request is None and new.request is None:

@@ -12,15 +12,17 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from scrubjay.documents import Document
-from scrubjay.engine.llama import Vocabulary
 from scrubjay.fim import FimTemplate, find_template
 from scrubjay.layout import completion_prompt
 from scrubjay.projects import Project
 from scrubjay.prompt import Prompt
 from scrubjay.token_cache import TokenCache
+
+if TYPE_CHECKING:
+    from scrubjay.engine.llama import Vocabulary
 
 T = TypeVar("T")
 CACHE_BYTES = 64 << 20
@@ -114,6 +116,9 @@ class PromptMaker:
         self._n_in_thread -= 1
 
     def _open(self, path: Path, name: str) -> FimTemplate:
+        # Not before it is needed: a daemon that loads its model should be there to say so.
+        from scrubjay.engine.llama import Vocabulary
+
         self._close()
         self._vocabulary = Vocabulary.open(path)
         self._cache = TokenCache(self._vocabulary.tokenize, self._cache_bytes)

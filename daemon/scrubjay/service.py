@@ -37,6 +37,7 @@ from scrubjay.events import (
 from scrubjay.feed import Feed, News
 from scrubjay.in_flight import InFlight
 from scrubjay.keeper import Keeper
+from scrubjay.lookout import Lookout
 from scrubjay.messages import (
     Done,
     EngineSettings,
@@ -55,6 +56,7 @@ from scrubjay.prompt_maker import PromptMaker, View
 from scrubjay.requests import CompletionRequest
 from scrubjay.roots import find_root
 from scrubjay.scheduler import Priority
+from scrubjay.warming import Warmer
 
 logger = logging.getLogger(__name__)
 
@@ -84,15 +86,14 @@ class Service:
         self._settings = settings
         self._inbox: asyncio.Queue[Event] = asyncio.Queue()
         self._maker = PromptMaker()
-        self._settling: dict[str, asyncio.TimerHandle] = {}
-        self._lookers: list[asyncio.Future[None]] = []
         self._drained: asyncio.Future[None] | None = None
-        self._is_status_old = False
         self._published: News | None = None
         self.feed = Feed()
         self.projects = Projects(os.path.realpath)
         self.keeper = Keeper(settings.engine, self._maker, self.post)
         self.desk = Desk(self.keeper, self._maker, self.post, self.feed.publish, settings.context_budget)
+        self._lookout = Lookout(self.keeper, self.feed, self.post)
+        self._warmer = Warmer(self.projects, self.desk, self.post, settings.warm_delay_ms, self._may_warm)
 
     @property
     def fim_order(self) -> str | None:
@@ -120,8 +121,8 @@ class Service:
 
     async def close(self) -> None:
         """Answer those who still wait, and end the engine."""
-        for timer in self._settling.values():
-            timer.cancel()
+        self._warmer.close()
+        self._lookout.close()
         self.desk.reject_all(_shutting_down())
         self.feed.close()
         await self.keeper.close()
@@ -158,7 +159,7 @@ class Service:
             case Warm():
                 self._warm(event)
             case Look():
-                self._look(event)
+                self._lookout.look(event.reply, self.desk.scheduler.is_free)
             case Drain():
                 self._drain(event)
             case Abandoned():
@@ -166,7 +167,7 @@ class Service:
             case Overdue():
                 self.desk.overdue(event.flight)
             case Settled():
-                self._settled(event.root)
+                self._warmer.settled(event.root)
             case PromptMade():
                 self.desk.prompt_made(event.flight, event.prompt)
             case PromptFailed():
@@ -185,9 +186,10 @@ class Service:
         match event:
             case Prefilling() | Synced() | Piece() | Done() | Stopped() | Failed():
                 self.desk.heard(event)
-                self._is_status_old |= isinstance(event, Done | Stopped)
+                if isinstance(event, Done | Stopped):
+                    self._lookout.look_later()
             case EngineStatus():
-                self._engine_status(event)
+                self._lookout.seen(event)
             case LoadProgress():
                 self.keeper.loading(event)
             case Opened():
@@ -239,14 +241,9 @@ class Service:
         _answer(event.reply, None)
 
     def _touched(self, project: Project, is_news: bool = False) -> None:
-        """Something happened in the project: warm it when nothing more happens for a while."""
+        self._warmer.touched(project)
         if is_news:
             self.feed.publish({"type": "project", "root": project.root, "n_documents": len(project.documents)})
-        if old := self._settling.pop(project.root, None):
-            old.cancel()
-        delay = self._settings.warm_delay_ms / 1e3
-        timer = asyncio.get_running_loop().call_later(delay, self.post, Settled(project.root))
-        self._settling[project.root] = timer
 
     # --- requests -----------------------------------------------------------------------------------------------------
 
@@ -294,14 +291,6 @@ class Service:
             _answer(event.reply, flight.answer_warming(0, self.keeper.info.name if self.keeper.info else ""))
         self.desk.accept(flight, Priority.WARM)
 
-    def _settled(self, root: str) -> None:
-        self._settling.pop(root, None)
-        focus = next((project.focus for project in self.projects if project.root == root), None)
-        if focus is None or not self._settings.warm or self._drained or self.keeper.state == "failed":
-            return
-        view = View.of(self.projects.by_root(root), focus.document, focus.offset)
-        self.desk.accept(InFlight(("warm", root), view, is_automatic=True), Priority.WARM)
-
     def _watch(self, flight: InFlight, reply: "asyncio.Future[T]") -> None:
         """Hear of it when the handler that awaits `reply` is cancelled."""
         reply.add_done_callback(lambda done: self.post(Abandoned(flight)) if done.cancelled() else None)
@@ -310,17 +299,14 @@ class Service:
         if not flight.is_wanted:
             self.desk.cancel(flight)
 
+    def _may_warm(self) -> bool:
+        return self._settings.warm and not self._drained and self.keeper.state != "failed"
+
     def _require_serving(self) -> None:
         if self._drained:
             raise _shutting_down()
         if self.keeper.state == "failed":
             raise EngineError(self.keeper.message)
-
-    def _look(self, event: Look) -> None:
-        if self.keeper.ask_status() and self.desk.scheduler.is_free:
-            self._lookers.append(event.reply)
-        else:
-            _answer(event.reply, None)
 
     def _drain(self, event: Drain) -> None:
         self._drained = event.reply
@@ -330,17 +316,10 @@ class Service:
 
     # --- the engine ---------------------------------------------------------------------------------------------------
 
-    def _engine_status(self, status: EngineStatus) -> None:
-        old, self.keeper.status = self.keeper.status, status
-        self._answer_lookers()
-        if old is None or old.n_saved != status.n_saved:
-            news = {"count": status.n_checkpoints, "bytes": status.checkpoint_bytes, "budget": status.checkpoint_budget}
-            self.feed.publish({"type": "checkpoint", **news})
-
     def _engine_gone(self, reason: str) -> None:
         self.keeper.gone(reason)
         self.desk.lose_engine(reason)
-        self._answer_lookers()
+        self._lookout.engine_gone()
         self._if_failed()
 
     def _refused(self, message: str) -> None:
@@ -349,29 +328,22 @@ class Service:
 
     def _if_ready(self) -> None:
         if self.keeper.is_ready:
+            self._lookout.engine_ready()
             self.desk.make_prompts()
-            for project in self.projects:
-                self.post(Settled(project.root))
+            self._warmer.all_settled()
 
     def _if_failed(self) -> None:
         if self.keeper.state == "failed":
             self.desk.reject_all(EngineError(self.keeper.message))
 
-    def _answer_lookers(self) -> None:
-        lookers, self._lookers = self._lookers, []
-        for reply in lookers:
-            _answer(reply, None)
-
     # --- at the end of each turn --------------------------------------------------------------------------------------
 
     def _publish(self) -> None:
-        """Tell listeners of a new state; ask an idle engine for its own; tell who waits for the drain that it is over."""
+        """Tell listeners of a new state; tell who waits for the drain that it is over."""
         news = self.state_news()
         if news != self._published:
             self._published = news
             self.feed.publish(news)
-        if self._is_status_old and self.desk.scheduler.is_free:
-            self._is_status_old = not self.keeper.ask_status()
         if self._drained and self.desk.is_idle:
             _answer(self._drained, None)
 

@@ -1,0 +1,55 @@
+"""Warming unasked: when a project has been left alone for a moment, its prompt is brought into its context."""
+
+import asyncio
+from collections.abc import Callable
+
+from scrubjay.desk import Desk
+from scrubjay.events import Post, Settled
+from scrubjay.in_flight import InFlight
+from scrubjay.projects import Project, Projects
+from scrubjay.prompt_maker import View
+from scrubjay.scheduler import Priority
+
+
+class Warmer:
+    """Notices what happens in projects, and submits warmings at low priority.
+
+    Args:
+        delay_ms: how long a project must be left alone.
+        is_wanted: asked when the time has come.
+    """
+
+    def __init__(
+        self, projects: Projects, desk: Desk, post: Post, delay_ms: float, is_wanted: Callable[[], bool]
+    ) -> None:
+        self._projects = projects
+        self._desk = desk
+        self._post = post
+        self._delay_s = delay_ms / 1e3
+        self._is_wanted = is_wanted
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+
+    def touched(self, project: Project) -> None:
+        """Something happened in the project: the time begins anew."""
+        if old := self._timers.pop(project.root, None):
+            old.cancel()
+        timer = asyncio.get_running_loop().call_later(self._delay_s, self._post, Settled(project.root))
+        self._timers[project.root] = timer
+
+    def settled(self, root: str) -> None:
+        """The project has been left alone: warm it where the user is, if anything is open there."""
+        self._timers.pop(root, None)
+        project = next((project for project in self._projects if project.root == root), None)
+        focus = project.focus if project else None
+        if project and focus and self._is_wanted():
+            view = View.of(project, focus.document, focus.offset)
+            self._desk.accept(InFlight(("warm", root), view, is_automatic=True), Priority.WARM)
+
+    def all_settled(self) -> None:
+        """The engine is new: every project has to be warmed."""
+        for project in self._projects:
+            self._post(Settled(project.root))
+
+    def close(self) -> None:
+        for timer in self._timers.values():
+            timer.cancel()
