@@ -8,6 +8,7 @@ from pathlib import Path
 from scrubjay.documents import Position
 from scrubjay.events import Complete, OpenDocument, Warm
 from scrubjay.feed import News, Subscription
+from scrubjay.layouts import LayoutName
 from scrubjay.messages import EngineSettings, Sampling
 from scrubjay.requests import Completion, CompletionRequest
 from scrubjay.service import Service, ServiceSettings
@@ -20,9 +21,11 @@ def engine_settings(model: Path, n_ctx: int = 8192) -> EngineSettings:
 
 
 @asynccontextmanager
-async def running_service(model: Path, n_ctx: int = 8192, warm: bool = False) -> AsyncIterator[Service]:
+async def running_service(
+    model: Path, n_ctx: int = 8192, warm: bool = False, layout: LayoutName = "plain"
+) -> AsyncIterator[Service]:
     """A service on `model`, which is loading; nothing is warmed unasked unless `warm`."""
-    service = Service(ServiceSettings(engine_settings(model, n_ctx), warm=warm, warm_delay_ms=1))
+    service = Service(ServiceSettings(engine_settings(model, n_ctx), warm=warm, warm_delay_ms=1, layout=layout))
     loop = asyncio.create_task(service.run())
     try:
         yield service

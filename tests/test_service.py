@@ -3,6 +3,8 @@
 import asyncio
 import os
 import signal
+import statistics
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -146,6 +148,29 @@ async def test_an_edit_that_settles_is_warmed_unasked() -> None:
         assert cost["uri"] == URI
         answer = await complete(service, URI, line=21)
         assert answer.reuse.processed == 1
+
+
+async def test_a_warming_that_nobody_asked_for_gives_way_to_a_completion_of_its_project() -> None:
+    async with running_service(model(), n_ctx=LONG, warm=True) as service:
+        news = service.feed.subscribe()
+        uri = await open_long_project(service)
+        await until(news, is_progress)
+        assert (await complete(service, uri, 10)).items
+        assert service.desk.is_idle, "the completion has done its work"
+
+
+async def test_typing_in_the_anchored_layout_costs_what_is_typed() -> None:
+    async with running_service(model(), layout="anchored") as service:
+        await open_document(service, URI, source())
+        await complete(service, URI, 40)
+        costs = []
+        for number, character in enumerate("value = function_3(a, b)"):
+            change = ChangeDocument(URI, number + 2, (Change(character, at := Position(40, number), at),))
+            service.post(change)
+            event = Complete(replace(completion(URI).request, position=Position(40, number + 1)))
+            service.post(event)
+            costs.append((await event.reply).reuse.processed)
+        assert statistics.median(costs) <= 4
 
 
 async def test_the_report_shows_what_a_project_holds() -> None:

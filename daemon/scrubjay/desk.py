@@ -268,7 +268,7 @@ class Desk:
         return self.scheduler.end(flight.number, outcome)
 
     def _make_prompt(self, flight: InFlight) -> None:
-        making = self._maker.make(flight.view, self._limits(flight.sampling))
+        making = self._maker.make(flight.view, self._limits(flight.sampling), is_idle=flight.is_automatic)
         making.add_done_callback(lambda made: self._post(_outcome(flight, made)))
 
     def _limits(self, sampling: Sampling | None) -> Limits:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from scrubjay.documents import Document
 from scrubjay.fim import FimTemplate, find_template
-from scrubjay.layout import completion_prompt
+from scrubjay.layouts import LayoutName, Layouts
 from scrubjay.projects import Project
 from scrubjay.prompt import Prompt
 from scrubjay.token_cache import TokenCache
@@ -59,7 +59,8 @@ class Limits:
 class PromptMaker:
     """Opens the vocabulary of a model and makes prompts for it, one after the other. Called from the event loop."""
 
-    def __init__(self, cache_bytes: int = CACHE_BYTES) -> None:
+    def __init__(self, layout: LayoutName = "plain", cache_bytes: int = CACHE_BYTES) -> None:
+        self._layouts = Layouts(layout)
         self._cache_bytes = cache_bytes
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="prompts")
         self._n_in_thread = 0
@@ -78,15 +79,18 @@ class PromptMaker:
         """
         return self._in_thread(lambda: self._open(path, name))
 
-    def make(self, view: View, limits: Limits) -> "asyncio.Future[Prompt]":
+    def make(self, view: View, limits: Limits, is_idle: bool = False) -> "asyncio.Future[Prompt]":
         """The prompt for a completion at the place of `view`; the vocabulary must be open.
+
+        Args:
+            is_idle: nobody waits for it, so it may cost more than one that comes between two keystrokes.
 
         Raises:
             EngineError: there is no room for it.
         """
         is_quick = self._n_in_thread == 0 and self._n_cold(view) <= MAX_AT_ONCE
         self._seen[view.project.root] = {key: document.text for key, document in view.project.documents.items()}
-        work = partial(self._make, view, limits)
+        work = partial(self._make, view, limits, is_idle)
         return _at_once(work) if is_quick else self._in_thread(work)
 
     async def close(self) -> None:
@@ -125,19 +129,12 @@ class PromptMaker:
         self.template = find_template(self._vocabulary, name)
         return self.template
 
-    def _make(self, view: View, limits: Limits) -> Prompt:
+    def _make(self, view: View, limits: Limits, is_idle: bool) -> Prompt:
         if self.template is None or self._cache is None:
             raise RuntimeError("a prompt was asked for before the vocabulary was open")
-        return completion_prompt(
-            view.project,
-            view.document,
-            view.offset,
-            self.template,
-            self._cache,
-            limits.n_ctx,
-            limits.reserve,
-            limits.context_budget,
-        )
+        place = (view.project, view.document, view.offset)
+        room = (limits.n_ctx, limits.reserve, limits.context_budget)
+        return self._layouts.prompt(*place, self.template, self._cache, *room, is_idle)
 
     def _close(self) -> None:
         if self._vocabulary:

@@ -37,6 +37,7 @@ from scrubjay.events import (
 from scrubjay.feed import Feed, News
 from scrubjay.in_flight import InFlight
 from scrubjay.keeper import Keeper
+from scrubjay.layouts import LayoutName
 from scrubjay.lookout import Lookout
 from scrubjay.messages import (
     Done,
@@ -71,12 +72,14 @@ class ServiceSettings:
         context_budget: how many tokens a prompt may have; 0 for as many as fit.
         warm: whether to warm what nobody asked for.
         warm_delay_ms: how long a project must be left alone before it is warmed.
+        layout: in which form prompts are made; see `Layouts`.
     """
 
     engine: EngineSettings
     context_budget: int = 0
     warm: bool = True
     warm_delay_ms: float = 300.0
+    layout: LayoutName = "plain"
 
 
 class Service:
@@ -85,7 +88,7 @@ class Service:
     def __init__(self, settings: ServiceSettings) -> None:
         self._settings = settings
         self._inbox: asyncio.Queue[Event] = asyncio.Queue()
-        self._maker = PromptMaker()
+        self._maker = PromptMaker(settings.layout)
         self._drained: asyncio.Future[None] | None = None
         self._published: News | None = None
         self.feed = Feed()
