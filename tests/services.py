@@ -12,8 +12,15 @@ from scrubjay.layouts import LayoutName
 from scrubjay.messages import EngineSettings, Sampling
 from scrubjay.requests import Completion, CompletionRequest
 from scrubjay.service import Service, ServiceSettings
+from tests.gguf_models import tiny_model
 
 N_LINES = 120
+LONG = 16384
+"""A context in which a tiny model needs seconds for a prompt: long enough to do something meanwhile."""
+
+
+def model() -> Path:
+    return tiny_model("deltanet")
 
 
 def engine_settings(model: Path, n_ctx: int = 8192) -> EngineSettings:
@@ -82,3 +89,32 @@ async def warm(service: Service, root: str = "/project") -> Completion:
     event = Warm(root=root)
     service.post(event)
     return await event.reply
+
+
+async def open_long_project(service: Service, root: str = "/project") -> str:
+    """Many files; the prompt has thousands of tokens. Returns the URI of the last one."""
+    for number in range(5):
+        uri = f"file://{root}/file_{number}.py"
+        await open_document(service, uri, source(100, seed=number), root)
+    return uri
+
+
+def is_progress(event: News) -> bool:
+    return event["type"] == "progress" and event["done"] != event["total"]
+
+
+async def prefilling(service: Service, event: Complete | Warm) -> None:
+    """Post `event` and wait until its prompt is being processed."""
+    news = service.feed.subscribe()
+    service.post(event)
+    await until(news, is_progress)
+    service.feed.unsubscribe(news)
+
+
+async def generating(service: Service, uri: str) -> Complete:
+    """A completion that is being generated, and goes on for long."""
+    texts: asyncio.Queue[str] = asyncio.Queue()
+    event = Complete(completion(uri, max_tokens=4000).request, texts.put_nowait)
+    service.post(event)
+    await texts.get()
+    return event

@@ -1,26 +1,26 @@
 """The daemon's loop with a real engine: what becomes of requests, whatever happens to them, to others and to the engine."""
 
 import asyncio
-import os
-import signal
 import statistics
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
 from scrubjay.documents import Change, Position
-from scrubjay.errors import EngineDied, EngineError, RequestError
-from scrubjay.events import ChangeDocument, CloseDocument, CloseOwner, Complete, Drain, FocusDocument, Look, Warm
-from scrubjay.feed import News
+from scrubjay.errors import RequestError
+from scrubjay.events import ChangeDocument, CloseDocument, CloseOwner, Complete, FocusDocument, Look, Warm
 from scrubjay.report import Reporter
 from scrubjay.scheduler import Outcome
-from scrubjay.service import Service
-from tests.gguf_models import corrupt_model, tiny_model
 from tests.services import (
+    LONG,
     complete,
     completion,
+    generating,
+    is_progress,
+    model,
     open_document,
+    open_long_project,
+    prefilling,
     running_service,
     source,
     until,
@@ -29,41 +29,6 @@ from tests.services import (
 )
 
 URI = "file:///project/a.py"
-LONG = 16384
-"""A context in which a tiny model needs seconds for a prompt: long enough to do something meanwhile."""
-
-
-def model() -> Path:
-    return tiny_model("deltanet")
-
-
-async def open_long_project(service: Service, root: str = "/project") -> str:
-    """Many files; the prompt has thousands of tokens. Returns the URI of the last one."""
-    for number in range(5):
-        uri = f"file://{root}/file_{number}.py"
-        await open_document(service, uri, source(100, seed=number), root)
-    return uri
-
-
-def is_progress(event: News) -> bool:
-    return event["type"] == "progress" and event["done"] != event["total"]
-
-
-async def prefilling(service: Service, event: Complete | Warm) -> None:
-    """Post `event` and wait until its prompt is being processed."""
-    news = service.feed.subscribe()
-    service.post(event)
-    await until(news, is_progress)
-    service.feed.unsubscribe(news)
-
-
-async def generating(service: Service, uri: str) -> Complete:
-    """A completion that is being generated, and goes on for long."""
-    texts: asyncio.Queue[str] = asyncio.Queue()
-    event = Complete(completion(uri, max_tokens=4000).request, texts.put_nowait)
-    service.post(event)
-    await texts.get()
-    return event
 
 
 # --- answers ---------------------------------------------------------------------------------------------------------
@@ -217,78 +182,6 @@ async def test_requests_that_cannot_be_served_as_sent() -> None:
         assert (await complete(service, URI)).reuse.state == "ready"
 
 
-@pytest.mark.parametrize("damage", ["empty", "truncated", "magic", "garbage"])
-async def test_a_model_that_is_refused_fails_all_requests_with_its_sentence(tmp_path: Path, damage: str) -> None:
-    broken = corrupt_model(model(), damage, tmp_path / "broken.gguf")  # type: ignore[arg-type]
-    async with running_service(broken) as service:
-        await open_document(service, URI, source())
-        with pytest.raises(EngineError, match=r"broken\.gguf"):
-            await complete(service, URI)
-        assert service.keeper.state == "failed"
-        with pytest.raises(EngineError, match=r"broken\.gguf"):
-            await complete(service, URI)
-        assert service.keeper.n_restarts == 0
-
-
-def model_that_never_loads(folder: Path) -> Path:
-    """A pipe that nobody writes to: the engine waits in the system call that opens it."""
-    path = folder / "pipe.gguf"
-    os.mkfifo(path)
-    return path
-
-
-async def until_engine_starts(service: Service) -> None:
-    news = service.feed.subscribe()
-    news.put(service.state_news())
-    await until(news, lambda event: event["type"] == "state" and event["load"] == {"stage": "start", "fraction": 0.0})
-    service.feed.unsubscribe(news)
-
-
-async def test_an_engine_that_dies_while_loading_is_not_started_again(tmp_path: Path) -> None:
-    async with running_service(model_that_never_loads(tmp_path)) as service:
-        await open_document(service, URI, source())
-        service.post(event := completion(URI))
-        await until_engine_starts(service)
-        assert service.keeper.pid
-        os.kill(service.keeper.pid, signal.SIGKILL)
-        with pytest.raises(EngineError, match=r"pipe\.gguf could not be loaded.*SIGKILL"):
-            await event.reply
-        assert service.keeper.state == "failed"
-        assert service.keeper.n_restarts == 0
-
-
-async def test_a_model_that_never_loads_keeps_nobody_from_going(tmp_path: Path) -> None:
-    async with running_service(model_that_never_loads(tmp_path)) as service:
-        await open_document(service, URI, source())
-        service.post(event := completion(URI))
-        await until_engine_starts(service)
-        pid = service.keeper.pid
-    with pytest.raises(RequestError, match="shutting down"):
-        await event.reply
-    assert pid
-    with pytest.raises(ProcessLookupError):
-        os.kill(pid, 0)
-
-
-async def test_a_model_that_is_damaged_later_fails_what_waits_for_the_reload(tmp_path: Path) -> None:
-    copy = tmp_path / "copy.gguf"
-    copy.write_bytes(model().read_bytes())
-    async with running_service(copy, n_ctx=LONG) as service:
-        uri = await open_long_project(service)
-        await prefilling(service, event := completion(uri, 10))
-        service.post(queued := completion(uri, 11))
-        # Another file, so that the one that the engine has mapped stays as it is.
-        (tmp_path / "other").write_bytes(b"no model")
-        (tmp_path / "other").replace(copy)
-        assert service.keeper.pid
-        os.kill(service.keeper.pid, signal.SIGKILL)
-        with pytest.raises(EngineDied):
-            await event.reply
-        with pytest.raises(EngineError, match=r"copy\.gguf"):
-            await queued.reply
-        assert service.keeper.state == "failed"
-
-
 # --- superseding, preempting, cancelling -----------------------------------------------------------------------------
 
 
@@ -383,71 +276,3 @@ async def test_a_time_limit_holds_while_the_model_is_loading() -> None:
         assert answer.reuse.state == "warming"
         await until(news, lambda event: event["type"] == "edit")
         assert (await complete(service, URI)).reuse.processed == 1
-
-
-# --- the engine dies -------------------------------------------------------------------------------------------------
-
-
-async def test_an_engine_killed_in_a_prefill_fails_that_request_only() -> None:
-    async with running_service(model(), n_ctx=LONG) as service:
-        uri = await open_long_project(service)
-        await prefilling(service, event := completion(uri, 10))
-        service.post(queued := completion(uri, 11))
-        assert service.keeper.pid
-        os.kill(service.keeper.pid, signal.SIGKILL)
-        with pytest.raises(EngineDied, match=r"SIGKILL.*ask once more"):
-            await event.reply
-        answer = await queued.reply
-        assert answer.items
-        assert answer.reuse.reason == "cold"
-        assert service.keeper.n_restarts == 1
-
-
-async def test_an_engine_killed_in_a_generation_fails_that_request_only() -> None:
-    async with running_service(model(), n_ctx=LONG) as service:
-        await open_document(service, URI, source())
-        event = await generating(service, URI)
-        assert service.keeper.pid
-        os.kill(service.keeper.pid, signal.SIGKILL)
-        with pytest.raises(EngineDied, match="SIGKILL"):
-            await event.reply
-        assert (await complete(service, URI)).items
-
-
-async def test_an_engine_killed_when_idle_is_started_again_and_warmed() -> None:
-    async with running_service(model(), warm=True) as service:
-        news = service.feed.subscribe()
-        await open_document(service, URI, source())
-        await until(news, lambda event: event["type"] == "edit")
-        assert service.keeper.pid
-        os.kill(service.keeper.pid, signal.SIGKILL)
-        cost = await until(news, lambda event: event["type"] == "edit")
-        assert cost["reason"] == "cold"
-        assert service.keeper.n_restarts == 1
-
-
-# --- the end ---------------------------------------------------------------------------------------------------------
-
-
-async def test_draining_answers_what_is_in_flight_and_refuses_the_rest() -> None:
-    async with running_service(model(), n_ctx=LONG) as service:
-        uri = await open_long_project(service)
-        await prefilling(service, event := completion(uri, 10))
-        service.post(warming := Warm(root="/project"))
-        service.post(drain := Drain())
-        with pytest.raises(RequestError, match="shutting down") as caught:
-            await complete(service, uri, 11)
-        assert caught.value.status == 503
-        with pytest.raises(RequestError, match="shutting down"):
-            await warming.reply
-        assert not drain.reply.done()
-        assert (await event.reply).items
-        await drain.reply
-
-
-async def test_whoever_waits_at_the_end_is_told() -> None:
-    async with running_service(model(), n_ctx=LONG) as service:
-        uri = await open_long_project(service)
-        await prefilling(service, event := completion(uri, 10))
-    with pytest.raises(RequestError, match="shutting down"):
-        await event.reply
