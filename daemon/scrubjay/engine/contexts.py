@@ -46,17 +46,14 @@ class ContextPool:
             context.importance = FADE**age
         return found[1]
 
-    def key_of(self, context: WarmContext) -> str:
-        return next(key for key, item in self._recent if item is context)
-
     def _by_key(self, key: str) -> tuple[str, WarmContext] | None:
         return next((item for item in self._recent if item[0] == key), None)
 
     def _by_content(self, prompt: Tokens) -> tuple[str, WarmContext] | None:
-        best = max(self._recent, key=lambda item: common_length(item[1].resident, prompt), default=None)
-        if best is None:
+        shared = [(common_length(context.resident, prompt), (key, context)) for key, context in self._recent]
+        if not shared:
             return None
-        common = common_length(best[1].resident, prompt)
+        common, best = max(shared, key=lambda pair: pair[0])
         # Taking over a context throws away what the two do not share: only for a prompt that is mostly the same.
         is_same = common >= min(WORTH_SHARING, len(prompt) - 1) and 2 * common >= min(best[1].n_resident, len(prompt))
         return best if is_same else None

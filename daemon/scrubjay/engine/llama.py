@@ -67,7 +67,6 @@ class Vocabulary:
         self._vocab = lib.llama_model_get_vocab(model)
         self.n_tokens: int = lib.llama_vocab_n_tokens(self._vocab)
         self.bos: int = lib.llama_vocab_bos(self._vocab)
-        self.eos: int = lib.llama_vocab_eos(self._vocab)
         self.add_bos: bool = bool(lib.llama_vocab_get_add_bos(self._vocab)) and self.bos != _NO_TOKEN
 
     @classmethod
@@ -138,19 +137,8 @@ class Vocabulary:
         }
         return {name: token for name, token in found.items() if token != _NO_TOKEN}
 
-    @cached_property
-    def end_tokens(self) -> frozenset[int]:
-        """The tokens at which a generation ends; llama.cpp counts FIM pad, repo and separator among them."""
-        return frozenset(t for t in range(self.n_tokens) if lib.llama_vocab_is_eog(self._vocab, t))
-
     def is_end(self, token: int) -> bool:
         return bool(lib.llama_vocab_is_eog(self._vocab, token))
-
-    @cached_property
-    def chat_template(self) -> str:
-        """The Jinja template of the model, or ""."""
-        template = lib.llama_model_chat_template(self._model, None)
-        return template.decode(errors="replace") if template else ""
 
 
 def _load(path: Path, params: Any) -> Any:
