@@ -73,8 +73,8 @@ NOTHING_LAID = Laid()
 
 
 @dataclass(frozen=True, slots=True)
-class _Room:
-    """How many tokens each part may have."""
+class Room:
+    """How many tokens each part may have; `share` is what prefix and other files have together."""
 
     prefix: int
     suffix: int
@@ -113,13 +113,13 @@ def anchored_prompt(
     slots = laid.slots
     if is_idle or laid.current != document.key:
         slots = _slots(laid, project, document, template, tokenize)
-    room = _rooms(framed, template, window_limit, _n_other_tokens(project, document, tokenize))
-    anchor = _kept_or_new(laid.anchors.get(document.key), document, text, offset, room, tokenize, is_idle)
+    room = rooms(framed, template, window_limit, _n_other_tokens(project, document, tokenize))
+    anchor = kept_or_new(laid.anchors.get(document.key), document, text, offset, room, tokenize, is_idle)
     n_prefix = rounded_up(len(anchor.prefix.tokens), max(room.share // 16, 64), room.share)
     recent = [other.key for other in project.by_recency()]
     slots = admitted(slots, recent, room.share - n_prefix, {slot.key for slot in laid.slots})
     segments = [framed.start, *map(_segment, slots), framed.path]
-    prompt = assemble([*segments, *_current(anchor, framed.path.label, text, offset, template)], tokenize)
+    prompt = assemble([*segments, *current_segments(anchor, framed.path.label, text, offset, template)], tokenize)
     anchors = {key: old for key, old in laid.anchors.items() if key in project.documents}
     return prompt, Laid(slots, anchors | {document.key: anchor}, document.key)
 
@@ -140,20 +140,24 @@ def _n_other_tokens(project: Project, document: Document, tokenize: TokenCache) 
     return sum(len(tokenize.document(other.key, other.text).tokens) for other in others)
 
 
-def _rooms(framed: Frame, template: FimTemplate, window_limit: int, n_others: int) -> _Room:
+def rooms(framed: Frame, template: FimTemplate, window_limit: int, n_others: int) -> Room:
+    """How the room that `framed` leaves is shared out; arguments as of `anchored_prompt`, other files have `n_others` tokens."""
     quarter = framed.room // 4
     suffix = 0 if template.order == "plain" else min(N_SUFFIX_TOKENS, quarter)
     middle = min(N_MIDDLE_TOKENS, quarter)
     share = framed.room - suffix - middle
     prefix = prefix_limit(share, n_others)
-    return _Room(min(prefix, window_limit or prefix), suffix, middle, share)
+    return Room(min(prefix, window_limit or prefix), suffix, middle, share)
 
 
 def _segment(slot: Slot) -> Segment:
     return Segment("file", slot.label, (slot.tokens,), reason=slot.reason)
 
 
-def _current(anchor: Anchor, label: str, text: TokenizedText, offset: int, template: FimTemplate) -> list[Segment]:
+def current_segments(
+    anchor: Anchor, label: str, text: TokenizedText, offset: int, template: FimTemplate
+) -> list[Segment]:
+    """What of the current file the prompt shows: the end of every anchored prompt."""
     line = text.text.rfind("\n", 0, offset) + 1
     typed = text.between(anchor.offset, offset)
     hot = common_length(text.between(anchor.offset, line), typed) if line > anchor.offset else 0
@@ -168,15 +172,16 @@ def _current(anchor: Anchor, label: str, text: TokenizedText, offset: int, templ
 # --- the anchor ------------------------------------------------------------------------------------------------------
 
 
-def _kept_or_new(
+def kept_or_new(
     anchor: Anchor | None,
     document: Document,
     text: TokenizedText,
     offset: int,
-    room: _Room,
+    room: Room,
     tokenize: TokenCache,
     is_idle: bool,
 ) -> Anchor:
+    """`anchor` if it may stay, else a new one for `offset`."""
     reason = _why_anew(anchor, document, text, offset, room, is_idle)
     if anchor is not None and not reason:
         return anchor
@@ -187,7 +192,7 @@ def _kept_or_new(
 
 
 def _why_anew(
-    anchor: Anchor | None, document: Document, text: TokenizedText, offset: int, room: _Room, is_idle: bool
+    anchor: Anchor | None, document: Document, text: TokenizedText, offset: int, room: Room, is_idle: bool
 ) -> str:
     """Why the anchor must be set anew, "" if it may stay."""
     if anchor is None:
