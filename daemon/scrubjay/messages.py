@@ -43,7 +43,11 @@ class EngineSettings:
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How to generate. Temperature 0 is greedy. Times are in milliseconds, 0 for no limit."""
+    """How to generate. Temperature 0 is greedy. Times are in milliseconds, 0 for no limit.
+
+    `grammar` is GBNF; `json_schema` is the text of a schema that takes its place. `logit_bias`: tokens, and what is added
+    to their logits.
+    """
 
     max_tokens: int = 128
     temperature: float = 0.0
@@ -56,6 +60,8 @@ class Sampling:
     presence_penalty: float = 0.0
     penalty_last_n: int = 64
     grammar: str = ""
+    json_schema: str = ""
+    logit_bias: tuple[tuple[int, float], ...] = ()
     infill: bool = False
     stop: tuple[str, ...] = ()
     stop_tokens: tuple[int, ...] = ()

@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 import llama_cpp as lib
 import numpy as np
 import numpy.typing as npt
+from llama_cpp.llama_grammar import json_schema_to_gbnf
 
 from scrubjay.errors import ModelRefused
 from scrubjay.messages import EngineSettings, Sampling
@@ -137,8 +138,33 @@ class Vocabulary:
         }
         return {name: token for name, token in found.items() if token != _NO_TOKEN}
 
+    @cached_property
+    def chat_template(self) -> str:
+        """The Jinja template that came with the model, or ""."""
+        template = lib.llama_model_chat_template(self._model, None)
+        return template.decode(errors="replace") if template else ""
+
+    @cached_property
+    def bos_text(self) -> str:
+        """The name of the token that begins a text, "" if there is none."""
+        return self._name(self.bos)
+
+    @cached_property
+    def eos_text(self) -> str:
+        """The name of the token that ends a text, "" if there is none."""
+        return self._name(lib.llama_vocab_eos(self._vocab))
+
+    def _name(self, token: int) -> str:
+        text: bytes = lib.llama_vocab_get_text(self._vocab, token) if token != _NO_TOKEN else b""
+        return text.decode(errors="replace")
+
     def is_end(self, token: int) -> bool:
         return bool(lib.llama_vocab_is_eog(self._vocab, token))
+
+
+def can_offload() -> bool:
+    """Whether this build of llama.cpp has a GPU to put layers on."""
+    return bool(lib.llama_supports_gpu_offload())
 
 
 def _load(path: Path, params: Any) -> Any:
@@ -317,8 +343,23 @@ class LlamaContext:
         lib.llama_free(self.handle)
 
 
+def grammar_of(schema: str) -> str:
+    """The GBNF grammar of what a JSON schema allows; "" for no schema.
+
+    Raises:
+        ValueError: no grammar can be made of it.
+    """
+    if not schema:
+        return ""
+    try:
+        grammar: str = json_schema_to_gbnf(schema)
+    except Exception as error:  # the converter checks nothing: a wrong schema may raise whatever Python has
+        raise ValueError(f"No grammar can be made of this JSON schema ({error!r}); simplify it.") from error
+    return grammar
+
+
 class Sampler:
-    """A llama.cpp sampler chain. The grammar must have been checked: a wrong one raises ValueError.
+    """A llama.cpp sampler chain. A wrong grammar or JSON schema raises ValueError.
 
     The order is the one of llama.cpp's own programs: penalties, top-k, top-p, min-p, infill, temperature, choice.
     """
@@ -331,8 +372,11 @@ class Sampler:
 
     def _links(self, vocabulary: Vocabulary, s: Sampling) -> list[Any]:
         links = []
-        if s.grammar:
-            grammar = lib.llama_sampler_init_grammar(vocabulary.handle, s.grammar.encode(), b"root")
+        if s.logit_bias:
+            biases = (lib.llama_logit_bias * len(s.logit_bias))(*(lib.llama_logit_bias(*bias) for bias in s.logit_bias))
+            links.append(lib.llama_sampler_init_logit_bias(vocabulary.n_tokens, len(biases), biases))
+        if rules := s.grammar or grammar_of(s.json_schema):
+            grammar = lib.llama_sampler_init_grammar(vocabulary.handle, rules.encode(), b"root")
             if not grammar:
                 raise ValueError("The grammar is not valid GBNF with a rule called root.")
             links.append(grammar)
