@@ -18,9 +18,11 @@ from scrubjay.keeper import Keeper
 from scrubjay.messages import Done, Failed, Piece, Prefilling, Processed, Run, Sampling, Stopped, Synced
 from scrubjay.prompt import Prompt
 from scrubjay.prompt_maker import Limits, PromptMaker
+from scrubjay.raw import RawRequest
 from scrubjay.requests import Cost
 from scrubjay.scheduler import Job, Outcome, Priority, Scheduler
 from scrubjay.tokens import EMPTY, Tokens, common_length
+from scrubjay.trunks import Trunks
 
 logger = logging.getLogger(__name__)
 
@@ -61,6 +63,7 @@ class Desk:
         self._flights: dict[int, InFlight] = {}
         self._speed = 0.0
         self.scheduler = Scheduler()
+        self._trunks = Trunks()
         self.records: dict[str, ContextRecord] = {}
 
     def __iter__(self) -> Iterator[InFlight]:
@@ -101,9 +104,14 @@ class Desk:
             return
         flight.prompt = prompt
         flight.clock.wait()
+        if isinstance(flight.request, RawRequest):
+            self._join_trunk(flight, flight.request, prompt)
         limit = flight.request.t_max_prompt_ms if flight.request else None
         if flight.is_automatic and not flight.replies and self._n_needed(flight) <= 1:
             self._end(flight, Outcome.DONE)
+        elif self._is_prepared(flight):
+            self._end(flight, Outcome.DONE)
+            flight.resolve(flight.answer(self._model))
         elif limit is not None and self._estimated_ms(flight) > limit:
             self.overdue(flight)
 
@@ -236,6 +244,24 @@ class Desk:
             self._stands_still(flight)
             flight.reject(RequestError(message.message) if message.fault == "request" else EngineError(message.message))
 
+    # --- raw prompts --------------------------------------------------------------------------------------------------
+
+    def _join_trunk(self, flight: InFlight, request: RawRequest, prompt: Prompt) -> None:
+        """Find out which conversation a raw prompt goes on from, and what is stale now."""
+        flight.trunk, forgotten = self._trunks.choose(prompt.tokens)
+        self.records.pop(forgotten or "", None)
+        if not request.only_prepares:
+            # What goes on in the background for an older prompt of the same conversation would take this one's place.
+            for other in self:
+                if other.trunk == flight.trunk and other.is_answered:
+                    self.cancel(other)
+
+    def _is_prepared(self, flight: InFlight) -> bool:
+        """Whether `flight` only wants to have in its context what is there already, perhaps with more behind it."""
+        if not isinstance(flight.request, RawRequest) or flight.request.sampling.max_tokens > 0 or not flight.prompt:
+            return False
+        return self._n_common(flight) == len(flight.prompt.tokens)
+
     # --- helpers ------------------------------------------------------------------------------------------------------
 
     @property
@@ -268,7 +294,12 @@ class Desk:
         return self.scheduler.end(flight.number, outcome)
 
     def _make_prompt(self, flight: InFlight) -> None:
-        making = self._maker.make(flight.view, self._limits(flight.sampling), is_idle=flight.is_automatic)
+        limits = self._limits(flight.sampling)
+        if isinstance(flight.request, RawRequest):
+            recipe = flight.request.recipe
+            making = self._maker.use(recipe.make, recipe.n_characters, limits)
+        else:
+            making = self._maker.make(flight.view, limits, is_idle=flight.is_automatic)
         making.add_done_callback(lambda made: self._post(_outcome(flight, made)))
 
     def _limits(self, sampling: Sampling | None) -> Limits:
@@ -278,11 +309,12 @@ class Desk:
 
     def _run(self, flight: InFlight, prompt: Prompt) -> Run:
         sampling = flight.sampling
-        if sampling and self._maker.template:
+        is_fim = not isinstance(flight.request, RawRequest) or flight.request.recipe.is_fim
+        if sampling and self._maker.template and is_fim:
             sampling = replace(sampling, stop_tokens=self._maker.template.stop_tokens)
         cold = flight.request is not None and flight.request.cold
         if not cold:
-            record = self.record(flight.root)
+            record = self.record(flight.record_key)
             record.resident, record.prompt = prompt.tokens[: self._n_common(flight)], prompt
         context = "" if cold else flight.root
         return Run(flight.number, context, prompt.tokens, prompt.boundaries, prompt.hot, sampling, cold)
@@ -290,12 +322,12 @@ class Desk:
     def _holds(self, flight: InFlight, n_tokens: int) -> None:
         """The context of `flight` holds that many tokens of its prompt."""
         if flight.prompt and n_tokens and not (flight.request and flight.request.cold):
-            self.record(flight.root).resident = flight.prompt.tokens[:n_tokens]
+            self.record(flight.record_key).resident = flight.prompt.tokens[:n_tokens]
 
     def _n_common(self, flight: InFlight) -> int:
         if flight.prompt is None or (flight.request and flight.request.cold):
             return 0
-        return common_length(flight.prompt.tokens, self.record(flight.root).resident)
+        return common_length(flight.prompt.tokens, self.record(flight.record_key).resident)
 
     def _n_needed(self, flight: InFlight) -> int:
         n_prompt = len(flight.prompt.tokens) if flight.prompt else 0
@@ -309,7 +341,7 @@ class Desk:
     def _note_cost(self, flight: InFlight, cost: Processed) -> None:
         uri, ms = flight.view.document.uri, cost.prefill_ms + cost.restore_ms
         noted = Cost(uri, cost.processed, cost.needed, ms, cost.reason)
-        self.record(flight.root).costs.append(noted)
+        self.record(flight.record_key).costs.append(noted)
         self._tell({"type": "edit", "root": flight.root, **asdict(noted)})
         if cost.restored:
             self._tell({"type": "restore", "root": flight.root, "restored": cost.restored, "processed": cost.processed})

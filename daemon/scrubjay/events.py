@@ -13,6 +13,7 @@ from scrubjay.engine.client import FromProcess
 from scrubjay.errors import ScrubjayError
 from scrubjay.fim import FimTemplate
 from scrubjay.prompt import Prompt
+from scrubjay.raw import RawRequest
 from scrubjay.requests import Completion, CompletionRequest
 
 if TYPE_CHECKING:
@@ -98,6 +99,15 @@ class Complete:
     """`on_text` is called with each piece of the first alternative as it is generated."""
 
     request: CompletionRequest
+    on_text: Callable[[str], None] | None = None
+    reply: "asyncio.Future[Completion]" = field(default_factory=_completion)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Generate:
+    """A completion of a prompt that the client brings; `on_text` as for `Complete`."""
+
+    request: RawRequest
     on_text: Callable[[str], None] | None = None
     reply: "asyncio.Future[Completion]" = field(default_factory=_completion)
 
@@ -191,6 +201,7 @@ Asked = (
     | FocusDocument
     | CloseOwner
     | Complete
+    | Generate
     | Warm
     | Look
     | Drain

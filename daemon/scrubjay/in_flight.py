@@ -9,6 +9,7 @@ from scrubjay.errors import ScrubjayError
 from scrubjay.messages import Done, Piece, Processed, Sampling
 from scrubjay.prompt import Prompt
 from scrubjay.prompt_maker import View
+from scrubjay.raw import RawRequest
 from scrubjay.requests import Completion, CompletionRequest, Item, Reuse, Timings
 from scrubjay.scheduler import Priority
 
@@ -50,13 +51,14 @@ class InFlight:
         view: the place for which the prompt is made, as it was when the request came.
         replies: who waits for it; for a warming that superseded another one, also those who waited for that.
         is_automatic: nobody asked for it.
+        trunk: for a raw prompt, the conversation that it belongs to.
         n_done: alternatives that are generated.
         n_prefilled: tokens of the prompt that are resident, while it is being processed.
     """
 
     key: Hashable
     view: View
-    request: CompletionRequest | None = None
+    request: CompletionRequest | RawRequest | None = None
     on_text: Callable[[str], None] | None = None
     replies: Replies = field(default_factory=list)
     is_automatic: bool = False
@@ -65,6 +67,7 @@ class InFlight:
     prompt: Prompt | None = None
     processed: Processed | None = None
     is_answered: bool = False
+    trunk: str = ""
     timer: asyncio.TimerHandle | None = None
     clock: Clock = field(default_factory=Clock)
     items: list[Item] = field(default_factory=list)
@@ -77,6 +80,11 @@ class InFlight:
     def root(self) -> str:
         """The project's root, which is also the key of its context."""
         return self.view.project.root
+
+    @property
+    def record_key(self) -> str:
+        """Under which the desk notes what the context of this request holds."""
+        return self.trunk or self.root
 
     @property
     def sampling(self) -> Sampling | None:
@@ -115,12 +123,13 @@ class InFlight:
         self._pieces.clear()
         self.n_done += 1
         if done.stop_reason != "none" and all(item.text != text for item in self.items):
-            self.items.append(Item(text, done.stop_reason, done.n_generated, pieces))
+            self.items.append(Item(text, done.stop_reason, done.n_generated, pieces, done.stop_word))
         self._spend(predicted_n=done.n_generated, predicted_ms=done.generate_ms)
 
     def answer(self, model: str) -> Completion:
-        """What it has come to; for a prompt that was never processed use `answer_warming`."""
-        reuse = Reuse.of(self.processed) if self.processed else Reuse.warming(0, 0)
+        """What it has come to; for a prompt that is still to be processed use `answer_warming`."""
+        n_prompt = len(self.prompt.tokens) if self.prompt else 0
+        reuse = Reuse.of(self.processed) if self.processed else Reuse.prepared(n_prompt)
         return Completion(tuple(self.items), self._final_timings(), reuse, self.view.document.version, model)
 
     def answer_warming(self, n_common: int, model: str) -> Completion:

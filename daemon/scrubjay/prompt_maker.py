@@ -16,9 +16,11 @@ from typing import TYPE_CHECKING, TypeVar
 
 from scrubjay.documents import Document
 from scrubjay.fim import FimTemplate, find_template
+from scrubjay.infill import Streams
 from scrubjay.layouts import LayoutName, Layouts
 from scrubjay.projects import Project
 from scrubjay.prompt import Prompt
+from scrubjay.raw import Kit
 from scrubjay.token_cache import TokenCache
 
 if TYPE_CHECKING:
@@ -47,6 +49,10 @@ class View:
         return cls(replace(project, documents=documents, recency=recency), shown, offset)
 
 
+NOWHERE = View(Project(""), Document("", "", 0, "", None), 0)
+"""The place of prompts that belong to no project."""
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """In tokens: the context, what of it generation needs, and how long a prompt may be (0: as long as it fits)."""
@@ -66,6 +72,7 @@ class PromptMaker:
         self._n_in_thread = 0
         self._vocabulary: Vocabulary | None = None
         self._cache: TokenCache | None = None
+        self._streams = Streams()
         # The texts of each project that were tokenised last, by document.
         self._seen: dict[str, dict[str, str]] = {}
         self.template: FimTemplate | None = None
@@ -92,6 +99,12 @@ class PromptMaker:
         self._seen[view.project.root] = {key: document.text for key, document in view.project.documents.items()}
         work = partial(self._make, view, limits, is_idle)
         return _at_once(work) if is_quick else self._in_thread(work)
+
+    def use(self, work: Callable[[Kit], T], n_characters: int, limits: Limits) -> "asyncio.Future[T]":
+        """What `work` makes, which has about `n_characters` to tokenise; the vocabulary must be open."""
+        is_quick = self._n_in_thread == 0 and n_characters <= MAX_AT_ONCE
+        whole = partial(self._use, work, limits)
+        return _at_once(whole) if is_quick else self._in_thread(whole)
 
     async def close(self) -> None:
         """Free the vocabulary, when what is being made is made."""
@@ -135,6 +148,11 @@ class PromptMaker:
         place = (view.project, view.document, view.offset)
         room = (limits.n_ctx, limits.reserve, limits.context_budget)
         return self._layouts.prompt(*place, self.template, self._cache, *room, is_idle)
+
+    def _use(self, work: Callable[[Kit], T], limits: Limits) -> T:
+        if self._vocabulary is None or self.template is None or self._cache is None:
+            raise RuntimeError("a vocabulary was needed before it was open")
+        return work(Kit(self._vocabulary, self.template, self._cache, self._streams, limits.n_ctx, limits.reserve))
 
     def _close(self) -> None:
         if self._vocabulary:

@@ -53,13 +53,14 @@ class Item:
     """One text for the place, made of `n_tokens` tokens.
 
     `pieces`, if they were asked for: the text as it was generated, each piece with how much better the best logit was
-    than the second best, for each of its tokens.
+    than the second best, for each of its tokens. `stop_word` is the stop string that ended it, if one did.
     """
 
     text: str
     stop_reason: StopReason
     n_tokens: int
     pieces: tuple[tuple[str, tuple[float, ...]], ...] = ()
+    stop_word: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +97,11 @@ class Reuse:
         return cls(
             cost.prompt, cost.common, cost.restored, cost.processed, cost.needed, cost.excess, cost.reason, "ready"
         )
+
+    @classmethod
+    def prepared(cls, n_prompt: int) -> "Reuse":
+        """For a prompt that was in its context already, with nothing to be generated."""
+        return cls(n_prompt, n_prompt, 0, 0, 0, 0, "append", "ready")
 
     @classmethod
     def warming(cls, n_prompt: int, n_common: int) -> "Reuse":

@@ -7,6 +7,7 @@ urgent job; publish.
 import asyncio
 import logging
 import os
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import TypeVar
 
@@ -23,6 +24,7 @@ from scrubjay.events import (
     EngineDue,
     Event,
     FocusDocument,
+    Generate,
     Look,
     OpenDocument,
     Overdue,
@@ -53,7 +55,8 @@ from scrubjay.messages import (
     Synced,
 )
 from scrubjay.projects import Project, Projects
-from scrubjay.prompt_maker import PromptMaker, View
+from scrubjay.prompt_maker import NOWHERE, Limits, PromptMaker, View
+from scrubjay.raw import Kit
 from scrubjay.requests import CompletionRequest
 from scrubjay.roots import find_root
 from scrubjay.scheduler import Priority
@@ -108,6 +111,16 @@ class Service:
         load = asdict(self.keeper.progress) if self.keeper.progress else None
         return {"type": "state", "state": self.keeper.state, "message": self.keeper.message, "load": load}
 
+    def use_vocabulary(self, work: Callable[[Kit], T], n_characters: int) -> "asyncio.Future[T]":
+        """What `work` makes of the vocabulary; it has about `n_characters` to tokenise.
+
+        Raises:
+            RequestError: 503, there is none yet.
+        """
+        if self._maker.template is None or self.keeper.info is None:
+            raise RequestError("Loading model", 503)
+        return self._maker.use(work, n_characters, Limits(self.keeper.info.n_ctx, 0))
+
     def post(self, event: Event) -> None:
         """Put an event into the loop's inbox."""
         self._inbox.put_nowait(event)
@@ -159,6 +172,8 @@ class Service:
                 self._close_owner(event)
             case Complete():
                 self._complete(event)
+            case Generate():
+                self._generate(event)
             case Warm():
                 self._warm(event)
             case Look():
@@ -261,10 +276,22 @@ class Service:
         key = (request.client, view.document.key) if request.client else None
         flight = InFlight(key, view, request, event.on_text, [event.reply])
         self._watch(flight, event.reply)
-        if request.t_max_prompt_ms is not None:
-            delay = request.t_max_prompt_ms / 1e3
-            flight.timer = asyncio.get_running_loop().call_later(delay, self.post, Overdue(flight))
+        self._set_timer(flight, request.t_max_prompt_ms)
         self.desk.accept(flight, priority)
+
+    def _generate(self, event: Generate) -> None:
+        self._require_serving()
+        request = event.request
+        flight = InFlight(None, NOWHERE, request, event.on_text, [event.reply])
+        self._watch(flight, event.reply)
+        self._set_timer(flight, request.t_max_prompt_ms)
+        self.desk.accept(flight, Priority.WARM if request.only_prepares else Priority.COMPLETION)
+
+    def _set_timer(self, flight: InFlight, t_max_prompt_ms: float | None) -> None:
+        """See to it that the client of `flight` is answered in time."""
+        if t_max_prompt_ms is not None:
+            loop = asyncio.get_running_loop()
+            flight.timer = loop.call_later(t_max_prompt_ms / 1e3, self.post, Overdue(flight))
 
     def _view(self, request: CompletionRequest) -> View:
         document = self.projects.document(request.uri, request.owner)

@@ -129,7 +129,7 @@ def completion_json(completion: Completion) -> Json:
 
 
 def _item_json(item: Item) -> Json:
-    return {key: value for key, value in asdict(item).items() if key != "pieces" or value}
+    return {key: value for key, value in asdict(item).items() if key not in ("pieces", "stop_word") or value}
 
 
 def warm_json(completion: Completion) -> Json:

@@ -1,0 +1,160 @@
+"""Fill-in-the-middle prompts for clients that send windows of their text, not documents. Pure.
+
+Such a window slides: each new line takes one away at its other end, and with it goes every token that could have been
+reused. So what was seen of a text is remembered, windows are aligned with it, and the prompt is laid out around an anchor,
+as it is for documents.
+"""
+
+import re
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import count
+
+from scrubjay.anchored import Anchor, current_segments, kept_or_new, rooms
+from scrubjay.documents import Document
+from scrubjay.errors import RequestError
+from scrubjay.fim import FimTemplate
+from scrubjay.prompt import Prompt, Segment, assemble, count_tokens
+from scrubjay.raw import Kit
+from scrubjay.sliding import aligned
+from scrubjay.windows import Frame, fim_segments, fitting, rounded_up
+
+PROJECT, FILE = "myproject", "filename"
+"""What llama.cpp's server calls them when nobody says it; models see the same with either server."""
+MAX_STREAMS = 32
+N_FIM_TOKENS = 3
+N_LEAST_ROOM = 16
+_CLOSERS = re.compile(r"[^\S\n]*[)\]}>;,:\"'`]+[^\S\n]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Extra:
+    """Another text that the model should see."""
+
+    filename: str
+    text: str
+
+
+@dataclass(eq=False, slots=True)
+class Stream:
+    """One text that somebody edits.
+
+    Args:
+        before: the text before the cursor, as far as it is known.
+        anchor: how it was laid out last.
+    """
+
+    key: str
+    before: str = ""
+    anchor: Anchor | None = None
+
+
+class Streams:
+    """The texts that are being edited through windows; those not touched for longest are forgotten."""
+
+    def __init__(self) -> None:
+        self._numbers = count(1)
+        self._streams: OrderedDict[str, Stream] = OrderedDict()
+
+    def extended(self, window: str) -> Stream:
+        """The stream whose text `window`, everything up to the cursor, is the end of; `before` is that text now."""
+        for stream in reversed(self._streams.values()):
+            if (before := aligned(stream.before, window)) is not None:
+                stream.before = before
+                self._streams.move_to_end(stream.key)
+                return stream
+        stream = Stream(f"infill:{next(self._numbers)}", window)
+        self._streams[stream.key] = stream
+        if len(self._streams) > MAX_STREAMS:
+            self._streams.popitem(last=False)
+        return stream
+
+
+@dataclass(frozen=True, slots=True)
+class InfillPrompt:
+    """What `/infill` takes: the text around the cursor, of which `middle` is what the model is to go on from.
+
+    Args:
+        extras: other texts, in the client's order.
+        anchor: whether to lay the prompt out so that the next one shares its beginning.
+    """
+
+    prefix: str
+    suffix: str
+    middle: str = ""
+    extras: tuple[Extra, ...] = ()
+    anchor: bool = True
+    is_fim: bool = field(default=True, init=False)
+
+    @property
+    def n_characters(self) -> int:
+        return len(self.prefix) + len(self.suffix) + len(self.middle) + sum(len(extra.text) for extra in self.extras)
+
+    @property
+    def only_extras(self) -> bool:
+        """Whether only other texts are there: what comes after them is not known, so it is left out."""
+        return bool(self.extras) and not (self.prefix or self.suffix or self.middle)
+
+    def make(self, kit: Kit) -> Prompt:
+        template = kit.template
+        start = Segment("repo", PROJECT, template.start(PROJECT), reason="start of every prompt")
+        extras = [_extra_segment(extra, template) for extra in self.extras]
+        path = Segment("path", FILE, template.header(FILE), reason="current file")
+        n_fixed = count_tokens(start, kit.cache) + count_tokens(path, kit.cache) + N_FIM_TOKENS
+        framed = Frame(start, path, kit.n_ctx - kit.reserve - n_fixed)
+        if framed.room < N_LEAST_ROOM:
+            raise RequestError(f"A context of {kit.n_ctx} tokens is too small to fill in anything; use a larger --ctx.")
+        if self.only_extras:
+            return assemble([start, *fitting(extras, framed.room, kit.cache)], kit.cache)
+        return self._anchored(framed, extras, kit) if self.anchor else self._plain(framed, extras, kit)
+
+    def _anchored(self, framed: Frame, extras: Sequence[Segment], kit: Kit) -> Prompt:
+        stream = kit.streams.extended(self.prefix + self.middle)
+        document = Document(stream.key, "", 0, stream.before + self.suffix, None)
+        offset = len(stream.before)
+        room = rooms(framed, kit.template, 0, sum(count_tokens(extra, kit.cache) for extra in extras))
+        text = kit.cache.document(stream.key, document.text)
+        stream.anchor = kept_or_new(stream.anchor, document, text, offset, room, kit.cache, is_idle=False)
+        n_prefix = rounded_up(len(stream.anchor.prefix.tokens), max(room.share // 16, 64), room.share)
+        shown = fitting(extras, room.share - n_prefix, kit.cache)
+        current = current_segments(stream.anchor, FILE, text, offset, kit.template)
+        return assemble([framed.start, *shown, framed.path, *current], kit.cache)
+
+    def _plain(self, framed: Frame, extras: Sequence[Segment], kit: Kit) -> Prompt:
+        middle = kit.cache(self.middle)[-(framed.room // 2) :]
+        suffix = kit.cache(self.suffix)[: max((framed.room - len(middle)) // 4, 1)]
+        n_prefix = max(framed.room - len(middle) - len(suffix), 1)
+        prefix = kit.cache(self.prefix)[-n_prefix:]
+        shown = fitting(extras, n_prefix - len(prefix), kit.cache)
+        current = fim_segments(
+            kit.template,
+            Segment("prefix", FILE, (prefix,), reason="as sent"),
+            Segment("suffix", FILE, (suffix,), reason="as sent"),
+            Segment("middle", FILE, (middle,), reason="as sent; the model goes on from here"),
+        )
+        return assemble([framed.start, *shown, framed.path, *current], kit.cache)
+
+    def fitted(self, content: str) -> str:
+        """`content` for a client that puts it before the rest of its line.
+
+        The anchored layout does not show closers behind the cursor, so the model writes them itself.
+        """
+        rest = self.suffix.partition("\n")[0]
+        line = content.partition("\n")[0]
+        if self.anchor and _CLOSERS.fullmatch(rest) and line.rstrip().endswith(rest.strip()):
+            return line.rstrip().removesuffix(rest.strip())
+        return content
+
+
+def _extra_segment(extra: Extra, template: FimTemplate) -> Segment:
+    parts: tuple[int | str, ...] = (*template.header(extra.filename), extra.text)
+    if template.separator is None and not extra.text.endswith("\n"):
+        parts = (*parts, "\n")
+    return Segment("file", extra.filename, parts, reason="sent along")
+
+
+def split_at_line(text: str) -> tuple[str, str]:
+    """`text` up to the beginning of its last line, and that line."""
+    at = text.rfind("\n") + 1
+    return text[:at], text[at:]
