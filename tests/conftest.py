@@ -1,6 +1,11 @@
 """What all tests share."""
 
+import os
+
 from hypothesis import settings
+
+# Tests run beside their daemons: threads of a model that spin while they wait would take the cores from the rest.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 # Machines differ: no test may fail because one was slow.
 settings.register_profile("scrubjay", deadline=None)

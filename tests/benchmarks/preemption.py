@@ -17,6 +17,7 @@ import numpy as np
 
 from scrubjay.engine.client import EngineClient
 from scrubjay.messages import Done, EngineSettings, Opened, Piece, Prefilling, Refused, Run, Sampling, Stopped
+from scrubjay.threads import stand_back
 from tests.engine.rigs import random_tokens
 from tests.gguf_models import true_shape
 
@@ -79,7 +80,7 @@ class Bench:
 
 
 class BusyThread:
-    """A Python thread of the daemon that never rests."""
+    """A Python thread of the daemon that never rests, with the priority that the daemon gives its threads."""
 
     def __enter__(self) -> None:
         self._stop = False
@@ -91,6 +92,7 @@ class BusyThread:
         self._thread.join()
 
     def _spin(self) -> None:
+        stand_back()
         while not self._stop:
             sum(range(1000))
 

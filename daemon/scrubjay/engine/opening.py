@@ -14,7 +14,7 @@ import numpy as np
 import psutil
 
 from scrubjay.engine.context import MemoryClass
-from scrubjay.engine.llama import FULL, PARTIAL, LlamaContext, Model, Sampler
+from scrubjay.engine.llama import FULL, PARTIAL, LlamaContext, Model, Sampler, can_offload
 from scrubjay.errors import ModelRefused
 from scrubjay.grid import Grid
 from scrubjay.messages import EngineSettings, ModelInfo, Sampling
@@ -22,6 +22,8 @@ from scrubjay.tokens import Tokens, as_tokens
 
 GIB = 1 << 30
 LONGEST_DECODE = 256
+LONGEST_DECODE_ON_CPU = 128
+"""A decode can be left only between two operations; at 8k tokens the attention of 256 tokens takes a small CPU above 50 ms."""
 DEFAULT_CTX = 16384
 MAX_CONTEXTS = 8
 INTERVALS = (64, 128, 256)
@@ -58,7 +60,7 @@ def open_model(settings: EngineSettings, abort_address: int, report: Report) -> 
     swa_full = _choose_swa_full(model, settings)
     process = psutil.Process()
     rss = process.memory_info().rss
-    n_ubatch = min(LONGEST_DECODE, settings.interval or LONGEST_DECODE, n_ctx)
+    n_ubatch = min(_longest_decode(settings), settings.interval or LONGEST_DECODE, n_ctx)
     llama = LlamaContext(model, settings, n_ctx, n_ubatch, swa_full, abort_address)
     context_bytes = max(1, process.memory_info().rss - rss)
     memory_class, load_ms = probe(model, llama, swa_full), (perf_counter() - begun) * 1e3
@@ -195,6 +197,10 @@ class WarmUp:
         if self._llama.save_state(buffer):
             self._llama.load_state(buffer)
         self._llama.clear()
+
+
+def _longest_decode(settings: EngineSettings) -> int:
+    return LONGEST_DECODE if settings.gpu_layers and can_offload() else LONGEST_DECODE_ON_CPU
 
 
 def _with_threads(settings: EngineSettings) -> EngineSettings:
