@@ -12,14 +12,18 @@ import sys
 import threading
 import time
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 
 from scrubjay.engine.client import EngineClient
 from scrubjay.messages import Done, EngineSettings, Opened, Piece, Prefilling, Refused, Run, Sampling, Stopped
 from scrubjay.threads import stand_back
+from tests.apis import connected, next_prefill
+from tests.daemons import running_daemon
 from tests.engine.rigs import random_tokens
 from tests.gguf_models import true_shape
+from tests.services import source
 
 N_TOKENS = 8192
 N_TRIALS = 8
@@ -97,6 +101,33 @@ class BusyThread:
             sum(range(1000))
 
 
+async def two_clients(kind: str) -> list[float]:
+    """Milliseconds that a client's completions wait for the model while another client warms a long project."""
+    small = "file:///small/a.py"
+    waits: list[float] = []
+    with TemporaryDirectory() as folder:
+        socket = Path(folder) / "s"
+        options = ("--interval=256", "--no-warm")
+        async with (
+            running_daemon(true_shape(kind), socket, N_TOKENS + 1024, options) as daemon,
+            connected(socket) as other,
+        ):
+            await daemon.ready()
+            for number in range(8):
+                await daemon.api.open(f"file:///project/file_{number}.py", source(100, seed=number), "/project")
+            await other.open(small, source(4), root="/small")
+            await other.complete(small, max_tokens=1)
+            async with daemon.api.events() as events:
+                warming = asyncio.create_task(daemon.api.post("/api/warm", {"root": "/project"}))
+                while len(waits) < 2 * N_TRIALS and not warming.done():
+                    await next_prefill(events)
+                    await asyncio.sleep(0.1 + 0.1 * len(waits))  # anywhere inside a decode
+                    _, answer = await other.complete(small, max_tokens=1)
+                    waits.append(answer["timings"]["queue_ms"])
+            await warming
+    return waits
+
+
 async def measure(kind: str) -> None:
     bench = Bench()
     await bench.open(true_shape(kind))
@@ -106,6 +137,8 @@ async def measure(kind: str) -> None:
     )
     if not is_equal:
         raise SystemExit(f"{kind}: the interrupted prefill did not give the bits of an undisturbed one")
+    queued = await two_clients(kind)
+    print(f"{kind}: a second client's wait ms: median {statistics.median(queued):.1f}, worst {max(queued):.1f}")
     alone, beside = [], []
     for pair in range(3):
         alone.append(await bench.generation_speed(100 + 2 * pair))
