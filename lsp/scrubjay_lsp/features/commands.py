@@ -72,6 +72,7 @@ def _own_status(server: ScrubjayServer) -> Json:
     return {
         "link": server.link.state,
         "message": server.link.message,
+        "socket": server.link.path,
         "documents": len(server.documents),
         "resent": server.documents.n_resent,
         "open": server.asking.n_open,
