@@ -1,0 +1,119 @@
+// The language server: how it is started, told to start anew, and listened to. One for the window, whatever folders it has.
+
+import { commands, env, EventEmitter, window, type ExtensionContext, type LogOutputChannel } from "vscode";
+import { LanguageClient, RevealOutputChannelOn, State } from "vscode-languageclient/node";
+import * as config from "./config";
+import { INSTALL, whyNotRunnable } from "./program";
+import type { Ready, Status } from "./wire";
+
+export class Server {
+  private client: LanguageClient | undefined;
+  /** One start or stop at a time, in order. */
+  private turn: Promise<void> = Promise.resolve();
+  private readonly changed = new EventEmitter<void>();
+  /** Something that the status shows may be another. */
+  readonly onChange = this.changed.event;
+  /** Why the program cannot be run, if that is so. */
+  missing: string | undefined;
+
+  constructor(
+    private readonly extension: ExtensionContext,
+    readonly log: LogOutputChannel,
+  ) {}
+
+  /** Start, or end what runs and start anew with the settings of now. */
+  restart(): Promise<void> {
+    return this.next(async () => {
+      await this.end();
+      await this.begin();
+    });
+  }
+
+  stop(): Promise<void> {
+    return this.next(() => this.end());
+  }
+
+  /** What the server and its daemon say of themselves; undefined while there is no server. */
+  async status(): Promise<Status | undefined> {
+    return (await this.execute("scrubjay.status")) as Status | undefined;
+  }
+
+  /** Run one of the server's own commands; undefined while there is no server. */
+  async execute(command: string): Promise<unknown> {
+    const client = this.client;
+    return client?.state === State.Running ? client.sendRequest("workspace/executeCommand", { command, arguments: [] }) : undefined;
+  }
+
+  private next(work: () => Promise<void>): Promise<void> {
+    this.turn = this.turn.then(work).catch((error: unknown) => this.log.error(String(error)));
+    return this.turn;
+  }
+
+  private async begin(): Promise<void> {
+    this.missing = await whyNotRunnable(config.program());
+    this.changed.fire();
+    if (this.missing) {
+      this.log.error(this.missing);
+      void this.help();
+      return;
+    }
+    this.client = this.makeClient();
+    await this.client.start();
+    this.changed.fire();
+  }
+
+  private async end(): Promise<void> {
+    const client = this.client;
+    this.client = undefined;
+    if (client?.needsStop()) await client.stop();
+    await client?.dispose();
+  }
+
+  private makeClient(): LanguageClient {
+    const version = String(this.extension.extension.packageJSON.version);
+    const client = new LanguageClient(
+      "scrubjay",
+      "Scrubjay",
+      { command: config.program(), args: ["lsp"] },
+      {
+        documentSelector: [{ scheme: "file" }, { scheme: "untitled" }],
+        initializationOptions: config.initializationOptions(version),
+        outputChannel: this.log,
+        revealOutputChannelOn: RevealOutputChannelOn.Never,
+        initializationFailedHandler: () => false,
+        middleware: {
+          provideInlineCompletionItems: async (document, position, context, token, next) => {
+            const answer = await next(document, position, context, token);
+            this.changed.fire();
+            return answer;
+          },
+        },
+      },
+    );
+    client.onDidChangeState(() => this.changed.fire());
+    client.onNotification("didChangeStatus", () => this.changed.fire());
+    client.onNotification("scrubjay/ready", (ready: Ready) => askAgain(ready));
+    return client;
+  }
+
+  /** Tell what to do where the program is missing. */
+  async help(): Promise<void> {
+    const choice = await window.showErrorMessage(`Scrubjay: ${this.missing}`, "Copy Install Command", "Open Settings", "Try Again");
+    if (choice === "Copy Install Command") await env.clipboard.writeText(INSTALL);
+    if (choice === "Open Settings") await commands.executeCommand("workbench.action.openSettings", "scrubjay.path");
+    if (choice === "Try Again") await this.restart();
+  }
+}
+
+/** Show what is ready now, unless the user has gone on since. */
+function askAgain(ready: Ready): void {
+  const editor = window.activeTextEditor;
+  const { line, character } = editor?.selection.active ?? { line: -1, character: -1 };
+  if (
+    editor?.document.uri.toString() === ready.uri &&
+    editor.document.version === ready.version &&
+    line === ready.position.line &&
+    character === ready.position.character
+  )
+    void commands.executeCommand("editor.action.inlineSuggest.trigger", { explicit: false });
+}

@@ -1,0 +1,35 @@
+// The view of the model's context: what it has read, where its checkpoints stand, what the last prompts cost.
+
+import { randomBytes } from "node:crypto";
+import { commands, ViewColumn, window, type ExtensionContext, type WebviewPanel } from "vscode";
+import type { Observer } from "./observer";
+import { page } from "./page";
+
+export function activate(context: ExtensionContext, observer: Observer): void {
+  let panel: WebviewPanel | undefined;
+
+  function draw(): void {
+    const { status, context } = observer.known;
+    if (panel?.visible) panel.webview.html = page(status, context, randomBytes(16).toString("hex"));
+  }
+
+  function show(): void {
+    panel ??= open();
+    panel.reveal();
+    draw();
+    observer.look();
+  }
+
+  function open(): WebviewPanel {
+    const made = window.createWebviewPanel("scrubjay.status", "Scrubjay", ViewColumn.Beside, { enableScripts: false });
+    made.onDidChangeViewState(draw);
+    made.onDidDispose(() => (panel = undefined));
+    return made;
+  }
+
+  context.subscriptions.push(
+    commands.registerCommand("scrubjay.showStatus", show),
+    observer.onChange(draw),
+    { dispose: () => panel?.dispose() },
+  );
+}

@@ -1,0 +1,52 @@
+// What the language server and the daemon say, as far as it is shown here. All numbers are tokens unless they say otherwise.
+
+export interface Span {
+  kind: string;
+  label: string;
+  start: number;
+  end: number;
+}
+
+/** What one prompt cost; `ms` is time in the model. */
+export interface Cost {
+  uri: string;
+  processed: number;
+  needed: number;
+  ms: number;
+  reason: string;
+}
+
+/** The answer of `GET /api/context`. */
+export interface Context {
+  root: string;
+  segments: Span[];
+  checkpoints: number[];
+  n_resident: number;
+  n_ctx: number;
+  interval: number;
+  edits: Cost[];
+}
+
+/** The part of `GET /api/status` that is shown. */
+export interface DaemonStatus {
+  version: string;
+  state: string;
+  message: string;
+  load: { stage: string; fraction: number } | null;
+  model: { name: string; memory_class: string; n_ctx: number } | null;
+  projects: { root: string; name: string }[];
+  checkpoints: { count: number; bytes: number; budget: number };
+}
+
+/** The answer of the language server's command `scrubjay.status`. */
+export interface Status {
+  daemon: DaemonStatus | null;
+  lsp: { link: string; message: string; socket: string };
+}
+
+/** The notification `scrubjay/ready`: a question that was answered with nothing would now be answered. */
+export interface Ready {
+  uri: string;
+  version: number;
+  position: { line: number; character: number };
+}

@@ -1,0 +1,25 @@
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { test } from "node:test";
+
+const manifest = JSON.parse(readFileSync("package.json", "utf8"));
+const sources = ["actions", "statusView"].map((name) => readFileSync(`src/${name}.ts`, "utf8")).join("");
+
+test("there are few settings, and each is described", () => {
+  const settings = Object.values<{ markdownDescription?: string }>(manifest.contributes.configuration.properties);
+  assert.ok(settings.length <= 10);
+  assert.ok(settings.every((setting) => setting.markdownDescription));
+});
+
+test("each command that is offered exists", () => {
+  for (const { command } of manifest.contributes.commands) assert.ok(sources.includes(`"${command}"`), command);
+});
+
+test("no folder chooses the program unless it is trusted", () => {
+  const { restrictedConfigurations } = manifest.capabilities.untrustedWorkspaces;
+  assert.ok(restrictedConfigurations.includes("scrubjay.path"));
+});
+
+test("the lock file names no place to fetch from", () => {
+  assert.doesNotMatch(readFileSync("package-lock.json", "utf8"), /"resolved"/);
+});
