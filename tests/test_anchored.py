@@ -35,7 +35,7 @@ class Editor:
     last: Prompt | None = None
 
     def __post_init__(self) -> None:
-        self.layouts = Layouts(self.layout, self.window_limit)
+        self.layouts = Layouts(self.layout)
 
     @property
     def text(self) -> str:
@@ -57,6 +57,7 @@ class Editor:
             cache_of(self.jay.kind),
             self.n_ctx,
             reserve=128,
+            window_limit=self.window_limit,
             is_idle=is_idle,
         )
         if self.last is not None:

@@ -114,6 +114,9 @@ class Config:
         "f16", _choice("f16", "q8_0"), "TYPE", "f16 or q8_0: how the KV cache is kept"
     )
     context_budget: int = _option(0, _whole(64, "auto"), "N", "tokens of a project's prompt at most (default: auto)")
+    layout: Literal["anchored", "plain"] = _option(
+        "anchored", _choice("anchored", "plain"), "LAYOUT", "anchored or plain: in which form prompts are made"
+    )
     latency_budget_ms: int = _option(0, _whole(1, "auto"), "MS", "what a jump in a file may cost (default: auto)")
     eager_load: bool = _option(True, _flag, "", "read all of the model and warm up while loading")
     warm: bool = _option(True, _flag, "", "process prompts before anybody asks")

@@ -49,7 +49,14 @@ def service_settings(config: Config) -> ServiceSettings:
         kv_type=config.kv_type,
         eager_load=config.eager_load,
     )
-    return ServiceSettings(engine, config.context_budget, config.warm, config.warm_delay_ms)
+    return ServiceSettings(
+        engine,
+        config.context_budget,
+        config.warm,
+        config.warm_delay_ms,
+        config.layout,
+        config.latency_budget_ms,
+    )
 
 
 async def run_until(

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from itertools import count
 
+from scrubjay.budgets import Budgets, window_limit
 from scrubjay.errors import EngineDied, EngineError, RequestError, ScrubjayError
 from scrubjay.events import Post, PromptFailed, PromptMade
 from scrubjay.feed import News
@@ -48,17 +49,17 @@ class Desk:
     Args:
         post: takes the events of prompts that were made.
         tell: takes what listeners should know.
-        context_budget: how many tokens a prompt may have; 0 for as many as fit.
+        budgets: how long prompts may be.
     """
 
     def __init__(
-        self, keeper: Keeper, maker: PromptMaker, post: Post, tell: Callable[[News], None], context_budget: int
+        self, keeper: Keeper, maker: PromptMaker, post: Post, tell: Callable[[News], None], budgets: Budgets
     ) -> None:
         self._keeper = keeper
         self._maker = maker
         self._post = post
         self._tell = tell
-        self._context_budget = context_budget
+        self._budgets = budgets
         self._numbers = count(1)
         self._flights: dict[int, InFlight] = {}
         self._speed = 0.0
@@ -303,9 +304,11 @@ class Desk:
         making.add_done_callback(lambda made: self._post(_outcome(flight, made)))
 
     def _limits(self, sampling: Sampling | None) -> Limits:
-        n_ctx = self._keeper.info.n_ctx if self._keeper.info else 0
+        info = self._keeper.info
+        n_ctx, speed = (info.n_ctx, info.prefill_speed) if info else (0, 0.0)
         wanted = max(RESERVE, sampling.max_tokens) if sampling else RESERVE
-        return Limits(n_ctx, min(-(-wanted // RESERVE) * RESERVE, n_ctx // 4), self._context_budget)
+        reserve = min(-(-wanted // RESERVE) * RESERVE, n_ctx // 4)
+        return Limits(n_ctx, reserve, self._budgets.context, window_limit(self._budgets.latency_ms, speed))
 
     def _run(self, flight: InFlight, prompt: Prompt) -> Run:
         sampling = flight.sampling

@@ -35,6 +35,7 @@ def completion_prompt(
     n_ctx: int,
     reserve: int,
     context_budget: int = 0,
+    window_limit: int = 0,
 ) -> Prompt:
     """The prompt for a completion at `offset` of `document`.
 
@@ -42,6 +43,7 @@ def completion_prompt(
         n_ctx: tokens of the model's context.
         reserve: how many of them generation needs.
         context_budget: how many tokens the prompt may have at most; 0 for as many as the context has room for.
+        window_limit: how many tokens of the current file before the cursor it may have at most; 0 for as many as fit.
 
     Raises:
         PromptRefused: there is no room for even a few tokens of the document.
@@ -54,7 +56,8 @@ def completion_prompt(
     share = framed.room - n_suffix
     n_others = sum(count_tokens(other, tokenize) for other in fitting(others, share // 2, tokenize))
     text = tokenize.document(document.key, document.text)
-    prefix = prefix_cut(text, offset, prefix_limit(share, n_others), tokenize)
+    limit = prefix_limit(share, n_others)
+    prefix = prefix_cut(text, offset, min(limit, window_limit or limit), tokenize)
     files = fitting(others, share - rounded_up(len(prefix.tokens), max(share // 16, 64), share), tokenize)
     label = framed.path.label
     current = fim_segments(

@@ -18,12 +18,10 @@ class Layouts:
 
     Args:
         name: "plain" makes each prompt by itself; "anchored" makes it so that little of the last one changes.
-        window_limit: how many tokens of the current file before the cursor to show at most; 0 for as many as fit.
     """
 
-    def __init__(self, name: LayoutName = "plain", window_limit: int = 0) -> None:
+    def __init__(self, name: LayoutName = "anchored") -> None:
         self.name = name
-        self._window_limit = window_limit
         self._laid: dict[str, Laid] = {}
 
     def prompt(
@@ -36,11 +34,13 @@ class Layouts:
         n_ctx: int,
         reserve: int,
         context_budget: int = 0,
+        window_limit: int = 0,
         is_idle: bool = False,
     ) -> Prompt:
         """The prompt for a completion at `offset` of `document`; arguments and errors as of `anchored_prompt`."""
         if self.name == "plain":
-            return completion_prompt(project, document, offset, template, tokenize, n_ctx, reserve, context_budget)
+            room = (n_ctx, reserve, context_budget, window_limit)
+            return completion_prompt(project, document, offset, template, tokenize, *room)
         laid = self.laid(project.root)
         prompt, self._laid[project.root] = anchored_prompt(
             laid,
@@ -52,7 +52,7 @@ class Layouts:
             n_ctx,
             reserve,
             context_budget,
-            self._window_limit,
+            window_limit,
             is_idle,
         )
         return prompt

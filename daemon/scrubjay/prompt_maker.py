@@ -55,17 +55,19 @@ NOWHERE = View(Project(""), Document("", "", 0, "", None), 0)
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """In tokens: the context, what of it generation needs, and how long a prompt may be (0: as long as it fits)."""
+    """In tokens: the context, what of it generation needs, how long a prompt may be, and what of the current file before
+    the cursor it may show (0: as much as fits)."""
 
     n_ctx: int
     reserve: int
     context_budget: int = 0
+    window: int = 0
 
 
 class PromptMaker:
     """Opens the vocabulary of a model and makes prompts for it, one after the other. Called from the event loop."""
 
-    def __init__(self, layout: LayoutName = "plain", cache_bytes: int = CACHE_BYTES) -> None:
+    def __init__(self, layout: LayoutName = "anchored", cache_bytes: int = CACHE_BYTES) -> None:
         self._layouts = Layouts(layout)
         self._cache_bytes = cache_bytes
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="prompts")
@@ -146,7 +148,7 @@ class PromptMaker:
         if self.template is None or self._cache is None:
             raise RuntimeError("a prompt was asked for before the vocabulary was open")
         place = (view.project, view.document, view.offset)
-        room = (limits.n_ctx, limits.reserve, limits.context_budget)
+        room = (limits.n_ctx, limits.reserve, limits.context_budget, limits.window)
         return self._layouts.prompt(*place, self.template, self._cache, *room, is_idle)
 
     def _use(self, work: Callable[[Kit], T], limits: Limits) -> T:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import TypeVar
 
+from scrubjay.budgets import Budgets
 from scrubjay.desk import Desk
 from scrubjay.engine.client import EngineGone, FromProcess
 from scrubjay.errors import EngineError, RequestError, ScrubjayError
@@ -76,13 +77,15 @@ class ServiceSettings:
         warm: whether to warm what nobody asked for.
         warm_delay_ms: how long a project must be left alone before it is warmed.
         layout: in which form prompts are made; see `Layouts`.
+        latency_budget_ms: what a jump in a file may cost, see `window_limit`; 0 for the usual.
     """
 
     engine: EngineSettings
     context_budget: int = 0
     warm: bool = True
     warm_delay_ms: float = 300.0
-    layout: LayoutName = "plain"
+    layout: LayoutName = "anchored"
+    latency_budget_ms: float = 0.0
 
 
 class Service:
@@ -97,7 +100,8 @@ class Service:
         self.feed = Feed()
         self.projects = Projects(os.path.realpath)
         self.keeper = Keeper(settings.engine, self._maker, self.post)
-        self.desk = Desk(self.keeper, self._maker, self.post, self.feed.publish, settings.context_budget)
+        budgets = Budgets(settings.context_budget, settings.latency_budget_ms)
+        self.desk = Desk(self.keeper, self._maker, self.post, self.feed.publish, budgets)
         self._lookout = Lookout(self.keeper, self.feed, self.post)
         self._warmer = Warmer(self.projects, self.desk, self.post, settings.warm_delay_ms, self._may_warm)
 
