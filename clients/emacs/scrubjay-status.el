@@ -1,0 +1,273 @@
+;;; scrubjay-status.el --- What Scrubjay does, and what is wrong with it  -*- lexical-binding: t; -*-
+
+;; Copyright (C) 2026 The Scrubjay authors
+;; SPDX-License-Identifier: MIT
+
+;;; Commentary:
+
+;; `scrubjay-status' shows the daemon's context as a strip, and what the last
+;; edits cost; `scrubjay-diagnose' goes the way from Emacs to the model and
+;; says where it ends.
+
+;;; Code:
+
+(require 'cl-lib)
+(require 'scrubjay-server)
+
+(defvar scrubjay-mode)
+(defvar scrubjay-auto)
+(declare-function scrubjay--inhibited-p "scrubjay")
+
+(defconst scrubjay-status--width 64
+  "Characters in the strip.")
+
+(defvar-local scrubjay-status--for nil
+  "The buffer that the status is about.")
+
+(define-derived-mode scrubjay-status-mode special-mode "Scrubjay status"
+  "What Scrubjay has in its context.
+\\<scrubjay-status-mode-map>\\[revert-buffer] looks again."
+  (setq-local revert-buffer-function (lambda (&rest _) (scrubjay-status--fill))))
+
+;;;###autoload
+(defun scrubjay-status ()
+  "Show what Scrubjay has in its context, and what it cost."
+  (interactive)
+  (scrubjay-status--show #'scrubjay-status--fill))
+
+;;;###autoload
+(defun scrubjay-diagnose ()
+  "Find out what is wrong with Scrubjay."
+  (interactive)
+  (scrubjay-status--show #'scrubjay-status--diagnose))
+
+(defun scrubjay-status--show (fill)
+  "Show the status buffer, about the current one; FILL fills it."
+  (let ((buffer (current-buffer)))
+    (with-current-buffer (get-buffer-create "*scrubjay-status*")
+      (unless (derived-mode-p 'scrubjay-status-mode)
+        (scrubjay-status-mode))
+      (unless (eq buffer (current-buffer))
+        (setq scrubjay-status--for buffer))
+      (setq-local revert-buffer-function (lambda (&rest _) (funcall fill)))
+      (funcall fill)
+      (display-buffer (current-buffer)))))
+
+(defun scrubjay-status--write (lines)
+  "Write LINES, strings or nil, into the status buffer."
+  (with-current-buffer (get-buffer-create "*scrubjay-status*")
+    (let ((inhibit-read-only t))
+      (erase-buffer)
+      (dolist (line lines)
+        (when line
+          (insert line "\n")))
+      (goto-char (point-min)))))
+
+(defun scrubjay-status--ask (then)
+  "Ask the language server for its status; call THEN with it, or with a sentence."
+  (scrubjay-server-ensure)
+  (scrubjay-server-request :workspace/executeCommand '(:command "scrubjay.status" :arguments [])
+                           then then))
+
+;;;; The status
+
+(defun scrubjay-status--fill ()
+  "Fill the status buffer as answers come."
+  (let ((file (scrubjay-status--file)))
+    (scrubjay-status--write '("Asking ..."))
+    (scrubjay-status--ask
+     (lambda (status)
+       (if (stringp status)
+           (scrubjay-status--write (list status))
+         (scrubjay-status--with-context
+          status file
+          (lambda (context)
+            (scrubjay-status--write (append (scrubjay-status--summary status)
+                                            (scrubjay-status--context context))))))))))
+
+(defun scrubjay-status--file ()
+  "Return the file that the status is about, or nil."
+  (and (buffer-live-p scrubjay-status--for)
+       (buffer-file-name scrubjay-status--for)))
+
+(defun scrubjay-status--summary (status)
+  "Return lines about the language server's STATUS and the daemon's in it."
+  (let* ((daemon (plist-get status :daemon))
+         (model (plist-get daemon :model))
+         (checkpoints (plist-get daemon :checkpoints))
+         (rss (plist-get daemon :rss)))
+    (list (format "Scrubjay is %s.%s" (scrubjay-server-state)
+                  (if-let ((message (scrubjay-server-message))) (concat "  " message) ""))
+          (if daemon
+              (format "Daemon      %s, process %s, for %s s" (plist-get daemon :version)
+                      (plist-get daemon :pid) (plist-get daemon :uptime_s))
+            (format "Daemon      none: the link is %s" (plist-get (plist-get status :lsp) :link)))
+          (when model
+            (format "Model       %s, context of %s tokens" (plist-get model :name) (plist-get model :n_ctx)))
+          (when checkpoints
+            (format "Checkpoints %s, %s of %s" (plist-get checkpoints :count)
+                    (scrubjay-status--bytes (plist-get checkpoints :bytes))
+                    (scrubjay-status--bytes (plist-get checkpoints :budget))))
+          (when rss
+            (format "Memory      %s daemon, %s engine" (scrubjay-status--bytes (plist-get rss :daemon))
+                    (scrubjay-status--bytes (plist-get rss :engine)))))))
+
+(defun scrubjay-status--bytes (n)
+  "Return N bytes as people read them."
+  (if (numberp n) (concat (file-size-human-readable n 'iec " ") "") "-"))
+
+(defun scrubjay-status--context (context)
+  "Return lines about the CONTEXT of a project: its strip and what edits cost."
+  (when context
+    (let ((segments (append (plist-get context :segments) nil))
+          (edits (reverse (append (plist-get context :edits) nil))))
+      (append
+       (list ""
+             (format "Project     %s" (plist-get context :root))
+             (format "Warm        %s of %s tokens, %d checkpoints, one every %s tokens"
+                     (plist-get context :n_resident) (plist-get context :n_ctx)
+                     (length (plist-get context :checkpoints)) (plist-get context :interval)))
+       (when segments
+         (scrubjay-status--strip segments (append (plist-get context :checkpoints) nil)
+                                 (plist-get context :n_resident)))
+       (when edits
+         (cons "\nThe last edits, the newest first: tokens processed, tokens needed, time, why"
+               (mapcar #'scrubjay-status--edit edits)))))))
+
+(defun scrubjay-status--edit (edit)
+  "Return a line about what EDIT cost."
+  (format "%8s %8s %8.0f ms  %-10s %s" (plist-get edit :processed) (plist-get edit :needed)
+          (or (plist-get edit :ms) 0) (or (plist-get edit :reason) "")
+          (file-name-nondirectory (or (plist-get edit :uri) ""))))
+
+(defun scrubjay-status--strip (segments checkpoints n-resident)
+  "Return lines that show SEGMENTS, CHECKPOINTS below them, and a legend.
+What lies beyond N-RESIDENT tokens is not warm, and is shown as dots."
+  (let* ((n-tokens (max 1 (apply #'max (mapcar (lambda (segment) (plist-get segment :end)) segments))))
+         (column (lambda (token) (min (1- scrubjay-status--width)
+                                      (/ (* token scrubjay-status--width) n-tokens))))
+         (strip (make-string scrubjay-status--width ?.))
+         (marks (make-string scrubjay-status--width ?\s)))
+    (cl-loop for segment in segments
+             for letter in (scrubjay-status--letters (length segments))
+             do (cl-loop for i from (funcall column (plist-get segment :start))
+                         to (funcall column (1- (plist-get segment :end)))
+                         when (< (/ (* i n-tokens) scrubjay-status--width) n-resident)
+                         do (aset strip i letter)))
+    (dolist (token checkpoints)
+      (when (<= token n-tokens)
+        (aset marks (funcall column token) ?^)))
+    (append (list "" strip marks)
+            (cl-loop for segment in segments
+                     for letter in (scrubjay-status--letters (length segments))
+                     collect (format "  %c %6d  %s %s" letter
+                                     (- (plist-get segment :end) (plist-get segment :start))
+                                     (plist-get segment :kind) (or (plist-get segment :label) ""))))))
+
+(defun scrubjay-status--letters (n)
+  "Return N letters, from the beginning again after the last."
+  (cl-loop for i below n collect (+ ?A (mod i 26))))
+
+;;;; The daemon's context, over its socket
+
+(defun scrubjay-status--with-context (status file then)
+  "Call THEN with the context of FILE's project in STATUS, or nil."
+  (let ((socket (plist-get (plist-get status :lsp) :socket))
+        (root (scrubjay-status--root status file)))
+    (if (and socket root (file-exists-p socket))
+        (scrubjay-status--get socket (concat "/api/context?root=" (url-hexify-string root)) then)
+      (funcall then nil))))
+
+(defun scrubjay-status--root (status file)
+  "Return the root of the innermost of STATUS's projects around FILE.
+If FILE is nil, return any."
+  (let ((roots (cl-loop for project across (or (plist-get (plist-get status :daemon) :projects) [])
+                        for root = (plist-get project :root)
+                        when (or (null file) (file-in-directory-p file root))
+                        collect root)))
+    (car (sort roots (lambda (a b) (> (length a) (length b)))))))
+
+(defun scrubjay-status--get (socket path then)
+  "Get PATH from the daemon at SOCKET; call THEN with its JSON as a plist, or nil."
+  (let ((process (make-network-process :name "scrubjay-status" :family 'local :service socket
+                                       :coding 'binary :noquery t
+                                       :buffer (generate-new-buffer " *scrubjay-get*"))))
+    (set-process-sentinel process (lambda (process _) (scrubjay-status--got process then)))
+    (process-send-string process
+                         (format "GET %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n" path))))
+
+(defun scrubjay-status--got (process then)
+  "PROCESS has ended: call THEN with what it brought."
+  (unless (process-live-p process)
+    (let ((answer (with-current-buffer (process-buffer process)
+                    (goto-char (point-min))
+                    (when (and (looking-at "HTTP/1.1 200") (search-forward "\r\n\r\n" nil t))
+                      (json-parse-string
+                       (decode-coding-string (buffer-substring (point) (point-max)) 'utf-8)
+                       :object-type 'plist :null-object nil :false-object nil)))))
+      (kill-buffer (process-buffer process))
+      (funcall then answer))))
+
+;;;; What is wrong
+
+(defun scrubjay-status--diagnose ()
+  "Fill the status buffer with what was found out."
+  (let ((buffer (or scrubjay-status--for (current-buffer))))
+    (scrubjay-status--write '("Looking ..."))
+    (scrubjay-status--ask
+     (lambda (status)
+       (scrubjay-status--write
+        (append (list "From Emacs to the model; the first line that is not ok is the reason.\n")
+                (scrubjay-status--findings buffer status)
+                (scrubjay-status--last-words)))))))
+
+(defun scrubjay-status--findings (buffer status)
+  "Return a line for each station from BUFFER to the model; STATUS as it was had."
+  (let* ((daemon (and (listp status) (plist-get status :daemon)))
+         (lsp (and (listp status) (plist-get status :lsp)))
+         (program (executable-find (car scrubjay-command))))
+    (append
+     (and (buffer-live-p buffer) (with-current-buffer buffer (scrubjay-status--buffer-findings)))
+     (list
+      (scrubjay-status--finding program (format "the program %s" (or program (car scrubjay-command)))
+                                "install it with \"pipx install scrubjay\", or set `scrubjay-command'")
+      (scrubjay-status--finding lsp "the language server answers"
+                                (if (stringp status) status "M-x scrubjay-restart"))
+      (scrubjay-status--finding daemon (format "the daemon at %s" (or (plist-get lsp :socket) "its socket"))
+                                (or (plist-get lsp :message) "\"scrubjay start\" says why"))
+      (scrubjay-status--finding (equal (plist-get daemon :state) "ready")
+                                (format "the model %s" (or (plist-get (plist-get daemon :model) :name) ""))
+                                (format "it is %s. %s" (or (plist-get daemon :state) "not there")
+                                        (or (plist-get daemon :message) "")))))))
+
+(defun scrubjay-status--buffer-findings ()
+  "Return lines about the current buffer."
+  (let ((inhibited (and (fboundp 'scrubjay--inhibited-p) (scrubjay--inhibited-p))))
+    (list
+     (scrubjay-status--finding (bound-and-true-p scrubjay-mode) "`scrubjay-mode' is on here" "turn it on")
+     (scrubjay-status--finding (and buffer-file-name (not (file-remote-p buffer-file-name)))
+                               "the buffer has a file on this machine" "others are not completed")
+     (scrubjay-status--finding (bound-and-true-p scrubjay-auto) "ghost text comes by itself"
+                               "M-x scrubjay-toggle, or set `scrubjay-auto'")
+     (scrubjay-status--finding (not inhibited) "nothing keeps it away here"
+                               (format "`%s' does; see `scrubjay-inhibit-functions'" inhibited)))))
+
+(defun scrubjay-status--finding (ok what help)
+  "Return a line: OK, or not, WHAT was looked at, and HELP if it is not."
+  (if ok
+      (format "ok      %s" what)
+    (format "NOT OK  %s: %s" what help)))
+
+(defun scrubjay-status--last-words ()
+  "Return what the language server last wrote to its log."
+  (when-let ((log (get-buffer " *scrubjay stderr*")))
+    (let ((words (with-current-buffer log
+                   (save-excursion
+                     (goto-char (point-max))
+                     (forward-line -15)
+                     (buffer-substring-no-properties (point) (point-max))))))
+      (unless (string-empty-p (string-trim words))
+        (list "\nThe language server's last words:" words)))))
+
+(provide 'scrubjay-status)
+;;; scrubjay-status.el ends here

@@ -1,0 +1,82 @@
+;;; emacs_init.el --- Emacs with ghost text, as tests run it  -*- lexical-binding: t; -*-
+
+;;; Commentary:
+
+;; Loaded by test_emacs.py, which sets the variables of the environment:
+;; SCRUBJAY_TEST_PACKAGE, the folder of scrubjay.el, and SCRUBJAY_TEST_SERVER,
+;; a command line in JSON.  What this Emacs knows is asked by evaluating
+;; expressions over its server's socket, SCRUBJAY_TEST_SOCKET.
+
+;;; Code:
+
+(setq native-comp-jit-compilation nil
+      native-comp-deferred-compilation nil
+      native-comp-speed -1
+      make-backup-files nil
+      auto-save-default nil
+      create-lockfiles nil
+      inhibit-startup-screen t
+      ring-bell-function #'ignore)
+
+(add-to-list 'load-path (getenv "SCRUBJAY_TEST_PACKAGE"))
+(require 'scrubjay)
+(setq scrubjay-command (append (json-parse-string (getenv "SCRUBJAY_TEST_SERVER")) nil))
+(global-scrubjay-mode 1)
+
+(require 'server)
+(setq server-socket-dir (file-name-directory (getenv "SCRUBJAY_TEST_SOCKET"))
+      server-name (file-name-nondirectory (getenv "SCRUBJAY_TEST_SOCKET")))
+(server-start)
+
+(defun scrubjay-test-buffer ()
+  "Return the buffer in which the test types."
+  (window-buffer (selected-window)))
+
+(defun scrubjay-test-ghost ()
+  "Return the ghost text that is shown, or an empty string."
+  (with-current-buffer (scrubjay-test-buffer)
+    (substring-no-properties
+     (or (and scrubjay--showing (overlay-get scrubjay--overlay 'after-string)) ""))))
+
+(defun scrubjay-test-text ()
+  "Return the text of the buffer."
+  (with-current-buffer (scrubjay-test-buffer)
+    (buffer-substring-no-properties (point-min) (point-max))))
+
+(defvar scrubjay-test-n-offered 0
+  "How often ghost text was offered.")
+
+(advice-add 'scrubjay--offer :before (lambda (&rest _) (cl-incf scrubjay-test-n-offered)))
+
+(defun scrubjay-test-server-counts ()
+  "Return what the language server has counted."
+  (let ((lsp (plist-get (jsonrpc-request scrubjay-server--connection :workspace/executeCommand
+                                         '(:command "scrubjay.status" :arguments []))
+                        :lsp)))
+    (list :accepted (plist-get (plist-get lsp :offers) :accepted)
+          :resent (plist-get lsp :resent))))
+
+;; What a key costs: from the beginning of what runs for a change or after a command to its end.
+
+(defvar scrubjay-test-key-ms nil
+  "What each key has cost so far, in milliseconds.")
+
+(defvar scrubjay-test--sum 0)
+
+(defun scrubjay-test--timed (function &rest arguments)
+  "Call FUNCTION with ARGUMENTS and add up how long that took."
+  (let ((began (current-time)))
+    (prog1 (apply function arguments)
+      (cl-incf scrubjay-test--sum (* 1e3 (float-time (time-since began)))))))
+
+(defun scrubjay-test-time-keys ()
+  "Begin to measure what keys cost."
+  (dolist (function '(scrubjay--before-change scrubjay--after-change scrubjay--post-command))
+    (advice-add function :around #'scrubjay-test--timed))
+  (advice-add 'scrubjay--post-command :after
+              (lambda (&rest _)
+                (push scrubjay-test--sum scrubjay-test-key-ms)
+                (setq scrubjay-test--sum 0))))
+
+(provide 'emacs_init)
+;;; emacs_init.el ends here

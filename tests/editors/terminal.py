@@ -1,0 +1,99 @@
+"""An Emacs in a terminal, driven by keys; what it shows and knows is read back."""
+
+import base64
+import json
+import os
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.editors.debian import Program
+
+INIT = Path(__file__).with_name("emacs_init.el")
+PACKAGE = Path(__file__).parents[2] / "clients" / "emacs"
+PATIENCE_S = 90.0
+
+
+@dataclass(frozen=True, slots=True)
+class EmacsInTmux:
+    """A running Emacs: keys go through tmux, questions through Emacs's own server."""
+
+    program: Program
+    folder: Path
+    home: Path
+
+    def start(self, server: list[str], file: Path) -> None:
+        """Visit `file`; `server` is the command line of the language server."""
+        environment = {
+            **self.program.environment,
+            "HOME": str(self.home),
+            "TERM": "xterm-256color",
+            "LC_ALL": "C.UTF-8",
+            "SCRUBJAY_TEST_PACKAGE": str(PACKAGE),
+            "SCRUBJAY_TEST_SERVER": json.dumps(server),
+            "SCRUBJAY_TEST_SOCKET": str(self.folder / "emacs"),
+        }
+        settings = [f"{name}={value}" for name, value in environment.items()]
+        command = ["env", *settings, *self.program.command, "-nw", "-Q", "-l", str(INIT), str(file)]
+        self._tmux("-f", "/dev/null", "new-session", "-d", "-x", "120", "-y", "40", *command)
+        self.wait((self.folder / "emacs").exists)
+
+    def stop(self) -> None:
+        """End it at once."""
+        self._tmux("kill-server")
+
+    def type(self, text: str) -> None:
+        """Type `text` as it is."""
+        self._tmux("send-keys", "-l", text)
+
+    def press(self, *keys: str) -> None:
+        """Press keys by tmux's names."""
+        self._tmux("send-keys", *keys)
+
+    def screen(self) -> str:
+        """What the terminal shows."""
+        return self._tmux("capture-pane", "-p")
+
+    def cursor(self) -> tuple[int, int]:
+        """Column and row of the cursor, from 0."""
+        x, y = self._tmux("display-message", "-p", "#{cursor_x} #{cursor_y}").split()
+        return int(x), int(y)
+
+    def ask(self, expression: str) -> Any:
+        """The value of a Lisp expression, by way of JSON."""
+        emacsclient = Path(self.program.command[0]).with_name("emacsclient.emacs")
+        if not emacsclient.exists():
+            emacsclient = Path("emacsclient")
+        encoded = f"(base64-encode-string (json-serialize (list :value {expression})) t)"
+        command = [str(emacsclient), "-s", str(self.folder / "emacs"), "--eval", encoded]
+        done = subprocess.run(
+            command, env=self.program.env | {"HOME": str(self.home)}, check=True, capture_output=True, text=True
+        )
+        return json.loads(base64.b64decode(done.stdout.strip().strip('"')))["value"]
+
+    def ghost(self) -> str:
+        """The ghost text that is shown, or nothing."""
+        return str(self.ask("(scrubjay-test-ghost)"))
+
+    def text(self) -> str:
+        """The text of the buffer."""
+        return str(self.ask("(scrubjay-test-text)"))
+
+    def wait(self, is_so: Callable[[], object]) -> None:
+        """Ask again and again until `is_so`; an Emacs for which it never is fails the test."""
+        deadline = time.monotonic() + PATIENCE_S
+        while not is_so():
+            assert time.monotonic() < deadline, self.screen()
+
+    def wait_for_ghost(self) -> str:
+        """The next ghost text."""
+        self.wait(self.ghost)
+        return self.ghost()
+
+    def _tmux(self, *arguments: str) -> str:
+        command = ["tmux", "-S", str(self.folder / "tmux"), *arguments]
+        environment = {name: value for name, value in os.environ.items() if name != "TMUX"}
+        return subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout

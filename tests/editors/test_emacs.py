@@ -1,0 +1,120 @@
+"""Emacs in a terminal with `scrubjay-mode`: ghost text by a real daemon and the starter model."""
+
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from statistics import median
+from threading import Event
+
+import pytest
+
+from tests.editors.debian import Program, emacs
+from tests.editors.terminal import EmacsInTmux
+from tests.lsp.conftest import Daemon, a_daemon
+
+PROGRAM = "def area(width, height):\n    return width * height\n\n\ndef perimeter(width, height):\n"
+TENTH_OF_A_SECOND = 0.1
+
+logger = logging.getLogger(__name__)
+
+Start = Callable[[Daemon, str], tuple[EmacsInTmux, Path]]
+
+
+@pytest.fixture(scope="module")
+def program() -> Program:
+    """Emacs, or the reason why there is none."""
+    return emacs()
+
+
+@pytest.fixture
+def start(program: Program, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
+    """Starts an Emacs that visits a Python file of a project of its own; the cursor is at its end."""
+    editors: list[EmacsInTmux] = []
+
+    def start(daemon: Daemon, text: str) -> tuple[EmacsInTmux, Path]:
+        (tmp_path / ".git").mkdir()
+        file = tmp_path / "shapes.py"
+        file.write_text(text)
+        editor = EmacsInTmux(program, tmp_path_factory.mktemp("editor"), tmp_path_factory.mktemp("home"))
+        editors.append(editor)
+        editor.start([sys.executable, "-m", "scrubjay", "lsp", "--socket", str(daemon.path)], file)
+        editor.press("M->")
+        return editor, file
+
+    yield start
+    for editor in editors:
+        editor.stop()
+
+
+def test_ghost_text_is_accepted_by_word_and_whole(start: Start, shared_daemon: Daemon) -> None:
+    editor, file = start(shared_daemon, PROGRAM)
+    editor.type("    # naïve 漢字 😀")
+    editor.press("Enter")
+    editor.type("ret")
+    ghost = editor.wait_for_ghost()
+    before = editor.text()
+    assert ghost.split("\n")[0] in editor.screen()
+    assert editor.screen().split("\n")[editor.cursor()[1]][: editor.cursor()[0]] == "    ret"
+    editor.press("M-f")
+    editor.wait(lambda: editor.text() != before)
+    word = editor.text().removeprefix(before)
+    assert ghost.startswith(word)
+    assert editor.ghost() in ("", ghost.removeprefix(word))
+    rest = editor.wait_for_ghost()
+    editor.press("Tab")
+    editor.wait(lambda: editor.text() == before + word + rest)
+    editor.press("C-x", "C-s")
+    editor.wait(lambda: file.read_text().startswith(before + word + rest))
+    counts = editor.ask("(scrubjay-test-server-counts)")
+    assert counts["accepted"] >= 1
+    assert counts["resent"] == 0
+
+
+def test_typing_what_it_says_keeps_it(start: Start, shared_daemon: Daemon) -> None:
+    editor, _ = start(shared_daemon, PROGRAM)
+    editor.type("    ret")
+    ghost = editor.wait_for_ghost()
+    n_offered = editor.ask("scrubjay-test-n-offered")
+    editor.type(ghost[0])
+    editor.wait(lambda: editor.ghost() == ghost[1:])
+    assert editor.ask("scrubjay-test-n-offered") == n_offered
+    editor.press("C-g")
+    editor.wait(lambda: not editor.ghost())
+    assert editor.text() == PROGRAM + "    ret" + ghost[0]
+
+
+def test_no_key_waits_for_the_model(
+    start: Start, shared_daemon: Daemon, record_property: Callable[[str, object], None]
+) -> None:
+    editor, _ = start(shared_daemon, PROGRAM * 1000)
+    editor.type("    re")
+    editor.wait_for_ghost()
+    editor.ask("(progn (scrubjay-test-time-keys) t)")
+    written = "turn 2 * (width + height)  # the way around\n\n\ndef diagonal(width, height):\n    ret"
+    for character in written:
+        editor.type(character) if character != "\n" else editor.press("C-j")
+        Event().wait(TENTH_OF_A_SECOND)
+    editor.wait(lambda: editor.ask("(length scrubjay-test-key-ms)") >= len(written))
+    costs = editor.ask("(vconcat scrubjay-test-key-ms)")
+    record_property("a key costs, median", f"{median(costs):.2f} ms")
+    logger.info("a key costs %.2f ms in the median, %.2f ms at most", median(costs), max(costs))
+    assert editor.wait_for_ghost()
+
+
+def test_a_killed_daemon_comes_back_by_itself(start: Start, place: Path) -> None:
+    daemon = a_daemon(place)
+    editor, _ = start(daemon, PROGRAM)
+    editor.type("    ret")
+    editor.wait_for_ghost()
+    pid = daemon.client.get("status")["pid"]
+    editor.type("X")
+    os.kill(pid, signal.SIGKILL)
+    for character in " = area(wid":
+        editor.type(character)
+        Event().wait(TENTH_OF_A_SECOND)
+    editor.wait(lambda: editor.text() == PROGRAM + "    retX = area(wid")
+    assert editor.wait_for_ghost()
+    assert daemon.client.get("status")["pid"] != pid
