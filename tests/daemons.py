@@ -12,7 +12,7 @@ import psutil
 
 from tests.apis import Api, connected
 
-OPTIONS = ("--threads=1", "--interval=64", "--no-eager-load", "--no-warm")
+OPTIONS = ("--threads=1", "--interval=64", "--no-eager-load", "--no-warm", "--no-rules")
 
 
 @dataclass(frozen=True, slots=True)

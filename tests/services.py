@@ -29,10 +29,12 @@ def engine_settings(model: Path, n_ctx: int = 8192) -> EngineSettings:
 
 @asynccontextmanager
 async def running_service(
-    model: Path, n_ctx: int = 8192, warm: bool = False, layout: LayoutName = "plain"
+    model: Path, n_ctx: int = 8192, warm: bool = False, layout: LayoutName = "plain", rules: bool = False
 ) -> AsyncIterator[Service]:
     """A service on `model`, which is loading; nothing is warmed unasked unless `warm`."""
-    service = Service(ServiceSettings(engine_settings(model, n_ctx), warm=warm, warm_delay_ms=1, layout=layout))
+    service = Service(
+        ServiceSettings(engine_settings(model, n_ctx), warm=warm, warm_delay_ms=1, layout=layout, rules=rules)
+    )
     loop = asyncio.create_task(service.run())
     try:
         yield service

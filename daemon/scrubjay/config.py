@@ -117,6 +117,7 @@ class Config:
     layout: Literal["anchored", "plain"] = _option(
         "anchored", _choice("anchored", "plain"), "LAYOUT", "anchored or plain: in which form prompts are made"
     )
+    rules: bool = _option(True, _flag, "", "end and show completions by rules, instead of as the model writes them")
     latency_budget_ms: int = _option(0, _whole(1, "auto"), "MS", "what a jump in a file may cost (default: auto)")
     eager_load: bool = _option(True, _flag, "", "read all of the model and warm up while loading")
     warm: bool = _option(True, _flag, "", "process prompts before anybody asks")

@@ -51,11 +51,12 @@ def service_settings(config: Config) -> ServiceSettings:
     )
     return ServiceSettings(
         engine,
-        config.context_budget,
-        config.warm,
-        config.warm_delay_ms,
-        config.layout,
-        config.latency_budget_ms,
+        context_budget=config.context_budget,
+        warm=config.warm,
+        warm_delay_ms=config.warm_delay_ms,
+        layout=config.layout,
+        latency_budget_ms=config.latency_budget_ms,
+        rules=config.rules,
     )
 
 

@@ -187,7 +187,7 @@ def _try(client: Client, edit: Edit, version: int, project: Path) -> Outcome:
     document = {"uri": edit.path.as_uri(), "position_encoding": "utf-32"}
     change = {"range": {"start": _position(edit.start), "end": _position(edit.end)}, "text": edit.text}
     client.post("documents/change", {**document, "version": version, "changes": [change]})
-    question = {**document, "position": _position(edit.cursor), "max_tokens": N_TOKENS, "margins": True}
+    question = {**document, "position": _position(edit.cursor), "max_tokens": N_TOKENS, "margins": True, "rules": False}
     warm = client.post("complete", question)
     context = client.get("context", root=str(project))
     return Outcome(edit, warm, client.post("complete", {**question, "cold": True}), context)

@@ -3,20 +3,20 @@
 Called by the service's loop only, so that nothing here happens at the same time as anything else.
 """
 
-import asyncio
-import logging
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from itertools import count
 
 from scrubjay.budgets import Budgets, window_limit
+from scrubjay.completion_rules import STOP_STRINGS
 from scrubjay.errors import EngineDied, EngineError, RequestError, ScrubjayError
-from scrubjay.events import Post, PromptFailed, PromptMade
+from scrubjay.events import Post
 from scrubjay.feed import News
-from scrubjay.in_flight import InFlight
+from scrubjay.in_flight import InFlight, outcome
 from scrubjay.keeper import Keeper
 from scrubjay.messages import Done, Failed, Piece, Prefilling, Processed, Run, Sampling, Stopped, Synced
+from scrubjay.polish import Remembered
 from scrubjay.prompt import Prompt
 from scrubjay.prompt_maker import Limits, PromptMaker
 from scrubjay.raw import RawRequest
@@ -24,8 +24,6 @@ from scrubjay.requests import Cost
 from scrubjay.scheduler import Job, Outcome, Priority, Scheduler
 from scrubjay.tokens import EMPTY, Tokens, common_length
 from scrubjay.trunks import Trunks
-
-logger = logging.getLogger(__name__)
 
 N_COSTS = 20
 RESERVE = 512
@@ -64,6 +62,7 @@ class Desk:
         self._flights: dict[int, InFlight] = {}
         self._speed = 0.0
         self.scheduler = Scheduler()
+        self.remembered = Remembered()
         self._trunks = Trunks()
         self.records: dict[str, ContextRecord] = {}
 
@@ -84,6 +83,8 @@ class Desk:
     def accept(self, flight: InFlight, priority: Priority) -> None:
         """Take `flight` in; it supersedes what has its key, and what was to be warmed for it."""
         flight.priority = priority
+        if self._answer_known(flight):
+            return
         if flight.request and not flight.request.cold:
             self._forget_warming(flight.root)
         self._submit(flight)
@@ -166,7 +167,7 @@ class Desk:
             case Synced() if flight:
                 self._synced(flight, message.processed)
             case Piece() if flight:
-                flight.add(message)
+                self._written(flight, message)
             case Done():
                 self._done(flight, message)
             case Stopped():
@@ -218,22 +219,53 @@ class Desk:
             return
         del self._flights[message.job]
         flight.done(message)
+        self._go_on(flight)
+
+    def _ended_by_rule(self, flight: InFlight) -> None:
+        if self.scheduler.finish(flight.number, Outcome.DONE):
+            del self._flights[flight.number]
+            flight.cut()
+            self._go_on(flight)
+
+    def _go_on(self, flight: InFlight) -> None:
+        """One alternative is done: generate the next, or answer."""
         if flight.has_more:
             self._submit(flight)
             flight.clock.wait()
-            return
-        if not flight.is_answered:
+        elif not flight.is_answered:
             self._answer(flight)
 
+    def _answer_known(self, flight: InFlight) -> bool:
+        """Answer with completions that were shown before, if some go on from this place."""
+        request = flight.asked
+        items = self.remembered.find(request, *flight.place) if request else ()
+        if not items:
+            return False
+        for other in self:
+            if flight.key is not None and other.key == flight.key:
+                self.cancel(other, _superseded())
+        flight.resolve(flight.answer_known(items, self._model))
+        return True
+
     def _answer(self, flight: InFlight) -> None:
+        if flight.asked and flight.items:
+            self.remembered.put(flight.asked, *flight.place, tuple(flight.items))
         completion = flight.answer(self._model)
         flight.resolve(completion)
         if flight.request:
             news = {"type": "completion", "root": flight.root, "uri": flight.request.uri, "n_items": len(flight.items)}
             self._tell({**news, "timings": asdict(completion.timings), "reuse": asdict(completion.reuse)})
 
+    def _written(self, flight: InFlight, piece: Piece) -> None:
+        was_cut = flight.is_cut
+        flight.add(piece)
+        if flight.is_cut and not was_cut:
+            self._keeper.end_early(piece.job)
+
     def _stopped(self, flight: InFlight | None, message: Stopped) -> None:
-        if self.scheduler.give_back(message.job) and flight:
+        if flight and flight.is_cut:
+            self._ended_by_rule(flight)
+        elif self.scheduler.give_back(message.job) and flight:
             self._holds(flight, message.done)
             self._stands_still(flight)
             flight.start_again()
@@ -286,7 +318,7 @@ class Desk:
             # Who waits for a project to be warm wants it as it is now.
             new.replies.extend(old.replies)
         else:
-            old.reject(RequestError("A newer request for this document has superseded this one.", 409, "superseded"))
+            old.reject(_superseded())
 
     def _end(self, flight: InFlight, outcome: Outcome) -> bool:
         """End the present job of `flight` here; False if it has ended before."""
@@ -301,7 +333,7 @@ class Desk:
             making = self._maker.use(recipe.make, recipe.n_characters, limits)
         else:
             making = self._maker.make(flight.view, limits, is_idle=flight.is_automatic)
-        making.add_done_callback(lambda made: self._post(_outcome(flight, made)))
+        making.add_done_callback(lambda made: self._post(outcome(flight, made)))
 
     def _limits(self, sampling: Sampling | None) -> Limits:
         info = self._keeper.info
@@ -314,7 +346,8 @@ class Desk:
         sampling = flight.sampling
         is_fim = not isinstance(flight.request, RawRequest) or flight.request.recipe.is_fim
         if sampling and self._maker.template and is_fim:
-            sampling = replace(sampling, stop_tokens=self._maker.template.stop_tokens)
+            stop = (*sampling.stop, *STOP_STRINGS) if flight.polish else sampling.stop
+            sampling = replace(sampling, stop_tokens=self._maker.template.stop_tokens, stop=stop)
         cold = flight.request is not None and flight.request.cold
         if not cold:
             record = self.record(flight.record_key)
@@ -350,13 +383,5 @@ class Desk:
             self._tell({"type": "restore", "root": flight.root, "restored": cost.restored, "processed": cost.processed})
 
 
-def _outcome(flight: InFlight, made: "asyncio.Future[Prompt]") -> PromptMade | PromptFailed:
-    if made.cancelled():
-        return PromptFailed(flight, RequestError("The daemon is shutting down.", 503))
-    error = made.exception()
-    if error is None:
-        return PromptMade(flight, made.result())
-    if isinstance(error, ScrubjayError):
-        return PromptFailed(flight, error)
-    logger.error("A prompt could not be made.", exc_info=error)
-    return PromptFailed(flight, RequestError(f"The prompt could not be made: {error!r}; see the daemon's log.", 500))
+def _superseded() -> RequestError:
+    return RequestError("A newer request for this document has superseded this one.", 409, "superseded")

@@ -1,17 +1,25 @@
 """One request on its way through the daemon: what it waits for, what it has got so far, and what it has cost."""
 
 import asyncio
+import logging
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from time import perf_counter
 
-from scrubjay.errors import ScrubjayError
+from scrubjay.completion_finish import Finished
+from scrubjay.documents import Document
+from scrubjay.errors import RequestError, ScrubjayError
+from scrubjay.events import PromptFailed, PromptMade
 from scrubjay.messages import Done, Piece, Processed, Sampling
+from scrubjay.polish import Polish
+from scrubjay.projects import Project
 from scrubjay.prompt import Prompt
 from scrubjay.prompt_maker import View
 from scrubjay.raw import RawRequest
 from scrubjay.requests import Completion, CompletionRequest, Item, Reuse, Timings
 from scrubjay.scheduler import Priority
+
+logger = logging.getLogger(__name__)
 
 Replies = list["asyncio.Future[Completion]"]
 
@@ -51,6 +59,7 @@ class InFlight:
         view: the place for which the prompt is made, as it was when the request came.
         replies: who waits for it; for a warming that superseded another one, also those who waited for that.
         is_automatic: nobody asked for it.
+        polish: the completion rules, if they apply.
         trunk: for a raw prompt, the conversation that it belongs to.
         n_done: alternatives that are generated.
         n_prefilled: tokens of the prompt that are resident, while it is being processed.
@@ -62,6 +71,7 @@ class InFlight:
     on_text: Callable[[str], None] | None = None
     replies: Replies = field(default_factory=list)
     is_automatic: bool = False
+    polish: Polish | None = None
     number: int = 0
     priority: Priority = Priority.WARM
     prompt: Prompt | None = None
@@ -73,6 +83,10 @@ class InFlight:
     items: list[Item] = field(default_factory=list)
     n_done: int = 0
     n_prefilled: int = 0
+    is_cut: bool = False
+    discarded: list[str] = field(default_factory=list)
+    _text: str = ""
+    _generating_since: float = 0.0
     _pieces: list[Piece] = field(default_factory=list)
     _timings: Timings = field(default_factory=Timings)
 
@@ -80,6 +94,17 @@ class InFlight:
     def root(self) -> str:
         """The project's root, which is also the key of its context."""
         return self.view.project.root
+
+    @property
+    def place(self) -> tuple[Project, Document, int]:
+        """The place for which the prompt is made."""
+        return self.view.project, self.view.document, self.view.offset
+
+    @property
+    def asked(self) -> CompletionRequest | None:
+        """The request, if its answer may be one that is known, and is worth keeping."""
+        request = self.request
+        return request if self.polish and isinstance(request, CompletionRequest) and not request.cold else None
 
     @property
     def record_key(self) -> str:
@@ -102,35 +127,56 @@ class InFlight:
         return self.request is not None and not self.is_answered and self.n_done < self.request.n
 
     def add(self, piece: Piece) -> None:
-        """The present job has generated `piece`."""
+        """The present job has generated `piece`; once a rule has ended the text (`is_cut`), no more counts."""
+        if self.is_cut:
+            return
         self._pieces.append(piece)
-        if self.on_text and self.n_done == 0:
-            self.on_text(piece.text)
+        before, self._text = len(self._text), self._text + piece.text
+        end = self.polish.end_of(self._text) if self.polish else None
+        if end is not None:
+            self.is_cut, self._text = True, self._text[:end]
+        if self.on_text and self.n_done == 0 and len(self._text) > before:
+            self.on_text(self._text[before:])
 
     def start_again(self) -> None:
         """The present job was given back: what it has generated does not count."""
-        self._pieces.clear()
+        self._forget_text()
 
     def synced(self, processed: Processed) -> None:
         """The prompt is in its context; the first job's cost is that of the request."""
         self.processed = self.processed or processed
+        self._generating_since = perf_counter()
         self._spend(prompt_n=processed.processed, prompt_ms=processed.prefill_ms + processed.restore_ms)
 
     def done(self, done: Done) -> None:
         """The present job has ended well."""
-        text = "".join(piece.text for piece in self._pieces)
+        text = self._text
         pieces = tuple((piece.text, piece.margins) for piece in self._pieces if piece.margins)
-        self._pieces.clear()
+        self._forget_text()
         self.n_done += 1
-        if done.stop_reason != "none" and all(item.text != text for item in self.items):
-            self.items.append(Item(text, done.stop_reason, done.n_generated, pieces, done.stop_word))
+        finished = self.polish.finished(text) if self.polish and done.stop_reason != "none" else Finished(text)
+        if finished.discarded:
+            self.discarded.append(finished.discarded)
+        elif done.stop_reason != "none" and not self._has(finished.text):
+            item = Item(finished.text, done.stop_reason, done.n_generated, pieces, done.stop_word, finished.n_replaced)
+            self.items.append(item)
         self._spend(predicted_n=done.n_generated, predicted_ms=done.generate_ms)
+
+    def cut(self) -> None:
+        """The present job was ended because a rule has ended its text."""
+        n_generated = sum(piece.n_tokens for piece in self._pieces)
+        self.done(Done(self.number, "stop", "", n_generated, (perf_counter() - self._generating_since) * 1e3))
 
     def answer(self, model: str) -> Completion:
         """What it has come to; for a prompt that is still to be processed use `answer_warming`."""
         n_prompt = len(self.prompt.tokens) if self.prompt else 0
         reuse = Reuse.of(self.processed) if self.processed else Reuse.prepared(n_prompt)
-        return Completion(tuple(self.items), self._final_timings(), reuse, self.view.document.version, model)
+        version, discarded = self.view.document.version, tuple(self.discarded)
+        return Completion(tuple(self.items), self._final_timings(), reuse, version, model, discarded)
+
+    def answer_known(self, items: tuple[Item, ...], model: str) -> Completion:
+        """Completions that were known already."""
+        return Completion(items, self._final_timings(), Reuse.cached(), self.view.document.version, model)
 
     def answer_warming(self, n_common: int, model: str) -> Completion:
         """Nothing yet, in time."""
@@ -151,6 +197,16 @@ class InFlight:
             if not reply.done():
                 reply.set_exception(error)
 
+    def _has(self, text: str) -> bool:
+        """Whether an item says the same; with rules, blanks around it make no difference."""
+        if self.polish:
+            return any(item.text.strip() == text.strip() for item in self.items)
+        return any(item.text == text for item in self.items)
+
+    def _forget_text(self) -> None:
+        self._pieces.clear()
+        self._text, self.is_cut = "", False
+
     def _settle(self) -> None:
         self.is_answered = True
         if self.timer:
@@ -168,3 +224,16 @@ class InFlight:
         t, queue_ms = self._timings, self.clock.waited * 1e3
         own_ms = max(0.0, self.clock.elapsed_ms - queue_ms - t.prompt_ms - t.predicted_ms)
         return Timings(t.prompt_n, t.prompt_ms, t.predicted_n, t.predicted_ms, own_ms, queue_ms)
+
+
+def outcome(flight: InFlight, made: "asyncio.Future[Prompt]") -> PromptMade | PromptFailed:
+    """What to post when the making of its prompt has come to an end."""
+    if made.cancelled():
+        return PromptFailed(flight, RequestError("The daemon is shutting down.", 503))
+    error = made.exception()
+    if error is None:
+        return PromptMade(flight, made.result())
+    if isinstance(error, ScrubjayError):
+        return PromptFailed(flight, error)
+    logger.error("A prompt could not be made.", exc_info=error)
+    return PromptFailed(flight, RequestError(f"The prompt could not be made: {error!r}; see the daemon's log.", 500))

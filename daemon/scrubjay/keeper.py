@@ -9,7 +9,7 @@ from scrubjay.engine.client import EngineClient, EngineGone
 from scrubjay.errors import ScrubjayError
 from scrubjay.events import EngineDue, Post, VocabularyOpened, VocabularyRefused
 from scrubjay.fim import FimTemplate
-from scrubjay.messages import AskStatus, EngineSettings, EngineStatus, LoadProgress, ModelInfo, Run
+from scrubjay.messages import AskStatus, EngineSettings, EngineStatus, LoadProgress, ModelInfo, Run, Stop
 from scrubjay.prompt_maker import PromptMaker
 
 logger = logging.getLogger(__name__)
@@ -72,6 +72,11 @@ class Keeper:
         """Ask the engine to end `job`."""
         if self._client:
             self._client.stop(job)
+
+    def end_early(self, job: int) -> None:
+        """Ask the engine to end `job` after the decode that runs, so that all that is decoded stays in its context."""
+        if self._client:
+            self._client.ask(Stop(job))
 
     def ask_status(self) -> bool:
         """Ask the engine for its status; whether there is one to ask."""

@@ -7,8 +7,8 @@ from scrubjay.documents import Position, PositionEncoding
 from scrubjay.messages import Processed, Sampling, StopReason
 
 Trigger = Literal["automatic", "invoked"]
-ReuseReason = Literal["append", "truncate", "checkpoint", "cold", "repaired", "estimated"]
-"""As the engine says it; "estimated" where it has not had its say."""
+ReuseReason = Literal["append", "truncate", "checkpoint", "cold", "repaired", "estimated", "cached"]
+"""As the engine says it; "estimated" where it has not had its say, "cached" where it was not asked."""
 
 LEAST_TEMPERATURE = 0.6
 """With less, the alternatives of a completion would be the same."""
@@ -26,6 +26,8 @@ class CompletionRequest:
             nobody in particular.
         owner: whose copy of the document is meant.
         cold: reuse nothing: the reference with which warm answers are compared.
+        rules: end and show it by the completion rules; otherwise it is as the model writes it.
+        can_replace: the client can replace text right of the cursor, see `Item`.
     """
 
     uri: str
@@ -39,6 +41,8 @@ class CompletionRequest:
     client: str = ""
     owner: str = ""
     cold: bool = False
+    rules: bool = True
+    can_replace: bool = False
 
     def alternative(self, index: int) -> Sampling:
         """How to generate the alternative of that number, from 0; only the first is exactly as asked."""
@@ -53,14 +57,16 @@ class Item:
     """One text for the place, made of `n_tokens` tokens.
 
     `pieces`, if they were asked for: the text as it was generated, each piece with how much better the best logit was
-    than the second best, for each of its tokens. `stop_word` is the stop string that ended it, if one did.
+    than the second best, for each of its tokens. `stop_word` is the stop string that ended it, if one did. `n_replaced`:
+    how many characters (code points) right of the cursor it replaces. An item that was known has "cached" for a reason.
     """
 
     text: str
-    stop_reason: StopReason
+    stop_reason: StopReason | Literal["cached"]
     n_tokens: int
     pieces: tuple[tuple[str, tuple[float, ...]], ...] = ()
     stop_word: str = ""
+    n_replaced: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +110,11 @@ class Reuse:
         return cls(n_prompt, n_prompt, 0, 0, 0, 0, "append", "ready")
 
     @classmethod
+    def cached(cls) -> "Reuse":
+        """For a completion that was known already, so that no prompt was made."""
+        return cls(0, 0, 0, 0, 0, 0, "cached", "ready")
+
+    @classmethod
     def warming(cls, n_prompt: int, n_common: int) -> "Reuse":
         """For a prompt that is not processed yet; zeros if it is not even known."""
         needed = n_prompt - min(n_common, max(n_prompt - 1, 0))
@@ -112,13 +123,17 @@ class Reuse:
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """The answer: distinct texts, perhaps none, and what they cost. `version` is the document's, `model` a name."""
+    """The answer: distinct texts, perhaps none, and what they cost. `version` is the document's, `model` a name.
+
+    `discarded`: the names of the rules by which texts were not worth showing.
+    """
 
     items: tuple[Item, ...]
     timings: Timings
     reuse: Reuse
     version: int | None
     model: str
+    discarded: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

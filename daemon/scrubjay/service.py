@@ -55,6 +55,7 @@ from scrubjay.messages import (
     Stopped,
     Synced,
 )
+from scrubjay.polish import Polish
 from scrubjay.projects import Project, Projects
 from scrubjay.prompt_maker import NOWHERE, Limits, PromptMaker, View
 from scrubjay.raw import Kit
@@ -78,6 +79,7 @@ class ServiceSettings:
         warm_delay_ms: how long a project must be left alone before it is warmed.
         layout: in which form prompts are made; see `Layouts`.
         latency_budget_ms: what a jump in a file may cost, see `window_limit`; 0 for the usual.
+        rules: whether completions end and are shown by the completion rules, where a request does not say otherwise.
     """
 
     engine: EngineSettings
@@ -86,6 +88,7 @@ class ServiceSettings:
     warm_delay_ms: float = 300.0
     layout: LayoutName = "anchored"
     latency_budget_ms: float = 0.0
+    rules: bool = True
 
 
 class Service:
@@ -279,6 +282,8 @@ class Service:
             self.projects.focus(request.uri, request.position, request.encoding, request.owner)
         key = (request.client, view.document.key) if request.client else None
         flight = InFlight(key, view, request, event.on_text, [event.reply])
+        if request.rules and self._settings.rules:
+            flight.polish = Polish.of(request, view.document, view.offset)
         self._watch(flight, event.reply)
         self._set_timer(flight, request.t_max_prompt_ms)
         self.desk.accept(flight, priority)

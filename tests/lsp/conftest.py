@@ -17,7 +17,7 @@ from tests.lsp.editor import Editor
 
 SHORT: dict[str, Any] = {"maxTokens": 24, "completion": {"maxPromptMs": 0}}
 """Options that let a slow machine answer."""
-FLAGS = {"ctx": "8192", "threads": "1", "eager_load": "false", "warm": "false"}
+FLAGS = {"ctx": "8192", "threads": "1", "eager_load": "false", "warm": "false", "rules": "false"}
 """Options of a daemon that shares few cores with other tests."""
 
 StartEditor = Callable[..., Awaitable[Editor]]

@@ -28,6 +28,8 @@ Method = tuple[Make, Render]
 _TRIGGERS: tuple[Trigger, ...] = ("automatic", "invoked")
 MAX_ALTERNATIVES = 16
 _DEFAULT = Sampling()
+_OPTIONAL = ("pieces", "stop_word", "n_replaced")
+"""Fields of an item that are left out where they say nothing."""
 
 
 def open_document(params: Params, owner: str = "") -> OpenDocument:
@@ -79,6 +81,8 @@ def complete(params: Params, owner: str = "") -> Complete:
             client=params.text("client", owner),
             owner=_owner(params, owner),
             cold=params.flag("cold", default=False),
+            rules=params.flag("rules", default=True),
+            can_replace=params.flag("can_replace", default=False),
         )
     )
 
@@ -125,11 +129,12 @@ def completion_json(completion: Completion) -> Json:
         "reuse": asdict(completion.reuse),
         "version": completion.version,
         "model": completion.model,
+        **({"discarded": completion.discarded} if completion.discarded else {}),
     }
 
 
 def _item_json(item: Item) -> Json:
-    return {key: value for key, value in asdict(item).items() if key not in ("pieces", "stop_word") or value}
+    return {key: value for key, value in asdict(item).items() if key not in _OPTIONAL or value}
 
 
 def warm_json(completion: Completion) -> Json:

@@ -1,0 +1,79 @@
+"""What becomes of the texts of one request: where they end, what of them is shown, and which are kept for later."""
+
+from collections.abc import Hashable
+from dataclasses import dataclass, replace
+
+from scrubjay.completion_cache import CompletionCache
+from scrubjay.completion_finish import Finished, finish
+from scrubjay.completion_rules import Mode, choose_mode, stop_at
+from scrubjay.documents import Document, Position
+from scrubjay.place import Place
+from scrubjay.projects import Project
+from scrubjay.requests import CompletionRequest, Item
+
+
+@dataclass(frozen=True, slots=True)
+class Polish:
+    """The completion rules for one request at one place."""
+
+    place: Place
+    mode: Mode
+    is_automatic: bool
+    can_replace: bool
+
+    @classmethod
+    def of(cls, request: CompletionRequest, document: Document, offset: int) -> "Polish":
+        """The rules for `request` at `offset` of `document`."""
+        place = Place.at(document.text, offset, document.language)
+        return cls(place, choose_mode(place), request.trigger == "automatic", request.can_replace)
+
+    def end_of(self, text: str) -> int | None:
+        """After how many characters `text`, of which more may come, should have ended; None to go on."""
+        return stop_at(self.place, self.mode, text)
+
+    def finished(self, text: str) -> Finished:
+        """What of `text` is to be shown."""
+        return finish(self.place, self.mode, text, self.is_automatic, can_replace=self.can_replace)
+
+
+class Remembered:
+    """The completions that were shown, for the same question at the same place or one typed along with them.
+
+    An edit of any other document of the project makes them another question's.
+    """
+
+    def __init__(self) -> None:
+        self._cache = CompletionCache()
+
+    def find(self, request: CompletionRequest, project: Project, document: Document, offset: int) -> tuple[Item, ...]:
+        """What is known for the place, best first; empty if nothing is."""
+        text = document.text
+        kept = self._cache.find(_question(request, project, document), text[:offset], text[offset:])
+        if kept is None:
+            return ()
+        left = (text for text in kept.texts if text.strip())
+        return tuple(Item(text, "cached", 0, n_replaced=kept.n_replaced) for text in left)
+
+    def put(
+        self,
+        request: CompletionRequest,
+        project: Project,
+        document: Document,
+        offset: int,
+        items: tuple[Item, ...],
+    ) -> None:
+        """Keep `items`, if they all replace the same."""
+        text = document.text
+        if len({item.n_replaced for item in items}) == 1:
+            texts = tuple(item.text for item in items)
+            question = _question(request, project, document)
+            self._cache.put(question, text[:offset], text[offset:], texts, items[0].n_replaced)
+
+
+def _question(request: CompletionRequest, project: Project, document: Document) -> Hashable:
+    """All that a completion depends on but the text before and after the cursor."""
+    asked = replace(
+        request, uri="", position=Position(0, 0), version=None, t_max_prompt_ms=None, client="", owner="", cold=False
+    )
+    others = frozenset((key, hash(other.text)) for key, other in project.documents.items() if key != document.key)
+    return project.root, document.key, asked, others
