@@ -376,8 +376,8 @@ It is on one line."
 What is no character becomes U+FFFD.  A carriage return, which would
 end a line for the server and does not for Emacs, becomes a blank."
   (let ((text (buffer-substring-no-properties start end)))
-    (if (string-match-p "[\r\uD800-\uDFFF\x110000-\x3FFFFF]" text)
-        (replace-regexp-in-string "[\uD800-\uDFFF\x110000-\x3FFFFF]" "\uFFFD"
+    (if (string-match-p "[^\0-\f\x0e-\uD7FF\uE000-\U0010FFFF]" text)
+        (replace-regexp-in-string "[^\0-\uD7FF\uE000-\U0010FFFF]" "\uFFFD"
                                   (string-replace "\r" " " text) t t)
       text)))
 
