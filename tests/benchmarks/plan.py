@@ -1,0 +1,89 @@
+"""What is measured in which order, how long that takes, and what fits into the minutes that there are."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from tests.benchmarks.work import POSITIONS
+
+Work = Literal["edit", "trace", "typing", "switch", "cancel", "speed"]
+PAIR = ("deltanet", "swa")
+"""The classes in which most is at stake: gated delta net, and sliding window."""
+SPEEDS = {"dense": 180, "swa": 500, "shortconv": 270, "deltanet": 115, "mamba2_hybrid": 250, "recurrent": 400}
+"""Tokens per second in prefills on 2 cores; what they really are is found out on the way."""
+START_S = 12.0
+"""All contestants of a cell have to load the model."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A piece of the measuring that is done as a whole; `position` in per cent, 0 where there is none."""
+
+    kind: str
+    work: Work
+    n_tokens: int
+    position: int = 0
+    n_rounds: int = 3
+
+    @property
+    def key(self) -> str:
+        """Names it in the results."""
+        return f"{self.kind}/{self.work}/{self.n_tokens}/{self.position}x{self.n_rounds}"
+
+    @property
+    def seconds(self) -> float:
+        """An estimate."""
+        whole = self.n_tokens / SPEEDS[self.kind]
+        return START_S + self._prefills() * whole
+
+    def _prefills(self) -> float:
+        """How many prompts' worth of tokens are processed, by all contestants together."""
+        rest = 1 - self.position / 100
+        n_starts = 5.0
+        match self.work:
+            case "edit":  # ours, the limit and the tuned server do the rest, the others all; and the cold answer
+                return n_starts + self.n_rounds * (3 * rest + 3)
+            case "trace" | "typing":  # ours little, the default server and the cold answer all
+                return n_starts + self.n_rounds * 2.6
+            case "switch":
+                return n_starts + 2 * self.n_rounds * 2.2
+            case "cancel":
+                return 2.0 + 2.0 * self.n_rounds
+        return 2.0
+
+
+def quick_cells() -> list[Cell]:
+    """One of each sort, for tiny models."""
+    works: tuple[Work, ...] = ("edit", "trace", "typing", "switch", "cancel", "speed")
+    return [Cell("deltanet", work, 512, 50 if work == "edit" else 0, 2) for work in works]
+
+
+def cells(kinds: Sequence[str], lengths: Sequence[int]) -> list[Cell]:
+    """All of them, the most telling first: whoever stops early has the best of it."""
+    return sorted(_all(kinds, lengths), key=_importance)
+
+
+def fitting(some: Sequence[Cell], seconds: float) -> list[Cell]:
+    """Those that can be done in that time, in their order; a dear one is passed over for cheaper ones behind it."""
+    kept, left = [], seconds
+    for cell in some:
+        if cell.seconds <= left:
+            kept.append(cell)
+            left -= cell.seconds
+    return kept
+
+
+def _all(kinds: Sequence[str], lengths: Sequence[int]) -> Iterator[Cell]:
+    for kind in kinds:
+        for n_tokens in lengths:
+            n_rounds = 3 if n_tokens <= 2048 else 1
+            for position in POSITIONS:
+                yield Cell(kind, "edit", n_tokens, position, n_rounds)
+            for work, rounds in (("typing", 4), ("trace", 6), ("switch", 2), ("cancel", 2), ("speed", 3)):
+                yield Cell(kind, work, n_tokens, 0, rounds if n_tokens <= 2048 else max(1, rounds // 2))  # type: ignore[arg-type]
+
+
+def _importance(cell: Cell) -> tuple[int, float]:
+    first = cell.work in ("edit", "speed") and cell.n_tokens <= 2048
+    second = (cell.work, cell.position) in (("edit", 99), ("edit", 90), ("typing", 0))
+    return (0 if first else 1 if second else 2), cell.seconds

@@ -1,0 +1,198 @@
+"""The samples of a run on disk, the table made of them, and the plots."""
+
+import json
+import platform
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from statistics import median, quantiles
+from typing import Any
+
+import psutil
+
+from tests.benchmarks.plan import Cell
+
+Sample = dict[str, Any]
+Finished = dict[str, dict[str, Any]]
+"""By key: the cell's fields under `cell`, its samples under `samples`."""
+CONTESTANTS = ("scrubjay", "limit", "server", "tuned", "Llama")
+SECTIONS = {
+    "edit": "Edits in the middle",
+    "typing": "Typing in an editor (the servers through `/infill`)",
+    "trace": "Traces of edits, as raw prompts",
+    "switch": "Switching between two projects",
+    "cancel": "A cancelled preload, then the request",
+}
+
+
+def finished(path: Path) -> Finished:
+    """What `path` has; a last line that was cut off by the end of the process does not count."""
+    found: Finished = {}
+    for line in path.read_text("utf-8").splitlines() if path.exists() else []:
+        try:
+            record = json.loads(line)
+        except json.JSONDecodeError:
+            continue
+        found[record["key"]] = record
+    return found
+
+
+def append(path: Path, cell: Cell, samples: Sequence[Sample]) -> None:
+    """Add a finished cell."""
+    record = {
+        "key": cell.key,
+        "cell": asdict(cell),
+        "at": datetime.now(UTC).isoformat(),
+        "load": psutil.getloadavg()[0],
+    }
+    with path.open("a", encoding="utf-8") as file:
+        # A line that was cut off stays by itself.
+        file.write("\n" * (file.tell() > 0) + json.dumps({**record, "samples": list(samples)}))
+
+
+def lines_of(cell: Cell, samples: Sequence[Sample]) -> Iterator[str]:
+    """What was found, in short."""
+    for name in CONTESTANTS:
+        if times := _times(samples, name):
+            processed = median(
+                sample["processed"] for sample in samples if sample["contestant"] == name and "ms" in sample
+            )
+            yield f"{name}: {median(times):.1f} ms, {processed:.0f} tokens"
+    if cell.work == "speed":
+        yield from _speed_lines(samples)
+
+
+def write(path: Path, report: Path, command: str) -> None:
+    """Write the report on the samples in `path`, and plots beside it where matplotlib is installed."""
+    found = finished(path)
+    lines = ["# What was measured", "", *_head(command), ""]
+    for work, title in SECTIONS.items():
+        records = [record for record in found.values() if record["cell"]["work"] == work]
+        if records:
+            lines += [f"## {title}", "", *_table(records), ""]
+    lines += [*_speeds(found), *_summary(found)]
+    lines += [f"![{name}]({name})" for name in plots(found, report)]
+    report.write_text("\n".join(lines).rstrip() + "\n", "utf-8")
+
+
+def plots(found: Finished, report: Path) -> list[str]:
+    """Draw the time to the first token against the place of the edit, a file for each class; their names."""
+    try:
+        import matplotlib as mpl
+
+        mpl.use("Agg")
+        from matplotlib import pyplot
+    except ImportError:
+        return []
+    edits = [record for record in found.values() if record["cell"]["work"] == "edit"]
+    names = []
+    for kind, n_tokens in sorted({(record["cell"]["kind"], record["cell"]["n_tokens"]) for record in edits}):
+        chosen = [r for r in edits if (r["cell"]["kind"], r["cell"]["n_tokens"]) == (kind, n_tokens)]
+        figure, axes = pyplot.subplots()
+        for name in CONTESTANTS:
+            points = sorted(
+                (r["cell"]["position"], median(times)) for r in chosen if (times := _times(r["samples"], name))
+            )
+            if points:
+                axes.plot(*zip(*points, strict=True), marker="o", label=name)
+        axes.set(xlabel="place of the edit, % of the prompt", ylabel="ms to the first token", yscale="log")
+        axes.set_title(f"{kind}, {n_tokens} tokens")
+        axes.legend()
+        names.append(f"{report.stem.lower()}-{kind}-{n_tokens}.png")
+        figure.savefig(report.with_name(names[-1]), dpi=90)
+        pyplot.close(figure)
+    return names
+
+
+def _head(command: str) -> Iterator[str]:
+    memory = psutil.virtual_memory().total >> 30
+    yield f"Command: `{command}`, {datetime.now(UTC):%Y-%m-%d}."
+    yield f"Machine: {_processor()}, {psutil.cpu_count(logical=False)} cores, {memory} GiB, {platform.system()}."
+    packages = ", ".join(f"{name} {version(name)}" for name in ("scrubjay", "llama-cpp-python"))
+    yield f"Versions: {packages}, Python {platform.python_version()}; llama-server is built from the same source."
+    yield ""
+    yield "Models have true shapes and random weights, Q8_0. Times are milliseconds to the first token, median / 95th percentile."
+    yield "`limit` processes exactly the needed tokens from a hot state; `server` is llama-server as it comes, `tuned` with"
+    yield "`-np 1 -fa on -ctxcp 128 -cms I --swa-full` and a checkpoint at line ends. Every warm answer equalled the cold one."
+
+
+def _processor() -> str:
+    path = Path("/proc/cpuinfo")
+    lines = path.read_text("utf-8").splitlines() if path.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def _table(records: Sequence[dict[str, Any]]) -> Iterator[str]:
+    yield "| class | tokens | edit at | needed | processed | " + " | ".join(CONTESTANTS) + " | of the limit |"
+    yield "|---" * (6 + len(CONTESTANTS)) + "|"
+    for record in sorted(records, key=lambda r: (r["cell"]["kind"], r["cell"]["n_tokens"], r["cell"]["position"])):
+        cell, samples = record["cell"], record["samples"]
+        mine = [sample for sample in samples if sample["contestant"] == "scrubjay" and "ms" in sample]
+        counts = [f"{median(sample[name] for sample in mine):.0f}" for name in ("needed", "processed")]
+        times = [_median_and_p95(_times(samples, name)) for name in CONTESTANTS]
+        ratios = _ratios(samples, "limit")
+        place = f"{cell['position']} %" if cell["position"] else ""
+        shown = f"{median(ratios):.2f}" if ratios else ""
+        yield "| " + " | ".join([cell["kind"], str(cell["n_tokens"]), place, *counts, *times, shown]) + " |"
+
+
+def _summary(found: Finished) -> Iterator[str]:
+    """Ratios over everything, class by class: below 1 is quicker than the other."""
+    yield from (
+        "## Ratios of times, Scrubjay to the others",
+        "",
+        "| class | work | to | median | p95 | n |",
+        "|---|---|---|---|---|---|",
+    )
+    for kind, work in sorted({(r["cell"]["kind"], r["cell"]["work"]) for r in found.values()}):
+        records = [r for r in found.values() if (r["cell"]["kind"], r["cell"]["work"]) == (kind, work)]
+        for name in CONTESTANTS[1:]:
+            ratios = [ratio for record in records for ratio in _ratios(record["samples"], name)]
+            if ratios:
+                yield f"| {kind} | {work} | {name} | {median(ratios):.3f} | {_p95(ratios):.3f} | {len(ratios)} |"
+    yield ""
+
+
+def _speeds(found: Finished) -> Iterator[str]:
+    records = [record for record in found.values() if record["cell"]["work"] == "speed"]
+    if records:
+        yield from ("## Generation, checkpoints, loading", "")
+    for record in records:
+        for line in _speed_lines(record["samples"]):
+            yield f"- {record['cell']['kind']}, {record['cell']['n_tokens']} tokens: {line}"
+    if records:
+        yield ""
+
+
+def _speed_lines(samples: Sequence[Sample]) -> Iterator[str]:
+    for name in ("scrubjay", "no-graph-reuse", "llama-bench"):
+        speeds = [s["tokens_per_s"] for s in samples if s["contestant"] == name and "tokens_per_s" in s]
+        if speeds:
+            yield f"{name} generates {median(speeds):.1f} tokens/s"
+    for sample in samples:
+        if kept := sample.get("checkpoints"):
+            size = kept["bytes"] / (1 << 20)
+            yield f"checkpoints every {kept['interval']} tokens: {kept['share']:.2%} of the prefill's time, {size:.1f} MiB"
+        if "first_ms" in sample:
+            ratio = sample["first_ms"] / sample["steady_ms"]
+            yield f"{sample['contestant']} load: first completion {sample['first_ms']:.0f} ms, {ratio:.2f} of a later one"
+
+
+def _times(samples: Sequence[Sample], name: str) -> list[float]:
+    return [sample["ms"] for sample in samples if sample["contestant"] == name and "ms" in sample]
+
+
+def _ratios(samples: Sequence[Sample], name: str) -> list[float]:
+    """Of times in the same round."""
+    return [a / b for a, b in zip(_times(samples, "scrubjay"), _times(samples, name), strict=False)]
+
+
+def _median_and_p95(times: Sequence[float]) -> str:
+    return f"{median(times):.0f} / {_p95(times):.0f}" if times else ""
+
+
+def _p95(values: Sequence[float]) -> float:
+    return quantiles(values, n=20, method="inclusive")[-1] if len(values) > 1 else values[0]
