@@ -32,13 +32,15 @@ class ChatPrompt:
 
     Args:
         options: more variables for the template, such as `enable_thinking`.
+        prefill: the beginning of the answer.
     """
 
     messages: tuple[Json, ...]
     tools: tuple[Json, ...] | None = None
     options: Json = field(default_factory=dict)
     add_generation_prompt: bool = True
-    is_fim: bool = False
+    prefill: str = ""
+    is_fim: bool = field(default=False, init=False)
 
     @property
     def n_characters(self) -> int:
@@ -58,10 +60,10 @@ class ChatPrompt:
             "messages": [dict(message) for message in self.messages],
             "tools": [dict(tool) for tool in self.tools] if self.tools else None,
             "add_generation_prompt": self.add_generation_prompt,
-            "bos_token": vocabulary.bos_text,
-            "eos_token": vocabulary.eos_text,
+            "bos_token": vocabulary.names[0],
+            "eos_token": vocabulary.names[1],
         }
-        return render(vocabulary.chat_template or CHATML, variables)
+        return render(vocabulary.chat_template or CHATML, variables) + self.prefill
 
 
 def render(source: str, variables: Json) -> str:

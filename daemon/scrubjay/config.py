@@ -73,6 +73,17 @@ def _flag(value: str) -> bool:
     return words[value.lower()]
 
 
+def _address(value: str) -> tuple[str, int] | None:
+    """HOST:PORT; an IPv6 host stands in brackets."""
+    if value.lower() == "none":
+        return None
+    host, colon, port = value.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    if not (colon and host and port.isascii() and port.isdecimal() and int(port) < 1 << 16):
+        raise ValueError("an address; give one such as 127.0.0.1:8012, or 'none'")
+    return host, int(port)
+
+
 def _choice(*allowed: str) -> Callable[[str], Any]:
     def parse(value: str) -> str:
         if value not in allowed:
@@ -119,8 +130,14 @@ class Config:
     )
     rules: bool = _option(True, _flag, "", "end and show completions by rules, instead of as the model writes them")
     latency_budget_ms: int = _option(0, _whole(1, "auto"), "MS", "what a jump in a file may cost (default: auto)")
+    http: tuple[str, int] | None = _option(
+        None, _address, "HOST:PORT", "where to serve llama.cpp's and OpenAI's HTTP routes (default: nowhere)"
+    )
+    api_key: str = _option("", _text, "KEY", "what clients of --http must send; needed where other machines reach it")
+    anchor: bool = _option(True, _flag, "", "lay out /infill prompts so that the next one shares their beginning")
     eager_load: bool = _option(True, _flag, "", "read all of the model and warm up while loading")
     warm: bool = _option(True, _flag, "", "process prompts before anybody asks")
+    warm_on_battery: bool = _option(False, _flag, "", "process prompts before anybody asks on battery, too")
     warm_delay_ms: int = _option(300, _whole(0), "MS", "how long a project must be left alone before it is warmed")
     log_level: Literal["debug", "info", "warning", "error"] = _option(
         "info", _choice("debug", "info", "warning", "error"), "LEVEL", "debug, info, warning or error"

@@ -9,6 +9,7 @@ from pathlib import Path
 from scrubjay.config import Config
 from scrubjay.events import Drain
 from scrubjay.http.app import serving
+from scrubjay.http.guard import Address
 from scrubjay.lifecycle import claim_socket
 from scrubjay.messages import EngineSettings
 from scrubjay.service import Service, ServiceSettings
@@ -31,10 +32,15 @@ async def run_daemon(config: Config, on_listening: Callable[[], None] = _nothing
         on_listening: called once requests are answered; the model is still loading then.
 
     Raises:
-        DaemonError: another daemon has the socket, or it cannot be made.
+        DaemonError: another daemon has the socket, or it cannot be made; or the address of --http cannot be had.
+        UsageError: other machines could reach that address, and no key is set.
     """
+    address = Address(*config.http, config.api_key) if config.http else None
+    if address:
+        address.require_safe()
     with claim_socket(config.socket):
-        await run_until(stop_on_signals(), service_settings(config), config.socket, on_listening)
+        settings = service_settings(config)
+        await run_until(stop_on_signals(), settings, config.socket, on_listening, address, config.anchor)
 
 
 def service_settings(config: Config) -> ServiceSettings:
@@ -61,14 +67,21 @@ def service_settings(config: Config) -> ServiceSettings:
 
 
 async def run_until(
-    stop: asyncio.Event, settings: ServiceSettings, socket: Path, on_listening: Callable[[], None] = _nothing
+    stop: asyncio.Event,
+    settings: ServiceSettings,
+    socket: Path,
+    on_listening: Callable[[], None] = _nothing,
+    address: Address | None = None,
+    anchor: bool = True,
 ) -> None:
     """Be the daemon until `stop` is set; then take no more work, answer what is in flight, and end the engine."""
     service = Service(settings)
     loop = asyncio.create_task(service.run())
     try:
-        async with serving(service, socket):
+        async with serving(service, socket, address, anchor):
             logger.info("Listening on %s.", socket)
+            if address:
+                logger.info("Listening on http://%s:%d.", address.host, address.port)
             on_listening()
             stopping = asyncio.create_task(stop.wait())
             # The loop ends only by a mistake of ours; a daemon that answers nothing is worse than none.

@@ -26,9 +26,7 @@ class RawVocabulary(FimVocabulary, Protocol):
     @property
     def chat_template(self) -> str: ...
     @property
-    def bos_text(self) -> str: ...
-    @property
-    def eos_text(self) -> str: ...
+    def names(self) -> tuple[str, str]: ...
     def tokenize(self, text: str, special: bool = False) -> Tokens: ...
     def detokenize(self, tokens: Tokens) -> str: ...
 
@@ -106,7 +104,7 @@ class RawPrompt:
     """Texts, in which names of special tokens count as these, and tokens, one after the other."""
 
     parts: tuple[str | int, ...]
-    is_fim: bool = False
+    is_fim: bool = field(default=False, init=False)
 
     @property
     def n_characters(self) -> int:

@@ -145,18 +145,11 @@ class Vocabulary:
         return template.decode(errors="replace") if template else ""
 
     @cached_property
-    def bos_text(self) -> str:
-        """The name of the token that begins a text, "" if there is none."""
-        return self._name(self.bos)
-
-    @cached_property
-    def eos_text(self) -> str:
-        """The name of the token that ends a text, "" if there is none."""
-        return self._name(lib.llama_vocab_eos(self._vocab))
-
-    def _name(self, token: int) -> str:
-        text: bytes = lib.llama_vocab_get_text(self._vocab, token) if token != _NO_TOKEN else b""
-        return text.decode(errors="replace")
+    def names(self) -> tuple[str, str]:
+        """The names of the tokens that begin and that end a text, "" for one that there is not."""
+        tokens = (self.bos, lib.llama_vocab_eos(self._vocab))
+        begin, end = (lib.llama_vocab_get_text(self._vocab, token) if token != _NO_TOKEN else b"" for token in tokens)
+        return begin.decode(errors="replace"), end.decode(errors="replace")
 
     def is_end(self, token: int) -> bool:
         return bool(lib.llama_vocab_is_eog(self._vocab, token))

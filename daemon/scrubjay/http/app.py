@@ -1,12 +1,16 @@
-"""The web application on the Unix socket: routes, limits, errors."""
+"""The web applications, on the Unix socket and on TCP: routes, limits, errors."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 from aiohttp import web
 
+from scrubjay.errors import DaemonError
+from scrubjay.http.about import AboutRoutes
+from scrubjay.http.compat import CompatRoutes
 from scrubjay.http.errors import MAX_BODY, answer_errors
+from scrubjay.http.guard import Address, guard
 from scrubjay.http.native import NativeRoutes
 from scrubjay.http.session import Session
 from scrubjay.report import Reporter
@@ -14,25 +18,34 @@ from scrubjay.service import Service
 
 CLEANUP_S = 2.0
 """How long handlers may take to end when the daemon does."""
+KEEP_ALIVE_S = 75.0
+"""How long a connection may be idle."""
 
 
 @asynccontextmanager
-async def serving(service: Service, socket: Path) -> AsyncIterator[None]:
-    """Answer on `socket`, a path that nobody else uses; only this user may connect."""
-    app = make_app(service)
-    runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=CLEANUP_S)
-    await runner.setup()
-    try:
+async def serving(
+    service: Service, socket: Path, address: Address | None = None, anchor: bool = True
+) -> AsyncIterator[None]:
+    """Answer on `socket`, a path that nobody else uses, where only this user may connect; and on `address`, if any.
+
+    Raises:
+        DaemonError: the address cannot be had.
+        UsageError: it is not safe.
+    """
+    reporter = Reporter(service)
+    compatible = [*CompatRoutes(service, anchor).routes(), *AboutRoutes(service, reporter).routes()]
+    async with AsyncExitStack() as stack:
+        runner = await _runner(stack, make_app(service, reporter, compatible))
         await web.UnixSite(runner, str(socket)).start()
         socket.chmod(0o600)
+        if address:
+            address.require_safe()
+            await _listen(await _runner(stack, make_foreign_app(address, compatible)), address)
         yield
-    finally:
-        await runner.cleanup()
 
 
-def make_app(service: Service) -> web.Application:
+def make_app(service: Service, reporter: Reporter, compatible: list[web.RouteDef]) -> web.Application:
     """All routes over `service`, which must be running. Shutting it down ends sessions and event streams."""
-    reporter = Reporter(service)
     app = web.Application(client_max_size=MAX_BODY, middlewares=[answer_errors])
 
     async def session(request: web.Request) -> web.WebSocketResponse:
@@ -45,6 +58,36 @@ def make_app(service: Service) -> web.Application:
     async def end_streams(_: web.Application) -> None:
         service.feed.close()
 
-    app.add_routes([*NativeRoutes(service, reporter).routes(), web.get("/api/session", session)])
+    app.add_routes([*NativeRoutes(service, reporter).routes(), *compatible, web.get("/api/session", session)])
     app.on_shutdown.append(end_streams)
     return app
+
+
+def make_foreign_app(address: Address, compatible: list[web.RouteDef]) -> web.Application:
+    """What strangers may use: never the documents."""
+    app = web.Application(client_max_size=MAX_BODY, middlewares=[answer_errors, guard(address)])
+    app.add_routes(compatible)
+    return app
+
+
+async def _runner(stack: AsyncExitStack, app: web.Application) -> web.AppRunner:
+    runner = web.AppRunner(
+        app,
+        handler_cancellation=True,
+        access_log=None,
+        shutdown_timeout=CLEANUP_S,
+        keepalive_timeout=KEEP_ALIVE_S,
+    )
+    await runner.setup()
+    stack.push_async_callback(runner.cleanup)
+    return runner
+
+
+async def _listen(runner: web.AppRunner, address: Address) -> None:
+    try:
+        await web.TCPSite(runner, address.host, address.port).start()
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise DaemonError(
+            f"Scrubjay cannot listen on {address.host}:{address.port} ({reason}); choose another --http."
+        ) from error

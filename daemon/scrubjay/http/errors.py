@@ -15,6 +15,7 @@ logger = logging.getLogger(__name__)
 MAX_BODY = 64 << 20
 _TYPES = {
     400: "invalid_request_error",
+    408: "timeout",
     404: "not_found_error",
     405: "method_not_allowed",
     409: "conflict",
@@ -57,7 +58,7 @@ def _known(error: Exception, request: web.Request) -> Exception:
     if isinstance(error, web.HTTPRequestEntityTooLarge):
         return RequestError(_BODY_TOO_LARGE, 413)
     if isinstance(error, web.HTTPNotFound):
-        return RequestError(f"There is no {request.path} here; GET /api/status is.", 404)
+        return RequestError(f"There is no {request.path} here; GET /health is.", 404)
     if isinstance(error, web.HTTPMethodNotAllowed):
         allowed = ", ".join(sorted(error.allowed_methods))
         return RequestError(f"{request.method} is not for {request.path}; use {allowed}.", 405)

@@ -59,6 +59,11 @@ class Params:
             raise RequestError(f"{name} must be a JSON object, not {kind_of(value)}.")
         return cls(value, path)
 
+    @property
+    def values(self) -> dict[str, Any]:
+        """All fields as they were sent."""
+        return dict(self._values)
+
     def has(self, name: str) -> bool:
         return self._values.get(name) is not None
 
@@ -88,7 +93,8 @@ class Params:
         value = self._get(name, default)
         if not isinstance(value, int | float) or isinstance(value, bool):
             raise self._wrong(name, "a number", value)
-        if not (math.isfinite(value) and low <= value <= high):
+        # Not of an integer: it may be too large for a float.
+        if (isinstance(value, float) and not math.isfinite(value)) or not low <= value <= high:
             raise RequestError(f"`{self._path}{name}` must lie between {low:g} and {high:g}.")
         return float(value)
 
