@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed-for-scrubjay
 
-.PHONY: install demo test bench clean
+.PHONY: install demo test bench bench-peer clean
 
 install: $(STAMP)
 
@@ -20,9 +20,14 @@ demo: $(STAMP)
 test: $(STAMP)
 	@$(BIN)/python -m pytest
 
-# The demonstration's comparison of warm and cold prompts, over more edits.
+# Long: `make bench BENCH="--minutes 25"` measures the most telling part. Goes on where it was stopped.
 bench: $(STAMP)
-	@$(BIN)/scrubjay demo --edits 40
+	@$(BIN)/scrubjay bench $(BENCH)
+
+# llama-server of the llama.cpp in use, to compare with; and what draws plots.
+bench-peer: $(STAMP)
+	@$(BIN)/python -m pip install --quiet -e ".[bench]"
+	@PATH="$$PATH:$(CURDIR)/$(BIN)" $(BIN)/python -m tests.benchmarks.peer
 
 clean:
 	rm -rf $(VENV) .hypothesis .mypy_cache .pytest_cache .ruff_cache .cache

@@ -31,6 +31,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             from scrubjay_lsp import main as serve_editor
 
             return serve_editor(arguments[1:])
+        if arguments[:1] == ["bench"]:
+            from scrubjay.bench import run_bench
+
+            return run_bench(arguments[1:])
         return _run(_parser().parse_args(arguments))
     except ScrubjayError as error:
         print(f"scrubjay: {error}", file=sys.stderr)
@@ -106,6 +110,7 @@ def _parser() -> _Parser:
 
     demo = commands.add_parser("demo", help="show what an edit costs, on real files, without a network")
     demo.add_argument("--edits", type=_number, default=10, metavar="N", help="(default: %(default)s)")
+    commands.add_parser("bench", help="compare with llama-server and the limit; in a checkout only", add_help=False)
     commands.add_parser("lsp", help="serve an editor over LSP, on standard input and output", add_help=False)
 
     model = commands.add_parser("model", help="where models are")

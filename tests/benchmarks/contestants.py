@@ -57,13 +57,15 @@ class BenchmarkFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Milliseconds to the first token, and the tokens processed for it; `needed` where the contestant knows."""
+    """Milliseconds to the first token, and the tokens processed for it; `needed`, and the length of the whole `prompt`,
+    where the contestant knows them."""
 
     ms: float
     processed: int
     needed: int = 0
     restore_ms: float = 0.0
     checkpoint_ms: float = 0.0
+    prompt: int = 0
 
 
 class Contestant(Protocol):
@@ -105,7 +107,7 @@ class Ours:
         begun = perf_counter()
         cost, _, _ = await self.generate(prompt, Sampling(max_tokens=1, ignore_end=True), context)
         ms = (perf_counter() - begun) * 1e3
-        return Answer(ms, cost.processed, cost.needed, cost.restore_ms, cost.checkpoint_ms)
+        return Answer(ms, cost.processed, cost.needed, cost.restore_ms, cost.checkpoint_ms, cost.prompt)
 
     async def is_right(self, prompt: Tokens, context: str = "/a") -> tuple[Pieces, Pieces]:
         """The answer from the warm context and the one from nothing."""
@@ -214,7 +216,7 @@ class Server:
         ms = (perf_counter() - begun) * 1e3
         if response.status != 200:
             raise BenchmarkFailed(f"{self.name} answered {response.status}: {answer}")
-        return Answer(ms, answer["timings"]["prompt_n"])
+        return Answer(ms, answer["timings"]["prompt_n"], prompt=answer["tokens_evaluated"])
 
     async def close(self) -> None:
         await self._http.close()

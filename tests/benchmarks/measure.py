@@ -181,17 +181,21 @@ async def _typing(bench: Bench) -> AsyncIterator[Sample]:
         begun = perf_counter()
         body = _change(trace, step, number)
         await _posted(daemon.api.post("/api/documents/change", body))
-        warm = await _posted(daemon.api.post("/api/complete", {**_place(trace, step), "max_tokens": 1}))
+        warm = await _posted(daemon.api.post("/api/complete", {**_place(trace, step), "max_tokens": 1, "rules": False}))
         ms, cost = (perf_counter() - begun) * 1e3, warm["reuse"]
+        if cost["reason"] == "cached":
+            raise BenchmarkFailed(f"{bench.cell.key}: an answer came without the model; this is not what is measured.")
         if number:
             extra = {"own_ms": warm["timings"]["own_ms"]}
-            yield _sample("scrubjay", number, Answer(ms, cost["processed"], cost["needed"]), **extra)
+            yield _sample(
+                "scrubjay", number, Answer(ms, cost["processed"], cost["needed"], prompt=cost["prompt"]), **extra
+            )
         for server in servers:
             await settle()
             answer = await server.post("/infill", _infill(trace, step))
             if number:
                 yield _sample(server.name, number, answer)
-        question = {**_place(trace, step), "max_tokens": 8, "margins": True}
+        question = {**_place(trace, step), "max_tokens": 8, "margins": True, "rules": False}
         again = await _posted(daemon.api.post("/api/complete", question))
         cold = await _posted(daemon.api.post("/api/complete", {**question, "cold": True}))
         yield _verdict(number, agree(pieces_of(again), pieces_of(cold)))
@@ -269,7 +273,7 @@ def _turn(some: list[Any], number: int) -> list[Any]:
 
 def _sample(name: str, number: int, answer: Answer, **more: object) -> Sample:
     costs = {"restore_ms": answer.restore_ms, "checkpoint_ms": answer.checkpoint_ms}
-    known = {"ms": answer.ms, "processed": answer.processed, "needed": answer.needed}
+    known = {"ms": answer.ms, "prompt": answer.prompt, "processed": answer.processed, "needed": answer.needed}
     return {"contestant": name, "round": number, **known, **costs, **more}
 
 

@@ -126,8 +126,12 @@ def _processor() -> str:
 
 
 def _table(records: Sequence[dict[str, Any]]) -> Iterator[str]:
-    yield "| class | tokens | edit at | needed | processed | " + " | ".join(CONTESTANTS) + " | of the limit |"
-    yield "|---" * (6 + len(CONTESTANTS)) + "|"
+    yield (
+        "| class | tokens | edit at | prompt (tuned) | needed | processed | "
+        + " | ".join(CONTESTANTS)
+        + " | of the limit |"
+    )
+    yield "|---" * (7 + len(CONTESTANTS)) + "|"
     for record in sorted(records, key=lambda r: (r["cell"]["kind"], r["cell"]["n_tokens"], r["cell"]["position"])):
         cell, samples = record["cell"], record["samples"]
         mine = [sample for sample in samples if sample["contestant"] == "scrubjay" and "ms" in sample]
@@ -135,8 +139,10 @@ def _table(records: Sequence[dict[str, Any]]) -> Iterator[str]:
         times = [_median_and_p95(_times(samples, name)) for name in CONTESTANTS]
         ratios = _ratios(samples, "limit")
         place = f"{cell['position']} %" if cell["position"] else ""
+        lengths = [str(n) for name in ("scrubjay", "tuned") if (n := _prompt_length(samples, name))]
+        prompt = f"{lengths[0]} ({', '.join(lengths[1:])})" if lengths[1:] else "".join(lengths)
         shown = f"{median(ratios):.2f}" if ratios else ""
-        yield "| " + " | ".join([cell["kind"], str(cell["n_tokens"]), place, *counts, *times, shown]) + " |"
+        yield "| " + " | ".join([cell["kind"], str(cell["n_tokens"]), place, prompt, *counts, *times, shown]) + " |"
 
 
 def _summary(found: Finished) -> Iterator[str]:
@@ -183,6 +189,11 @@ def _speed_lines(samples: Sequence[Sample]) -> Iterator[str]:
 
 def _times(samples: Sequence[Sample], name: str) -> list[float]:
     return [sample["ms"] for sample in samples if sample["contestant"] == name and "ms" in sample]
+
+
+def _prompt_length(samples: Sequence[Sample], name: str) -> int:
+    """Of the median prompt: the same work does not always mean the same prompt where each makes its own."""
+    return int(median([s["prompt"] for s in samples if s["contestant"] == name and "ms" in s] or [0]))
 
 
 def _ratios(samples: Sequence[Sample], name: str) -> list[float]:

@@ -3,9 +3,9 @@
 ;;; Commentary:
 
 ;; Loaded by test_emacs.py, which sets the variables of the environment:
-;; SCRUBJAY_TEST_PACKAGE, the folder of scrubjay.el, and SCRUBJAY_TEST_SERVER,
+;; EMACS_TEST_PACKAGE, the folder of scrubjay.el, and EMACS_TEST_SERVER,
 ;; a command line in JSON.  What this Emacs knows is asked by evaluating
-;; expressions over its server's socket, SCRUBJAY_TEST_SOCKET.
+;; expressions over its server's socket, EMACS_TEST_SOCKET.
 
 ;;; Code:
 
@@ -18,14 +18,14 @@
       inhibit-startup-screen t
       ring-bell-function #'ignore)
 
-(add-to-list 'load-path (getenv "SCRUBJAY_TEST_PACKAGE"))
+(add-to-list 'load-path (getenv "EMACS_TEST_PACKAGE"))
 (require 'scrubjay)
-(setq scrubjay-command (append (json-parse-string (getenv "SCRUBJAY_TEST_SERVER")) nil))
+(setq scrubjay-command (append (json-parse-string (getenv "EMACS_TEST_SERVER")) nil))
 (global-scrubjay-mode 1)
 
 (require 'server)
-(setq server-socket-dir (file-name-directory (getenv "SCRUBJAY_TEST_SOCKET"))
-      server-name (file-name-nondirectory (getenv "SCRUBJAY_TEST_SOCKET")))
+(setq server-socket-dir (file-name-directory (getenv "EMACS_TEST_SOCKET"))
+      server-name (file-name-nondirectory (getenv "EMACS_TEST_SOCKET")))
 (server-start)
 
 (defun scrubjay-test-buffer ()

@@ -3,15 +3,15 @@
 ;;; Commentary:
 
 ;; Run in batch Emacs by test_emacs_batch.py, which sets the variables of the
-;; environment: SCRUBJAY_TEST_PACKAGE, the folder of scrubjay.el;
-;; SCRUBJAY_TEST_SERVER, a command line in JSON; SCRUBJAY_TEST_FILE, a Python
-;; file in a project of its own; SCRUBJAY_TEST_DAEMON, the daemon's socket.
+;; environment: EMACS_TEST_PACKAGE, the folder of scrubjay.el;
+;; EMACS_TEST_SERVER, a command line in JSON; EMACS_TEST_FILE, a Python
+;; file in a project of its own; EMACS_TEST_DAEMON, the daemon's socket.
 
 ;;; Code:
 
 (require 'ert)
 (require 'cl-lib)
-(add-to-list 'load-path (getenv "SCRUBJAY_TEST_PACKAGE"))
+(add-to-list 'load-path (getenv "EMACS_TEST_PACKAGE"))
 
 (require 'jsonrpc)
 (require 'url)
@@ -26,7 +26,7 @@
 (require 'scrubjay-status)
 (require 'scrubjay-gptel)
 (defvar emacs-tests--hooks-after (emacs-tests--hooks))
-(setq scrubjay-command (append (json-parse-string (getenv "SCRUBJAY_TEST_SERVER")) nil))
+(setq scrubjay-command (append (json-parse-string (getenv "EMACS_TEST_SERVER")) nil))
 
 (defmacro emacs-tests--wait (condition)
   "Let Emacs do what it does until CONDITION; for a while only."
@@ -39,8 +39,8 @@
   "Visit the test's file with TEXT in it in `scrubjay-mode', and do BODY."
   (declare (indent 1))
   `(progn
-     (write-region ,text nil (getenv "SCRUBJAY_TEST_FILE"))
-     (let ((buffer (find-file-noselect (getenv "SCRUBJAY_TEST_FILE"))))
+     (write-region ,text nil (getenv "EMACS_TEST_FILE"))
+     (let ((buffer (find-file-noselect (getenv "EMACS_TEST_FILE"))))
        (save-window-excursion
          (switch-to-buffer buffer)
          (unwind-protect
@@ -71,7 +71,7 @@
     (scrubjay-server-request :workspace/executeCommand '(:command "scrubjay.status" :arguments [])
                              (lambda (answer) (setq status answer)))
     (emacs-tests--wait (not (eq status 'none)))
-    (scrubjay-status--get (getenv "SCRUBJAY_TEST_DAEMON")
+    (scrubjay-status--get (getenv "EMACS_TEST_DAEMON")
                           (concat "/api/documents?uri=" (url-hexify-string (scrubjay-server-uri)))
                           (lambda (document) (setq answer (plist-get document :text))))
     (emacs-tests--wait (not (eq answer 'none)))
@@ -221,9 +221,9 @@
 
 (ert-deftest emacs-tests-only-files-of-the-context-are-preloaded ()
   (defvar gptel-context)
-  (let ((gptel-context (list (list (getenv "SCRUBJAY_TEST_FILE") :lines nil))))
-    (should (scrubjay-gptel--in-context-p (getenv "SCRUBJAY_TEST_FILE")))
-    (should-not (scrubjay-gptel--in-context-p (getenv "SCRUBJAY_TEST_PACKAGE"))))
+  (let ((gptel-context (list (list (getenv "EMACS_TEST_FILE") :lines nil))))
+    (should (scrubjay-gptel--in-context-p (getenv "EMACS_TEST_FILE")))
+    (should-not (scrubjay-gptel--in-context-p (getenv "EMACS_TEST_PACKAGE"))))
   (should (equal (scrubjay-gptel--silenced '(:model "m" :stream t :max_tokens 9 :messages []))
                  '(:n_predict 0 :stream :json-false :model "m" :messages []))))
 

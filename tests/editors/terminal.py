@@ -14,7 +14,8 @@ from tests.editors.debian import Program
 
 INIT = Path(__file__).with_name("emacs_init.el")
 PACKAGE = Path(__file__).parents[2] / "clients" / "emacs"
-PATIENCE_S = 90.0
+PATIENCE_S = 60.0
+MESSAGES = '(with-current-buffer "*Messages*" (buffer-string))'
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +33,9 @@ class EmacsInTmux:
             "HOME": str(self.home),
             "TERM": "xterm-256color",
             "LC_ALL": "C.UTF-8",
-            "SCRUBJAY_TEST_PACKAGE": str(PACKAGE),
-            "SCRUBJAY_TEST_SERVER": json.dumps(server),
-            "SCRUBJAY_TEST_SOCKET": str(self.folder / "emacs"),
+            "EMACS_TEST_PACKAGE": str(PACKAGE),
+            "EMACS_TEST_SERVER": json.dumps(server),
+            "EMACS_TEST_SOCKET": str(self.folder / "emacs"),
         }
         settings = [f"{name}={value}" for name, value in environment.items()]
         command = ["env", *settings, *self.program.command, "-nw", "-Q", "-l", str(INIT), str(file)]
@@ -86,7 +87,7 @@ class EmacsInTmux:
         """Ask again and again until `is_so`; an Emacs for which it never is fails the test."""
         deadline = time.monotonic() + PATIENCE_S
         while not is_so():
-            assert time.monotonic() < deadline, self.screen()
+            assert time.monotonic() < deadline, f"{self.screen()}\n{self.ask(MESSAGES)}"
 
     def wait_for_ghost(self) -> str:
         """The next ghost text."""
