@@ -9,12 +9,14 @@ import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 import platformdirs
 import pytest
 
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 SOURCES = (Path("/etc/apt/sources.list.d/debian.sources"), Path("/etc/apt/sources.list"))
+Got = TypeVar("Got")
 NEOVIM = """
     libc6 libgcc-s1 libluajit-5.1-common libluajit-5.1-2 libtree-sitter0.26 libunibilium4 libutf8proc3 libuv1t64
     lua-lpeg lua-luv neovim-runtime neovim
@@ -52,7 +54,13 @@ def neovim() -> Program:
     return _or_skip(lambda: _unpacked_neovim(_cache("neovim", _get_neovim)))
 
 
-def _or_skip(get: Callable[[], Program]) -> Program:
+def package_lint() -> list[Path]:
+    """Folders with package-lint and what it needs; skips the test with the reason where they cannot be had."""
+    root = _or_skip(lambda: _cache("package-lint", _get_package_lint))
+    return sorted((root / "usr/share/emacs/site-lisp/elpa-src").iterdir())
+
+
+def _or_skip(get: Callable[[], Got]) -> Got:
     try:
         return get()
     except Unavailable as reason:
@@ -86,6 +94,12 @@ def _get_emacs(root: Path, apt: Path) -> None:
     wanted = ["--no-install-recommends", "-t", "bookworm-backports", "emacs-nox"]
     _apt(["apt-get", "install", "--download-only", "-y", *wanted], config, apt)
     _unpack(apt / "cache/archives", root)
+
+
+def _get_package_lint(root: Path, apt: Path) -> None:
+    config = _apt_config(apt, ["sid"])
+    _apt(["apt-get", "download", "elpa-package-lint/sid", "elpa-compat/sid"], config, apt)
+    _unpack(apt, root)
 
 
 def _get_neovim(root: Path, apt: Path) -> None:
