@@ -56,6 +56,15 @@ async def test_much_text_goes_to_the_thread_and_a_keystroke_does_not(maker: Prom
         await fresh.close()
 
 
+async def test_a_long_rest_of_a_file_that_no_prompt_shows_sends_no_keystroke_to_the_thread(maker: PromptMaker) -> None:
+    projects = Projects()
+    projects.open(URI, "python", 1, source(2000), "/project", str)
+    await maker.make(view(projects), LIMITS)
+    for version, text in enumerate("def f(x):\n", start=2):
+        edit(projects, version, text)
+        assert maker.make(view(projects), LIMITS).done()
+
+
 async def test_prompts_keep_their_order_while_the_thread_has_work(maker: PromptMaker, projects: Projects) -> None:
     large = maker.make(view(projects), LIMITS)
     small = maker.make(view(projects), LIMITS)

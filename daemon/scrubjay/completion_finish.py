@@ -30,6 +30,8 @@ N_SIMILAR_LINES = 5
 N_REPEATED_BLOCKS = 3
 N_LEAST_CHARACTERS = 4
 N_BLANK_LINES = 8
+N_BRACKETS = 16_000
+"""Characters before the cursor in which open brackets are looked for: more would cost a long file a millisecond a key."""
 _THINKING = re.compile(r"\s*<think>.*?(?:</think>\s*|$)", re.DOTALL)
 _FENCED = re.compile(r"\s*```[\w+#.-]*\n(.*?)(?:\n?```.*)?", re.DOTALL)
 _PATH_LINE = re.compile(r"\s*(?:#|//|--|;;|%)\s*(?:Path:\s*)?[\w./-]+\.\w+[ \t]*\n")
@@ -216,13 +218,13 @@ def strip_unmatched_closer(place: Place, text: str) -> str:
     plain = without_literals(text)
     if not any(bracket in plain for bracket in ")]}"):
         return text
-    unmatched = unmatched_closers(plain, open_brackets(without_literals(place.prefix)))
+    unmatched = unmatched_closers(plain, open_brackets(without_literals(place.prefix[-N_BRACKETS:])))
     return text[: unmatched[0]] if unmatched else text
 
 
 def match_indent_style(place: Place, text: str) -> str:
     """Spaces for tabs at the starts of lines in a text that is indented by spaces, and the other way round."""
-    indents = [indent_of(line) for line in place.prefix[-8_000:].split("\n")]
+    indents = [indent_of(line) for line in place.prefix[-4_000:].split("\n")]
     n_tabs, n_spaces = sum("\t" in indent for indent in indents), sum(" " in indent for indent in indents)
     if n_tabs == n_spaces:
         return text

@@ -97,10 +97,12 @@ class PromptMaker:
         Raises:
             EngineError: there is no room for it.
         """
-        is_quick = self._n_in_thread == 0 and self._n_cold(view) <= MAX_AT_ONCE
+        is_warm = self._n_cold(view) <= MAX_AT_ONCE
         self._seen[view.project.root] = {key: document.text for key, document in view.project.documents.items()}
         work = partial(self._make, view, limits, is_idle)
-        return _at_once(work) if is_quick else self._in_thread(work)
+        if is_warm and self._n_in_thread == 0:
+            return _at_once(work)
+        return self._in_thread(work if is_warm else partial(self._make_and_heat, view, limits, is_idle))
 
     def use(self, work: Callable[[Kit], T], n_characters: int, limits: Limits) -> "asyncio.Future[T]":
         """What `work` makes, which has about `n_characters` to tokenise; the vocabulary must be open."""
@@ -150,6 +152,13 @@ class PromptMaker:
         place = (view.project, view.document, view.offset)
         room = (limits.n_ctx, limits.reserve, limits.context_budget, limits.window)
         return self._layouts.prompt(*place, self.template, self._cache, *room, is_idle)
+
+    def _make_and_heat(self, view: View, limits: Limits, is_idle: bool) -> Prompt:
+        """The prompt, and tokens also of what it does not show: else each key would go to the thread because of that."""
+        prompt = self._make(view, limits, is_idle)
+        if self._cache is not None:
+            self._cache.heat(self._cache.document(view.document.key, view.document.text).cold())
+        return prompt
 
     def _use(self, work: Callable[[Kit], T], limits: Limits) -> T:
         if self._vocabulary is None or self.template is None or self._cache is None:

@@ -1,0 +1,125 @@
+"""What a keystroke costs outside the model, in a project of about 32,000 tokens.
+
+    python -m tests.benchmarks.own_time [--model PATH] [--profile]
+
+No model runs: each key changes the document, copies the project, makes the prompt, looks for a known completion and
+applies the completion rules to a text, as the daemon does. Only the vocabulary of the model is used.
+"""
+
+import argparse
+import asyncio
+import cProfile
+import email
+import inspect
+import pstats
+import sys
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from scrubjay.documents import Change, Position
+from scrubjay.layouts import LayoutName
+from scrubjay.polish import Polish, Remembered
+from scrubjay.projects import Projects
+from scrubjay.prompt_maker import Limits, PromptMaker, View
+from scrubjay.requests import CompletionRequest
+from scrubjay.starter import model_path
+
+ROOT = "/project"
+LIMITS = Limits(n_ctx=40_960, reserve=512)
+N_TOKENS = 32_000
+N_CHARACTERS_A_TOKEN = 7.1
+"""Of the small model."""
+TYPED = "    result = compute(first, second, third)  # typed key by key\n"
+COMPLETION = "value = self.compute(first)\nreturn value\n\nprint(value)\n"
+
+
+class Split:
+    """Times by the name of what took them, in milliseconds."""
+
+    def __init__(self) -> None:
+        self.times: dict[str, list[float]] = defaultdict(list)
+
+    @contextmanager
+    def timed(self, name: str) -> Iterator[None]:
+        begun = perf_counter()
+        yield
+        self.times[name].append((perf_counter() - begun) * 1e3)
+
+
+def open_project(projects: Projects) -> str:
+    """Modules of the standard library, about as many characters as the tokens need; returns the URI of the last one."""
+    n_left = N_TOKENS * N_CHARACTERS_A_TOKEN
+    uri = ""
+    for path in sorted(Path(email.__file__).parent.glob("*.py")):
+        text = path.read_text("utf-8")[: int(n_left)]
+        if text:
+            uri = f"file://{ROOT}/{path.name}"
+            projects.open(uri, "python", 1, text, ROOT, str)
+            n_left -= len(text)
+    return uri
+
+
+async def measure(model: Path, layout: LayoutName, n_keys: int) -> tuple[Split, int]:
+    """The times of all keys, and the length of the last prompt."""
+    maker, projects, split, remembered = PromptMaker(layout), Projects(), Split(), Remembered()
+    await maker.open(model, model.stem)
+    uri = open_project(projects)
+    line = projects.document(uri).text.count("\n") // 2
+    n_prompt = len((await maker.make(View.of(projects.project_of(uri), projects.document(uri), 0), LIMITS)).tokens)
+    column = 0
+    for number in range(n_keys):
+        key = TYPED[number % len(TYPED)]
+        with split.timed("all"):
+            with split.timed("change"):
+                at = Position(line, column)
+                document = projects.change(uri, number + 2, (Change(key, at, at),), "utf-32")
+            line, column = (line + 1, 0) if key == "\n" else (line, column + 1)
+            with split.timed("copy"):
+                request = CompletionRequest(uri, Position(line, column), "utf-32")
+                view = View.of(projects.project_of(uri), document, document.offset_at(request.position, "utf-32"))
+            with split.timed("known"):
+                remembered.find(request, view.project, view.document, view.offset)
+            with split.timed("prompt"):
+                n_prompt = len((await maker.make(view, LIMITS)).tokens)
+            with split.timed("rules"):
+                polish = Polish.of(request, view.document, view.offset)
+                polish.end_of(COMPLETION)
+                polish.finished(COMPLETION)
+    await maker.close()
+    return split, n_prompt
+
+
+def show(split: Split, title: str, console: Console) -> None:
+    table = Table("part", "median ms", "95th %", "99th %", "most", title=title)
+    for name, times in sorted(split.times.items(), key=lambda item: -float(np.median(item[1]))):
+        table.add_row(name, *(f"{np.percentile(times, share):.2f}" for share in (50, 95, 99, 100)))
+    console.print(table)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=inspect.getdoc(sys.modules[__name__]))
+    parser.add_argument("--model", type=Path, default=model_path(), help="a GGUF file, for its vocabulary")
+    parser.add_argument("--keys", type=int, default=500, help="how many keys to press")
+    parser.add_argument("--profile", action="store_true", help="also say which functions took the time")
+    flags = parser.parse_args()
+    layouts: tuple[LayoutName, ...] = ("anchored", "plain")
+    for layout in layouts:
+        profile = cProfile.Profile()
+        if flags.profile:
+            profile.enable()
+        split, n_prompt = asyncio.run(measure(flags.model, layout, flags.keys))
+        profile.disable()
+        show(split, f"{layout}: own time of {flags.keys} keys, prompt of {n_prompt} tokens", Console())
+        if flags.profile:
+            pstats.Stats(profile).sort_stats("tottime").print_stats(20)
+
+
+if __name__ == "__main__":
+    main()
