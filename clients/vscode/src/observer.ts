@@ -8,6 +8,7 @@ import type { Known } from "./summary";
 import type { Context, Status } from "./wire";
 
 const LOOK_AGAIN_MS = 1000;
+const ANSWER_MS = 5000;
 
 export class Observer implements Disposable {
   private readonly changed = new EventEmitter<Known>();
@@ -21,6 +22,8 @@ export class Observer implements Disposable {
   constructor(private readonly server: Server) {
     this.subscriptions = [
       server.onChange(() => this.look()),
+      // A model that is loaded only when it is needed is needed now.
+      server.onAsk(() => this.known.status?.daemon?.state !== "ready" && this.look()),
       window.onDidChangeActiveTextEditor(() => this.look()),
       workspace.onDidChangeConfiguration((change) => change.affectsConfiguration(config.SECTION) && this.look()),
     ];
@@ -60,14 +63,24 @@ export class Observer implements Disposable {
   private async find(): Promise<Known> {
     const known: Known = { enabled: config.isEnabled(), missing: this.server.missing !== undefined };
     try {
-      const status = await this.server.status();
-      return { ...known, status, context: status && (await contextOf(status)) };
+      const status = await inTime(this.server.status());
+      known.status = status;
+      return { ...known, context: status && (await contextOf(status)) };
     } catch (error) {
       // The server is on its way out, or the daemon: the next look will tell.
       this.server.log.debug(`No status: ${String(error)}`);
       return known;
     }
   }
+}
+
+/** What `answer` brings, unless it takes too long: a look that never ends would be the last one. */
+function inTime<T>(answer: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error("The language server does not answer.")), ANSWER_MS);
+  });
+  return Promise.race([answer, late]).finally(() => clearTimeout(timer));
 }
 
 /** The context of the project that the user looks at, or of the only one. */

@@ -13,6 +13,9 @@ export class Server {
   private readonly changed = new EventEmitter<void>();
   /** Something that the status shows may be another. */
   readonly onChange = this.changed.event;
+  private readonly asked = new EventEmitter<void>();
+  /** Ghost text has been asked for. */
+  readonly onAsk = this.asked.event;
   /** Why the program cannot be run, if that is so. */
   missing: string | undefined;
 
@@ -83,6 +86,7 @@ export class Server {
         initializationFailedHandler: () => false,
         middleware: {
           provideInlineCompletionItems: async (document, position, context, token, next) => {
+            this.asked.fire();
             const answer = await next(document, position, context, token);
             this.changed.fire();
             return answer;

@@ -29,6 +29,7 @@ test("off, loading and starting can be told apart", () => {
   const load = { stage: "weights", fraction: 0.256 };
   assert.match(summarize(known({ status: aStatus({ state: "loading", load }) })).tooltip, /weights, 26 %/);
   assert.match(summarize({ enabled: true }).tooltip, /starting/);
+  assert.match(summarize(known({ status: aStatus({ state: "unloaded", model: null }) })).tooltip, /: asleep/);
 });
 
 test("a model's name cannot write Markdown", () => {

@@ -1,0 +1,178 @@
+"""VS Code in a browser with the packaged extension: ghost text by a real daemon, shown and accepted."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+
+from tests.editors.vscode import HOME, Browser, built_extension, code_server, packaged_extension
+from tests.lsp.conftest import FLAGS, Daemon
+
+PROGRAM = (
+    "def area(width, height):\n    return width * height\n\n\n"
+    'def perimeter(width, height):\n    """The sum of all sides."""\n'
+)
+READY, ASLEEP, LOADING = (f'footer [aria-label*="Scrubjay: {state}"]' for state in ("ready", "asleep", "loading"))
+CONNECTED = f"{READY}, {ASLEEP}, {LOADING}"
+"""To a daemon, whose model may not be there yet."""
+CURSOR = 'footer [id="status.editor.selection"]'
+UNSAVED, SAVED = ".tab.active.dirty", ".tab.active:not(.dirty)"
+SETTINGS = {
+    "workbench.startupEditor": "none",
+    "workbench.secondarySideBar.defaultVisibility": "hidden",
+    "chat.disableAIFeatures": True,
+    "telemetry.telemetryLevel": "off",
+    "security.workspace.trust.enabled": False,
+    "git.enabled": False,
+    "files.hotExit": "off",
+    "files.autoSave": "off",
+    "editor.quickSuggestions": {"other": "off", "comments": "off", "strings": "off"},
+    "editor.wordBasedSuggestions": "off",
+    "editor.suggestOnTriggerCharacters": False,
+    "scrubjay.path": str(Path(sys.executable).with_name("scrubjay")),
+    "scrubjay.maxTokens": 24,
+}
+
+pytestmark = pytest.mark.timeout(900)  # the first run installs VS Code
+
+
+@dataclass(frozen=True, slots=True)
+class Editor:
+    """VS Code with one Python file open, and the browser that shows it."""
+
+    browser: Browser
+    source: Path
+
+    def saved(self) -> str:
+        """Save what has been changed; what is on disk then."""
+        self.browser.do("wait", selector=UNSAVED)
+        self.browser.do("press", key="Control+s")
+        self.browser.do("wait", selector=SAVED)
+        return self.source.read_text()
+
+    def accept(self, key: str) -> None:
+        """Press a key that accepts ghost text, and wait until the cursor has moved."""
+        cursor = self.browser.do("wait", selector=CURSOR)
+        self.browser.do("press", key=key)
+        self.browser.do("leaves", selector=CURSOR, text=cursor)
+
+    def picture(self, name: str) -> Path:
+        """A screenshot, kept for whoever wants to see it."""
+        path = HOME / "pictures" / f"{name}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.browser.do("screenshot", path=str(path))
+        return path
+
+
+Open = Callable[..., Editor]
+
+
+@pytest.fixture(scope="module")
+def vsix() -> Path:
+    """The packaged extension."""
+    return packaged_extension()
+
+
+@pytest.fixture
+def start(vsix: Path, tmp_path: Path) -> Iterator[Open]:
+    """Starts VS Code in a project with one Python file."""
+    closing: list[Callable[[], object]] = []
+
+    def start(**settings: object) -> Editor:
+        source = tmp_path / "project" / "shapes.py"
+        source.parent.mkdir()
+        source.write_text(PROGRAM)
+        server, port = _serve(tmp_path, vsix, {**SETTINGS, **settings})
+        closing.append(server.wait)
+        closing.append(server.terminate)
+        browser = Browser(tmp_path / "browser")
+        closing.append(browser.close)
+        file = f"vscode-remote://127.0.0.1:{port}{source}"
+        payload = quote(json.dumps([["openFile", file]]))
+        browser.do("open", url=f"http://127.0.0.1:{port}/?folder={quote(str(source.parent))}&payload={payload}")
+        browser.do("click", selector=".view-lines")
+        return Editor(browser, source)
+
+    yield start
+    for close in reversed(closing):
+        close()
+
+
+def test_the_parts_that_need_no_vscode() -> None:
+    done = subprocess.run(["npm", "test"], cwd=built_extension(), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(r"^# pass [1-9]", done.stdout, re.MULTILINE)
+
+
+def test_ghost_text_is_accepted_by_word_and_whole(start: Open, shared_daemon: Daemon) -> None:
+    editor = start(**{"scrubjay.socket": str(shared_daemon.path)})
+    browser = editor.browser
+    browser.do("wait", selector=CONNECTED)
+    browser.do("press", key="Control+End")
+    browser.do("type", text="    ret")
+    typed = PROGRAM + "    ret"
+    ghost = browser.do("ghost")
+    browser.do("wait", selector=READY)
+    assert editor.picture("ghost").stat().st_size > 10_000
+    editor.accept("Control+ArrowRight")
+    with_word = editor.saved().rstrip("\n")
+    assert typed < with_word
+    assert _squeezed(typed + ghost).startswith(_squeezed(with_word))
+    rest = browser.do("ghost")
+    editor.accept("Tab")
+    assert _squeezed(editor.saved()).startswith(_squeezed(with_word + rest))
+
+
+def test_a_missing_program_is_told(start: Open) -> None:
+    editor = start(**{"scrubjay.path": "no-such-scrubjay"})
+    said = editor.browser.do("wait", selector='.notification-list-item:has-text("pipx install scrubjay")')
+    assert "no-such-scrubjay" in said
+    editor.picture("missing-program")
+
+
+def _serve(folder: Path, vsix: Path, settings: dict[str, object]) -> tuple[subprocess.Popen[str], int]:
+    """code-server with the extension, and its port."""
+    home, user = folder / "home", folder / "data" / "User"
+    home.mkdir()
+    user.mkdir(parents=True)
+    (user / "settings.json").write_text(json.dumps(settings))
+    gallery = {"serviceUrl": "", "itemUrl": "", "resourceUrlTemplate": "", "controlUrl": "", "nlsBaseUrl": ""}
+    # A daemon that the extension starts is as small as those of the tests.
+    daemon = {f"SCRUBJAY_{name.upper()}": value for name, value in FLAGS.items()}
+    environment = {**os.environ, **daemon, "HOME": str(home), "EXTENSIONS_GALLERY": json.dumps(gallery)}
+    folders = ["--user-data-dir", str(folder / "data"), "--extensions-dir", str(folder / "extensions")]
+    command = [*code_server(), *folders]
+    subprocess.run(
+        [*command, "--install-extension", str(vsix)], env=environment, check=True, capture_output=True, text=True
+    )
+    flags = ["--auth", "none", "--bind-addr", "127.0.0.1:0", "--disable-telemetry", "--disable-update-check"]
+    more = ["--disable-workspace-trust", "--disable-getting-started-override"]
+    server = subprocess.Popen(
+        [*command, *flags, *more], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    return server, _port(server)
+
+
+def _port(server: subprocess.Popen[str]) -> int:
+    """Where it says that it listens; what it says later is passed over."""
+    assert server.stdout
+    said = ""
+    for line in server.stdout:
+        said += line
+        if match := re.search(r"listening on http://127\.0\.0\.1:(\d+)", line):
+            threading.Thread(target=server.stdout.read, daemon=True).start()
+            return int(match[1])
+    raise AssertionError(f"code-server ended: {said}")
+
+
+def _squeezed(text: str) -> str:
+    """Without blanks, which ghost text shows as it likes."""
+    return "".join(text.split())
