@@ -75,6 +75,6 @@ def test_checkdoc_has_no_remarks(program: Program, package: Path) -> None:
 
 def test_package_lint_has_no_remarks(program: Program, package: Path) -> None:
     folders = [argument for folder in package_lint() for argument in ("-L", str(folder))]
-    main_file = '(setq package-lint-main-file "scrubjay.el")'
+    main_file = f'(setq package-lint-main-file "{package / "scrubjay.el"}")'
     lint = ("-l", "package-lint", "--eval", main_file, "-f", "package-lint-batch-and-exit")
     batch(program, *folders, *lint, *files(package))
