@@ -76,14 +76,15 @@ def fitting(some: Sequence[Cell], seconds: float) -> list[Cell]:
 def _all(kinds: Sequence[str], lengths: Sequence[int]) -> Iterator[Cell]:
     for kind in kinds:
         for n_tokens in lengths:
-            n_rounds = 3 if n_tokens <= 2048 else 1
+            n_rounds = 2 if n_tokens <= 2048 else 1
             for position in POSITIONS:
                 yield Cell(kind, "edit", n_tokens, position, n_rounds)
-            for work, rounds in (("typing", 4), ("trace", 6), ("switch", 2), ("cancel", 2), ("speed", 3)):
+            for work, rounds in (("typing", 3), ("trace", 6), ("switch", 2), ("cancel", 2), ("speed", 3)):
                 yield Cell(kind, work, n_tokens, 0, rounds if n_tokens <= 2048 else max(1, rounds // 2))  # type: ignore[arg-type]
 
 
 def _importance(cell: Cell) -> tuple[int, float]:
-    first = cell.work in ("edit", "speed") and cell.n_tokens <= 2048
-    second = (cell.work, cell.position) in (("edit", 99), ("edit", 90), ("typing", 0))
+    is_short = cell.n_tokens <= 2048
+    first = is_short and (cell.work, cell.position) in (("edit", 50), ("edit", 99), ("typing", 0), ("speed", 0))
+    second = (is_short and cell.work == "edit") or (cell.work, cell.position) == ("edit", 99)
     return (0 if first else 1 if second else 2), cell.seconds
