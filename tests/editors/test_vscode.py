@@ -1,8 +1,9 @@
-"""VS Code in a browser with the packaged extension: ghost text by a real daemon, shown and accepted."""
+"""VS Code in a browser with the packaged extension: ghost text by a real daemon, shown, accepted, and back after a crash."""
 
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import threading
@@ -13,8 +14,9 @@ from urllib.parse import quote
 
 import pytest
 
+from scrubjay.lifecycle import stop_daemon
 from tests.editors.vscode import HOME, Browser, built_extension, code_server, packaged_extension
-from tests.lsp.conftest import FLAGS, Daemon
+from tests.lsp.conftest import FLAGS, Daemon, a_daemon
 
 PROGRAM = (
     "def area(width, height):\n    return width * height\n\n\n"
@@ -106,6 +108,14 @@ def start(vsix: Path, tmp_path: Path) -> Iterator[Open]:
         close()
 
 
+@pytest.fixture
+def own_daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
+    """A daemon that a test may kill."""
+    daemon = a_daemon(tmp_path_factory.mktemp("own") / "daemon.sock")
+    yield daemon
+    stop_daemon(daemon.path)
+
+
 def test_the_parts_that_need_no_vscode() -> None:
     done = subprocess.run(["npm", "test"], cwd=built_extension(), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -129,6 +139,25 @@ def test_ghost_text_is_accepted_by_word_and_whole(start: Open, shared_daemon: Da
     rest = browser.do("ghost")
     editor.accept("Tab")
     assert _squeezed(editor.saved()).startswith(_squeezed(with_word + rest))
+
+
+def test_a_killed_daemon_disturbs_no_typing(start: Open, own_daemon: Daemon) -> None:
+    editor = start(**{"scrubjay.socket": str(own_daemon.path)})
+    browser = editor.browser
+    browser.do("wait", selector=CONNECTED)
+    browser.do("press", key="Control+End")
+    browser.do("type", text="    ret")
+    browser.do("ghost")
+    pid = own_daemon.client.get("status")["pid"]
+    browser.do("type", text="urn 2 * width")
+    os.kill(pid, signal.SIGKILL)
+    browser.do("type", text=" + 2 * height\n\n\ndef volume(width, height, depth):\n")
+    browser.do("shows", text="def volume(width, height, depth):")
+    browser.do("type", text="ret")
+    browser.do("ghost")
+    editor.picture("ghost-after-a-crash")
+    assert own_daemon.client.get("status")["pid"] != pid
+    assert "    return 2 * width + 2 * height\n\n" in editor.saved()
 
 
 def test_a_missing_program_is_told(start: Open) -> None:
