@@ -1,6 +1,7 @@
 """The laws of a warm context, on every memory class: what is reused costs little, and changes nothing."""
 
 from collections.abc import Callable
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -84,12 +85,11 @@ class WarmEqualsCold(RuleBasedStateMachine):
     @rule(seed=st.integers(0, 10_000), where=st.floats(0, 1), n_decodes=st.integers(0, 5))
     def cancel_in_the_middle(self, seed: int, where: float, n_decodes: int) -> None:
         prompt, control = self.edited(seed, where, 40, 3), Control(check=interrupt_after(n_decodes))
-        try:
+        with suppress(Interrupted):
             self.r.warm.sync(prompt, control=control)
-        except Interrupted:
-            kept = common_length(self.r.warm.resident, prompt)
-            assert kept == self.r.warm.n_resident
-            assert self.sync(prompt).processed <= len(prompt) - kept + INTERVAL
+        kept = common_length(self.r.warm.resident, prompt)
+        assert kept == self.r.warm.n_resident
+        assert self.sync(prompt).processed <= len(prompt) - kept + INTERVAL
 
     @rule(seed=st.integers(0, 10_000), where=st.floats(0, 1), nth=st.integers(0, 4))
     def abort_inside_a_decode(self, seed: int, where: float, nth: int) -> None:
