@@ -86,6 +86,7 @@ class InFlight:
     is_cut: bool = False
     discarded: list[str] = field(default_factory=list)
     _text: str = ""
+    _told: str = ""
     _generating_since: float = 0.0
     _pieces: list[Piece] = field(default_factory=list)
     _timings: Timings = field(default_factory=Timings)
@@ -131,12 +132,12 @@ class InFlight:
         if self.is_cut:
             return
         self._pieces.append(piece)
-        before, self._text = len(self._text), self._text + piece.text
+        self._text += piece.text
         end = self.polish.end_of(self._text) if self.polish else None
         if end is not None:
             self.is_cut, self._text = True, self._text[:end]
-        if self.on_text and self.n_done == 0 and len(self._text) > before:
-            self.on_text(self._text[before:])
+        # Blanks at the end may be taken off by the rules: they wait for what comes after them.
+        self._tell(self._text.rstrip() if self.polish else self._text)
 
     def start_again(self) -> None:
         """The present job was given back: what it has generated does not count."""
@@ -152,9 +153,10 @@ class InFlight:
         """The present job has ended well."""
         text = self._text
         pieces = tuple((piece.text, piece.margins) for piece in self._pieces if piece.margins)
+        finished = self.polish.finished(text) if self.polish and done.stop_reason != "none" else Finished(text)
+        self._tell(finished.text)
         self._forget_text()
         self.n_done += 1
-        finished = self.polish.finished(text) if self.polish and done.stop_reason != "none" else Finished(text)
         if finished.discarded:
             self.discarded.append(finished.discarded)
         elif done.stop_reason != "none" and not self._has(finished.text):
@@ -196,6 +198,12 @@ class InFlight:
         for reply in self.replies:
             if not reply.done():
                 reply.set_exception(error)
+
+    def _tell(self, text: str) -> None:
+        """Hand on what `text`, the first alternative's so far, says beyond what was told already."""
+        if self.on_text and self.n_done == 0 and len(text) > len(self._told) and text.startswith(self._told):
+            self.on_text(text[len(self._told) :])
+            self._told = text
 
     def _has(self, text: str) -> bool:
         """Whether an item says the same; with rules, blanks around it make no difference."""

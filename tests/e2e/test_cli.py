@@ -72,7 +72,9 @@ def test_a_first_use(shell: Shell) -> None:
     assert written.strip(), "the daemon was started for it, and wrote something"
     answer = json.loads(shell.run("complete", "shapes.py:5:20", "--max-tokens", "12", "--json"))
     assert answer["items"][0]["text"] == written[:-1]
-    assert answer["reuse"]["processed"] < answer["reuse"]["prompt"], "the daemon remembers"
+    assert answer["reuse"]["reason"] == "cached", "the same was asked before"
+    longer = json.loads(shell.run("complete", "shapes.py:5:20", "--max-tokens", "13", "--json"))
+    assert longer["reuse"]["processed"] < longer["reuse"]["prompt"], "the daemon remembers the prompt"
     report = json.loads(shell.run("status", "--json"))
     assert (report["state"], report["model"]["name"]) == ("ready", "starter")
     assert all(project["n_documents"] == 0 for project in report["projects"]), "it has closed what it opened"
@@ -99,7 +101,7 @@ def test_columns_count_characters(tiny: Shell) -> None:
         ("serve --modle x", "did you mean '--model'?"),
         ("serve --ctx much", "--ctx"),
         ("serve --kv-type f64", "--kv-type"),
-        ("serve --http 127.0.0.1:1", "--http"),
+        ("serve --http nowhere", "--http"),
         ("serve --config none.toml", "none.toml"),
         ("start --socket other/s --model hf:nobody", "hf:OWNER/REPO"),
         ("complete shapes.py", "FILE:LINE:COL"),
