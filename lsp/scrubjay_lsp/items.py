@@ -46,13 +46,14 @@ def _menu_item(
     offer: Offer, text: str, before: str, documentation: str | types.MarkupContent, rank: int
 ) -> types.CompletionItem:
     match = _WORD_BEFORE.search(before)
+    word = match.group() if match else ""
     return types.CompletionItem(
-        label=_label(text),
+        label=_label(word, text),
         kind=types.CompletionItemKind.Text,
         detail=offer.detail,
         documentation=documentation,
         # Editors compare with the word before the cursor, which the inserted text does not repeat.
-        filter_text=(match.group() if match else "") + _first_line(text),
+        filter_text=word + _first_line(text),
         sort_text=str(rank),
         insert_text_format=types.InsertTextFormat.PlainText,
         insert_text_mode=types.InsertTextMode.AsIs,
@@ -61,10 +62,17 @@ def _menu_item(
     )
 
 
-def _label(text: str) -> str:
-    """The first line with something on it, and a sign if there is more."""
+def _label(word: str, text: str) -> str:
+    """What `word` becomes, the first line of it with something on it, and a sign if there is more.
+
+    It begins with the word: Emacs' eglot inserts the label over the word, and takes off what goes beyond it.
+    """
     lines = [line.strip() for line in split_lines(text) if line.strip()]
-    return lines[0] + (" …" if len(lines) > 1 else "") if lines else "⏎"
+    if not lines:
+        return word + "⏎"
+    first = _first_line(text).rstrip()
+    shown = f"{word}{first}" if first else f"{word}⏎ {lines[0]}"
+    return (shown if word else lines[0]) + (" …" if len(lines) > 1 else "")
 
 
 def _documentation(text: str, language: str, markdown: bool) -> str | types.MarkupContent:
