@@ -255,7 +255,7 @@ def test_what_the_model_sees_is_the_text_whatever_was_edited(data: st.DataObject
 def _anchor(editor: Editor, n_middle: int) -> int:
     """The anchor that the last prompt was made with."""
     tokenize = editor.jay.vocabulary.tokenize
-    anchor = editor.layouts.laid("/work/jay").anchors["/work/jay/now.py"].offset
+    anchor = editor.layouts.laid("/projects/jay").anchors["/projects/jay/now.py"].offset
     assert len(tokenize(editor.text[anchor : editor.cursor])) == n_middle
     return anchor
 

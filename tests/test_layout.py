@@ -37,10 +37,10 @@ class Workspace:
 
     @property
     def project(self) -> Project:
-        return self.projects.by_root("/work/jay")
+        return self.projects.by_root("/projects/jay")
 
     def document(self, name: str) -> Document:
-        return self.projects.document(f"file:///work/jay/{name}")
+        return self.projects.document(f"file:///projects/jay/{name}")
 
     def edit(self, name: str, text: str) -> None:
         document = self.document(name)
@@ -74,7 +74,7 @@ class Workspace:
 def workspace(kind: str = "qwen2", template: FimTemplate | None = None, **texts: str) -> Workspace:
     projects = Projects()
     for name, text in texts.items():
-        projects.open(f"file:///work/jay/{name}.py", "python", 1, text, "/work/jay", lambda path: path)
+        projects.open(f"file:///projects/jay/{name}.py", "python", 1, text, "/projects/jay", lambda path: path)
     return Workspace(projects, kind, template)
 
 
@@ -155,7 +155,7 @@ def test_warming_is_for_where_the_user_is() -> None:
     assert warm.tokens.tolist() == jay.prompt("b.py", 0).tokens.tolist() or warm.segments[-1].label == "b.py"
     assert again.tokens.tolist() == jay.prompt("a.py", len("def a(): return")).tokens.tolist()
     for name in ("a", "b"):
-        jay.projects.close(f"file:///work/jay/{name}.py")
+        jay.projects.close(f"file:///projects/jay/{name}.py")
     assert warm_prompt(jay.project, template, cache_of("qwen2"), 10_000, 100) is None
 
 

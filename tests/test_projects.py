@@ -10,11 +10,11 @@ from scrubjay.projects import Project, Projects
 
 
 def find_root(path: str) -> str:
-    return "/work/jay"
+    return "/projects/jay"
 
 
 def open_file(projects: Projects, name: str, text: str = "", owner: str = "", version: int = 1) -> Document:
-    return projects.open(f"file:///work/jay/{name}", "python", version, text, None, find_root, owner)
+    return projects.open(f"file:///projects/jay/{name}", "python", version, text, None, find_root, owner)
 
 
 def labels(project: Project) -> list[str]:
@@ -25,16 +25,16 @@ def test_an_edit_makes_a_document_the_most_recent() -> None:
     projects = Projects()
     for name in ("a.py", "lib/b.py", "c.py"):
         open_file(projects, name)
-    projects.change("file:///work/jay/a.py", 2, [Change("x")])
-    assert labels(projects.by_root("/work/jay/")) == ["lib/b.py", "c.py", "a.py"]
+    projects.change("file:///projects/jay/a.py", 2, [Change("x")])
+    assert labels(projects.by_root("/projects/jay/")) == ["lib/b.py", "c.py", "a.py"]
 
 
 def test_a_symbolic_link_is_the_file_that_it_means() -> None:
     projects = Projects(lambda path: path.replace("/link", "/jay"))
     first = open_file(projects, "a.py", "one")
-    assert projects.document("file:///work/link/a.py") is first
-    second = projects.open("file:///work/link/a.py", "python", 1, "two", "/work/link/", find_root)
-    project = projects.by_root("/work/jay")
+    assert projects.document("file:///projects/link/a.py") is first
+    second = projects.open("file:///projects/link/a.py", "python", 1, "two", "/projects/link/", find_root)
+    project = projects.by_root("/projects/jay")
     assert list(project.documents.values()) == [second]
     assert project.label(second) == "a.py"
 
@@ -43,7 +43,7 @@ def test_each_owner_changes_its_own_copy() -> None:
     projects = Projects()
     open_file(projects, "a.py", "emacs", owner="emacs", version=7)
     open_file(projects, "a.py", "code", owner="code")
-    uri = "file:///work/jay/a.py"
+    uri = "file:///projects/jay/a.py"
     projects.change(uri, 8, [Change("!", Position(0, 5), Position(0, 5))], owner="emacs")
     projects.change(uri, 2, [Change("?", Position(0, 4), Position(0, 4))], owner="code")
     assert projects.document(uri, "emacs").text == "emacs!"
@@ -59,18 +59,18 @@ def test_a_document_closes_with_its_last_owner() -> None:
         open_file(projects, "a.py", owner=owner)
     open_file(projects, "b.py", owner="code")
     projects.close_owner("code")
-    assert labels(projects.by_root("/work/jay")) == ["a.py"]
-    projects.close("file:///work/jay/a.py", "emacs")
+    assert labels(projects.by_root("/projects/jay")) == ["a.py"]
+    projects.close("file:///projects/jay/a.py", "emacs")
     with pytest.raises(RequestError, match=r"is not open; POST it to /api/documents/open first") as refusal:
-        projects.document("file:///work/jay/a.py")
+        projects.document("file:///projects/jay/a.py")
     assert refusal.value.status == 404
-    assert projects.by_root("/work/jay").focus is None
+    assert projects.by_root("/projects/jay").focus is None
 
 
 def test_who_has_not_opened_a_document_may_read_but_not_change_it() -> None:
     projects = Projects()
     open_file(projects, "a.py", "text", owner="emacs")
-    uri = "file:///work/jay/a.py"
+    uri = "file:///projects/jay/a.py"
     assert projects.save(uri, "script").text == "text"
     assert projects.focus(uri, Position(0, 2), owner="script").text == "text"
     for refused in (lambda: projects.change(uri, 2, [], owner="script"), lambda: projects.close(uri, "script")):
@@ -83,35 +83,35 @@ def test_opening_again_gives_a_new_text_and_version() -> None:
     projects = Projects()
     open_file(projects, "a.py", "old", version=9)
     open_file(projects, "a.py", "new", version=1)
-    assert projects.change("file:///work/jay/a.py", 2, []).text == "new"
+    assert projects.change("file:///projects/jay/a.py", 2, []).text == "new"
 
 
 def test_an_unnamed_buffer_is_a_project_of_its_own_or_of_the_given_root() -> None:
     projects = Projects()
     alone = projects.open("untitled:Untitled-1", "python", 1, "x", None, find_root)
-    inside = projects.open("untitled:Untitled-2", "python", 1, "y", "/work/jay", find_root)
+    inside = projects.open("untitled:Untitled-2", "python", 1, "y", "/projects/jay", find_root)
     assert projects.project_of("untitled:Untitled-1").documents == {alone.uri: alone}
-    assert projects.project_of("untitled:Untitled-2").root == "/work/jay"
-    assert projects.by_root("/work/jay").label(inside) == "Untitled-2"
+    assert projects.project_of("untitled:Untitled-2").root == "/projects/jay"
+    assert projects.by_root("/projects/jay").label(inside) == "Untitled-2"
 
 
 def test_a_file_outside_the_root_is_shown_by_its_name_alone() -> None:
     projects = Projects()
-    document = projects.open("file:///etc/secret/hosts", "", 1, "", "/work/jay", find_root)
-    assert projects.by_root("/work/jay").label(document) == "hosts"
+    document = projects.open("file:///etc/secret/hosts", "", 1, "", "/projects/jay", find_root)
+    assert projects.by_root("/projects/jay").label(document) == "hosts"
 
 
 def test_focus_follows_the_user_and_the_last_edit() -> None:
     projects = Projects()
     open_file(projects, "a.py", "alpha\nbeta")
     open_file(projects, "b.py", "gamma")
-    project = projects.by_root("/work/jay")
+    project = projects.by_root("/projects/jay")
     assert project.focus is not None
     assert project.label(project.focus.document) == "b.py"
-    projects.focus("file:///work/jay/a.py", Position(1, 2))
+    projects.focus("file:///projects/jay/a.py", Position(1, 2))
     assert project.focus is not None
     assert (project.label(project.focus.document), project.focus.offset) == ("a.py", 8)
-    projects.change("file:///work/jay/b.py", 2, [Change("!", Position(0, 1), Position(0, 2))])
+    projects.change("file:///projects/jay/b.py", 2, [Change("!", Position(0, 1), Position(0, 2))])
     assert (project.label(project.focus.document), project.focus.offset) == ("b.py", 2)
 
 
@@ -119,9 +119,9 @@ def test_a_position_outside_the_document_moves_no_focus() -> None:
     projects = Projects()
     open_file(projects, "a.py", "alpha")
     with pytest.raises(RequestError) as refusal:
-        projects.focus("file:///work/jay/a.py", Position(5, 0))
+        projects.focus("file:///projects/jay/a.py", Position(5, 0))
     assert refusal.value.status == 400
-    assert projects.by_root("/work/jay").cursor is None
+    assert projects.by_root("/projects/jay").cursor is None
 
 
 def test_an_unknown_root_is_refused() -> None:
@@ -130,7 +130,7 @@ def test_an_unknown_root_is_refused() -> None:
     assert refusal.value.status == 404
 
 
-OWNERS, NAMES, ROOTS = st.sampled_from(["emacs", "code", ""]), st.sampled_from(["a", "b", "c"]), ["/work/jay", "/work"]
+OWNERS, NAMES, ROOTS = st.sampled_from(["emacs", "code", ""]), st.sampled_from(["a", "b", "c"]), ["/projects/jay", "/work"]
 
 
 class Sessions(RuleBasedStateMachine):
@@ -144,20 +144,20 @@ class Sessions(RuleBasedStateMachine):
 
     @rule(owner=OWNERS, name=NAMES, root=st.sampled_from(ROOTS))
     def open(self, owner: str, name: str, root: str) -> None:
-        self.projects.open(f"file:///work/jay/{name}", "", self.version, owner, root, find_root, owner)
+        self.projects.open(f"file:///projects/jay/{name}", "", self.version, owner, root, find_root, owner)
         self.texts[owner, name] = owner
 
     @rule(owner=OWNERS, name=NAMES)
     def change(self, owner: str, name: str) -> None:
         if (owner, name) in self.texts:
             self.version += 1
-            self.projects.change(f"file:///work/jay/{name}", self.version, [Change(f"{self.version}")], owner=owner)
+            self.projects.change(f"file:///projects/jay/{name}", self.version, [Change(f"{self.version}")], owner=owner)
             self.texts[owner, name] = f"{self.version}"
 
     @rule(owner=OWNERS, name=NAMES)
     def close(self, owner: str, name: str) -> None:
         if self.texts.pop((owner, name), None) is not None:
-            self.projects.close(f"file:///work/jay/{name}", owner)
+            self.projects.close(f"file:///projects/jay/{name}", owner)
 
     @rule(owner=OWNERS)
     def leave(self, owner: str) -> None:
@@ -167,12 +167,12 @@ class Sessions(RuleBasedStateMachine):
     @invariant()
     def copies_are_those_of_their_owners(self) -> None:
         for (owner, name), text in self.texts.items():
-            assert self.projects.document(f"file:///work/jay/{name}", owner).text == text
+            assert self.projects.document(f"file:///projects/jay/{name}", owner).text == text
 
     @invariant()
     def projects_show_what_is_open(self) -> None:
         shown = {key for project in self.projects for key in project.documents}
-        assert shown == {f"/work/jay/{name}" for _, name in self.texts}
+        assert shown == {f"/projects/jay/{name}" for _, name in self.texts}
         for project in self.projects:
             assert project.recency.keys() == project.documents.keys()
             assert (project.focus is None) == (not project.documents)
