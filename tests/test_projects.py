@@ -130,7 +130,11 @@ def test_an_unknown_root_is_refused() -> None:
     assert refusal.value.status == 404
 
 
-OWNERS, NAMES, ROOTS = st.sampled_from(["emacs", "code", ""]), st.sampled_from(["a", "b", "c"]), ["/projects/jay", "/work"]
+OWNERS, NAMES, ROOTS = (
+    st.sampled_from(["emacs", "code", ""]),
+    st.sampled_from(["a", "b", "c"]),
+    ["/projects/jay", "/projects"],
+)
 
 
 class Sessions(RuleBasedStateMachine):
