@@ -18,7 +18,6 @@ import numpy as np
 
 from scrubjay.engine.client import EngineClient
 from scrubjay.messages import Done, EngineSettings, Opened, Piece, Prefilling, Refused, Run, Sampling, Stopped
-from scrubjay.threads import stand_back
 from tests.apis import connected, next_prefill
 from tests.daemons import running_daemon
 from tests.engine.rigs import random_tokens
@@ -84,7 +83,7 @@ class Bench:
 
 
 class BusyThread:
-    """A Python thread of the daemon that never rests, with the priority that the daemon gives its threads."""
+    """A Python thread of the daemon that never rests."""
 
     def __enter__(self) -> None:
         self._stop = False
@@ -96,7 +95,6 @@ class BusyThread:
         self._thread.join()
 
     def _spin(self) -> None:
-        stand_back()
         while not self._stop:
             sum(range(1000))
 

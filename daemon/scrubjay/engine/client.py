@@ -23,8 +23,8 @@ MAX_LAST_WORDS = 8192
 """Bytes of the engine's log that are kept for the sentence about its end."""
 SEND_BUFFER = 1 << 20
 SPINS = "3000000"
-"""How often a thread of the model looks for the others before it sleeps, where OpenMP is GNU's: some 0.2 s. With the default,
-a tenth of that, one busy thread beside them costs nine tenths of the speed; without an end, they go on after the last token."""
+"""How often a thread of the model looks for the others before it sleeps, where OpenMP is GNU's: some 0.2 s. Beside a busy
+thread of low priority that keeps 0.95 of the speed, the default 0.6; without an end, they go on after the last token."""
 GRACE_S = 2.0
 """How long an engine that has hung up may take to end, and its log to be read."""
 
