@@ -1,0 +1,90 @@
+"""Ignore rules, compared with what git itself says."""
+
+import os
+import subprocess
+from pathlib import Path
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from scrubjay.ignoring import NO_RULES, Rules
+
+NAMES = ("a", "b.o", "lib", "x")
+PATTERNS = st.sampled_from(
+    [
+        "a",
+        "b.o",
+        "*.o",
+        "!b.o",
+        "/a",
+        "lib/",
+        "!lib/",
+        "lib/a",
+        "/lib/*",
+        "!lib/x",
+        "**/x",
+        "lib/**",
+        "!a",
+        "#a",
+        "",
+        "x/a",
+        "*",
+    ]
+)
+IGNORE_FILES = st.dictionaries(st.sampled_from(["", "lib", "lib/x"]), st.lists(PATTERNS, max_size=4), max_size=3)
+PATHS = [f"{folder}{name}" for folder in ("", "lib/", "lib/x/", "a/") for name in ("b.o", "c", "e.py")] + ["x", "lib/a"]
+
+
+def is_left_out(path: str, ignore_files: dict[str, list[str]]) -> bool:
+    """Whether the file at `path` is never reached by somebody who walks down from the root."""
+    rules: Rules = NO_RULES.below("", "\n".join(ignore_files.get("", [])))
+    parts = path.split("/")
+    for n in range(1, len(parts)):
+        folder = "/".join(parts[:n])
+        if rules.leave_out(folder, is_folder=True):
+            return True
+        rules = rules.below(folder, "\n".join(ignore_files.get(folder, [])))
+    return rules.leave_out(path)
+
+
+def git_ignores(root: Path, ignore_files: dict[str, list[str]]) -> set[str]:
+    for folder in ("", "lib", "lib/x"):
+        (root / folder / ".gitignore").write_text("\n".join(ignore_files.get(folder, [])) + "\n")
+    done = subprocess.run(
+        ["git", "check-ignore", "--no-index", "--stdin"],
+        cwd=root,
+        input="\n".join(PATHS),
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "GIT_CONFIG_GLOBAL": os.devnull, "XDG_CONFIG_HOME": str(root)},
+    )
+    assert done.returncode in (0, 1), done.stderr
+    return set(done.stdout.split())
+
+
+def test_git_says_the_same(tmp_path: Path) -> None:
+    subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
+    for path in PATHS:
+        if path not in ("x", "lib/a"):
+            (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / path).touch()
+
+    @given(IGNORE_FILES)
+    @settings(max_examples=150, deadline=None)
+    def compared(ignore_files: dict[str, list[str]]) -> None:
+        ignored = git_ignores(tmp_path, ignore_files)
+        assert {path for path in PATHS if is_left_out(path, ignore_files)} == ignored
+
+    compared()
+
+
+def test_a_line_that_is_no_pattern_is_passed_over() -> None:
+    rules = NO_RULES.below("", "!\n*.o\n")
+    assert rules.leave_out("b.o")
+    assert not rules.leave_out("b.py")
+
+
+def test_what_nobody_edits_is_left_out_without_a_rule() -> None:
+    assert NO_RULES.leave_out("lib/node_modules", is_folder=True)
+    assert not NO_RULES.leave_out("lib", is_folder=True)
