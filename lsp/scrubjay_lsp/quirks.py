@@ -12,6 +12,19 @@ INVOKED, AUTOMATIC = 1, 2
 UNNUMBERED = -1
 """The version of a change that came without one."""
 
+WHOLE: Json = {}
+CAPABILITIES: Json = {
+    "general": {"positionEncodings": WHOLE},
+    "window": {"workDoneProgress": WHOLE},
+    "workspace": {"configuration": WHOLE, "didChangeConfiguration": WHOLE},
+    "textDocument": {
+        "synchronization": WHOLE,
+        "completion": {"completionItem": {"documentationFormat": WHOLE}},
+        "inlineCompletion": WHOLE,
+    },
+}
+"""What this server looks at of what an editor can do."""
+
 
 class Quirks:
     """The rules for one connection."""
@@ -49,9 +62,11 @@ class Quirks:
 
 
 def _initialize(params: Json) -> None:
-    """Scripts leave out the capabilities."""
-    if not isinstance(params.get("capabilities"), dict):
-        params["capabilities"] = {}
+    """Scripts leave out the capabilities, and editors that are newer than pygls list some that it refuses.
+
+    Reading all that an editor can do would also take a tenth of the start.
+    """
+    params["capabilities"] = _only(params.get("capabilities"), CAPABILITIES)
     params.setdefault("processId", None)
     params.setdefault("rootUri", None)
 
@@ -76,6 +91,14 @@ def _completion(params: Json) -> None:
     _drop_unless_object(params, "context")
     if "context" in params and params["context"].get("triggerKind") not in (1, 2, 3):
         params["context"]["triggerKind"] = 1
+
+
+def _only(values: Any, wanted: Json) -> Any:
+    """`values` without what is not `wanted`, object by object; what should be an object and is none is an empty one."""
+    if wanted is WHOLE:
+        return values
+    values = values if isinstance(values, dict) else {}
+    return {key: _only(values[key], wanted[key]) for key in wanted if key in values}
 
 
 def _drop_unless_object(values: Json, key: str) -> None:

@@ -46,6 +46,12 @@ async def test_requests_that_cannot_be_served_are_answered(pipe: Pipe) -> None:
     assert (await pipe.ask("textDocument/panel", {}, 2))["error"]["code"] == -32601
 
 
+async def test_an_editor_that_can_more_than_pygls_knows_is_let_in(pipe: Pipe) -> None:
+    kinds = {"documentSymbol": {"symbolKind": {"valueSet": [999]}}, "foldingRange": {"rangeLimit": "any"}}
+    capabilities = {"textDocument": kinds, "workspace": {"workspaceEdit": {"failureHandling": "ask"}}}
+    assert "result" in await pipe.ask("initialize", {**INITIALIZE, "capabilities": capabilities})
+
+
 @pytest.mark.parametrize("is_polite", [True, False])
 async def test_exit(pipe: Pipe, is_polite: bool) -> None:
     await pipe.ask("initialize", INITIALIZE)

@@ -51,6 +51,29 @@ def test_initialize_without_capabilities() -> None:
     assert message["params"] == {"capabilities": {}, "processId": None, "rootUri": None}
 
 
+def test_of_what_an_editor_can_do_only_what_is_looked_at_stays() -> None:
+    """Kinds of symbols, say, that pygls does not know would make it refuse the editor."""
+    completion = {"completionItem": {"documentationFormat": ["plaintext"], "snippetSupport": 1}, "contextSupport": 1}
+    capabilities = {
+        "general": {"positionEncodings": ["utf-8"], "regularExpressions": "?"},
+        "workspace": {"symbol": {"symbolKind": {"valueSet": [999]}}, "configuration": True},
+        "textDocument": {"completion": completion, "inlineCompletion": {}, "hover": None},
+        "window": None,
+        "experimental": {"x": 1},
+    }
+    message: dict[str, Any] = {"method": "initialize", "params": {"capabilities": capabilities}}
+    Quirks().amend(message)
+    assert message["params"]["capabilities"] == {
+        "general": {"positionEncodings": ["utf-8"]},
+        "workspace": {"configuration": True},
+        "textDocument": {
+            "completion": {"completionItem": {"documentationFormat": ["plaintext"]}},
+            "inlineCompletion": {},
+        },
+        "window": {},
+    }
+
+
 @pytest.mark.parametrize("version", [{}, {"version": None}])
 def test_an_opened_document_without_a_version(version: dict[str, None]) -> None:
     message: dict[str, Any] = {"method": "textDocument/didOpen", "params": {"textDocument": {"uri": "u", **version}}}
