@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from scrubjay.documents import Position
@@ -29,12 +30,16 @@ def engine_settings(model: Path, n_ctx: int = 8192) -> EngineSettings:
 
 @asynccontextmanager
 async def running_service(
-    model: Path, n_ctx: int = 8192, warm: bool = False, layout: LayoutName = "plain", rules: bool = False
+    model: Path,
+    n_ctx: int = 8192,
+    warm: bool = False,
+    layout: LayoutName = "plain",
+    rules: bool = False,
+    warm_on_battery: bool = False,
 ) -> AsyncIterator[Service]:
     """A service on `model`, which is loading; nothing is warmed unasked unless `warm`."""
-    service = Service(
-        ServiceSettings(engine_settings(model, n_ctx), warm=warm, warm_delay_ms=1, layout=layout, rules=rules)
-    )
+    settings = ServiceSettings(engine_settings(model, n_ctx), warm=warm, warm_delay_ms=1, layout=layout, rules=rules)
+    service = Service(replace(settings, warm_on_battery=warm_on_battery))
     loop = asyncio.create_task(service.run())
     try:
         yield service

@@ -6,7 +6,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from scrubjay.documents import Change, Document, Position
 from scrubjay.errors import RequestError
-from scrubjay.projects import Project, Projects
+from scrubjay.projects import File, Project, Projects
 
 
 def find_root(path: str) -> str:
@@ -130,6 +130,43 @@ def test_an_unknown_root_is_refused() -> None:
     assert refusal.value.status == 404
 
 
+def on_disk(projects: Projects, texts: dict[str, str], is_first: bool = False) -> bool:
+    """Tell of these files below the root, the most recently edited last."""
+    files = [File(f"/projects/jay/{name}", text) for name, text in texts.items()]
+    return projects.on_disk("/projects/jay", files, is_first)
+
+
+def test_files_on_disk_come_before_all_that_is_open() -> None:
+    projects = Projects()
+    open_file(projects, "open.py", "open")
+    assert on_disk(projects, {"old.py": "1", "new.py": "2"}, is_first=True)
+    project = projects.by_root("/projects/jay")
+    assert labels(project) == ["old.py", "new.py", "open.py"]
+    assert on_disk(projects, {"new.py": "2", "old.py": "edited"})
+    assert labels(project) == ["new.py", "old.py", "open.py"]
+    assert not on_disk(projects, {"new.py": "2", "old.py": "edited"})
+    assert on_disk(projects, {"new.py": "2"})
+    assert labels(project) == ["new.py", "open.py"]
+    assert project.n_open == 1
+
+
+def test_what_is_open_wins_over_the_disk_until_it_is_closed() -> None:
+    projects = Projects()
+    open_file(projects, "a.py", "unsaved")
+    assert not on_disk(projects, {"a.py": "saved"}, is_first=True)
+    project = projects.by_root("/projects/jay")
+    assert [document.text for document in project.by_recency()] == ["unsaved"]
+    projects.close("file:///projects/jay/a.py")
+    assert [document.text for document in project.by_recency()] == ["saved"]
+    assert project.focus is None, "nobody has anything open"
+    with pytest.raises(RequestError, match="not open"):
+        projects.document("file:///projects/jay/a.py")
+    open_file(projects, "a.py", "again")
+    assert not on_disk(projects, {})
+    projects.close("file:///projects/jay/a.py")
+    assert labels(project) == []
+
+
 OWNERS, NAMES, ROOTS = (
     st.sampled_from(["emacs", "code", ""]),
     st.sampled_from(["a", "b", "c"]),
@@ -138,13 +175,15 @@ OWNERS, NAMES, ROOTS = (
 
 
 class Sessions(RuleBasedStateMachine):
-    """Owners open, change and close at random; the project shows a document exactly while somebody has it open."""
+    """Owners open, change and close at random, and files come and go: the project shows what is open, else the disk."""
 
     def __init__(self) -> None:
         super().__init__()
         self.projects = Projects()
         self.texts: dict[tuple[str, str], str] = {}
+        self.on_disk: dict[str, str] = {}
         self.version = 1
+        self.projects.open("untitled:1", "", 1, "", "/projects/jay", find_root, "one who stays")
 
     @rule(owner=OWNERS, name=NAMES, root=st.sampled_from(ROOTS))
     def open(self, owner: str, name: str, root: str) -> None:
@@ -168,18 +207,31 @@ class Sessions(RuleBasedStateMachine):
         self.projects.close_owner(owner)
         self.texts = {key: text for key, text in self.texts.items() if key[0] != owner}
 
+    @rule(texts=st.dictionaries(NAMES, st.sampled_from(["disk", "other"])))
+    def disk(self, texts: dict[str, str]) -> None:
+        on_disk(self.projects, texts)
+        self.on_disk = texts
+
     @invariant()
     def copies_are_those_of_their_owners(self) -> None:
         for (owner, name), text in self.texts.items():
             assert self.projects.document(f"file:///projects/jay/{name}", owner).text == text
 
     @invariant()
-    def projects_show_what_is_open(self) -> None:
-        shown = {key for project in self.projects for key in project.documents}
-        assert shown == {f"/projects/jay/{name}" for _, name in self.texts}
+    def projects_show_what_is_open_and_else_the_disk(self) -> None:
+        held = {name for _, name in self.texts}
         for project in self.projects:
+            shown = {key.rpartition("/")[2]: document for key, document in project.documents.items()}
+            is_open = {name for name, document in shown.items() if document.is_open}
             assert project.recency.keys() == project.documents.keys()
-            assert (project.focus is None) == (not project.documents)
+            assert (project.focus is None) == (not is_open)
+            assert is_open - {"untitled:1"} <= held
+            for name in shown.keys() - is_open:
+                assert shown[name].text == self.on_disk[name]
+        jay = self.projects.by_root("/projects/jay")
+        assert self.on_disk.keys() <= {key.rpartition("/")[2] for key in jay.documents}
+        n_open = sum(project.n_open for project in self.projects)
+        assert len(held) + 1 <= n_open <= len(self.texts) + 1
 
 
 TestSessions = Sessions.TestCase

@@ -63,6 +63,8 @@ def service_settings(config: Config) -> ServiceSettings:
         layout=config.layout,
         latency_budget_ms=config.latency_budget_ms,
         rules=config.rules,
+        warm_on_battery=config.warm_on_battery,
+        watch=config.watch,
     )
 
 

@@ -128,7 +128,7 @@ class Text:
 
 
 class Document:
-    """A document that a client has open.
+    """A document: what a client has open, or what is on disk.
 
     Args:
         uri: as the client named it.
@@ -136,13 +136,17 @@ class Document:
         version: the client's number for this text; it only ever increases.
         text: the whole text.
         path: canonical path of the file; by default what the URI says, None if it is no file.
+        is_open: a client has it open; otherwise this is what is on disk.
     """
 
-    def __init__(self, uri: str, language: str, version: int, text: str, path: str | None = None) -> None:
+    def __init__(
+        self, uri: str, language: str, version: int, text: str, path: str | None = None, is_open: bool = True
+    ) -> None:
         self.uri = uri
         self.language = language
         self.path = path or path_of(uri)
         self.version = version
+        self.is_open = is_open
         self.content = Text.of(well_formed(text))
         self.last_edit = 0
 

@@ -6,18 +6,21 @@ What a client asks carries the future that its handler awaits; the service sets 
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from scrubjay.documents import Change, Position, PositionEncoding
 from scrubjay.engine.client import FromProcess
 from scrubjay.errors import ScrubjayError
 from scrubjay.fim import FimTemplate
+from scrubjay.projects import File
 from scrubjay.prompt import Prompt
 from scrubjay.raw import RawRequest
 from scrubjay.requests import Completion, CompletionRequest
 
 if TYPE_CHECKING:
     from scrubjay.in_flight import InFlight
+
+T = TypeVar("T")
 
 
 def _future() -> "asyncio.Future[None]":
@@ -166,6 +169,18 @@ class Settled:
     root: str
 
 
+@dataclass(frozen=True, slots=True)
+class FilesChanged:
+    """What is now known to be on disk below `root`, the most recently edited file last.
+
+    It comes once for every batch of changes, and a first time when the root is watched.
+    """
+
+    root: str
+    files: tuple[File, ...]
+    is_first: bool
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class PromptMade:
     flight: "InFlight"
@@ -206,6 +221,22 @@ Asked = (
     | Look
     | Drain
 )
-Brought = Abandoned | Overdue | Settled | PromptMade | PromptFailed | VocabularyOpened | VocabularyRefused | EngineDue
+Brought = (
+    Abandoned
+    | Overdue
+    | Settled
+    | FilesChanged
+    | PromptMade
+    | PromptFailed
+    | VocabularyOpened
+    | VocabularyRefused
+    | EngineDue
+)
 Event = Asked | Brought | FromProcess
 Post = Callable[[Event], None]
+
+
+def answer(reply: "asyncio.Future[T]", value: T) -> None:
+    """Set `reply`, unless its handler has gone away."""
+    if not reply.done():
+        reply.set_result(value)

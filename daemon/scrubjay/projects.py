@@ -1,10 +1,11 @@
-"""Projects: a workspace root each, with the documents that are open in it and the order of their edits.
+"""Projects: a workspace root each, with its documents, open and on disk, and the order of their edits.
 
+While somebody has a document open, that is what the project sees of it; otherwise what is on disk, if it is known.
 A document may be open in several editors at once. Each has its own copy, because changes and versions only make sense
 upon the text that this editor holds; what the project sees is the copy that was last opened, changed or looked at.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import PurePath
@@ -21,14 +22,28 @@ class Focus(NamedTuple):
     offset: int
 
 
+@dataclass(frozen=True, slots=True)
+class File:
+    """What a file on disk says; `path` is canonical."""
+
+    path: str
+    text: str
+
+
 @dataclass(eq=False, slots=True)
 class Project:
-    """A workspace root, the documents open in it by `Document.key`, and the number of each one's last edit."""
+    """A workspace root, its documents by `Document.key`, and the number of each one's last edit.
+
+    Args:
+        documents: what is open, and what of `files` is not.
+        files: what is known to be on disk, open or not.
+    """
 
     root: str
     recency: dict[str, int] = field(default_factory=dict)
     documents: dict[str, Document] = field(default_factory=dict)
     cursor: tuple[str, int] | None = None
+    files: dict[str, Document] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -38,17 +53,22 @@ class Project:
     @property
     def focus(self) -> Focus | None:
         """Where the user was last, else the end of the last edit; None while nothing is open."""
-        if self.cursor and self.cursor[0] in self.documents:
-            document = self.documents[self.cursor[0]]
-            return Focus(document, min(self.cursor[1], len(document.text)))
-        if not self.documents:
+        if not self.n_open:
             return None
+        document = self.documents.get(self.cursor[0]) if self.cursor else None
+        if self.cursor and document and document.is_open:
+            return Focus(document, min(self.cursor[1], len(document.text)))
         document = self.by_recency()[-1]
         return Focus(document, min(document.last_edit, len(document.text)))
 
+    @property
+    def n_open(self) -> int:
+        """How many documents are open."""
+        return sum(document.is_open for document in self.documents.values())
+
     def by_recency(self) -> list[Document]:
-        """All documents, least recently edited first."""
-        return [self.documents[key] for key in sorted(self.documents, key=self.recency.__getitem__)]
+        """All documents, least recently edited first; those that are open come after all others."""
+        return sorted(self.documents.values(), key=lambda document: (document.is_open, self.recency[document.key]))
 
     def label(self, document: Document) -> str:
         """The document's path as the model sees it: relative to the root, with forward slashes."""
@@ -68,8 +88,15 @@ class Project:
         self.cursor = (document.key, document.last_edit)
 
     def forget(self, key: str) -> None:
-        """Nobody has the document under `key` open any more."""
-        del self.documents[key], self.recency[key]
+        """Nobody has the document under `key` open any more: what is on disk counts again, if it is known."""
+        if (on_disk := self.files.get(key)) is not None:
+            self.show(on_disk)
+        else:
+            del self.documents[key], self.recency[key]
+
+    def is_held(self, key: str) -> bool:
+        """Whether the document under `key` is open."""
+        return key in self.documents and self.documents[key].is_open
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +214,25 @@ class Projects:
         copy.project.cursor = (document.key, offset)
         return document
 
+    def on_disk(self, root: str, files: Sequence[File], is_first: bool) -> bool:
+        """`files` are now the ones that the project at `root` knows on disk; whether it shows other texts than before.
+
+        Args:
+            files: the most recently edited one last.
+            is_first: nothing was known of the disk, so these were edited before everything that is known.
+        """
+        project = self._projects[root]
+        gone = project.files.keys() - {file.path for file in files}
+        news = [file for file in files if (old := project.files.get(file.path)) is None or old.text != file.text]
+        for key in gone:
+            del project.files[key]
+        hidden = [key for key in gone if not project.is_held(key)]
+        for key in hidden:
+            project.forget(key)
+        numbers = count(-len(news)) if is_first else self._numbers
+        shown = [_take(project, file, numbers) for file in news]
+        return bool(hidden) or any(shown)
+
     def document(self, uri: str, owner: str = "") -> Document:
         """The copy of `owner`, else the one last touched.
 
@@ -255,6 +301,18 @@ class Projects:
 
     def _project(self, root: str) -> Project:
         return self._projects.setdefault(root, Project(root))
+
+
+def _take(project: Project, file: File, numbers: Iterator[int]) -> bool:
+    """Let `project` know a new file, or a new text of one; whether it shows that, so nobody has the file open."""
+    document = Document(PurePath(file.path).as_uri(), "", 0, file.text, file.path, is_open=False)
+    project.files[file.path] = document
+    if project.is_held(file.path):
+        # What the editor saves was counted when it was typed.
+        return False
+    project.show(document)
+    project.recency[document.key] = next(numbers)
+    return True
 
 
 def _not_open(uri: str) -> RequestError:

@@ -102,7 +102,8 @@ def _project(project: Project) -> Json:
     return {
         "root": project.root,
         "name": project.name,
-        "n_documents": len(project.documents),
+        "n_documents": project.n_open,
+        "n_files": len(project.files),
         "focus": {"uri": focus.document.uri, "offset": focus.offset} if focus else None,
     }
 

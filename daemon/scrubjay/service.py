@@ -24,6 +24,7 @@ from scrubjay.events import (
     Drain,
     EngineDue,
     Event,
+    FilesChanged,
     FocusDocument,
     Generate,
     Look,
@@ -36,6 +37,7 @@ from scrubjay.events import (
     VocabularyOpened,
     VocabularyRefused,
     Warm,
+    answer,
 )
 from scrubjay.feed import Feed, News
 from scrubjay.in_flight import InFlight
@@ -56,13 +58,14 @@ from scrubjay.messages import (
     Synced,
 )
 from scrubjay.polish import Polish
-from scrubjay.projects import Project, Projects
+from scrubjay.power import is_on_battery
+from scrubjay.projects import Projects
 from scrubjay.prompt_maker import NOWHERE, Limits, PromptMaker, View
 from scrubjay.raw import Kit
 from scrubjay.requests import CompletionRequest
-from scrubjay.roots import find_root
 from scrubjay.scheduler import Priority
 from scrubjay.warming import Warmer
+from scrubjay.workspace import Workspace
 
 logger = logging.getLogger(__name__)
 
@@ -75,11 +78,12 @@ class ServiceSettings:
 
     Args:
         context_budget: how many tokens a prompt may have; 0 for as many as fit.
-        warm: whether to warm what nobody asked for.
+        warm, warm_on_battery: whether to warm what nobody asked for, and whether also while a battery is used.
         warm_delay_ms: how long a project must be left alone before it is warmed.
         layout: in which form prompts are made; see `Layouts`.
         latency_budget_ms: what a jump in a file may cost, see `window_limit`; 0 for the usual.
         rules: whether completions end and are shown by the completion rules, where a request does not say otherwise.
+        watch: whether prompts show files that are not open, too.
     """
 
     engine: EngineSettings
@@ -89,6 +93,8 @@ class ServiceSettings:
     layout: LayoutName = "anchored"
     latency_budget_ms: float = 0.0
     rules: bool = True
+    warm_on_battery: bool = False
+    watch: bool = True
 
 
 class Service:
@@ -107,6 +113,8 @@ class Service:
         self.desk = Desk(self.keeper, self._maker, self.post, self.feed.publish, budgets)
         self._lookout = Lookout(self.keeper, self.feed, self.post)
         self._warmer = Warmer(self.projects, self.desk, self.post, settings.warm_delay_ms, self._may_warm)
+        tellers = (self.post, self._warmer.touched, self.feed.publish)
+        self._workspace = Workspace(self.projects, *tellers, settings.watch)
 
     @property
     def fim_order(self) -> str | None:
@@ -146,6 +154,7 @@ class Service:
         """Answer those who still wait, and end the engine."""
         self._warmer.close()
         self._lookout.close()
+        await self._workspace.close()
         self.desk.reject_all(_shutting_down())
         self.feed.close()
         await self.keeper.close()
@@ -165,18 +174,10 @@ class Service:
 
     def _handle(self, event: Event) -> None:  # noqa: PLR0912  # one case for each thing that can happen
         match event:
-            case OpenDocument():
-                self._open(event)
-            case ChangeDocument():
-                self._change(event)
-            case CloseDocument():
-                self._close_document(event)
-            case SaveDocument():
-                self._saved(event)
-            case FocusDocument():
-                self._focus(event)
-            case CloseOwner():
-                self._close_owner(event)
+            case OpenDocument() | ChangeDocument() | CloseDocument() | SaveDocument() | FocusDocument() | CloseOwner():
+                self._workspace.absorb(event)
+            case FilesChanged():
+                self._workspace.absorb(event)
             case Complete():
                 self._complete(event)
             case Generate():
@@ -224,51 +225,6 @@ class Service:
                 self._refused(event.message)
             case EngineGone():
                 self._engine_gone(event.reason)
-
-    # --- documents ----------------------------------------------------------------------------------------------------
-
-    def _open(self, event: OpenDocument) -> None:
-        document = self.projects.open(
-            event.uri, event.language, event.version, event.text, event.root, find_root, event.owner
-        )
-        self._touched(self.projects.project_of(event.uri, event.owner), is_news=True)
-        _answer(event.reply, document.version)
-
-    def _change(self, event: ChangeDocument) -> None:
-        document = self.projects.change(
-            event.uri, event.version, event.changes, event.encoding, event.base_version, event.owner
-        )
-        self._touched(self.projects.project_of(event.uri, event.owner))
-        _answer(event.reply, document.version)
-
-    def _close_document(self, event: CloseDocument) -> None:
-        project = self.projects.project_of(event.uri, event.owner)
-        self.projects.close(event.uri, event.owner)
-        self._touched(project, is_news=True)
-        _answer(event.reply, None)
-
-    def _saved(self, event: SaveDocument) -> None:
-        self.projects.save(event.uri, event.owner)
-        self._touched(self.projects.project_of(event.uri, event.owner))
-        _answer(event.reply, None)
-
-    def _focus(self, event: FocusDocument) -> None:
-        self.projects.focus(event.uri, event.position, event.encoding, event.owner)
-        self._touched(self.projects.project_of(event.uri, event.owner))
-        _answer(event.reply, None)
-
-    def _close_owner(self, event: CloseOwner) -> None:
-        before = {project.root: len(project.documents) for project in self.projects}
-        self.projects.close_owner(event.owner)
-        for project in self.projects:
-            if len(project.documents) != before[project.root]:
-                self._touched(project, is_news=True)
-        _answer(event.reply, None)
-
-    def _touched(self, project: Project, is_news: bool = False) -> None:
-        self._warmer.touched(project)
-        if is_news:
-            self.feed.publish({"type": "project", "root": project.root, "n_documents": len(project.documents)})
 
     # --- requests -----------------------------------------------------------------------------------------------------
 
@@ -327,7 +283,7 @@ class Service:
             flight.replies.append(event.reply)
             self._watch(flight, event.reply)
         else:
-            _answer(event.reply, flight.answer_warming(0, self.keeper.info.name if self.keeper.info else ""))
+            answer(event.reply, flight.answer_warming(0, self.keeper.info.name if self.keeper.info else ""))
         self.desk.accept(flight, Priority.WARM)
 
     def _watch(self, flight: InFlight, reply: "asyncio.Future[T]") -> None:
@@ -339,7 +295,8 @@ class Service:
             self.desk.cancel(flight)
 
     def _may_warm(self) -> bool:
-        return self._settings.warm and not self._drained and self.keeper.state != "failed"
+        is_affordable = self._settings.warm_on_battery or not is_on_battery()
+        return self._settings.warm and is_affordable and not self._drained and self.keeper.state != "failed"
 
     def _require_serving(self) -> None:
         if self._drained:
@@ -366,7 +323,8 @@ class Service:
         self._if_failed()
 
     def _if_ready(self) -> None:
-        if self.keeper.is_ready:
+        if self.keeper.is_ready and self.keeper.info:
+            self._workspace.model_is_ready(self.keeper.info.prefill_speed, self.keeper.info.n_ctx)
             self._lookout.engine_ready()
             self.desk.make_prompts()
             self._warmer.all_settled()
@@ -384,13 +342,7 @@ class Service:
             self._published = news
             self.feed.publish(news)
         if self._drained and self.desk.is_idle:
-            _answer(self._drained, None)
-
-
-def _answer(reply: "asyncio.Future[T]", value: T) -> None:
-    """Set `reply`, unless its handler has gone away."""
-    if not reply.done():
-        reply.set_result(value)
+            answer(self._drained, None)
 
 
 def _shutting_down() -> RequestError:

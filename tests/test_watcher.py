@@ -1,0 +1,176 @@
+"""Watched folders: whatever is done to the files, the watcher ends up with what a fresh look at the disk finds."""
+
+import asyncio
+import errno
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from watchdog.observers.api import BaseObserver
+
+from scrubjay.events import FilesChanged
+from scrubjay.files import Share, Tree
+from scrubjay.projects import File
+from scrubjay.watcher import MAX_ROOTS, Watcher
+
+QUIET_S = 0.05
+Events = asyncio.Queue[FilesChanged]
+
+
+@asynccontextmanager
+async def watching(root: Path, **more: object) -> AsyncIterator[tuple[Watcher, Events]]:
+    events: Events = asyncio.Queue()
+    watcher = Watcher(events.put_nowait, QUIET_S, **more)  # type: ignore[arg-type]
+    watcher.watch(str(root), Share(), is_named=True)
+    try:
+        yield watcher, events
+    finally:
+        await watcher.close()
+
+
+def fresh(root: Path) -> set[File]:
+    tree = Tree(str(root))
+    tree.scan()
+    return set(tree.members())
+
+
+async def until_equal(events: Events, root: Path) -> None:
+    while set((await events.get()).files) != fresh(root):
+        pass
+
+
+def names(files: tuple[File, ...]) -> list[str]:
+    return [Path(file.path).name for file in files]
+
+
+async def test_changes_come_in_one_batch(tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_text("a")
+    async with watching(tmp_path) as (_, events):
+        first = await events.get()
+        assert (first.is_first, names(first.files)) == (True, ["a.py"])
+        (tmp_path / "new.tmp").write_text("b")
+        (tmp_path / "new.tmp").rename(tmp_path / "a.py")
+        (tmp_path / "lib").mkdir()
+        (tmp_path / "lib" / "c.py").write_text("c")
+        batch = await events.get()
+        assert not batch.is_first
+        assert {(Path(file.path).name, file.text) for file in batch.files} == {("a.py", "b"), ("c.py", "c")}
+        assert events.empty()
+
+
+OPERATIONS = st.lists(
+    st.tuples(
+        st.sampled_from(["write", "replace", "delete", "move", "folder", "move_folder", "ignore"]),
+        st.sampled_from(["a.py", "b.py", "lib/a.py", "lib/deep/c.py"]),
+        st.sampled_from(["a.py", "lib/b.py", "other/c.py"]),
+    ),
+    min_size=1,
+    max_size=12,
+)
+
+
+def operate(root: Path, number: int, what: str, source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    match what:
+        case "write":
+            target.write_text(f"text {number}")
+        case "replace":
+            (root / "tmp~").write_text(f"replaced {number}")
+            (root / "tmp~").replace(target)
+        case "delete":
+            source.unlink(missing_ok=True)
+        case "move" if source.exists():
+            source.replace(target)
+        case "folder":
+            shutil.rmtree(root / "lib", ignore_errors=True)
+        case "move_folder" if (root / "lib").exists() and not (root / "moved").exists():
+            (root / "lib").rename(root / "moved")
+        case "ignore":
+            (root / ".gitignore").write_text(f"{source.name}\n")
+
+
+@pytest.mark.filterwarnings("ignore:Callback with id:RuntimeWarning")  # watchdog's, of folders that were moved
+@given(operations=OPERATIONS)
+@settings(max_examples=12, deadline=None)
+async def test_the_view_is_what_a_fresh_look_finds(
+    tmp_path_factory: pytest.TempPathFactory, operations: list[tuple[str, str, str]]
+) -> None:
+    root = tmp_path_factory.mktemp("root")
+    (root / "first.py").write_text("there is something to know from the beginning")
+    async with watching(root) as (_, events):
+        await events.get()
+        for number, (what, source, target) in enumerate(operations):
+            operate(root, number, what, root / source, root / target)
+        (root / "last.py").write_text("the end")
+        await until_equal(events, root)
+        # Folders that were moved or made anew are still watched, under the names that they have now.
+        for path in root.rglob("*.py"):
+            path.write_text(f"{path.name} once more")
+        await until_equal(events, root)
+
+
+async def test_without_watches_it_looks_again_and_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    def refuse() -> BaseObserver:
+        raise OSError(errno.ENOSPC, "inotify watch limit reached")
+
+    (tmp_path / "a.py").write_text("a")
+    async with watching(tmp_path, make_observer=refuse) as (_, events):
+        assert names((await events.get()).files) == ["a.py"]
+        (tmp_path / "b.py").write_text("b")
+        assert names((await events.get()).files) == ["a.py", "b.py"]
+    assert [record.message for record in caplog.records if "watch limit reached" in record.message]
+
+
+async def test_a_root_that_has_gone_can_come_again(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    (root / "a.py").write_text("a")
+    async with watching(root) as (watcher, events):
+        await events.get()
+        shutil.rmtree(root)
+        assert (await events.get()).files == ()
+        root.mkdir()
+        (root / "b.py").write_text("b")
+        watcher.watch(str(root), Share(), is_named=True)
+        again = await events.get()
+        assert (again.is_first, names(again.files)) == (True, ["b.py"])
+        (root / "c.py").write_text("c")
+        assert names((await events.get()).files) == ["b.py", "c.py"]
+
+
+async def test_folders_that_are_no_projects_are_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home, project = tmp_path / "home", tmp_path / "home" / "project"
+    project.mkdir(parents=True)
+    (home / "private.txt").write_text("private")
+    (project / "a.py").write_text("a")
+    (project / "Makefile").write_text("all:")
+    monkeypatch.setenv("HOME", str(home))
+    async with watching(home) as (watcher, events):
+        watcher.watch(str(tmp_path), Share(), is_named=True)
+        watcher.watch("untitled:Untitled-1", Share(), is_named=False)
+        watcher.watch(str(tmp_path / "nowhere"), Share(), is_named=True)
+        (home / "loose").mkdir()
+        (home / "loose" / "b.py").write_text("b")
+        watcher.watch(str(home / "loose"), Share(), is_named=False)
+        watcher.watch(str(project), Share(), is_named=False)
+        assert (await events.get()).root == str(project)
+        assert events.empty()
+
+
+async def test_of_too_many_roots_those_asked_for_longest_ago_are_named(tmp_path: Path) -> None:
+    async with watching(tmp_path) as (watcher, events):
+        for number in range(MAX_ROOTS):
+            (folder := tmp_path / f"{number}").mkdir()
+            (folder / "a.py").write_text("a")
+            watcher.watch(str(folder), Share(), is_named=True)
+        watcher.watch(str(tmp_path), Share(), is_named=True)
+        assert watcher.crowded_out() == [str(tmp_path / "0")]
+        watcher.unwatch(str(tmp_path / "0"))
+        assert watcher.crowded_out() == []
+        watcher.watch(str(tmp_path / "0"), Share(), is_named=True)
+        roots = {(await events.get()).root for _ in range(MAX_ROOTS)}
+        assert str(tmp_path / "1") in roots
