@@ -1,0 +1,242 @@
+"""A client of Scrubjay's daemon in one file: copy it beside your script. It needs Python 3.11 and nothing else.
+
+    with Scrubjay() as scrubjay:
+        print(scrubjay.complete("main.py", line=12, column=9)["items"])
+
+Lines and columns count from 1, columns in characters, as compilers and `scrubjay complete` count them.
+"""
+
+import json
+import os
+import socket
+import tempfile
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from http.client import HTTPConnection, HTTPException, HTTPResponse
+from pathlib import Path
+from typing import Any, TypedDict
+from urllib.parse import urlencode
+from uuid import uuid4
+
+Event = dict[str, Any]
+"""`type` says what it is: state, project, edit, progress, checkpoint, restore or completion."""
+
+
+class Reuse(TypedDict):
+    """What a prompt cost, in tokens: of `prompt`, `common` were there already and `processed` had to be processed.
+
+    `state` is "ready", or "warming" if the model had no time for the prompt yet.
+    """
+
+    prompt: int
+    common: int
+    restored: int
+    processed: int
+    needed: int
+    excess: int
+    reason: str
+    state: str
+
+
+class Item(TypedDict):
+    """One text for the place, and why it ends there."""
+
+    text: str
+    stop_reason: str
+    n_tokens: int
+
+
+class Cost(TypedDict):
+    """What warming cost; times in milliseconds."""
+
+    timings: dict[str, float]
+    reuse: Reuse
+
+
+class Completion(Cost):
+    """Up to as many texts as were asked for, none if the model had nothing to say, and what they cost."""
+
+    items: list[Item]
+    version: int | None
+    model: str
+
+
+class ScrubjayError(Exception):
+    """What is wrong and what to do, in one sentence.
+
+    Args:
+        status: of the daemon's HTTP answer; 0 if there was none.
+    """
+
+    def __init__(self, message: str, status: int = 0) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class Scrubjay:
+    """The daemon as a script uses it: one request after the other.
+
+    What the script has opened is its own: it does not touch what an editor has of the same file. Leaving the `with`
+    block closes it; the model's context stays warm.
+
+    Args:
+        path: of the daemon's socket; None for the usual one.
+        timeout_s: how long the daemon may be silent; None for as long as it likes.
+
+    Raises:
+        ScrubjayError: from every method: no daemon answers, it refuses the request, or a file cannot be read.
+    """
+
+    def __init__(self, path: Path | str | None = None, timeout_s: float | None = None) -> None:
+        self.path = default_socket() if path is None else Path(path)
+        self._timeout_s = timeout_s
+        self._owner = f"script-{uuid4().hex}"
+        self._versions: dict[str, int] = {}
+
+    def __enter__(self) -> "Scrubjay":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        # A daemon that is gone has closed everything.
+        with suppress(ScrubjayError):
+            for uri in list(self._versions):
+                self._post("documents/close", {"uri": uri, "owner": self._owner})
+                del self._versions[uri]
+
+    def open(self, file: Path | str, text: str | None = None) -> None:
+        """Show the daemon a file; all that are open make up the prompt. A second time, its new text.
+
+        Args:
+            text: of the file, which need not exist then; None for what is on disk.
+        """
+        uri = _uri(file)
+        version = self._versions.get(uri, 0) + 1
+        document = {"uri": uri, "text": _read(file) if text is None else text, "version": version}
+        self._post("documents/open", {**document, "owner": self._owner})
+        self._versions[uri] = version
+
+    def complete(self, file: Path | str, line: int, column: int, n: int = 1, max_tokens: int = 128) -> Completion:
+        """Up to `n` texts for a place of `file`, which is opened if it is not."""
+        answer: Completion = self._post("complete", self._asked(file, line, column, n, max_tokens))
+        return answer
+
+    def stream(
+        self, file: Path | str, line: int, column: int, max_tokens: int = 128
+    ) -> Generator[str, None, Completion]:
+        """The text for a place of `file` as it is written, piece by piece; the generator's value is the whole answer.
+
+        Whoever leaves early should close it: that ends the request.
+        """
+        request = {**self._asked(file, line, column, 1, max_tokens), "stream": True}
+        with self._answer("POST", "complete", request) as response:
+            for sent in response:
+                answer: Any = json.loads(sent)
+                _raise_error(answer)
+                if "done" in answer:
+                    del answer["done"]
+                    done: Completion = answer
+                    return done
+                yield answer["text"]
+        raise self._gone()
+
+    def warm(self, file: Path | str, line: int | None = None, column: int = 1) -> Cost:
+        """Have the prompt for a place of `file` processed ahead of need; without a line, for where the daemon expects it."""
+        self._open_once(file)
+        place = {} if line is None else _place(line, column)
+        cost: Cost = self._post("warm", {"uri": _uri(file), "owner": self._owner, **place})
+        return cost
+
+    def events(self) -> Iterator[Event]:
+        """What happens in the daemon from now on; the first event is its state. Ends with the daemon."""
+        with self._answer("GET", "events") as response:
+            for line in response:
+                if line.startswith(b"data: "):
+                    yield json.loads(line.removeprefix(b"data: "))
+
+    def get(self, route: str, **query: str) -> dict[str, Any]:
+        """The answer to `GET /api/<route>`: "status", or "context" of a `root`."""
+        with self._answer("GET", f"{route}?{urlencode(query)}" if query else route) as response:
+            answer: dict[str, Any] = json.loads(response.read())
+        return answer
+
+    def _asked(self, file: Path | str, line: int, column: int, n: int, max_tokens: int) -> dict[str, Any]:
+        self._open_once(file)
+        which = {"uri": _uri(file), "owner": self._owner, **_place(line, column)}
+        return {**which, "n": n, "max_tokens": max_tokens, "trigger": "invoked"}
+
+    def _open_once(self, file: Path | str) -> None:
+        if _uri(file) not in self._versions:
+            self.open(file)
+
+    def _post(self, route: str, body: Mapping[str, object]) -> Any:
+        with self._answer("POST", route, body) as response:
+            return json.loads(response.read())
+
+    @contextmanager
+    def _answer(self, method: str, route: str, body: Mapping[str, object] | None = None) -> Iterator[HTTPResponse]:
+        connection = _UnixConnection(self.path, self._timeout_s)
+        try:
+            connection.request(method, f"/api/{route}", None if body is None else json.dumps(body).encode("ascii"))
+            response = connection.getresponse()
+            if response.status >= 400:
+                _raise_error(json.loads(response.read()))
+            yield response
+        except TimeoutError as error:
+            raise ScrubjayError(f"The daemon on {self.path} has said nothing for {self._timeout_s:g} s.") from error
+        except (OSError, HTTPException, ValueError) as error:
+            raise self._gone() from error
+        finally:
+            connection.close()
+
+    def _gone(self) -> ScrubjayError:
+        return ScrubjayError(f"No Scrubjay daemon answers on {self.path}; `scrubjay start` starts one.")
+
+
+def default_socket() -> Path:
+    """Where the daemon listens if its configuration file does not say otherwise."""
+    if named := os.environ.get("SCRUBJAY_SOCKET"):
+        return Path(named).expanduser()
+    if runtime := os.environ.get("XDG_RUNTIME_DIR"):
+        return Path(runtime) / "scrubjay" / "daemon.sock"
+    user = os.getuid()
+    folders = [
+        Path(f"/run/user/{user}"),
+        Path(tempfile.gettempdir()) / f"runtime-{user}",
+        Path("~/Library/Caches/TemporaryItems").expanduser(),
+    ]
+    sockets = [folder / "scrubjay" / "daemon.sock" for folder in folders]
+    return next((path for path in sockets if path.exists()), sockets[0])
+
+
+class _UnixConnection(HTTPConnection):
+    def __init__(self, path: Path, timeout_s: float | None) -> None:
+        super().__init__("localhost")
+        self._path = path
+        self._timeout_s = timeout_s
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self._timeout_s)
+        self.sock.connect(str(self._path))
+
+
+def _uri(file: Path | str) -> str:
+    return Path(file).absolute().as_uri()
+
+
+def _read(file: Path | str) -> str:
+    try:
+        return Path(file).read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise ScrubjayError(f"{file} cannot be read: {reason}.") from error
+
+
+def _place(line: int, column: int) -> dict[str, object]:
+    return {"position": {"line": line - 1, "character": column - 1}, "position_encoding": "utf-32"}
+
+
+def _raise_error(answer: Mapping[str, Any]) -> None:
+    """Raise what the daemon answers instead of what was asked for."""
+    if error := answer.get("error"):
+        raise ScrubjayError(error["message"], error["code"])
