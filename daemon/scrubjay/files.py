@@ -25,7 +25,7 @@ MAX_EDITS = 16
 CLOCK_STEP_NS = 100_000_000
 """By so much the clock of a file system may be behind."""
 N_BYTES_A_TOKEN = 3
-WAIT_S = 30.0
+WAIT_S = 15.0
 """So long the model may be busy with what nobody has opened."""
 
 
@@ -50,7 +50,7 @@ class Share:
             n_ctx: how many tokens it can have in all.
         """
         n_bytes = int(prefill_speed * WAIT_S) * N_BYTES_A_TOKEN or cls().n_bytes
-        return cls(n_bytes=min(max(n_bytes, 16 << 10), 512 << 10, n_ctx * N_BYTES_A_TOKEN))
+        return cls(n_bytes=min(max(n_bytes, 4 << 10), 512 << 10, n_ctx * N_BYTES_A_TOKEN))
 
     @property
     def for_new(self) -> "Share":
