@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scrubjay import completion_finish as rules
-from scrubjay.completion_finish import Finished, distinct, finish, first_line
+from scrubjay.completion_finish import Finished, finish
 from scrubjay.completion_rules import Mode
 from scrubjay.place import Place, is_similar, open_brackets, overlap, unmatched_closers
 
@@ -176,13 +176,6 @@ def test_rules_are_switched_off_by_name() -> None:
     assert show(place, "b = 2\n").text == ""
     off = frozenset({"stop_at", "repeats_below", "nearly_repeats_below", "strip_repeated_lines", "strip_blank_end"})
     assert finish(place, "multi", "b = 2\n", switched_off=off) == Finished("b = 2\n")
-
-
-def test_choices_are_distinct() -> None:
-    assert distinct(["a", " b", "a ", "c", "b"]) == ["a", " b", "c"]
-    assert first_line("a\nb") == "a"
-    assert first_line("a\n") is None
-    assert first_line("\nb") is None
 
 
 ATOMS = st.lists(

@@ -11,7 +11,6 @@ from scrubjay.completion_rules import (
     leaves_asked_indent,
     leaves_blank_lines,
     leaves_scope,
-    may_stop_for_time,
     repeats_itself,
     repeats_next_line,
     repeats_suffix,
@@ -112,11 +111,6 @@ def test_a_client_may_ask_for_an_indentation() -> None:
     place = Place("x = [\n", "\n]\n", n_indent=4)
     assert leaves_asked_indent(place, "1,\n    2,\n]\n") == len("1,\n    2,")
     assert leaves_asked_indent(place, "1,\n\n    2,\n") is None
-
-
-def test_time_ends_it_only_after_a_whole_line() -> None:
-    assert may_stop_for_time("return x\n")
-    assert not may_stop_for_time("\n\n  return")
 
 
 def test_debounce_is_advised_only_while_answers_are_slower_than_keys() -> None:

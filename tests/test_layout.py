@@ -11,7 +11,7 @@ from scrubjay.documents import Change, Document
 from scrubjay.engine.llama import Vocabulary
 from scrubjay.errors import PromptRefused
 from scrubjay.fim import PLAIN, FimTemplate, find_template
-from scrubjay.layout import completion_prompt, warm_prompt
+from scrubjay.layout import completion_prompt
 from scrubjay.projects import Project, Projects
 from scrubjay.prompt import Prompt
 from scrubjay.token_cache import TokenCache
@@ -142,21 +142,6 @@ def test_a_file_too_big_for_the_context_hides_no_other() -> None:
 def test_a_context_without_room_is_refused() -> None:
     with pytest.raises(PromptRefused, match="has no room for a prompt"):
         workspace(a="x").prompt("a.py", 1, n_ctx=128, reserve=120)
-
-
-def test_warming_is_for_where_the_user_is() -> None:
-    jay = workspace(a="def a(): pass\n", b="x = 1\n")
-    template = find_template(jay.vocabulary)
-    warm = warm_prompt(jay.project, template, cache_of("qwen2"), 10_000, 100)
-    jay.edit("a.py", "def a(): return")
-    again = warm_prompt(jay.project, template, cache_of("qwen2"), 10_000, 100)
-    assert warm is not None
-    assert again is not None
-    assert warm.tokens.tolist() == jay.prompt("b.py", 0).tokens.tolist() or warm.segments[-1].label == "b.py"
-    assert again.tokens.tolist() == jay.prompt("a.py", len("def a(): return")).tokens.tolist()
-    for name in ("a", "b"):
-        jay.projects.close(f"file:///projects/jay/{name}.py")
-    assert warm_prompt(jay.project, template, cache_of("qwen2"), 10_000, 100) is None
 
 
 @settings(max_examples=60)

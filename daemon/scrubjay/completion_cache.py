@@ -64,11 +64,6 @@ class CompletionCache:
                 return Kept(len(prefix), prefix[-N_FINGERPRINT:], b"", left, kept.n_replaced)
         return None
 
-    def forget(self, key: Hashable) -> None:
-        """Forget all completions under `key`."""
-        for name in [name for name in self._entries if name[0] == key]:
-            del self._entries[name]
-
     def _candidates(
         self, key: Hashable, prefix: str, suffix: str
     ) -> Iterator[tuple[tuple[Hashable, bytes, bytes], Kept]]:

@@ -5,7 +5,7 @@ left; a discard says whether the text is worth nothing.
 """
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import dropwhile
 
@@ -85,20 +85,6 @@ def finish(
         if discard.__name__ not in switched_off and discard(place, text):
             return Finished("", discarded=discard.__name__)
     return Finished(text.replace("\n", "\r\n") if place.uses_crlf else text, n_replaced)
-
-
-def distinct(texts: Iterable[str]) -> list[str]:
-    """`texts` without those that are another one but for blanks around it; the first of them stays."""
-    found: dict[str, str] = {}
-    for text in texts:
-        found.setdefault(text.strip(), text)
-    return list(found.values())
-
-
-def first_line(text: str) -> str | None:
-    """The completion by its first line alone, as a further choice; None if it has no more than that."""
-    line, _, others = text.partition("\n")
-    return line if line.strip() and others.strip() else None
 
 
 # --- trims -----------------------------------------------------------------------------------------------------------

@@ -58,11 +58,6 @@ def advise_debounce(typing_intervals_ms: Sequence[float], latency_ms: float) -> 
     return round(min(max(between_keys - latency_ms, 0.0), MOST_DEBOUNCE_MS))
 
 
-def may_stop_for_time(text: str) -> bool:
-    """Whether `text` may be shown as it is when the time is up: only whole lines are worth it."""
-    return _LINE_WITH_TEXT.search(text) is not None
-
-
 def single_line(_: Place, text: str) -> int | None:
     """Ends with the first line that is not blank."""
     match = _LINE_WITH_TEXT.search(text)

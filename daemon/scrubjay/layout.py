@@ -69,20 +69,6 @@ def completion_prompt(
     return assemble([framed.start, *files, framed.path, *current], tokenize)
 
 
-def warm_prompt(
-    project: Project,
-    template: FimTemplate,
-    tokenize: TokenCache,
-    n_ctx: int,
-    reserve: int,
-    context_budget: int = 0,
-) -> Prompt | None:
-    """The prompt for the place where the user is or last was in `project`; None while nothing is open there."""
-    if (focus := project.focus) is None:
-        return None
-    return completion_prompt(project, focus.document, focus.offset, template, tokenize, n_ctx, reserve, context_budget)
-
-
 def other_files(project: Project, document: Document, template: FimTemplate, tokenize: TokenCache) -> list[Segment]:
     """The other open documents of the project, least recently edited first."""
     others = [other for other in project.by_recency() if other.key != document.key and other.text]
