@@ -3,6 +3,8 @@
 from collections.abc import Hashable
 from dataclasses import dataclass, replace
 
+import xxhash
+
 from scrubjay.completion_cache import CompletionCache
 from scrubjay.completion_finish import Finished, finish
 from scrubjay.completion_rules import Mode, choose_mode, stop_at
@@ -44,11 +46,13 @@ class Remembered:
 
     def __init__(self) -> None:
         self._cache = CompletionCache()
+        # Texts of documents and their names: most documents are as they were at the last keystroke.
+        self._known: dict[str, tuple[str, bytes]] = {}
 
     def find(self, request: CompletionRequest, project: Project, document: Document, offset: int) -> tuple[Item, ...]:
         """What is known for the place, best first; empty if nothing is."""
         text = document.text
-        kept = self._cache.find(_question(request, project, document), text[:offset], text[offset:])
+        kept = self._cache.find(self._question(request, project, document), text[:offset], text[offset:])
         if kept is None:
             return ()
         left = (text for text in kept.texts if text.strip())
@@ -66,14 +70,25 @@ class Remembered:
         text = document.text
         if len({item.n_replaced for item in items}) == 1:
             texts = tuple(item.text for item in items)
-            question = _question(request, project, document)
+            question = self._question(request, project, document)
             self._cache.put(question, text[:offset], text[offset:], texts, items[0].n_replaced)
 
+    def _question(self, request: CompletionRequest, project: Project, document: Document) -> Hashable:
+        """All that a completion depends on but the text before and after the cursor."""
+        nowhere = replace(request, uri="", position=Position(0, 0), version=None, client="", owner="")
+        asked = replace(nowhere, t_max_prompt_ms=None, cold=False)
+        return project.root, document.key, asked, self._others(project, document)
 
-def _question(request: CompletionRequest, project: Project, document: Document) -> Hashable:
-    """All that a completion depends on but the text before and after the cursor."""
-    asked = replace(
-        request, uri="", position=Position(0, 0), version=None, t_max_prompt_ms=None, client="", owner="", cold=False
-    )
-    others = frozenset((key, hash(other.text)) for key, other in project.documents.items() if key != document.key)
-    return project.root, document.key, asked, others
+    def _others(self, project: Project, document: Document) -> bytes:
+        """Names the texts of the project's other documents, in whatever order."""
+        known = self._known
+        self._known = {key: _named(key, other.text, known.get(key)) for key, other in project.documents.items()}
+        names = sorted(name for key, (_, name) in self._known.items() if key != document.key)
+        return xxhash.xxh3_128_digest(b"".join(names))
+
+
+def _named(key: str, text: str, known: tuple[str, bytes] | None) -> tuple[str, bytes]:
+    """`text` with what names it as that of the document `key`, which is `known` if the text is that very object."""
+    if known is not None and known[0] is text:
+        return known
+    return text, xxhash.xxh3_128_digest(f"{key}\0{text}".encode(errors="surrogatepass"))
