@@ -16,7 +16,7 @@ from scrubjay.projects import Project
 from scrubjay.prompt import Prompt
 from scrubjay.prompt_maker import View
 from scrubjay.raw import RawRequest
-from scrubjay.requests import Completion, CompletionRequest, Item, Reuse, Timings
+from scrubjay.requests import Completion, CompletionRequest, Item, Reuse, Timings, alternative
 from scrubjay.scheduler import Priority
 
 logger = logging.getLogger(__name__)
@@ -115,7 +115,7 @@ class InFlight:
     @property
     def sampling(self) -> Sampling | None:
         """How to generate next; None if the prompt alone is wanted."""
-        return None if self.request is None or self.is_answered else self.request.alternative(self.n_done)
+        return None if self.request is None or self.is_answered else alternative(self.request.sampling, self.n_done)
 
     @property
     def is_wanted(self) -> bool:

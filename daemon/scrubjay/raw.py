@@ -1,7 +1,7 @@
 """Prompts that clients bring themselves: texts, tokens and mixtures, as values that a vocabulary turns into tokens. Pure."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -10,7 +10,7 @@ from scrubjay.errors import RequestError
 from scrubjay.fim import FimTemplate, FimVocabulary
 from scrubjay.messages import Sampling
 from scrubjay.prompt import Prompt, Span
-from scrubjay.requests import LEAST_TEMPERATURE, Trigger
+from scrubjay.requests import Trigger
 from scrubjay.token_cache import TokenCache
 from scrubjay.tokens import EMPTY, Tokens, as_tokens, frozen
 
@@ -90,13 +90,6 @@ class RawRequest:
     def only_prepares(self) -> bool:
         """Whether it is a preload: nothing is to be generated, or as good as nothing."""
         return self.sampling.max_tokens <= 1
-
-    def alternative(self, index: int) -> Sampling:
-        """How to generate the alternative of that number, from 0; only the first is exactly as asked."""
-        if index == 0:
-            return self.sampling
-        temperature = max(self.sampling.temperature, LEAST_TEMPERATURE)
-        return replace(self.sampling, temperature=temperature, seed=self.sampling.seed + index)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,14 @@ LEAST_TEMPERATURE = 0.6
 """With less, the alternatives of a completion would be the same."""
 
 
+def alternative(sampling: Sampling, index: int) -> Sampling:
+    """How to generate the alternative of that number, from 0; only the first is exactly as asked."""
+    if index == 0:
+        return sampling
+    temperature = max(sampling.temperature, LEAST_TEMPERATURE)
+    return replace(sampling, temperature=temperature, seed=sampling.seed + index)
+
+
 @dataclass(frozen=True, slots=True)
 class CompletionRequest:
     """A completion at a place of an open document.
@@ -43,13 +51,6 @@ class CompletionRequest:
     cold: bool = False
     rules: bool = True
     can_replace: bool = False
-
-    def alternative(self, index: int) -> Sampling:
-        """How to generate the alternative of that number, from 0; only the first is exactly as asked."""
-        if index == 0:
-            return self.sampling
-        temperature = max(self.sampling.temperature, LEAST_TEMPERATURE)
-        return replace(self.sampling, temperature=temperature, seed=self.sampling.seed + index)
 
 
 @dataclass(frozen=True, slots=True)
