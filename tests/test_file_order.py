@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 from scrubjay.documents import Document
 from scrubjay.file_order import Slot, admitted, relaid
 from scrubjay.tokens import as_tokens
+from tests.benchmarks.history import history, package_texts, replayed
+from tests.vocabularies import open_vocabulary
 
 
 def document(key: str, text: str) -> Document:
@@ -126,3 +128,16 @@ def test_over_a_history_with_a_favourite_file_it_is_cheaper_than_a_fixed_order()
         n_ours, slots = n_ours + _changed(slots, new), new
         n_fixed += sum(len(texts[other]) for other in texts if other > key) + 1
     assert n_ours < n_fixed / 3
+
+
+def test_over_commits_upon_a_package_the_whole_layout_processes_fewer_tokens_than_with_a_fixed_order() -> None:
+    """The benchmark `tests/benchmarks/history.py`, on a small package."""
+    texts = package_texts("json")
+    replays = replayed(open_vocabulary("qwen2"), texts, list(history(texts, n_commits=12, n_in_hand=2)))
+    ours, fixed = replays["recency"], replays["fixed"]
+    assert ours.n_prompts == fixed.n_prompts > 24
+    for document in ours.project.documents.values():
+        assert document.text == fixed.project.documents[document.key].text
+    assert any(document.text not in texts.values() for document in ours.project.documents.values())
+    assert ours.n_processed < 0.9 * fixed.n_processed
+    assert ours.n_on_grid < 0.9 * fixed.n_on_grid
