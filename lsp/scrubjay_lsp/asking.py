@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 from uuid import uuid4
@@ -12,7 +12,7 @@ from scrubjay_lsp.documents import Documents, OpenDocument
 from scrubjay_lsp.link import Link
 from scrubjay_lsp.offers import Offer, Offers
 from scrubjay_lsp.replies import Json, Reply, Stale, refuse
-from scrubjay_lsp.text import Place
+from scrubjay_lsp.text import Place, n_units
 
 logger = logging.getLogger(__name__)
 
@@ -23,7 +23,10 @@ Ending = Literal["items", "nothing", "stale", "cancelled", "failed"]
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What is asked for: up to `n` texts for `place`; the daemon gives up after `max_prompt_ms`, unless that is 0."""
+    """What is asked for: up to `n` texts for `place`; the daemon gives up after `max_prompt_ms`, unless that is 0.
+
+    `can_replace`: the editor can replace text right of the place by them.
+    """
 
     purpose: Purpose
     uri: str
@@ -32,6 +35,7 @@ class Question:
     n: int
     max_prompt_ms: int
     max_tokens: int
+    can_replace: bool = False
 
 
 @dataclass(slots=True)
@@ -93,9 +97,17 @@ class Asking:
             answer = await self._submitted(question, document)
         if answer.get("reuse", {}).get("state") == "warming":
             self._warm(document, question.place)
-        detail = _detail(answer)
-        texts = dict.fromkeys(item["text"] for item in answer.get("items", []) if item["text"].strip())
-        return [self.offers.make(document.uri, document.version, question.place, text, detail) for text in texts]
+        return list(self._offers(question, document, answer))
+
+    def _offers(self, question: Question, document: OpenDocument, answer: Json) -> Iterator[Offer]:
+        """The texts of `answer` that would change something, each once."""
+        rest = document.lines.after(question.place, self.documents.encoding)
+        texts = {item["text"]: rest[: item.get("n_replaced", 0)] for item in answer.get("items", [])}
+        for text, replaced in texts.items():
+            if text.strip() and text != replaced:
+                n_replaced = n_units(replaced, self.documents.encoding)
+                detail = _detail(answer)
+                yield self.offers.make(document.uri, document.version, question.place, text, detail, n_replaced)
 
     async def _submitted(self, question: Question, document: OpenDocument) -> Json:
         key = (question.uri, question.purpose)
@@ -117,6 +129,7 @@ class Asking:
             "n": question.n,
             "trigger": "invoked" if question.invoked else "automatic",
             "client": f"{self.name}-{question.purpose}",
+            "can_replace": question.can_replace,
         }
         limits = {"max_tokens": question.max_tokens, "t_max_prompt_ms": question.max_prompt_ms}
         return params | {name: limit for name, limit in limits.items() if limit}

@@ -16,7 +16,9 @@ _WORD_BEFORE = re.compile(r"\w*$")
 def inline_items(offers: Iterable[Offer]) -> list[types.InlineCompletionItem]:
     """Ghost text. Copilot clients need the range; the command is how an editor tells that it was accepted."""
     return [
-        types.InlineCompletionItem(insert_text=offer.text, range=_at(offer.place), command=_accept(offer))
+        types.InlineCompletionItem(
+            insert_text=offer.text, range=_at(offer.place, offer.n_replaced), command=_accept(offer)
+        )
         for offer in offers
     ]
 
@@ -89,9 +91,10 @@ def _first_line(text: str) -> str:
     return split_lines(text)[0].rstrip("\r\n")
 
 
-def _at(place: Place) -> types.Range:
-    position = types.Position(place.line, place.character)
-    return types.Range(position, position)
+def _at(place: Place, length: int = 0) -> types.Range:
+    """The `length` units of the position encoding from `place` on."""
+    end = types.Position(place.line, place.character + length)
+    return types.Range(types.Position(place.line, place.character), end)
 
 
 def _accept(offer: Offer) -> types.Command:

@@ -10,7 +10,10 @@ N_REMEMBERED = 256
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """`text`, to be inserted at `place` of version `version` of the document `uri`; `detail` says what it cost."""
+    """`text`, to be inserted at `place` of version `version` of the document `uri`; `detail` says what it cost.
+
+    It takes the place of the `n_replaced` units of the position encoding that follow on the line.
+    """
 
     number: str
     uri: str
@@ -18,6 +21,7 @@ class Offer:
     place: Place
     text: str
     detail: str
+    n_replaced: int = 0
 
 
 @dataclass(slots=True)
@@ -40,10 +44,10 @@ class Offers:
     _offers: OrderedDict[str, Offer] = field(default_factory=OrderedDict)
     _taken: dict[str, int] = field(default_factory=dict)
 
-    def make(self, uri: str, version: int, place: Place, text: str, detail: str) -> Offer:
+    def make(self, uri: str, version: int, place: Place, text: str, detail: str, n_replaced: int = 0) -> Offer:
         """A new offer, remembered."""
         self.counts.offered += 1
-        offer = Offer(str(self.counts.offered), uri, version, place, text, detail)
+        offer = Offer(str(self.counts.offered), uri, version, place, text, detail, n_replaced)
         self._offers[offer.number] = offer
         if len(self._offers) > N_REMEMBERED:
             self._forget(next(iter(self._offers)))

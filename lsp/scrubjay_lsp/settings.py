@@ -17,11 +17,13 @@ class InlineSettings:
     """Ghost text (`textDocument/inlineCompletion`).
 
     `max_items`: how many alternatives an explicit request gets; an automatic one gets one.
+    `replace`: a text may take the place of closing brackets right of the cursor, if the editor knows such items.
     `max_prompt_ms`: a prompt that needs longer is answered with nothing and announced when ready; 0 waits for it.
     """
 
     enabled: bool = True
     max_items: int = 3
+    replace: bool = True
     max_prompt_ms: int = 0
 
 
@@ -71,6 +73,7 @@ def read_settings(options: object) -> tuple[Settings, list[str]]:
         inline=InlineSettings(
             enabled=inline.flag("enabled", inline_default.enabled),
             max_items=inline.number("maxItems", inline_default.max_items, 1, 3),
+            replace=inline.flag("replace", inline_default.replace),
             max_prompt_ms=inline.number("maxPromptMs", inline_default.max_prompt_ms),
         ),
         completion=CompletionSettings(

@@ -37,6 +37,11 @@ class Lines:
         line, column = self._find(place, encoding)
         return self._lines[line][:column]
 
+    def after(self, place: Place, encoding: Encoding) -> str:
+        """What stands on the line of `place` after it, without the line's end."""
+        line, column = self._find(place, encoding)
+        return self._lines[line][column:].rstrip("\r\n")
+
     def replace(self, start: Place, end: Place, new: str, encoding: Encoding) -> None:
         """Put `new` in the place of what lies between `start` and `end`."""
         first, left = self._find(start, encoding)

@@ -49,9 +49,9 @@ class Daemon:
         stop_daemon(self.path)
 
 
-def a_daemon(path: Path) -> Daemon:
-    """A daemon that listens on `path`; its model is loading."""
-    start_daemon(path, {**FLAGS, "data_dir": str(path.parent)})
+def a_daemon(path: Path, **flags: str) -> Daemon:
+    """A daemon that listens on `path`, with `flags` over the usual ones; its model is loading."""
+    start_daemon(path, {**FLAGS, "data_dir": str(path.parent), **flags})
     return Daemon(path)
 
 
@@ -59,6 +59,14 @@ def a_daemon(path: Path) -> Daemon:
 def shared_daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
     """One daemon for all tests that leave it as it was."""
     daemon = a_daemon(tmp_path_factory.mktemp("daemon") / "daemon.sock")
+    yield daemon
+    stop_daemon(daemon.path)
+
+
+@pytest.fixture(scope="session")
+def daemon_with_rules(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
+    """One that ends and shows completions by its rules, as those of users do."""
+    daemon = a_daemon(tmp_path_factory.mktemp("rules") / "daemon.sock", rules="true")
     yield daemon
     stop_daemon(daemon.path)
 

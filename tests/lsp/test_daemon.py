@@ -2,11 +2,13 @@
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 from lsprotocol import types
 
 from tests.lsp.conftest import FLAGS, Daemon, StartEditor, a_daemon
 from tests.lsp.editor import READY
+from tests.lsp.raw import Pipe
 from tests.lsp.test_completions import PROGRAM
 
 
@@ -26,6 +28,23 @@ async def test_documents_are_closed_when_the_server_is_killed(start: StartEditor
     await editor.process.wait()
     await gone(shared_daemon, buffer.uri)
     assert shared_daemon.client.get("status")["state"] in ("loading", "ready")
+
+
+async def test_documents_are_closed_when_the_editor_is_killed(shared_daemon: Daemon) -> None:
+    """Even if its end of the pipe is still held by somebody."""
+    editor = await asyncio.create_subprocess_exec("sleep", "60")
+    pipe = await Pipe.open("--socket", str(shared_daemon.path))
+    await pipe.ask("initialize", {"capabilities": {}, "processId": editor.pid})
+    pipe.send("initialized", {})
+    uri = "file:///killed/a.py"
+    document = {"uri": uri, "languageId": "python", "version": 1, "text": "x = 1\n"}
+    pipe.send("textDocument/didOpen", {"textDocument": document})
+    while await asyncio.to_thread(shared_daemon.text, uri) is None:
+        pass
+    editor.kill()
+    await editor.wait()
+    assert await pipe.process.wait() == 1
+    await gone(shared_daemon, uri)
 
 
 async def gone(daemon: Daemon, uri: str) -> None:
@@ -74,6 +93,31 @@ async def test_loading_is_shown_as_progress(start: StartEditor, place: Path) -> 
     assert isinstance(reports[0], types.WorkDoneProgressBegin)
     assert "loading" in reports[0].title
     assert isinstance(reports[-1], types.WorkDoneProgressEnd)
+
+
+async def test_a_long_prefill_is_shown_as_progress_until_nobody_wants_it(start: StartEditor, place: Path) -> None:
+    a_daemon(place, ctx="32768", context_budget="32000", latency_budget_ms="1000000")
+    capabilities = types.ClientCapabilities(window=types.WindowClientCapabilities(work_done_progress=True))
+    editor = await start(socket=place, capabilities=capabilities, options={"startDaemon": False})
+    await editor.open("short.py", PROGRAM).inline()
+    buffer = editor.open("long.py", "".join(f"value_{n} = compute({n})\n" for n in range(4000)) + PROGRAM)
+    question = asyncio.ensure_future(buffer.inline())
+
+    def reports() -> list[Any]:
+        bars: Any = editor.client.progress_reports.values()
+        return next((bar for bar in bars if bar and "reading" in bar[0].title), [])
+
+    while len(reports()) < 3:
+        assert not question.done()
+        await editor.status()
+    begin, *shares = reports()
+    assert begin.percentage == 0
+    assert shares == sorted(shares, key=lambda report: report.percentage)
+    assert all("tokens" in report.message for report in shares)
+    buffer.type("x")
+    assert await question == []
+    while not isinstance(reports()[-1], types.WorkDoneProgressEnd):
+        await editor.status()
 
 
 async def test_a_prompt_that_takes_too_long_is_announced_when_it_is_ready(start: StartEditor) -> None:

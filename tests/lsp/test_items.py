@@ -21,6 +21,11 @@ def test_ghost_text_has_a_range_and_tells_of_its_acceptance() -> None:
     assert item.command == types.Command("Accept completion", "scrubjay.accept", arguments=["1"])
 
 
+def test_ghost_text_may_replace_what_follows_on_the_line() -> None:
+    [item] = inline_items([Offers().make("file:///a.py", 1, Place(3, 7), "x)", "9 ms", 2)])
+    assert item.range == types.Range(types.Position(3, 7), types.Position(3, 9))
+
+
 def test_a_menu_entry_is_inserted_as_it_is_at_the_cursor() -> None:
     [item] = menu("urn x")
     assert item.text_edit == types.TextEdit(HERE, "urn x")

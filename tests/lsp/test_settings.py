@@ -13,7 +13,7 @@ def test_nothing_said_means_the_defaults(options: object) -> None:
 def test_every_setting_can_be_set() -> None:
     settings, complaints = read_settings(
         {
-            "inline": {"enabled": False, "maxItems": 2, "maxPromptMs": 5},
+            "inline": {"enabled": False, "maxItems": 2, "replace": False, "maxPromptMs": 5},
             "completion": {"popup": "automatic", "maxItems": 3, "maxPromptMs": 0},
             "languages": {"*": False, "python": True},
             "maxTokens": 40,
@@ -25,6 +25,7 @@ def test_every_setting_can_be_set() -> None:
     )
     assert complaints == []
     assert (settings.inline.enabled, settings.inline.max_items, settings.inline.max_prompt_ms) == (False, 2, 5)
+    assert not settings.inline.replace
     assert (settings.completion.popup, settings.completion.max_items) == ("automatic", 3)
     assert settings.completion.max_prompt_ms == 0
     assert (settings.max_tokens, settings.progress, settings.notifications) == (40, False, False)

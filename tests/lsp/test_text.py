@@ -63,8 +63,10 @@ def test_lone_surrogates_are_replaced() -> None:
     assert lines.text == "a\ufffdb\ufffd"
 
 
-def test_what_stands_before_the_cursor() -> None:
-    assert Lines("x\r\né😀=1").before(Place(1, 3), "utf-16") == "é😀"
+def test_what_stands_around_the_cursor() -> None:
+    lines = Lines("x\r\né😀=1\r\ny")
+    assert (lines.before(Place(1, 3), "utf-16"), lines.after(Place(1, 3), "utf-16")) == ("é😀", "=1")
+    assert (lines.before(Place(2, 9), "utf-8"), lines.after(Place(2, 9), "utf-8")) == ("y", "")
 
 
 @pytest.mark.parametrize(("text", "end"), [("xy", (3, 6)), ("x\ny😀", (4, 3)), ("\n", (4, 0))])

@@ -25,5 +25,11 @@ def register(server: ScrubjayServer) -> None:
             n=settings.inline.max_items if invoked else 1,
             max_prompt_ms=settings.inline.max_prompt_ms,
             max_tokens=settings.max_tokens,
+            can_replace=settings.inline.replace and _reads_ranges(server.client_capabilities),
         )
         return types.InlineCompletionList(items=inline_items(await server.asking.ask(question)))
+
+
+def _reads_ranges(capabilities: types.ClientCapabilities) -> bool:
+    """Editors that say they have inline completions have them as the protocol does, with a range to replace."""
+    return bool(capabilities.text_document and capabilities.text_document.inline_completion)
