@@ -1,13 +1,12 @@
-;;; scrubjay-server.el --- Scrubjay's language server, and documents in step with it  -*- lexical-binding: t; -*-
+;;; scrubjay-server.el --- Scrubjay's language server  -*- lexical-binding: t; -*-
 
 ;; Copyright (C) 2026 The Scrubjay authors
 ;; SPDX-License-Identifier: MIT
 
 ;;; Commentary:
 
-;; One process of `scrubjay lsp' for all of Emacs, and what it knows of the
-;; buffers.  Nothing here waits for it: buffers record their changes as they
-;; happen, and send them when somebody asks for something.
+;; One process of `scrubjay lsp' for all of Emacs: started when it is needed,
+;; and again when it has died.  Nothing here waits for it.
 ;;
 ;; Eglot and lsp-mode have connections of their own and do not meet this one.
 
@@ -15,7 +14,6 @@
 
 (require 'cl-lib)
 (require 'jsonrpc)
-(require 'url-util)
 
 ;;;; Customization
 
@@ -40,16 +38,6 @@
 (defcustom scrubjay-alternatives 3
   "How many different completions to ask for when you ask for more than one."
   :type '(choice (const 1) (const 2) (const 3))
-  :group 'scrubjay
-  :package-version '(scrubjay . "0.1.0"))
-
-(defcustom scrubjay-language-ids
-  '((c++ . "cpp") (js . "javascript") (js2 . "javascript") (sh . "shellscript")
-    (bash . "shellscript") (csharp . "csharp") (tsx . "typescriptreact")
-    (js-jsx . "javascriptreact") (latex . "latex") (LaTeX . "latex"))
-  "What the daemon calls a language, by its mode's name less `-mode' or `-ts-mode'.
-Others have the same name there."
-  :type '(alist :key-type symbol :value-type string)
   :group 'scrubjay
   :package-version '(scrubjay . "0.1.0"))
 
@@ -98,6 +86,14 @@ A plist: `:kind', `:busy', `:message'.")
       (cdar scrubjay-server--progress)
       (let ((message (plist-get scrubjay-server--link :message)))
         (and (stringp message) (not (string-empty-p message)) message))))
+
+(defun scrubjay-server-connection ()
+  "Return the connection to the server, or nil; another server has another one."
+  scrubjay-server--connection)
+
+(defun scrubjay-server-capability (name)
+  "Return what the server said of its capability NAME."
+  (plist-get scrubjay-server--capabilities name))
 
 (defun scrubjay-server-running-p ()
   "Return non-nil if the server is there to answer."
@@ -177,7 +173,8 @@ Return non-nil if it can be talked to now; if it cannot yet,
                      :textDocument (:inlineCompletion (:dynamicRegistration :json-false)))
      :initializationOptions ( :editorPluginInfo (:name "scrubjay.el" :version "0.1.0")
                               :maxTokens ,scrubjay-max-tokens
-                              :inline (:maxItems ,scrubjay-alternatives)
+                              ;; Ghost text is inserted, nothing is replaced.
+                              :inline (:maxItems ,scrubjay-alternatives :replace :json-false)
                               ,@(when scrubjay-socket
                                   (list :socket (expand-file-name scrubjay-socket))))))
 
@@ -290,196 +287,6 @@ Return immediately."
   (scrubjay-server-request :workspace/executeCommand
                            (list :command command :arguments (vconcat arguments))
                            #'ignore))
-
-;;;; Documents
-
-(cl-defstruct (scrubjay-server--document (:constructor scrubjay-server--make-document))
-  "What the server knows of a buffer."
-  (connection nil :documentation "To the server that knows it.")
-  (file nil :documentation "Its file when it was opened.")
-  (uri nil :documentation "The URI of that file.")
-  (version 0 :documentation "The last one sent.")
-  (size 0 :documentation "The buffer's size with all recorded changes.")
-  (changes nil :documentation "Recorded and not sent, the latest first.")
-  (n-changes 0 :documentation "Number of them.")
-  (begun nil :documentation "A change that is being made: its bounds, and both as positions.")
-  (lost nil :documentation "Non-nil if a change was missed, so that the whole text is to be sent."))
-
-(defvar-local scrubjay-server--document nil
-  "What the server knows of this buffer, or nil.")
-
-(defconst scrubjay-server--many-changes 200
-  "With so many changes to be sent, the whole text is sent instead.")
-
-(defun scrubjay-server-uri ()
-  "Return the URI of this buffer's document, or nil if the server does not know it."
-  (and scrubjay-server--document (scrubjay-server--document-uri scrubjay-server--document)))
-
-(defun scrubjay-server-version ()
-  "Return the version of this buffer's document."
-  (scrubjay-server--document-version scrubjay-server--document))
-
-(defun scrubjay-server-sync ()
-  "Let the server know this buffer as it is; return non-nil if it does now."
-  (when (and buffer-file-name (scrubjay-server-ensure))
-    (if (scrubjay-server--known-p)
-        (scrubjay-server--send-changes scrubjay-server--document)
-      (scrubjay-server--open))
-    t))
-
-(defun scrubjay-server-close ()
-  "Let the server forget this buffer."
-  (when-let ((document scrubjay-server--document))
-    (setq scrubjay-server--document nil)
-    (when (eq (scrubjay-server--document-connection document) scrubjay-server--connection)
-      (scrubjay-server-notify :textDocument/didClose
-                              `(:textDocument (:uri ,(scrubjay-server--document-uri document)))))))
-
-(defun scrubjay-server-saved ()
-  "Tell the server that this buffer was saved."
-  (when (scrubjay-server--known-p)
-    (scrubjay-server-sync)
-    (scrubjay-server-notify :textDocument/didSave `(:textDocument (:uri ,(scrubjay-server-uri))))))
-
-(defun scrubjay-server-focused ()
-  "Tell the server that this buffer is being looked at."
-  (when (scrubjay-server-sync)
-    (scrubjay-server-notify :textDocument/didFocus `(:textDocument (:uri ,(scrubjay-server-uri))))))
-
-(defun scrubjay-server-mark-lost ()
-  "Have the whole text sent the next time."
-  (when scrubjay-server--document
-    (setf (scrubjay-server--document-lost scrubjay-server--document) t)))
-
-(defun scrubjay-server-position (position)
-  "Return POSITION as the protocol has it."
-  (save-restriction
-    (widen)
-    (save-excursion
-      (goto-char position)
-      (list :line (1- (line-number-at-pos position t))
-            :character (scrubjay-server--units (line-beginning-position) position)))))
-
-(defun scrubjay-server--units (start end)
-  "Return the length of the text from START to END in the server's units.
-It is on one line."
-  (let ((beyond 0))
-    (unless (equal (plist-get scrubjay-server--capabilities :positionEncoding) "utf-32")
-      (save-excursion
-        (goto-char start)
-        (while (re-search-forward "[\U00010000-\U0010FFFF]" end t)
-          (cl-incf beyond))))
-    (+ (- end start) beyond)))
-
-(defun scrubjay-server--text (start end)
-  "Return the text from START to END as it can be sent.
-What is no character becomes U+FFFD.  A carriage return, which would
-end a line for the server and does not for Emacs, becomes a blank."
-  (let ((text (buffer-substring-no-properties start end)))
-    (if (string-match-p "[^\0-\f\x0e-\uD7FF\uE000-\U0010FFFF]" text)
-        (replace-regexp-in-string "[^\0-\uD7FF\uE000-\U0010FFFF]" "\uFFFD"
-                                  (string-replace "\r" " " text) t t)
-      text)))
-
-(defun scrubjay-server--known-p ()
-  "Return non-nil if the server knows this buffer under its name."
-  (when-let ((document scrubjay-server--document))
-    (and (eq (scrubjay-server--document-connection document) scrubjay-server--connection)
-         (equal (scrubjay-server--document-file document) buffer-file-name))))
-
-(defun scrubjay-server--open ()
-  "Send the whole buffer under its name."
-  (scrubjay-server-close)
-  (let ((uri (scrubjay-server--file-uri buffer-file-name)))
-    (setq scrubjay-server--document
-          (scrubjay-server--make-document :connection scrubjay-server--connection
-                                          :file buffer-file-name :uri uri :size (buffer-size)))
-    (scrubjay-server-notify :textDocument/didOpen
-                            `(:textDocument ( :uri ,uri
-                                              :languageId ,(scrubjay-server--language)
-                                              :version 0
-                                              :text ,(scrubjay-server--whole-text))))))
-
-(defun scrubjay-server--whole-text ()
-  "Return the whole text as it can be sent."
-  (save-restriction
-    (widen)
-    (scrubjay-server--text (point-min) (point-max))))
-
-(defun scrubjay-server--file-uri (file)
-  "Return the URI of FILE, whose links are resolved as the daemon does."
-  (concat "file://" (url-hexify-string (file-truename file) url-path-allowed-chars)))
-
-(defun scrubjay-server--language ()
-  "Return the daemon's name for this buffer's language."
-  (let ((name (replace-regexp-in-string "\\(-ts\\)?-mode\\'" "" (symbol-name major-mode))))
-    (or (alist-get (intern name) scrubjay-language-ids) name)))
-
-(defun scrubjay-server--send-changes (document)
-  "Send what has changed in DOCUMENT, this buffer's, since the last time."
-  (let ((lost (or (scrubjay-server--document-lost document)
-                  (scrubjay-server--document-begun document)
-                  (/= (scrubjay-server--document-size document) (buffer-size))))
-        (changes (nreverse (scrubjay-server--document-changes document))))
-    (setf (scrubjay-server--document-changes document) nil
-          (scrubjay-server--document-n-changes document) 0
-          (scrubjay-server--document-begun document) nil
-          (scrubjay-server--document-lost document) nil
-          (scrubjay-server--document-size document) (buffer-size))
-    (when (or lost changes)
-      (scrubjay-server-notify
-       :textDocument/didChange
-       `( :textDocument ( :uri ,(scrubjay-server--document-uri document)
-                          :version ,(cl-incf (scrubjay-server--document-version document)))
-          :contentChanges ,(if lost
-                               `[(:text ,(scrubjay-server--whole-text))]
-                             (vconcat (mapcar #'cdr changes))))))))
-
-;;;; Changes as they happen
-
-(defun scrubjay-server-before-change (start end)
-  "Keep where the text from START to END, about to change, is.
-For `before-change-functions'."
-  (when-let ((document scrubjay-server--document))
-    (unless (scrubjay-server--document-lost document)
-      (setf (scrubjay-server--document-begun document)
-            (let ((from (scrubjay-server-position start)))
-              (list start end from (if (= start end) from (scrubjay-server-position end))))))))
-
-(defun scrubjay-server-after-change (start end length)
-  "Record that the LENGTH characters at START are now those up to END.
-For `after-change-functions'."
-  (when-let ((document scrubjay-server--document))
-    (unless (scrubjay-server--document-lost document)
-      (pcase (scrubjay-server--document-begun document)
-        ;; Some primitives announce a wide change and make narrow ones: then only the whole text helps.
-        (`(,(pred (= start)) ,(pred (= (+ start length))) ,from ,to)
-         (scrubjay-server--record document start end length from to))
-        (_ (scrubjay-server--lose document)))
-      (setf (scrubjay-server--document-begun document) nil))))
-
-(defun scrubjay-server--lose (document)
-  "Give up what is recorded of DOCUMENT."
-  (setf (scrubjay-server--document-lost document) t
-        (scrubjay-server--document-changes document) nil))
-
-(defun scrubjay-server--record (document start end length from to)
-  "Record a change in DOCUMENT.
-The text from position FROM to TO, LENGTH characters long, is now that
-from START to END."
-  (cl-incf (scrubjay-server--document-size document) (- end start length))
-  (let ((text (scrubjay-server--text start end))
-        (latest (car (scrubjay-server--document-changes document))))
-    (if (and latest (zerop length) (eql (car latest) start))
-        ;; Typing goes on where it was: one change.
-        (let ((change (cdr latest)))
-          (setcar latest end)
-          (setcdr latest (plist-put change :text (concat (plist-get change :text) text))))
-      (push (cons (and (zerop length) end)
-                  (list :range (list :start from :end to) :text text))
-            (scrubjay-server--document-changes document))
-      (when (> (cl-incf (scrubjay-server--document-n-changes document)) scrubjay-server--many-changes)
-        (scrubjay-server--lose document)))))
 
 (provide 'scrubjay-server)
 ;;; scrubjay-server.el ends here

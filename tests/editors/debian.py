@@ -8,6 +8,7 @@ import shutil
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -17,6 +18,9 @@ import pytest
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 SOURCES = (Path("/etc/apt/sources.list.d/debian.sources"), Path("/etc/apt/sources.list"))
 Got = TypeVar("Got")
+OLDEST, NEWER = "28", "30"
+EMACSES = {OLDEST: (range(28, 29), "bookworm"), NEWER: (range(29, 100), "bookworm-backports")}
+"""Of each Emacs that is tried: which versions of the system's stand for it, and where Debian has it."""
 NEOVIM = """
     libc6 libgcc-s1 libluajit-5.1-common libluajit-5.1-2 libtree-sitter0.26 libunibilium4 libutf8proc3 libuv1t64
     lua-lpeg lua-luv neovim-runtime neovim
@@ -40,11 +44,12 @@ class Unavailable(Exception):
     """The editor cannot be had here."""
 
 
-def emacs() -> Program:
-    """Emacs 29 or newer, which has eglot; skips the test with the reason where there is none."""
-    if (path := shutil.which("emacs")) and _major_version(path) >= 29:
+def emacs(version: str = NEWER) -> Program:
+    """Emacs, one of `EMACSES`; skips the test with the reason where it cannot be had."""
+    majors, suite = EMACSES[version]
+    if (path := shutil.which("emacs")) and _major_version(path) in majors:
         return Program([path])
-    return _or_skip(lambda: _unpacked_emacs(_cache("emacs", _get_emacs)))
+    return _or_skip(lambda: _unpacked_emacs(_cache(f"emacs-{version}", partial(_get_emacs, suite))))
 
 
 def neovim() -> Program:
@@ -54,10 +59,11 @@ def neovim() -> Program:
     return _or_skip(lambda: _unpacked_neovim(_cache("neovim", _get_neovim)))
 
 
-def package_lint() -> list[Path]:
-    """Folders with package-lint and what it needs; skips the test with the reason where they cannot be had."""
-    root = _or_skip(lambda: _cache("package-lint", _get_package_lint))
-    return sorted((root / "usr/share/emacs/site-lisp/elpa-src").iterdir())
+def lisp(name: str, *packages: str) -> list[str]:
+    """What makes Emacs find packages of Emacs Lisp, kept as `name`; skips the test where they cannot be had."""
+    root = _or_skip(lambda: _cache(name, partial(_get_lisp, packages)))
+    folders = sorted((root / "usr/share/emacs/site-lisp/elpa-src").iterdir())
+    return [argument for folder in folders for argument in ("-L", str(folder))]
 
 
 def _or_skip(get: Callable[[], Got]) -> Got:
@@ -89,22 +95,25 @@ def _cache(name: str, get: Callable[[Path, Path], None]) -> Path:
     return root
 
 
-def _get_emacs(root: Path, apt: Path) -> None:
-    config = _apt_config(apt, ["bookworm", "bookworm-backports"])
-    wanted = ["--no-install-recommends", "-t", "bookworm-backports", "emacs-nox"]
+def _get_emacs(suite: str, root: Path, apt: Path) -> None:
+    config = _apt_config(apt, sorted({"bookworm", suite}))
+    wanted = ["--no-install-recommends", "-t", suite, "emacs-nox"]
     _apt(["apt-get", "install", "--download-only", "-y", *wanted], config, apt)
     _unpack(apt / "cache/archives", root)
 
 
-def _get_package_lint(root: Path, apt: Path) -> None:
-    config = _apt_config(apt, ["sid"])
-    _apt(["apt-get", "download", "elpa-package-lint/sid", "elpa-compat/sid"], config, apt)
-    _unpack(apt, root)
+def _get_lisp(packages: tuple[str, ...], root: Path, apt: Path) -> None:
+    _get_from_sid([f"elpa-{package}" for package in packages], root, apt)
 
 
 def _get_neovim(root: Path, apt: Path) -> None:
+    _get_from_sid(NEOVIM.split(), root, apt)
+
+
+def _get_from_sid(packages: list[str], root: Path, apt: Path) -> None:
+    """These packages and no others: what they depend on has to be among them."""
     config = _apt_config(apt, ["sid"])
-    _apt(["apt-get", "download", *(f"{package}/sid" for package in NEOVIM.split())], config, apt)
+    _apt(["apt-get", "download", *(f"{package}/sid" for package in packages)], config, apt)
     _unpack(apt, root)
 
 

@@ -36,7 +36,7 @@
   "Return the ghost text that is shown, or an empty string."
   (with-current-buffer (scrubjay-test-buffer)
     (substring-no-properties
-     (or (and scrubjay--showing (overlay-get scrubjay--overlay 'after-string)) ""))))
+     (or (and scrubjay-ghost-shown (overlay-get scrubjay-ghost--overlay 'after-string)) ""))))
 
 (defun scrubjay-test-text ()
   "Return the text of the buffer."
@@ -46,7 +46,7 @@
 (defvar scrubjay-test-n-offered 0
   "How often ghost text was offered.")
 
-(advice-add 'scrubjay--offer :before (lambda (&rest _) (cl-incf scrubjay-test-n-offered)))
+(advice-add 'scrubjay-ghost-offer :before (lambda (&rest _) (cl-incf scrubjay-test-n-offered)))
 
 (defun scrubjay-test-server-counts ()
   "Return what the language server has counted."
@@ -57,26 +57,35 @@
           :resent (plist-get lsp :resent))))
 
 ;; What a key costs: from the beginning of what runs for a change or after a command to its end.
+;; What asking costs: Emacs is not to be seen busy then either, though a key may come in between.
 
 (defvar scrubjay-test-key-ms nil
   "What each key has cost so far, in milliseconds.")
 
+(defvar scrubjay-test-ask-ms nil
+  "What each question has cost so far, in milliseconds.")
+
 (defvar scrubjay-test--sum 0)
 
-(defun scrubjay-test--timed (function &rest arguments)
-  "Call FUNCTION with ARGUMENTS and add up how long that took."
+(defun scrubjay-test--ms (function arguments)
+  "Call FUNCTION with ARGUMENTS and return how long that took."
   (let ((began (current-time)))
-    (prog1 (apply function arguments)
-      (cl-incf scrubjay-test--sum (* 1e3 (float-time (time-since began)))))))
+    (apply function arguments)
+    (* 1e3 (float-time (time-since began)))))
 
 (defun scrubjay-test-time-keys ()
-  "Begin to measure what keys cost."
+  "Begin to measure what keys and questions cost."
   (dolist (function '(scrubjay--before-change scrubjay--after-change scrubjay--post-command))
-    (advice-add function :around #'scrubjay-test--timed))
+    (advice-add function :around
+                (lambda (function &rest arguments)
+                  (cl-incf scrubjay-test--sum (scrubjay-test--ms function arguments)))))
   (advice-add 'scrubjay--post-command :after
               (lambda (&rest _)
                 (push scrubjay-test--sum scrubjay-test-key-ms)
-                (setq scrubjay-test--sum 0))))
+                (setq scrubjay-test--sum 0)))
+  (advice-add 'scrubjay--ask-unless-stale :around
+              (lambda (function &rest arguments)
+                (push (scrubjay-test--ms function arguments) scrubjay-test-ask-ms))))
 
 (provide 'emacs_init)
 ;;; emacs_init.el ends here

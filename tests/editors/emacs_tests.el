@@ -57,12 +57,12 @@
   (declare (indent 2))
   `(with-temp-buffer
      (insert ,text)
-     (scrubjay--offer (cl-loop for item in ,items for n from 1 collect (cons item (number-to-string n))) 0)
+     (scrubjay-ghost-offer (cl-loop for item in ,items for n from 1 collect (cons item (number-to-string n))) 0)
      ,@body))
 
 (defun emacs-tests--shown ()
   "Return the ghost text that is shown, or nil."
-  (and scrubjay--showing (substring-no-properties (overlay-get scrubjay--overlay 'after-string))))
+  (and scrubjay-ghost-shown (substring-no-properties (overlay-get scrubjay-ghost--overlay 'after-string))))
 
 (defun emacs-tests--daemon-text ()
   "Return the daemon's copy of the current buffer."
@@ -72,7 +72,7 @@
                              (lambda (answer) (setq status answer)))
     (emacs-tests--wait (not (eq status 'none)))
     (scrubjay-status--get (getenv "EMACS_TEST_DAEMON")
-                          (concat "/api/documents?uri=" (url-hexify-string (scrubjay-server-uri)))
+                          (concat "/api/documents?uri=" (url-hexify-string (scrubjay-document-uri)))
                           (lambda (document) (setq answer (plist-get document :text))))
     (emacs-tests--wait (not (eq answer 'none)))
     answer))
@@ -91,7 +91,7 @@
     (should (equal (buffer-string) "return width * height"))
     (scrubjay-accept-line 1)
     (should (equal (buffer-string) "return width * height\n\nx = 1"))
-    (should-not scrubjay--showing)))
+    (should-not scrubjay-ghost-shown)))
 
 (ert-deftest emacs-tests-a-character-that-is-not-there-is-not-accepted ()
   (emacs-tests--offering '("turn") "re"
@@ -104,16 +104,16 @@
 (ert-deftest emacs-tests-typing-along-keeps-it-and-else-it-goes ()
   (emacs-tests--offering '("turn x" "use y") "re"
     (insert "tu")
-    (scrubjay--refresh)
+    (scrubjay-ghost-refresh)
     (should (equal (emacs-tests--shown) "rn x"))
     (insert "X")
-    (scrubjay--refresh)
+    (scrubjay-ghost-refresh)
     (should-not (emacs-tests--shown))))
 
 (ert-deftest emacs-tests-another-alternative-that-fits-is-shown ()
   (emacs-tests--offering '("turn x" "use y" "used") "re"
     (insert "us")
-    (scrubjay--refresh)
+    (scrubjay-ghost-refresh)
     (should (equal (emacs-tests--shown) "e y"))
     (scrubjay-next 1)
     (should (equal (emacs-tests--shown) "ed"))
@@ -123,11 +123,11 @@
 (ert-deftest emacs-tests-it-goes-with-the-cursor-and-with-other-changes ()
   (emacs-tests--offering '("turn") "x\nre"
     (backward-char)
-    (scrubjay--refresh)
+    (scrubjay-ghost-refresh)
     (should-not (emacs-tests--shown)))
   (emacs-tests--offering '("turn") "x\nre"
     (save-excursion (goto-char (point-min)) (insert "y"))
-    (scrubjay--refresh)
+    (scrubjay-ghost-refresh)
     (should-not (emacs-tests--shown))))
 
 (ert-deftest emacs-tests-an-open-menu-keeps-it-away ()
@@ -140,7 +140,7 @@
 (ert-deftest emacs-tests-keys-are-there-only-with-ghost-text ()
   (emacs-tests--with-file "re"
     (should-not (eq (key-binding (kbd "TAB")) #'scrubjay-accept))
-    (scrubjay--offer '(("turn" . "0")) 0)
+    (scrubjay-ghost-offer '(("turn" . "0")) 0)
     (should (eq (key-binding (kbd "TAB")) #'scrubjay-accept))
     (should (eq (key-binding (kbd "M-f")) #'scrubjay-accept-word))
     (scrubjay-dismiss)
@@ -150,11 +150,11 @@
   "After typing, deleting, replacing, transposing, and changing case, in any order."
   (emacs-tests--with-file "naïve 漢字 😀 = 1\nlast"
     (random "scrubjay")
-    (scrubjay-server-sync)
+    (scrubjay-document-sync)
     (dotimes (round 12)
       (dotimes (_ 8)
         (emacs-tests--edit (random 8) (+ (point-min) (random (1+ (buffer-size))))))
-      (scrubjay-server-sync)
+      (scrubjay-document-sync)
       (should (equal (list round (emacs-tests--daemon-text)) (list round (buffer-string)))))))
 
 (defun emacs-tests--edit (kind place)
@@ -174,7 +174,7 @@
 (ert-deftest emacs-tests-what-cannot-be-sent-is-sent-as-something-else ()
   (emacs-tests--with-file "x"
     (insert "\r" (unibyte-char-to-multibyte #xff) "😀")
-    (scrubjay-server-sync)
+    (scrubjay-document-sync)
     (should (equal (emacs-tests--daemon-text) "x \uFFFD😀"))))
 
 (ert-deftest emacs-tests-asked-for-it-is-offered ()
@@ -184,7 +184,7 @@
     (let ((text (buffer-string)) (shown (emacs-tests--shown)))
       (scrubjay-accept)
       (should (equal (buffer-string) (concat text shown)))
-      (scrubjay-server-sync)
+      (scrubjay-document-sync)
       (should (equal (emacs-tests--daemon-text) (buffer-string))))))
 
 (ert-deftest emacs-tests-an-answer-to-an-older-text-is-dropped ()

@@ -68,7 +68,8 @@ class EmacsInTmux:
         emacsclient = Path(self.program.command[0]).with_name("emacsclient.emacs")
         if not emacsclient.exists():
             emacsclient = Path("emacsclient")
-        encoded = f"(base64-encode-string (json-serialize (list :value {expression})) t)"
+        # Emacs 28 serialises into characters, later ones into bytes, which encoding leaves as they are.
+        encoded = f"(base64-encode-string (encode-coding-string (json-serialize (list :value {expression})) 'utf-8) t)"
         command = [str(emacsclient), "-s", str(self.folder / "emacs"), "--eval", encoded]
         done = subprocess.run(
             command, env=self.program.env | {"HOME": str(self.home)}, check=True, capture_output=True, text=True

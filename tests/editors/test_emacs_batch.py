@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.editors.debian import Program, emacs, package_lint
+from tests.editors.debian import EMACSES, Program, emacs, lisp
 from tests.editors.terminal import PACKAGE
 from tests.lsp.conftest import Daemon
 
@@ -27,10 +27,10 @@ CHECKDOC = """
 """
 
 
-@pytest.fixture(scope="module")
-def program() -> Program:
-    """Emacs, or the reason why there is none."""
-    return emacs()
+@pytest.fixture(scope="module", params=EMACSES)
+def program(request: pytest.FixtureRequest) -> Program:
+    """Each Emacs, or the reason why there is none."""
+    return emacs(request.param)
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ def test_checkdoc_has_no_remarks(program: Program, package: Path) -> None:
 
 
 def test_package_lint_has_no_remarks(program: Program, package: Path) -> None:
-    folders = [argument for folder in package_lint() for argument in ("-L", str(folder))]
+    found = lisp("package-lint", "package-lint", "compat")
     main_file = f'(setq package-lint-main-file "{package / "scrubjay.el"}")'
     lint = ("-l", "package-lint", "--eval", main_file, "-f", "package-lint-batch-and-exit")
-    batch(program, *folders, *lint, *files(package))
+    batch(program, *found, *lint, *files(package))
