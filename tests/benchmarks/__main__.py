@@ -17,7 +17,7 @@ if "OMP_WAIT_POLICY" not in os.environ:
     # The limit and the class `Llama` run in this process: their threads wait as those of an engine do.
     os.environ.setdefault("GOMP_SPINCOUNT", SPINS)
 
-from tests.benchmarks import results
+from tests.benchmarks import results, typing
 from tests.benchmarks.contestants import BenchmarkFailed
 from tests.benchmarks.measure import Sample, measure
 from tests.benchmarks.peer import ROOT, program
@@ -25,6 +25,7 @@ from tests.benchmarks.plan import PAIR, Cell, cells, fitting, quick_cells
 from tests.gguf_models import MODEL_CLASSES, true_shape
 
 FOLDER = ROOT / ".cache" / "bench"
+QUICK_LINES = 4
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -45,6 +46,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     command = " ".join(["scrubjay bench", *(sys.argv[1:] if argv is None else argv)])
     report = path.with_suffix(".md") if arguments.quick or arguments.out else Path(__file__).with_name("RESULTS.md")
     results.write(path, report, command)
+    print("typing a function, key by key", flush=True)
+    with report.open("a", encoding="utf-8") as out:
+        out.write("\n" + typing.report(QUICK_LINES if arguments.quick else typing.N_LINES))
     print(f"{report} has the table, {path} the samples.")
     return 0
 

@@ -1,9 +1,11 @@
 """What a keystroke costs outside the model, in a project of about 32,000 tokens.
 
-    python -m tests.benchmarks.own_time [--model PATH] [--profile]
+    python -m tests.benchmarks.own_time [--model PATH] [--keys N] [--profile]
 
-No model runs: each key changes the document, copies the project, makes the prompt, looks for a known completion and
-applies the completion rules to a text, as the daemon does. Only the vocabulary of the model is used.
+First without a model, so that it is seen where the time goes: each key changes the document, copies the project, makes
+the prompt, looks for a known completion and applies the completion rules to a text, as the daemon does. Only the
+vocabulary of the model is used. Then the whole way through a service and an engine process with a light model: what its
+answers say of the time outside the model.
 """
 
 import argparse
@@ -30,12 +32,16 @@ from scrubjay.projects import Projects
 from scrubjay.prompt_maker import Limits, PromptMaker, View
 from scrubjay.requests import CompletionRequest
 from scrubjay.starter import model_path
+from tests.benchmarks.typing import light_model
+from tests.benchmarks.typing import measure as measure_typing
 
 ROOT = "/project"
 LIMITS = Limits(n_ctx=40_960, reserve=512)
 N_TOKENS = 32_000
 N_CHARACTERS_A_TOKEN = 7.1
 """Of the small model."""
+N_LIGHT_CHARACTERS_A_TOKEN = 3.6
+N_LINES = 6
 TYPED = "    result = compute(first, second, third)  # typed key by key\n"
 COMPLETION = "value = self.compute(first)\nreturn value\n\nprint(value)\n"
 
@@ -53,16 +59,22 @@ class Split:
         self.times[name].append((perf_counter() - begun) * 1e3)
 
 
-def open_project(projects: Projects) -> str:
-    """Modules of the standard library, about as many characters as the tokens need; returns the URI of the last one."""
-    n_left = N_TOKENS * N_CHARACTERS_A_TOKEN
-    uri = ""
+def read_modules(n_characters: int) -> dict[str, str]:
+    """Modules of the standard library by name, that many characters of them."""
+    files: dict[str, str] = {}
     for path in sorted(Path(email.__file__).parent.glob("*.py")):
-        text = path.read_text("utf-8")[: int(n_left)]
-        if text:
-            uri = f"file://{ROOT}/{path.name}"
-            projects.open(uri, "python", 1, text, ROOT, str)
-            n_left -= len(text)
+        if text := path.read_text("utf-8")[:n_characters]:
+            files[path.name] = text
+            n_characters -= len(text)
+    return files
+
+
+def open_project(projects: Projects) -> str:
+    """About as many characters as the tokens need; returns the URI of the last document."""
+    uri = ""
+    for name, text in read_modules(int(N_TOKENS * N_CHARACTERS_A_TOKEN)).items():
+        uri = f"file://{ROOT}/{name}"
+        projects.open(uri, "python", 1, text, ROOT, str)
     return uri
 
 
@@ -96,6 +108,15 @@ async def measure(model: Path, layout: LayoutName, n_keys: int) -> tuple[Split, 
     return split, n_prompt
 
 
+def through_service(layout: LayoutName) -> tuple[Split, int]:
+    """The same of a service with its engine, and the length of the last prompt."""
+    split, others = Split(), read_modules(int(N_TOKENS * N_LIGHT_CHARACTERS_A_TOKEN))
+    with light_model() as model:
+        typist = asyncio.run(measure_typing(model, layout, N_LINES, others, LIMITS.n_ctx))
+    split.times["outside the model"] = [key.timings.own_ms for key in typist.keys]
+    return split, typist.keys[-1].reuse.prompt
+
+
 def show(split: Split, title: str, console: Console) -> None:
     table = Table("part", "median ms", "95th %", "99th %", "most", title=title)
     for name, times in sorted(split.times.items(), key=lambda item: -float(np.median(item[1]))):
@@ -119,6 +140,9 @@ def main() -> None:
         show(split, f"{layout}: own time of {flags.keys} keys, prompt of {n_prompt} tokens", Console())
         if flags.profile:
             pstats.Stats(profile).sort_stats("tottime").print_stats(20)
+        split, n_prompt = through_service(layout)
+        n_keys = len(split.times["outside the model"])
+        show(split, f"{layout}: own time of {n_keys} keys in a service, prompt of {n_prompt} tokens", Console())
 
 
 if __name__ == "__main__":
