@@ -2,15 +2,14 @@
 
 ;;; Commentary:
 
-;; Run in batch Emacs by test_eglot.py, which sets the variables of the
-;; environment: SCRUBJAY_TEST_SERVER, a command line in JSON, and
-;; SCRUBJAY_TEST_FILE, a Python file in a project of its own.
+;; Run in batch Emacs by test_eglot.py, after what the README tells users to
+;; write.  The variable EGLOT_TEST_FILE of the environment names a Python
+;; file in a project of its own.
 
 ;;; Code:
 
 (require 'eglot)
 (require 'ert)
-(require 'json)
 (require 'python)
 
 (setq eglot-sync-connect 60
@@ -18,13 +17,10 @@
       eglot-autoshutdown nil
       jsonrpc-default-request-timeout 120)
 
-(defvar eglot-tests--server (append (json-parse-string (getenv "SCRUBJAY_TEST_SERVER")) nil))
-
 (defmacro eglot-tests--with-file (&rest body)
   "Visit the test's file with Eglot managing it, and do BODY at its end."
-  `(with-current-buffer (find-file-noselect (getenv "SCRUBJAY_TEST_FILE"))
+  `(with-current-buffer (find-file-noselect (getenv "EGLOT_TEST_FILE"))
      (python-mode)
-     (setq-local eglot-server-programs `((python-mode . ,eglot-tests--server)))
      (unwind-protect
          (progn
            (apply #'eglot (eglot--guess-contact))

@@ -1,13 +1,12 @@
-"""Eglot in batch Emacs: completions at point by a real daemon."""
+"""Eglot in batch Emacs, set up as the README says: completions at point by a real daemon."""
 
-import json
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from tests.editors.debian import Program, emacs
+from tests.editors.readme import installed, snippet
 from tests.lsp.conftest import Daemon
 
 TESTS = Path(__file__).with_name("eglot-tests.el")
@@ -24,8 +23,10 @@ def test_eglot(program: Program, shared_daemon: Daemon, tmp_path: Path) -> None:
     (tmp_path / ".git").mkdir()
     source = tmp_path / "shapes.py"
     source.write_text(PROGRAM)
-    server = [sys.executable, "-m", "scrubjay", "lsp", "--socket", str(shared_daemon.path)]
-    environment = program.env | {"SCRUBJAY_TEST_SERVER": json.dumps(server), "SCRUBJAY_TEST_FILE": str(source)}
-    command = [*program.command, "-Q", "--batch", "-l", str(TESTS), "-f", "ert-run-tests-batch-and-exit"]
+    init = tmp_path / "init.el"
+    init.write_text(snippet("Emacs, eglot", "elisp"))
+    environment = program.env | installed(tmp_path, shared_daemon.path) | {"EGLOT_TEST_FILE": str(source)}
+    command = [*program.command, "-Q", "--batch", "-l", str(init), "-l", str(TESTS)]
+    command += ["-f", "ert-run-tests-batch-and-exit"]
     done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

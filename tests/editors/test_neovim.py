@@ -2,16 +2,16 @@
 
 import json
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.editors.debian import Program, neovim
+from tests.editors.readme import installed, snippet
 from tests.lsp.conftest import Daemon
 
-INIT = Path(__file__).with_name("init.lua")
+QUESTIONS = Path(__file__).with_name("questions.lua")
 PROGRAM = "def area(width, height):\n    return width * height\n\n\ndef perimeter(width, height):\n"
 
 
@@ -27,7 +27,7 @@ class Neovim:
         self._remote("--remote-send", keys)
 
     def ask(self, function: str) -> str:
-        """What a function of init.lua returns."""
+        """What a function of questions.lua returns."""
         return self._remote("--remote-expr", f"luaeval('{function}()')")
 
     def _remote(self, what: str, argument: str) -> str:
@@ -37,15 +37,17 @@ class Neovim:
 
 @pytest.fixture
 def editor(shared_daemon: Daemon, tmp_path: Path) -> Iterator[Neovim]:
-    """Neovim with a Python file of a project of its own."""
+    """Neovim as the README sets it up, with a Python file of a project of its own."""
     program = neovim()
     (tmp_path / ".git").mkdir()
     source = tmp_path / "shapes.py"
     source.write_text(PROGRAM)
-    server = [sys.executable, "-m", "scrubjay", "lsp", "--socket", str(shared_daemon.path)]
+    init = tmp_path / "init.lua"
+    init.write_text(snippet("Neovim 0.12", "lua"))
     socket = tmp_path / "nvim.sock"
-    command = [*program.command, "--headless", "--listen", str(socket), "-u", str(INIT), str(source)]
-    environment = program.env | {"SCRUBJAY_TEST_SERVER": json.dumps(server), "XDG_STATE_HOME": str(tmp_path)}
+    command = [*program.command, "--headless", "--listen", str(socket), "--cmd", f"luafile {QUESTIONS}"]
+    command += ["-u", str(init), str(source)]
+    environment = program.env | installed(tmp_path, shared_daemon.path) | {"XDG_STATE_HOME": str(tmp_path)}
     process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
     while not socket.exists():
         assert process.poll() is None, process.stderr and process.stderr.read()
