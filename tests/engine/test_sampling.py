@@ -16,7 +16,7 @@ def served() -> Served:
 
 
 def generated(served: Served, **more: object) -> str:
-    sampling = Sampling(max_tokens=200, temperature=1.0, seed=5, **more)  # type: ignore[arg-type]
+    sampling = Sampling(**{"max_tokens": 200, "temperature": 1.0, "seed": 5, **more})  # type: ignore[arg-type]
     served.run(random_tokens(np.random.default_rng(1), 20), sampling=sampling)
     return served.text()
 
@@ -49,3 +49,8 @@ def test_a_wrong_grammar_or_schema_is_refused(served: Served, wrong: dict[str, s
 def test_a_bias_can_forbid_and_force(served: Served) -> None:
     token = int(served.opening.model.vocabulary.tokenize("a")[0])
     assert set(generated(served, logit_bias=((token, 1000.0),))) == {"a"}
+
+
+def test_the_best_token_is_the_one_that_llama_cpp_takes(served: Served) -> None:
+    nothing = ((0, 0.0),)  # a bias makes the choice llama.cpp's
+    assert generated(served, temperature=0.0) == generated(served, temperature=0.0, logit_bias=nothing)

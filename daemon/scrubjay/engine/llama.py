@@ -359,6 +359,8 @@ class Sampler:
 
     def __init__(self, vocabulary: Vocabulary, sampling: Sampling) -> None:
         links = self._links(vocabulary, sampling)
+        # Handing a large vocabulary to the chain takes longer than all else that is done for a token.
+        self._takes_best = len(links) == 1 and sampling.temperature <= 0 and not sampling.infill
         self._chain = lib.llama_sampler_chain_init(lib.llama_sampler_chain_default_params())
         for link in links:
             lib.llama_sampler_chain_add(self._chain, link)
@@ -391,6 +393,8 @@ class Sampler:
 
     def sample(self, context: LlamaContext) -> int:
         """Choose the next token from the last output row, and remember it for the penalties and the grammar."""
+        if self._takes_best:
+            return int(context.logits().argmax())
         return int(lib.llama_sampler_sample(self._chain, context.handle, -1))
 
     def close(self) -> None:
