@@ -72,7 +72,7 @@ def write(path: Path, report: Path, command: str) -> None:
         records = [record for record in found.values() if record["cell"]["work"] == work]
         if records:
             lines += [f"## {title}", "", *_table(records), ""]
-    lines += [*_speeds(found), *_summary(found)]
+    lines += [*_speeds(found), *_memory(found), *_summary(found)]
     lines += [f"![{name}]({name})" for name in plots(found, report)]
     report.write_text("\n".join(lines).rstrip() + "\n", "utf-8")
 
@@ -170,6 +170,28 @@ def _speeds(found: Finished) -> Iterator[str]:
         for line in _speed_lines(record["samples"]):
             yield f"- {record['cell']['kind']}, {record['cell']['n_tokens']} tokens: {line}"
     if records:
+        yield ""
+
+
+def _memory(found: Finished) -> Iterator[str]:
+    """The most that each had after edits, in MiB; the class `Llama` shares the model's pages with the limit."""
+    most: dict[str, dict[str, float]] = {}
+    for record in found.values():
+        for sample in record["samples"]:
+            if "rss" in sample:
+                sizes = most.setdefault(f"{record['cell']['kind']} | {record['cell']['n_tokens']}", {})
+                name = sample["contestant"]
+                sizes[name] = max(sizes.get(name, 0), sample["rss"] / (1 << 20))
+    names = [name for name in CONTESTANTS if any(name in sizes for sizes in most.values())]
+    if names:
+        yield from (
+            "## Memory, MiB resident",
+            "",
+            f"| class | tokens | {' | '.join(names)} |",
+            "|---" * (2 + len(names)) + "|",
+        )
+        for key, sizes in sorted(most.items()):
+            yield f"| {key} | " + " | ".join(f"{sizes[name]:.0f}" if name in sizes else "" for name in names) + " |"
         yield ""
 
 
