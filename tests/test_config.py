@@ -52,6 +52,8 @@ def test_flags_beat_the_environment_which_beats_the_file() -> None:
         ("gpu_layers", "0", 0),
         ("kv_type", "q8_0", "q8_0"),
         ("warm", "off", False),
+        ("watch", "off", False),
+        ("warm_on_battery", "on", True),
         ("eager_load", "no", False),
         ("warm_delay_ms", "0", 0),
         ("log_level", "debug", "debug"),

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 
 News = Mapping[str, object]
-"""An event as JSON: `type` is one of project, edit, checkpoint, restore, progress, completion, state."""
+"""An event as JSON: `type` is one of project, files, edit, checkpoint, restore, progress, completion, state."""
 
 MAX_WAITING = 1000
 """Events that wait for a slow listener; beyond that the oldest are dropped."""

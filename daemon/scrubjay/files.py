@@ -6,10 +6,9 @@ For threads: everything here waits for the disk.
 import os
 import stat
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from heapq import nlargest
-from pathlib import Path
 from typing import NamedTuple
 
 from scrubjay.ignoring import IGNORE_FILES, NO_RULES, REPOSITORY_RULES, Rules
@@ -75,10 +74,15 @@ class Seen(NamedTuple):
 
 @dataclass(slots=True)
 class Tree:
-    """What is known of the files below `root`, a canonical path. Nothing is until `scan`."""
+    """What is known of the files below `root`, a canonical path. Nothing is until `scan`.
+
+    Args:
+        is_given_up: nobody wants to know any more, so a scan ends soon; may be set at any time.
+    """
 
     root: str
     share: Share = field(default_factory=Share)
+    is_given_up: bool = False
     _rules: dict[str, Rules] = field(default_factory=dict)
     # The files edited last that no rule leaves out, by path below the root; and whether there are more.
     _seen: dict[str, Seen] = field(default_factory=dict)
@@ -99,15 +103,22 @@ class Tree:
             self._forget_oldest()
         self._looked_ns = begun - CLOCK_STEP_NS
 
+    def is_reshaped_by(self, paths: Iterable[str]) -> bool:
+        """Whether at `paths`, absolute ones, other folders or rules than before may be now, or new ones were."""
+        return any(self._needs_scan(path) for path in self._below(paths))
+
     def update(self, paths: Collection[str]) -> None:
         """Look at `paths` again, absolute ones: of files that were changed, made, moved or deleted."""
         begun = time.time_ns()
-        below = [os.path.relpath(path, self.root).replace(os.sep, "/") for path in paths]
-        is_edit = len(below) <= MAX_EDITS
-        if any(self._needs_scan(path) for path in below) or not all(self._restamp(path, is_edit) for path in below):
+        is_edit = len(paths) <= MAX_EDITS
+        if self.is_reshaped_by(paths) or not all(self._restamp(path, is_edit) for path in self._below(paths)):
             self.scan()
         else:
             self._looked_ns = begun - CLOCK_STEP_NS
+
+    def _below(self, paths: Iterable[str]) -> list[str]:
+        """`paths` relative to the root, with forward slashes."""
+        return [os.path.relpath(path, self.root).replace(os.sep, "/") for path in paths]
 
     def members(self) -> tuple[File, ...]:
         """The texts edited last, as many as the share allows, the newest last. Reads those that were changed.
@@ -169,7 +180,7 @@ class Tree:
         """Every file that no rule leaves out."""
         self._rules = {}
         folders = [("", NO_RULES.below("", _read(self._at(REPOSITORY_RULES))))]
-        while folders:
+        while folders and not self.is_given_up:
             folder, rules = folders.pop()
             entries = _entries(self._at(folder))
             self._rules[folder] = rules = rules.below(folder, _ignore_text(entries))
@@ -192,7 +203,7 @@ class Tree:
             if folder in self._rules:
                 return not self._rules[folder].leave_out(path, is_folder=True)
         # What stands there now may be a folder that was moved here.
-        return Path(self._at(path)).is_dir() and not self._rules[folder].leave_out(path, is_folder=True)
+        return is_folder(self._at(path)) and not self._rules[folder].leave_out(path, is_folder=True)
 
     def _restamp(self, path: str, is_edit: bool) -> bool:
         """Look at one file again; False if others may be among the newest now."""
@@ -213,6 +224,14 @@ class Tree:
         while len(self._seen) > MAX_CANDIDATES:
             self._is_cut = True
             del self._seen[min(self._seen, key=lambda path: (self._seen[path].edited_ns, path))]
+
+
+def is_folder(path: str) -> bool:
+    """Whether there is a folder at `path` that may be looked into."""
+    try:
+        return stat.S_ISDIR(os.lstat(path).st_mode)
+    except OSError:
+        return False
 
 
 def _entries(folder: str) -> list["os.DirEntry[str]"]:

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from pathlib import Path, PurePath
+from pathlib import PurePath
 from time import monotonic
 
 from watchdog.events import (
@@ -32,16 +32,20 @@ from watchdog.observers import Observer
 from watchdog.observers.api import BaseObserver, ObservedWatch
 
 from scrubjay.events import FilesChanged
-from scrubjay.files import Share, Tree
+from scrubjay.files import Share, Tree, is_folder
 from scrubjay.ignoring import NEVER
 from scrubjay.projects import File
 from scrubjay.roots import is_home_or_above, is_project
 
 logger = logging.getLogger(__name__)
+# It calls it an error that an observer is told to stop while it waits.
+logging.getLogger("watchdog.observers.inotify").addFilter(lambda record: "thread is inactive" not in str(record.msg))
 
 QUIET_S = 2.0
 POLL_S = 2.0
 """How often to look where the system does not tell of changes, at most."""
+SURE_S = 300.0
+"""How often to look where it does: it may have run out of watches for some folders, or have lost events."""
 POLL_SHARE = 20
 """A look at all files is followed by so many times its duration of rest."""
 STORM = 256
@@ -109,8 +113,7 @@ class Watcher:
         self._executor.shutdown()
 
     def _look(self, watch: "_Watch") -> None:
-        is_storm = watch.is_storm
-        self._in_thread(watch, partial(self._again, watch, watch.take(), is_storm))
+        self._in_thread(watch, partial(self._again, watch, *watch.take()))
 
     def _in_thread(self, watch: "_Watch", work: Callable[[], FilesChanged | None]) -> None:
         future = asyncio.get_running_loop().run_in_executor(self._executor, work)
@@ -124,26 +127,30 @@ class Watcher:
         if watch.has_gone:
             # The next document that is opened there begins anew.
             self.unwatch(watch.tree.root)
-        elif watch.is_polled:
-            watch.look_after(max(POLL_S, self._quiet_s, POLL_SHARE * watch.look_s))
+        else:
+            watch.look_after(max(SURE_S if watch.observed else POLL_S, POLL_SHARE * watch.look_s))
 
     # --- in the thread ------------------------------------------------------------------------------------------------
 
     def _begin(self, watch: "_Watch", is_named: bool) -> FilesChanged | None:
         root = watch.tree.root
-        if is_home_or_above(root) or not Path(root).is_dir() or not (is_named or is_project(root)):
+        if is_home_or_above(root) or not is_folder(root) or not (is_named or is_project(root)):
             watch.has_gone = True
             return None
         # Watched first and looked at then: what changes in between is looked at twice, not missed.
         self._observe(watch)
         return self._scanned(watch, is_first=True)
 
-    def _again(self, watch: "_Watch", paths: set[str], is_storm: bool) -> FilesChanged | None:
-        watch.has_gone = not Path(watch.tree.root).is_dir()
-        if is_storm or watch.is_polled or watch.has_gone:
-            return self._scanned(watch)
-        watch.tree.update(paths)
-        return watch.news()
+    def _again(self, watch: "_Watch", paths: set[str], is_all: bool) -> FilesChanged | None:
+        watch.has_gone = not is_folder(watch.tree.root)
+        if is_all and not watch.has_gone and not watch.tree.is_reshaped_by(paths):
+            watch.tree.update(paths)
+            return watch.news()
+        if watch.observed and not watch.has_gone:
+            # Of a folder that is moved soon after it was made, watchdog may tell under its old name, or nothing.
+            self._end(watch)
+            self._observe(watch)
+        return self._scanned(watch)
 
     def _scanned(self, watch: "_Watch", is_first: bool = False) -> FilesChanged | None:
         begun = monotonic()
@@ -160,7 +167,7 @@ class Watcher:
                 self._observer = observer
             watch.observed = self._observer.schedule(watch, watch.tree.root, recursive=True, event_filter=_TELLING)
         except OSError as error:
-            watch.is_polled = True
+            watch.observed = None
             logger.warning(
                 "Changes in %s are looked for every %g s or more, because the system does not tell of them: %s; "
                 "on Linux a larger fs.inotify.max_user_watches helps.",
@@ -187,7 +194,6 @@ class _Watch(FileSystemEventHandler):
     def __init__(self, tree: Tree, quiet_s: float, look: Callable[["_Watch"], None]) -> None:
         self.tree = tree
         self.observed: ObservedWatch | None = None
-        self.is_polled = False
         self.is_closed = False
         self.has_gone = False
         self.look_s = 0.0
@@ -196,6 +202,8 @@ class _Watch(FileSystemEventHandler):
         self._look = look
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
+        self._sure_timer: asyncio.TimerHandle | None = None
+        self._is_sure = True
         # Filled by watchdog's thread, emptied by the event loop.
         self._paths: deque[str] = deque()
         self._n_seen = 0
@@ -209,21 +217,18 @@ class _Watch(FileSystemEventHandler):
             return
         self._n_seen += 1
         # In a storm nothing more need be noted, nor the event loop woken: everything will be looked at when it is over.
-        if not self.is_storm:
+        if len(self._paths) <= STORM:
             self._paths.extend(telling)
             self._loop.call_soon_threadsafe(self._wait)
 
-    @property
-    def is_storm(self) -> bool:
-        """Whether more has changed than was noted."""
-        return len(self._paths) > STORM
-
-    def take(self) -> set[str]:
-        """What has changed since this was asked last."""
-        paths = set()
+    def take(self) -> tuple[set[str], bool]:
+        """What has changed since this was asked last, and whether that is all."""
+        paths: list[str] = []
+        # One by one, as watchdog's thread may add some meanwhile.
         while self._paths:
-            paths.add(self._paths.popleft())
-        return paths
+            paths.append(self._paths.popleft())
+        is_all, self._is_sure = self._is_sure and len(paths) <= STORM, True
+        return set(paths), is_all
 
     def news(self, is_first: bool = False) -> FilesChanged | None:
         """What is there now, if it is something else than before. Waits for the disk."""
@@ -231,19 +236,29 @@ class _Watch(FileSystemEventHandler):
         return FilesChanged(self.tree.root, self._files, is_first) if self._files != old else None
 
     def look_after(self, seconds: float) -> None:
-        """Look then, whatever happens."""
-        self._timer = self._loop.call_later(seconds, self._look, self)
+        """Look at everything then, if not before, whatever is told until then."""
+        if self._sure_timer and self._sure_timer.when() > self._loop.time() + seconds:
+            self._sure_timer.cancel()
+            self._sure_timer = None
+        if self._sure_timer is None:
+            self._sure_timer = self._loop.call_later(seconds, self._make_sure)
 
     def close(self) -> None:
         """Tell nobody any more."""
-        self.is_closed = True
-        if self._timer:
-            self._timer.cancel()
+        self.is_closed = self.tree.is_given_up = True
+        for timer in (self._timer, self._sure_timer):
+            if timer:
+                timer.cancel()
 
     def _is_noise(self, path: str) -> bool:
         """Whether `path` lies where nobody edits: a branch switch alone writes hundreds of files into `.git`."""
         below = path.removeprefix(self.tree.root)
         return not NEVER.isdisjoint(PurePath(below).parts) and not below.endswith("/info/exclude")
+
+    def _make_sure(self) -> None:
+        self._sure_timer = None
+        self._is_sure = False
+        self._look(self)
 
     def _wait(self) -> None:
         """Look once nothing has happened for a while."""
