@@ -169,7 +169,9 @@ async def _trace(bench: Bench) -> AsyncIterator[Sample]:
 async def _typing(bench: Bench) -> AsyncIterator[Sample]:
     """Keystrokes in an editor: change and completion through the daemon, and through `/infill` of llama-server."""
     folder = Path(bench.stack.enter_context(tempfile.TemporaryDirectory()))
-    options = (f"--threads={n_cores()}", f"--context-budget={bench.cell.n_tokens}", "--no-warm")
+    # Whatever a jump may cost: prompts are to be as long as the servers', as long windows are not what is compared.
+    budgets = (f"--context-budget={bench.cell.n_tokens}", "--latency-budget-ms=1000000")
+    options = (f"--threads={n_cores()}", *budgets, "--no-warm")
     daemon = await bench.stack.enter_async_context(running_daemon(bench.model, folder / "s", bench.n_ctx, options))
     await daemon.ready()
     trace = Trace(read_files(bench.cell.n_tokens * 3), seed=3)
