@@ -15,8 +15,7 @@ from jinja2.ext import Extension, loopcontrols
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from scrubjay.errors import RequestError
-from scrubjay.prompt import Prompt
-from scrubjay.raw import Kit, RawVocabulary, raw_tokens, whole
+from scrubjay.raw import RawVocabulary
 
 CHATML = (
     "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n{% endfor %}"
@@ -40,14 +39,10 @@ class ChatPrompt:
     options: Json = field(default_factory=dict)
     add_generation_prompt: bool = True
     prefill: str = ""
-    is_fim: bool = field(default=False, init=False)
 
     @property
     def n_characters(self) -> int:
         return sum(len(str(message.get("content"))) for message in self.messages)
-
-    def make(self, kit: Kit) -> Prompt:
-        return whole(raw_tokens((self.text(kit.vocabulary),), kit.vocabulary), kit)
 
     def text(self, vocabulary: RawVocabulary) -> str:
         """The prompt as text, in which special tokens stand by name.

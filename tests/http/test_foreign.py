@@ -208,12 +208,46 @@ async def test_openais_own_package(port: int) -> None:
             model="any",
             messages=[{"role": "user", "content": "Hello"}],
             max_tokens=4,
+            temperature=0,
             stream=True,
             stream_options={"include_usage": True},
         )
         chunks = [chunk async for chunk in chat]
         assert chunks[-1].usage
         assert chunks[-1].usage.completion_tokens == 4
+        whole = await client.chat.completions.create(
+            model="any", messages=[{"role": "user", "content": "Hello"}], max_tokens=4, temperature=0
+        )
+        said = "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
+        assert said == whole.choices[0].message.content
+
+
+async def test_tools_are_called_through_openais_package(port: int) -> None:
+    """A model with random weights calls what it must, whole and streamed; what it may not know is the template's."""
+    place = {"type": "object", "properties": {"city": {"enum": ["Bern", "Rom"]}}, "required": ["city"]}
+    functions = [{"name": "weather", "parameters": place}, {"name": "now"}]
+    ask: Json = {
+        "model": "any",
+        "messages": [{"role": "user", "content": "How is the weather?"}],
+        "tools": [{"type": "function", "function": function} for function in functions],
+        "tool_choice": {"type": "function", "function": {"name": "weather"}},
+        "temperature": 0,
+    }
+    async with openai.AsyncOpenAI(base_url=f"http://127.0.0.1:{port}/v1", api_key="any") as client:
+        whole = (await client.chat.completions.create(**ask)).choices[0]
+        assert (whole.finish_reason, whole.message.content) == ("tool_calls", None)
+        (call,) = whole.message.model_dump()["tool_calls"]
+        assert call["function"]["name"] == "weather"
+        assert json.loads(call["function"]["arguments"])["city"] in ("Bern", "Rom")
+        stream = await client.chat.completions.create(**ask, stream=True)
+        choices = [chunk.choices[0].model_dump() async for chunk in stream]
+        (streamed,) = [called for choice in choices for called in choice["delta"]["tool_calls"] or ()]
+        assert (streamed["index"], streamed["function"]) == (0, call["function"])
+        assert choices[-1]["finish_reason"] == "tool_calls"
+        # The tools' answer goes back as it is usual.
+        answered = [*ask["messages"], whole.message, {"role": "tool", "tool_call_id": call["id"], "content": "sunny"}]
+        after = await client.chat.completions.create(model="any", messages=answered, max_tokens=2, tools=ask["tools"])
+        assert after.choices[0].message.content
 
 
 @pytest.mark.parametrize(

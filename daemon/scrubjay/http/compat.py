@@ -15,7 +15,7 @@ from scrubjay.http.body import read_params
 from scrubjay.http.errors import dump
 from scrubjay.http.foreign import Ask
 from scrubjay.http.params import Params
-from scrubjay.http.shapes import OpenAi, Server, chosen, llama_answers, llama_piece, tabby_answer
+from scrubjay.http.shapes import OpenAi, OpenAiStream, Server, chosen, llama_answers, llama_piece, tabby_answer
 from scrubjay.http.stream import TextStream, send_events
 from scrubjay.infill import InfillPrompt
 from scrubjay.raw import RawRequest
@@ -88,7 +88,7 @@ class CompatRoutes:
         def last(completion: Completion) -> list[dict[str, object]]:
             return llama_answers(_without_text(completion), ask, server)
 
-        return await send_events(request, stream, (), lambda text: chosen(llama_piece(text), ask), last, b"")
+        return await send_events(request, stream, (), lambda text: [chosen(llama_piece(text), ask)], last, b"")
 
     def _llama_response(self, completions: list[Completion], ask: Ask) -> web.Response:
         """One object, or an array where there is something to choose from."""
@@ -106,19 +106,20 @@ class CompatRoutes:
 
     async def _openai(self, form: str, request: web.Request) -> web.StreamResponse:
         params = await self._params(request)
-        ask = foreign.chat(params) if form == "chat" else foreign.completion(params, self._anchor)
-        answers = OpenAi(form, self._server())
+        ask = await self._chat(params) if form == "chat" else foreign.completion(params, self._anchor)
+        answers = OpenAi(form, self._server(), ask.reply)
         if not ask.stream:
             answer = answers.answer(await self._all_generated(ask))
             return web.json_response(chosen(answer, ask), dumps=dump)
+        events = OpenAiStream(answers)
+        last = partial(events.last, include_usage=ask.include_usage)
+        return await send_events(request, self._stream(ask), events.first(), events.piece, last, DONE)
 
-        def last(completion: Completion) -> list[dict[str, object]]:
-            usage = [answers.usage(completion)] if ask.include_usage else []
-            *others, end = answers.last(completion)
-            # Who does not ask for the usage finds it in the last event that there is.
-            return [*others, {**end, **({} if usage else answers.closing(completion))}, *usage]
-
-        return await send_events(request, self._stream(ask), answers.first(), answers.piece, last, DONE)
+    async def _chat(self, params: Params) -> Ask:
+        """The template is applied first: what it ends with says what the reply begins with."""
+        prompt = foreign.chat_prompt(params)
+        text = await self._service.use_vocabulary(lambda kit: prompt.text(kit.vocabulary), prompt.n_characters)
+        return foreign.chat(params, text)
 
     # --- helpers ------------------------------------------------------------------------------------------------------
 

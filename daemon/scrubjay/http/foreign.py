@@ -7,10 +7,11 @@ Only what cannot be understood is refused.
 import json
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from scrubjay.chat import ChatPrompt
+from scrubjay.chat_reply import CALL, END_THINK, PLAIN, THINK, Form
 from scrubjay.errors import RequestError
 from scrubjay.http.params import Params
 from scrubjay.infill import Extra, InfillPrompt, split_at_line
@@ -33,12 +34,14 @@ class Ask:
     Args:
         requests: one for each prompt; only completions may have several.
         fields: of the answer, what alone the client wants to see; None for everything.
+        reply: what to look for in what a model writes as the assistant.
     """
 
     requests: tuple[RawRequest, ...]
     stream: bool = False
     fields: tuple[str, ...] | None = None
     include_usage: bool = False
+    reply: Form = PLAIN
 
     @property
     def request(self) -> RawRequest:
@@ -84,9 +87,24 @@ def segments(params: Params, anchor: bool) -> Ask:
     return _ask(params, [recipe], INFILL_TOKENS)
 
 
-def chat(params: Params) -> Ask:
-    """`messages`."""
-    return _ask(params, [chat_prompt(params)])
+def chat(params: Params, text: str) -> Ask:
+    """`messages`, of which the model's template has made `text`.
+
+    Who has to call a tool is made to: the prompt ends within the call, and a grammar lets only calls of these tools pass.
+    """
+    has_thoughts = params.text("reasoning_format", "auto") != "none"
+    thinks = text.rstrip().endswith(THINK)
+    if not (tools := _forced_tools(params)):
+        ask = _ask(params, [RawPrompt((text,))])
+        has_calls = params.has("tools") and params.values.get("tool_choice") != "none"
+        return replace(ask, reply=Form(has_thoughts, has_calls, "thought" if thinks and has_thoughts else "said"))
+    end = f"{END_THINK}\n\n" if thinks else ""
+    ask = _ask(params, [RawPrompt((f"{text}{end}{CALL}\n",))])
+    how = ask.request.sampling
+    if how.grammar or how.json_schema:
+        raise RequestError("Send a grammar or a JSON schema, or have a tool called, not both.")
+    how = replace(how, json_schema=json.dumps({"anyOf": [_call_schema(tool) for tool in tools]}))
+    return replace(ask, requests=(replace(ask.request, sampling=how),), reply=Form(has_thoughts, True, "call"))
 
 
 def chat_prompt(params: Params) -> ChatPrompt:
@@ -218,6 +236,26 @@ def _biases(params: Params) -> tuple[tuple[int, float], ...]:
 
 
 # --- parts of bodies -------------------------------------------------------------------------------------------------
+
+
+def _forced_tools(params: Params) -> list[Params]:
+    """The functions of which the model must call one, as `tool_choice` says; none if it is free to."""
+    choice = params.values.get("tool_choice")
+    if choice not in ("required", "any") and not isinstance(choice, dict):
+        return []
+    tools = [tool.nested("function") for tool in params.items("tools")]
+    if isinstance(choice, dict):
+        name = Params(choice, "tool_choice.").nested("function").text("name")
+        tools = [tool for tool in tools if tool.text("name") == name]
+    if not tools:
+        raise RequestError("`tool_choice` wants a tool called that `tools` does not have.")
+    return tools
+
+
+def _call_schema(tool: Params) -> dict[str, Any]:
+    arguments = tool.nested("parameters").values if tool.has("parameters") else {"type": "object"}
+    properties = {"name": {"const": tool.text("name")}, "arguments": arguments}
+    return {"type": "object", "properties": properties, "required": list(properties)}
 
 
 def _parts(value: object, name: str) -> tuple[str | int, ...]:

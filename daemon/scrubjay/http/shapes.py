@@ -1,11 +1,12 @@
 """Answers in the shapes of llama.cpp's server and of OpenAI."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from secrets import token_hex
 from time import time
 from typing import Any
 
+from scrubjay.chat_reply import PLAIN, Form, Part, ReplyReader, ToolCall, read_reply
 from scrubjay.http.foreign import Ask
 from scrubjay.messages import Sampling
 from scrubjay.requests import Completion, Item
@@ -121,33 +122,26 @@ class OpenAi:
 
     Args:
         form: "text" for completions; "chat" for messages; "fim" for completions that come as messages.
+        reply: what to look for in messages.
     """
 
     form: str
     server: Server
+    reply: Form = PLAIN
     id: str = field(default_factory=lambda: token_hex(12))
     created: int = field(default_factory=lambda: int(time()))
 
     def answer(self, completions: Sequence[Completion]) -> Json:
         """The whole answer to all prompts."""
         items = [item for completion in completions for item in completion.items or (_NOTHING,)]
-        choices = [self._choice(index, item) for index, item in enumerate(items)]
+        choices = [self.choice(index, item) for index, item in enumerate(items)]
         return {**self._head(), "choices": choices, **self.closing(completions[0])}
 
-    def first(self) -> list[Json]:
-        """What a stream begins with."""
-        return [self._chunk(0, {"role": "assistant", "content": ""})] if self.form == "chat" else []
-
-    def piece(self, text: str, index: int = 0) -> Json:
-        """A piece of a stream."""
-        return self._chunk(index, {"content": text}, text)
-
-    def last(self, completion: Completion) -> list[Json]:
-        """What a stream ends with, but for the usage: the other alternatives, and why each came to its end."""
-        items = completion.items or (_NOTHING,)
-        others = [self.piece(item.text, index) for index, item in enumerate(items) if index]
-        ends = [self._chunk(index, {}, "", _finish(item)) for index, item in enumerate(items)]
-        return [*others, *ends]
+    def chunk(self, index: int, delta: Json, text: str = "", finish: str | None = None) -> Json:
+        """An event of a stream."""
+        body = {"text": text} if self.form == "text" else {"delta": delta}
+        choice = {**body, "index": index, "finish_reason": finish, "logprobs": None}
+        return {**self._head(streams=True), "choices": [choice]}
 
     def usage(self, completion: Completion) -> Json:
         """The event that has no choices."""
@@ -165,16 +159,18 @@ class OpenAi:
         }
         return {"usage": usage, "timings": timings(completion), "reuse": asdict(reuse)}
 
-    def _choice(self, index: int, item: Item) -> Json:
-        end = {"index": index, "finish_reason": _finish(item), "logprobs": None}
+    def choice(self, index: int, item: Item) -> Json:
+        """One alternative, whole."""
         if self.form == "text":
-            return {"text": item.text, **end}
-        return {"message": {"role": "assistant", "content": item.text}, **end}
-
-    def _chunk(self, index: int, delta: Json, text: str = "", finish: str | None = None) -> Json:
-        body = {"text": text} if self.form == "text" else {"delta": delta}
-        choice = {**body, "index": index, "finish_reason": finish, "logprobs": None}
-        return {**self._head(streams=True), "choices": [choice]}
+            return {"text": item.text, "index": index, "finish_reason": _finish(item), "logprobs": None}
+        reply = read_reply(item.text, self.reply)
+        message: Json = {"role": "assistant", "content": reply.said if reply.said or not reply.calls else None}
+        if reply.thought:
+            message["reasoning_content"] = reply.thought
+        if reply.calls:
+            message["tool_calls"] = [_called(call) for call in reply.calls]
+        finish = _finish(item, n_calls=len(reply.calls))
+        return {"message": message, "index": index, "finish_reason": finish, "logprobs": None}
 
     def _head(self, streams: bool = False) -> Json:
         kind = "text_completion" if self.form == "text" else f"chat.completion{'.chunk' if streams else ''}"
@@ -188,7 +184,65 @@ class OpenAi:
         }
 
 
-def _finish(item: Item) -> str:
+class OpenAiStream:
+    """One answer as the events of a stream: `first`, `piece` for each piece of text, `last`."""
+
+    def __init__(self, answers: OpenAi) -> None:
+        self._answers = answers
+        self._reader = ReplyReader(answers.reply)
+        self._n_calls = 0
+
+    def first(self) -> list[Json]:
+        return [self._answers.chunk(0, {"role": "assistant", "content": ""})] if self._answers.form == "chat" else []
+
+    def piece(self, text: str) -> list[Json]:
+        if self._answers.form == "text":
+            return [self._answers.chunk(0, {}, text)]
+        return self._parts(self._reader.feed(text))
+
+    def last(self, completion: Completion, include_usage: bool) -> list[Json]:
+        """The rest of the text, the other alternatives, why each came to its end, and the usage.
+
+        Who does not ask for the usage finds it in the last event that there is.
+        """
+        first, *others = completion.items or (_NOTHING,)
+        rest = self._parts(self._reader.finish())
+        ends = [self._answers.chunk(0, {}, "", _finish(first, self._n_calls))]
+        for index, item in enumerate(others, start=1):
+            choice = self._answers.choice(index, item)
+            ends.append(self._answers.chunk(index, _delta(choice), item.text))
+            ends.append(self._answers.chunk(index, {}, "", choice["finish_reason"]))
+        closing = self._answers.closing(completion)
+        if include_usage:
+            return [*rest, *ends, self._answers.usage(completion)]
+        return [*rest, *ends[:-1], {**ends[-1], **closing}]
+
+    def _parts(self, parts: Iterable[Part]) -> list[Json]:
+        return [self._answers.chunk(0, self._part(part)) for part in parts]
+
+    def _part(self, part: Part) -> Json:
+        if part.call:
+            self._n_calls += 1
+            return {"tool_calls": [{"index": self._n_calls - 1, **_called(part.call)}]}
+        return {"reasoning_content" if part.is_thought else "content": part.text}
+
+
+def _called(call: ToolCall) -> Json:
+    function = {"name": call.name, "arguments": call.arguments}
+    return {"id": f"call_{token_hex(12)}", "type": "function", "function": function}
+
+
+def _delta(choice: Json) -> Json:
+    """A whole message as one event has it."""
+    message = dict(choice.get("message", {}))
+    if calls := message.pop("tool_calls", None):
+        message["tool_calls"] = [{"index": index, **call} for index, call in enumerate(calls)]
+    return message
+
+
+def _finish(item: Item, n_calls: int = 0) -> str:
+    if n_calls:
+        return "tool_calls"
     return "length" if item.stop_reason == "length" else "stop"
 
 

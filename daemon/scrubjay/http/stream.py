@@ -37,7 +37,7 @@ async def send_events(
     request: web.Request,
     stream: TextStream,
     first: Iterable[Json],
-    piece: Callable[[str], Json],
+    piece: Callable[[str], Iterable[Json]],
     last: Callable[[Completion], Iterable[Json]],
     end: bytes,
 ) -> web.StreamResponse:
@@ -54,9 +54,9 @@ async def send_events(
             # Nothing is sent yet, so an error can still be an HTTP status.
             await stream.reply
         await response.prepare(request)
-        await _write(response, [*first, *([piece(text)] if text is not None else [])])
+        await _write(response, [*first, *(piece(text) if text is not None else [])])
         async for text in texts:
-            await _write(response, [piece(text)])
+            await _write(response, piece(text))
         await _write(response, await _closing(stream.reply, last))
         await response.write(end)
     finally:
