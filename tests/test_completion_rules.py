@@ -6,7 +6,6 @@ from hypothesis import strategies as st
 
 from scrubjay.completion_rules import (
     Mode,
-    advise_debounce,
     choose_mode,
     leaves_asked_indent,
     leaves_blank_lines,
@@ -111,15 +110,6 @@ def test_a_client_may_ask_for_an_indentation() -> None:
     place = Place("x = [\n", "\n]\n", n_indent=4)
     assert leaves_asked_indent(place, "1,\n    2,\n]\n") == len("1,\n    2,")
     assert leaves_asked_indent(place, "1,\n\n    2,\n") is None
-
-
-def test_debounce_is_advised_only_while_answers_are_slower_than_keys() -> None:
-    assert advise_debounce([], 500) == 0
-    assert advise_debounce([150, 200], 40) == 0
-    assert advise_debounce([150, 200], 160) == 15
-    assert advise_debounce([400, 400], 160) == 0
-    assert advise_debounce([100, 500], 110) == 75
-    assert advise_debounce([100, 120], 300) == 0
 
 
 LINES = st.sampled_from(

@@ -2,16 +2,24 @@
 
 from dataclasses import replace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from scrubjay.completion_finish import DISCARDS, RULES
 from scrubjay.documents import Change, Document, Position
+from scrubjay.errors import RequestError
 from scrubjay.events import ChangeDocument, Complete
+from scrubjay.http import calls
+from scrubjay.http.params import Params
+from scrubjay.place import without_indent
 from scrubjay.polish import Remembered
 from scrubjay.projects import Project
 from scrubjay.requests import Completion, CompletionRequest, Item
 from scrubjay.service import Service
 from scrubjay.starter import model_path
+from scrubjay.windows import resume_at
+from tests.gguf_models import tiny_model
 from tests.services import complete, completion, open_document, running_service
 
 URI = "file:///project/a.py"
@@ -59,9 +67,100 @@ async def test_without_rules_the_text_is_as_the_model_writes_it() -> None:
 
 async def test_a_text_that_is_there_already_is_not_shown_and_the_rule_is_named() -> None:
     async with running_service(model_path(), rules=True) as service:
-        await open_document(service, URI, "x = 1\nx = 1\nx = 1\nx = 1\nx = 1\n" * 8)
+        await open_document(service, URI, "x = 1\n" * 40)
+        as_written = await complete(service, URI, 20, max_tokens=16, rules=False)
+        assert as_written.items[0].text.startswith("x = 1\n")
         answer = await complete(service, URI, 20, max_tokens=16)
-        assert answer.discarded or all(item.text.strip() != "x = 1" for item in answer.items)
+        assert answer.items == ()
+        assert answer.discarded
+        assert set(answer.discarded) <= {rule.__name__ for rule in DISCARDS}
+
+
+async def test_behind_an_indentation_the_model_goes_on_from_the_start_of_the_line() -> None:
+    async with running_service(model_path(), layout="anchored") as service:
+        await open_document(service, URI, "def add(a, b):\n    total = a + b\n    \n\n\nprint(add(1, 2))\n")
+        written = (await complete(service, URI, 2, max_tokens=12)).items[0].text
+        event = Complete(replace(completion(URI, max_tokens=12).request, position=Position(2, 4)))
+        service.post(event)
+        answer = await event.reply
+        assert answer.reuse.needed == 1
+        assert written.startswith("    ")
+        assert answer.items[0].text == written[4:]
+
+
+@pytest.mark.parametrize(
+    ("written", "indent", "left"),
+    [
+        ("    return", "    ", "return"),
+        ("        return", "    ", "    return"),
+        ("  return", "    ", "return"),
+        ("\treturn", "    ", "return"),
+        ("\n    return", "    ", "\n    return"),
+        ("   ", "    ", ""),
+        ("", "    ", ""),
+    ],
+)
+def test_what_is_there_of_the_indentation_is_not_written_again(written: str, indent: str, left: str) -> None:
+    assert without_indent(written, indent) == left
+
+
+@pytest.mark.parametrize(
+    ("text", "start"),
+    [("a\n    |", 2), ("a\n  |)", 2), ("a\n  |b", 4), ("a\n b|", 4), ("  |", 0), ("a\n|", 2), ("a |", 2)],
+)
+def test_where_the_model_goes_on(text: str, start: int) -> None:
+    before, _, after = text.partition("|")
+    assert resume_at(Document(URI, "python", 1, before + after), len(before)) == start
+
+
+async def test_a_rule_that_is_switched_off_for_a_request_hides_nothing() -> None:
+    async with running_service(model_path(), rules=True) as service:
+        await open_document(service, URI, "x = 1\n" * 40)
+        discarded = (await complete(service, URI, 20, max_tokens=16)).discarded
+        everything = tuple(sorted(RULES))
+        answer = await complete(service, URI, 20, max_tokens=16, rules_off=everything)
+        assert discarded
+        assert (len(answer.items), answer.discarded) == (1, ())
+        asked = {"uri": URI, "position": {"line": 0, "character": 0}}
+        assert calls.complete(Params({**asked, "rules_off": ["stop_at"]})).request.rules_off == ("stop_at",)
+        with pytest.raises(RequestError, match=r"'mind' is no completion rule; these are: .*stop_at"):
+            calls.complete(Params({**asked, "rules_off": ["mind"]}))
+
+
+async def test_what_was_decoded_before_a_rule_ended_it_stays_in_the_context() -> None:
+    async with running_service(model_path(), rules=True, layout="anchored") as service:
+        await open_document(service, URI, TEXT)
+        first = await _ask(service, 17)
+        (item,) = first.items
+        assert item.stop_reason == "stop"
+        assert item.n_tokens > 2
+        change = ChangeDocument(URI, 2, (Change(item.text, Position(5, 17), Position(5, 17)),))
+        service.post(change)
+        await change.reply
+        line, column = (
+            5 + item.text.count("\n"),
+            len(item.text) if "\n" not in item.text else len(item.text.rpartition("\n")[2]),
+        )
+        at = Position(line, column + 17 * ("\n" not in item.text))
+        event = Complete(replace(completion(URI, rules=False).request, position=at))
+        service.post(event)
+        accepted = await event.reply
+        assert accepted.reuse.common > first.reuse.prompt + 1
+        assert accepted.reuse.needed < item.n_tokens
+
+
+async def test_alternatives_that_are_not_shown_are_replaced_but_not_for_ever() -> None:
+    async with running_service(tiny_model("dense_ending"), rules=True) as service:
+        await open_document(service, URI, TEXT)
+        n_discarded = 0
+        for line in range(6):
+            answer = await complete(service, URI, line, max_tokens=8, n=4)
+            n_tries = answer.timings.prompt_n - answer.reuse.processed + 1
+            assert len(answer.items) + len(answer.discarded) <= n_tries <= 8
+            assert len(answer.items) == 4 or n_tries == 8
+            n_discarded += len(answer.discarded)
+            assert len({item.text.strip() for item in answer.items}) == len(answer.items)
+        assert n_discarded
 
 
 @given(st.text("ab\n", max_size=6), st.text("ab\n", max_size=6), st.text("ab\n", min_size=1, max_size=6), st.data())

@@ -1,7 +1,7 @@
 """Layout, anchored form: typing only ever adds tokens at the end.
 
-    [repo name] [files, see file_order] [current path] [FIM: prefix up to the anchor, suffix from the next line on, middle]
-                                                                     what was typed after the anchor stands here: ^^^^^^
+    [repo] [files, see file_order] [tails] [current path] [FIM: prefix up to the anchor, suffix from the next line on, middle]
+                                                                        what was typed after the anchor stands here: ^^^^^^
 
 The FIM prefix ends at an *anchor*, the start of a line a little above the cursor. What is between anchor and cursor comes
 after the middle token, as the beginning of what the model is to write. The suffix begins with the line after the
@@ -10,13 +10,13 @@ cursor's; a rest of the cursor's line belongs to it only if it is more than clos
 Pure: what has to be known of earlier prompts is a value, `Laid`, that goes in and comes out.
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from scrubjay.documents import Document
 from scrubjay.file_order import Slot, admitted, relaid
 from scrubjay.fim import FimTemplate
+from scrubjay.place import has_words
 from scrubjay.projects import Project
 from scrubjay.prompt import Prompt, Segment, assemble, part_tokens
 from scrubjay.token_cache import TokenCache, TokenizedText
@@ -38,7 +38,6 @@ N_SUFFIX_TOKENS = 512
 N_MIDDLE_TOKENS = 512
 N_LINES_BACK = 4
 """Lines above the cursor's at which the anchor is set: the model writes better when it goes on with whole lines."""
-_CLOSERS_ONLY = re.compile(r"\W*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +117,7 @@ def anchored_prompt(
     n_prefix = rounded_up(len(anchor.prefix.tokens), max(room.share // 16, 64), room.share)
     recent = [other.key for other in project.by_recency()]
     slots = admitted(slots, recent, room.share - n_prefix, {slot.key for slot in laid.slots})
-    segments = [framed.start, *map(_segment, slots), framed.path]
+    segments = [framed.start, *map(_segment, slots), *framed.tails, framed.path]
     prompt = assemble([*segments, *current_segments(anchor, framed.path.label, text, offset, template)], tokenize)
     anchors = {key: old for key, old in laid.anchors.items() if key in project.documents}
     return prompt, Laid(slots, anchors | {document.key: anchor}, document.key)
@@ -219,7 +218,7 @@ def _suffix_start(document: Document, offset: int) -> int:
     content = document.content
     line = content.line_at(offset)
     rest = document.text[offset : content.line_end(line)]
-    return content.line_start(line + 1) if _CLOSERS_ONLY.fullmatch(rest) else offset
+    return offset if has_words(rest) else content.line_start(line + 1)
 
 
 def _place_anchor(document: Document, text: TokenizedText, offset: int, limit: int) -> int:

@@ -12,6 +12,7 @@ from itertools import dropwhile
 from scrubjay.completion_rules import Mode, stop_at
 from scrubjay.place import (
     Place,
+    has_words,
     indent_of,
     is_only_brackets,
     is_similar,
@@ -36,7 +37,6 @@ _THINKING = re.compile(r"\s*<think>.*?(?:</think>\s*|$)", re.DOTALL)
 _FENCED = re.compile(r"\s*```[\w+#.-]*\n(.*?)(?:\n?```.*)?", re.DOTALL)
 _PATH_LINE = re.compile(r"\s*(?:#|//|--|;;|%)\s*(?:Path:\s*)?[\w./-]+\.\w+[ \t]*\n")
 _REPEATING_END = re.compile(r"(?:(.{3,}?)\1{5,}|(.{10,}?)\2{3,})$")
-_CLOSERS_ONLY = re.compile(r"\W*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +144,7 @@ def fit_line(place: Place, text: str, can_replace: bool = False) -> tuple[str, i
     if not rest:
         return text, 0
     line, _, others = text.partition("\n")
-    is_closers = _CLOSERS_ONLY.fullmatch(rest) is not None
+    is_closers = not has_words(rest)
     at = _brings_rest(line, text, rest, is_closers)
     if at is None:
         return (text, 0) if is_closers or not others else (line, 0)
@@ -283,6 +283,11 @@ def is_too_little(_: Place, text: str) -> bool:
 
 DISCARDS: tuple[Discard, ...] = (is_blank, is_line_rest, repeats_below, nearly_repeats_below, repeats_line_above)
 AUTOMATIC_DISCARDS: tuple[Discard, ...] = (is_too_little,)
+RULES = frozenset(
+    rule.__name__
+    for rule in (stop_at, fit_line, *CHAT_TRIMS, *FIRST_TRIMS, *LAST_TRIMS, *DISCARDS, *AUTOMATIC_DISCARDS)
+)
+"""The names by which rules can be switched off."""
 
 
 def _brings_rest(line: str, text: str, rest: str, is_closers: bool) -> int | None:

@@ -5,10 +5,10 @@ only at lines that are complete, so that what it says does not depend on how the
 """
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Literal
 
-from scrubjay.place import Place, indent_of, is_only_brackets, is_similar
+from scrubjay.place import Place, has_words, indent_of, is_only_brackets, is_similar
 
 Mode = Literal["single", "multi"]
 Rule = Callable[[Place, str], int | None]
@@ -16,11 +16,9 @@ Rule = Callable[[Place, str], int | None]
 N_SUFFIX_START = 20
 """Characters of the suffix that a completion must not begin to repeat."""
 N_REPEATED_LINES = 3
-MOST_DEBOUNCE_MS = 75
 _CLOSING = re.compile(r"\s*(?:[\])}]|(?:end|fi|done|esac)\b[\s;,)]*$)")
 _DOUBLE_BLANK = re.compile(r"\n[ \t]*\n[ \t]*\n")
 _LINE_WITH_TEXT = re.compile(r"\S[^\n]*\n")
-_CLOSERS_ONLY = re.compile(r"\W*")
 
 STOP_STRINGS = ("\ndiff --git ",)
 """Strings at which a model has left the file that it was to go on with."""
@@ -28,7 +26,7 @@ STOP_STRINGS = ("\ndiff --git ",)
 
 def choose_mode(place: Place) -> Mode:
     """One line where something but closers follows in the line, or in a comment; else as many as make sense."""
-    if not _CLOSERS_ONLY.fullmatch(place.line_after):
+    if has_words(place.line_after):
         return "single"
     return "single" if place.is_in_comment else "multi"
 
@@ -44,18 +42,6 @@ def stop_at(place: Place, mode: Mode, text: str, is_complete: bool = False) -> i
     found = [min(cut, len(text)) for rule in rules if (cut := rule(place, whole)) is not None]
     cut = min(found, default=None)
     return None if cut is not None and is_complete and cut >= len(text) else cut
-
-
-def advise_debounce(typing_intervals_ms: Sequence[float], latency_ms: float) -> int:
-    """Milliseconds that a client should wait after a key before it asks, so that fewer answers come too late.
-
-    None at all while answers come faster than keys; otherwise about as long as the next key would take, less the wait
-    for the answer itself.
-    """
-    if not typing_intervals_ms or latency_ms < min(typing_intervals_ms):
-        return 0
-    between_keys = min(max(sum(typing_intervals_ms) / len(typing_intervals_ms), 100.0), 400.0)
-    return round(min(max(between_keys - latency_ms, 0.0), MOST_DEBOUNCE_MS))
 
 
 def single_line(_: Place, text: str) -> int | None:

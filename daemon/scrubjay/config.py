@@ -137,7 +137,7 @@ class Config:
     anchor: bool = _option(True, _flag, "", "lay out /infill prompts so that the next one shares their beginning")
     watch: bool = _option(True, _flag, "", "show the model recently edited files that are not open, too")
     eager_load: bool = _option(True, _flag, "", "read all of the model and warm up while loading")
-    warm: bool = _option(True, _flag, "", "process prompts before anybody asks")
+    warm: bool = _option(True, _flag, "", "process prompts, and write the next completion, before anybody asks")
     warm_on_battery: bool = _option(False, _flag, "", "process prompts before anybody asks on battery, too")
     warm_delay_ms: int = _option(300, _whole(0), "MS", "how long a project must be left alone before it is warmed")
     log_level: Literal["debug", "info", "warning", "error"] = _option(

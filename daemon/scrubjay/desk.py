@@ -11,16 +11,17 @@ from itertools import count
 from scrubjay.budgets import Budgets, window_limit
 from scrubjay.completion_rules import STOP_STRINGS
 from scrubjay.errors import EngineDied, EngineError, RequestError, ScrubjayError
-from scrubjay.events import Post
+from scrubjay.events import Post, Shown
 from scrubjay.feed import News
 from scrubjay.in_flight import InFlight, outcome
 from scrubjay.keeper import Keeper
 from scrubjay.messages import Done, Failed, Piece, Prefilling, Processed, Run, Sampling, Stopped, Synced
+from scrubjay.pace import Pace
 from scrubjay.polish import Remembered
 from scrubjay.prompt import Prompt
 from scrubjay.prompt_maker import Limits, PromptMaker
 from scrubjay.raw import RawRequest
-from scrubjay.requests import Cost
+from scrubjay.requests import Completion, CompletionRequest, Cost
 from scrubjay.scheduler import Job, Outcome, Priority, Scheduler
 from scrubjay.tokens import EMPTY, Tokens, common_length
 from scrubjay.trunks import Trunks
@@ -28,6 +29,8 @@ from scrubjay.trunks import Trunks
 N_COSTS = 20
 RESERVE = 512
 """Tokens that every prompt leaves for generation, so that its windows do not depend on what is asked for."""
+MOST_AHEAD = 256
+"""A completion ahead of need is not worth a longer prefill."""
 N_TELLING = 64
 """A prefill of fewer tokens says nothing about the speed."""
 
@@ -63,6 +66,7 @@ class Desk:
         self._speed = 0.0
         self.scheduler = Scheduler()
         self.remembered = Remembered()
+        self.pace = Pace()
         self._trunks = Trunks()
         self.records: dict[str, ContextRecord] = {}
 
@@ -85,8 +89,8 @@ class Desk:
         flight.priority = priority
         if self._answer_known(flight):
             return
-        if flight.request and not flight.request.cold:
-            self._forget_warming(flight.root)
+        if flight.request and not flight.request.cold and not flight.is_automatic:
+            self._forget_unasked(flight.root)
         self._submit(flight)
         if self._keeper.is_ready:
             self._make_prompt(flight)
@@ -109,7 +113,9 @@ class Desk:
         if isinstance(flight.request, RawRequest):
             self._join_trunk(flight, flight.request, prompt)
         limit = flight.request.t_max_prompt_ms if flight.request else None
-        if flight.is_automatic and not flight.replies and self._n_needed(flight) <= 1:
+        if flight.is_ahead and self._n_needed(flight) > MOST_AHEAD:
+            self._end(flight, Outcome.CANCELLED)
+        elif flight.is_warming and not flight.replies and self._n_needed(flight) <= 1:
             self._end(flight, Outcome.DONE)
         elif self._is_prepared(flight):
             self._end(flight, Outcome.DONE)
@@ -192,8 +198,7 @@ class Desk:
         self._tell_progress(flight, message.total)
 
     def _tell_progress(self, flight: InFlight, total: int) -> None:
-        news = {"type": "progress", "job": flight.number, "root": flight.root, "uri": flight.view.document.uri}
-        self._tell({**news, "done": flight.n_prefilled, "total": total})
+        self._tell({**flight.news("progress"), "done": flight.n_prefilled, "total": total})
 
     def _stands_still(self, flight: InFlight) -> None:
         """Nothing more is done for `flight` now: its progress is over, so that nobody shows a bar that does not move."""
@@ -208,7 +213,8 @@ class Desk:
             self._speed = cost.processed / cost.prefill_ms * 1e3
         if not (flight.request and flight.request.cold):
             self._holds(flight, cost.prompt)
-            self._note_cost(flight, cost)
+            if not flight.is_ahead:
+                self._note_cost(flight, cost)
         if flight.request and flight.is_answered:
             # Its client has been told to come again: the prompt is all that is wanted of it.
             self._end(flight, Outcome.DONE)
@@ -244,17 +250,23 @@ class Desk:
         for other in self:
             if flight.key is not None and other.key == flight.key:
                 self.cancel(other, _superseded())
-        flight.resolve(flight.answer_known(items, self._model))
+        self._resolve(flight, flight.answer_known(items, self._model))
         return True
 
     def _answer(self, flight: InFlight) -> None:
         if flight.asked and flight.items:
             self.remembered.put(flight.asked, *flight.place, tuple(flight.items))
         completion = flight.answer(self._model)
-        flight.resolve(completion)
+        self._resolve(flight, completion)
         if flight.request:
-            news = {"type": "completion", "root": flight.root, "uri": flight.request.uri, "n_items": len(flight.items)}
+            news = flight.news("ahead" if flight.is_ahead else "completion") | {"n_items": len(flight.items)}
             self._tell({**news, "timings": asdict(completion.timings), "reuse": asdict(completion.reuse)})
+
+    def _resolve(self, flight: InFlight, completion: Completion) -> None:
+        if isinstance(flight.request, CompletionRequest) and not flight.is_automatic:
+            self.pace.answered(flight.clock.elapsed_ms)
+            self._post(Shown(flight, completion.items))
+        flight.resolve(replace(completion, debounce_ms=self.pace.debounce_ms))
 
     def _written(self, flight: InFlight, piece: Piece) -> None:
         was_cut = flight.is_cut
@@ -307,8 +319,8 @@ class Desk:
             self._supersede(self._flights.pop(number), flight)
         self._flights[flight.number] = flight
 
-    def _forget_warming(self, root: str) -> None:
-        """The project's prompt is asked for as it is now: one of before, that nobody waits for, is stale."""
+    def _forget_unasked(self, root: str) -> None:
+        """The project's prompt is asked for as it is now: those that nobody waits for are stale."""
         for flight in self:
             if flight.root == root and flight.is_automatic and not flight.replies:
                 self.cancel(flight)
@@ -332,7 +344,7 @@ class Desk:
             recipe = flight.request.recipe
             making = self._maker.use(recipe.make, recipe.n_characters, limits)
         else:
-            making = self._maker.make(flight.view, limits, is_idle=flight.is_automatic)
+            making = self._maker.make(flight.view, limits, flight.is_warming, flight.is_ahead)
         making.add_done_callback(lambda made: self._post(outcome(flight, made)))
 
     def _limits(self, sampling: Sampling | None) -> Limits:
@@ -344,10 +356,11 @@ class Desk:
 
     def _run(self, flight: InFlight, prompt: Prompt) -> Run:
         sampling = flight.sampling
-        is_fim = not isinstance(flight.request, RawRequest) or flight.request.recipe.is_fim
-        if sampling and self._maker.template and is_fim:
-            stop = (*sampling.stop, *STOP_STRINGS) if flight.polish else sampling.stop
-            sampling = replace(sampling, stop_tokens=self._maker.template.stop_tokens, stop=stop)
+        if sampling and (template := self._maker.template_for(flight.request)):
+            chat, rules = template.chat, STOP_STRINGS if flight.polish else ()
+            stop = (*sampling.stop, *(chat.stop if chat else ()), *rules)
+            sampling = replace(sampling, stop_tokens=template.stop_tokens, stop=stop)
+            flight.polish = replace(flight.polish, is_chat=chat is not None) if flight.polish else None
         cold = flight.request is not None and flight.request.cold
         if not cold:
             record = self.record(flight.record_key)

@@ -12,10 +12,10 @@ from scrubjay.documents import Change, Position, PositionEncoding
 from scrubjay.engine.client import FromProcess
 from scrubjay.errors import ScrubjayError
 from scrubjay.fim import FimTemplate
-from scrubjay.projects import File
+from scrubjay.projects import File, Tail
 from scrubjay.prompt import Prompt
 from scrubjay.raw import RawRequest
-from scrubjay.requests import Completion, CompletionRequest
+from scrubjay.requests import Completion, CompletionRequest, Item
 
 if TYPE_CHECKING:
     from scrubjay.in_flight import InFlight
@@ -132,6 +132,15 @@ class Warm:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class AddTail:
+    """See `Project.add_tail`."""
+
+    root: str
+    tail: Tail
+    reply: "asyncio.Future[None]" = field(default_factory=_future)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Look:
     """Get the engine's status, if it has the time; the reply comes when `Keeper.status` is as new as can be."""
 
@@ -150,6 +159,17 @@ class Abandoned:
     """The client of `flight` went away, or no longer wants it."""
 
     flight: "InFlight"
+
+
+# --- from the daemon itself ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Shown:
+    """A client was given completions, perhaps none, the best one first."""
+
+    flight: "InFlight"
+    items: tuple[Item, ...]
 
 
 # --- from clocks and threads -----------------------------------------------------------------------------------------
@@ -218,11 +238,13 @@ Asked = (
     | Complete
     | Generate
     | Warm
+    | AddTail
     | Look
     | Drain
 )
 Brought = (
     Abandoned
+    | Shown
     | Overdue
     | Settled
     | FilesChanged

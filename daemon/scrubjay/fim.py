@@ -27,6 +27,17 @@ class FimVocabulary(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Chat:
+    """What stands for the special tokens where a chat model is asked: tokens before all files, at the cursor, and between
+    the suffix and the beginning of the answer; and the strings at which an answer ends."""
+
+    start: tuple[int, ...]
+    cursor: tuple[int, ...]
+    question: tuple[int, ...]
+    stop: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class FimTemplate:
     """The tokens of a model's prompts, None where it has no such token.
 
@@ -35,6 +46,7 @@ class FimTemplate:
         bos: starts every prompt.
         repo: comes before the project's name, which `repo_end` ends.
         separator: comes before each file's path.
+        chat: what stands for all these where there are none.
     """
 
     order: Order
@@ -45,6 +57,14 @@ class FimTemplate:
     separator: int | None = None
     bos: int | None = None
     repo_end: str = "\n"
+    chat: Chat | None = None
+
+    @property
+    def marks(self) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
+        """The tokens before the prefix, before the suffix, and before the middle."""
+        if self.chat:
+            return (), self.chat.cursor, self.chat.question
+        return _present(self.prefix), _present(self.suffix), _present(self.middle)
 
     @property
     def stop_tokens(self) -> tuple[int, ...]:
@@ -54,6 +74,8 @@ class FimTemplate:
 
     def start(self, project: str) -> tuple[Part, ...]:
         """What comes before all files of the project of that name."""
+        if self.chat:
+            return self.chat.start
         return _present(self.bos) + (() if self.repo is None else (self.repo, project + self.repo_end))
 
     def header(self, path: str) -> tuple[Part, ...]:

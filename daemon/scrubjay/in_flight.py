@@ -11,6 +11,7 @@ from scrubjay.documents import Document
 from scrubjay.errors import RequestError, ScrubjayError
 from scrubjay.events import PromptFailed, PromptMade
 from scrubjay.messages import Done, Piece, Processed, Sampling
+from scrubjay.place import without_indent
 from scrubjay.polish import Polish
 from scrubjay.projects import Project
 from scrubjay.prompt import Prompt
@@ -22,6 +23,8 @@ from scrubjay.scheduler import Priority
 logger = logging.getLogger(__name__)
 
 Replies = list["asyncio.Future[Completion]"]
+N_TRIES = 2
+"""So many texts are generated at most for each alternative that is asked for."""
 
 
 @dataclass(slots=True)
@@ -85,6 +88,7 @@ class InFlight:
     n_prefilled: int = 0
     is_cut: bool = False
     discarded: list[str] = field(default_factory=list)
+    _written: str = ""
     _text: str = ""
     _told: str = ""
     _generating_since: float = 0.0
@@ -118,21 +122,46 @@ class InFlight:
         return None if self.request is None or self.is_answered else alternative(self.request.sampling, self.n_done)
 
     @property
+    def is_warming(self) -> bool:
+        """Whether it only warms, unasked."""
+        return self.is_automatic and self.request is None
+
+    @property
+    def is_ahead(self) -> bool:
+        """Whether it is a completion that nobody has asked for yet, and its place one where nobody is yet."""
+        return self.is_automatic and self.request is not None
+
+    @property
     def is_wanted(self) -> bool:
         """Whether anybody still waits for it (or it was nobody's request in the first place)."""
         return self.is_automatic or not self.replies or not all(reply.cancelled() for reply in self.replies)
 
     @property
     def has_more(self) -> bool:
-        """Whether another alternative is to be generated."""
-        return self.request is not None and not self.is_answered and self.n_done < self.request.n
+        """Whether another alternative is to be generated: by the rules, also in the place of one that is not shown."""
+        if self.request is None or self.is_answered:
+            return False
+        if self.polish is None or self.request.n == 1:
+            # Who types has gone on by the time that a second try would be there.
+            return self.n_done < self.request.n
+        return len(self.items) < self.request.n and self.n_done < N_TRIES * self.request.n
+
+    @property
+    def _indent(self) -> str:
+        """What is there already of what the model writes."""
+        return self.view.document.text[self.view.start : self.view.offset]
+
+    def news(self, what: str) -> dict[str, object]:
+        """The beginning of what listeners are told about it."""
+        return {"type": what, "job": self.number, "root": self.root, "uri": self.view.document.uri}
 
     def add(self, piece: Piece) -> None:
         """The present job has generated `piece`; once a rule has ended the text (`is_cut`), no more counts."""
         if self.is_cut:
             return
         self._pieces.append(piece)
-        self._text += piece.text
+        self._written += piece.text
+        self._text = without_indent(self._written, self._indent) if self._indent else self._written
         end = self.polish.end_of(self._text) if self.polish else None
         if end is not None:
             self.is_cut, self._text = True, self._text[:end]
@@ -213,7 +242,7 @@ class InFlight:
 
     def _forget_text(self) -> None:
         self._pieces.clear()
-        self._text, self.is_cut = "", False
+        self._written, self._text, self.is_cut = "", "", False
 
     def _settle(self) -> None:
         self.is_answered = True

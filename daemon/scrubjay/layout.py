@@ -1,6 +1,6 @@
 """Layout, first form: which texts, in which order, make a project's prompt.
 
-    [repo name] [other open files, least recently edited first] [current path] [FIM: prefix, suffix, middle]
+    [repo name] [other open files, least recently edited first] [tails] [current path] [FIM: prefix, suffix, middle]
 
 Pure: the same project, place and limits make the same prompt. What is left out when not all fits is chosen in coarse
 steps, so that a typed character moves no window and drops no file.
@@ -66,7 +66,7 @@ def completion_prompt(
         Segment("suffix", label, (suffix.tokens,), reason=cut_reason(suffix, "text after the cursor")),
         Segment("middle", label, (), reason="what the model is to write"),
     )
-    return assemble([framed.start, *files, framed.path, *current], tokenize)
+    return assemble([framed.start, *files, *framed.tails, framed.path, *current], tokenize)
 
 
 def other_files(project: Project, document: Document, template: FimTemplate, tokenize: TokenCache) -> list[Segment]:

@@ -36,14 +36,18 @@ class Layouts:
         context_budget: int = 0,
         window_limit: int = 0,
         is_idle: bool = False,
+        is_trial: bool = False,
     ) -> Prompt:
-        """The prompt for a completion at `offset` of `document`; arguments and errors as of `anchored_prompt`."""
+        """The prompt for a completion at `offset` of `document`; arguments and errors as of `anchored_prompt`.
+
+        Args:
+            is_trial: the place is one where nobody is yet, so that nothing is to be laid out for it.
+        """
         if self.name == "plain":
             room = (n_ctx, reserve, context_budget, window_limit)
             return completion_prompt(project, document, offset, template, tokenize, *room)
-        laid = self.laid(project.root)
-        prompt, self._laid[project.root] = anchored_prompt(
-            laid,
+        prompt, laid = anchored_prompt(
+            self.laid(project.root),
             project,
             document,
             offset,
@@ -55,6 +59,8 @@ class Layouts:
             window_limit,
             is_idle,
         )
+        if not is_trial:
+            self._laid[project.root] = laid
         return prompt
 
     def laid(self, root: str) -> Laid:

@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 
 _BRACKETS = {")": "(", "]": "[", "}": "{"}
+_WORD = re.compile(r"\w")
 _NOT_BRACKETS = re.compile(r"[^()\[\]{}]+")
 _STRINGS = re.compile(r"\"(?:\\.|[^\"\\\n])*\"|'(?:\\.|[^'\\\n])*'")
 _COMMENT_STARTS = {
@@ -78,6 +79,22 @@ class Place:
 def indent_of(line: str) -> str:
     """The blanks with which `line` begins."""
     return line[: len(line) - len(line.lstrip(" \t"))]
+
+
+def without_indent(text: str, indent: str) -> str:
+    """`text`, which was written from the start of a line, for a place in that line behind `indent`; "" if it is all blank.
+
+    With less indentation it goes on behind what is there all the same: it is not for a completion to take that away.
+    """
+    written = indent_of(text)
+    if written == text:
+        return ""
+    return text[len(indent if written.startswith(indent) else written) :]
+
+
+def has_words(text: str) -> bool:
+    """Whether `text` is more than what editors insert by themselves behind the cursor: closers, and blanks."""
+    return _WORD.search(text) is not None
 
 
 def is_only_brackets(line: str) -> bool:

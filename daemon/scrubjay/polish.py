@@ -22,20 +22,24 @@ class Polish:
     mode: Mode
     is_automatic: bool
     can_replace: bool
+    switched_off: frozenset[str] = frozenset()
+    is_chat: bool = False
 
     @classmethod
     def of(cls, request: CompletionRequest, document: Document, offset: int) -> "Polish":
         """The rules for `request` at `offset` of `document`."""
         place = Place.at(document.text, offset, document.language)
-        return cls(place, choose_mode(place), request.trigger == "automatic", request.can_replace)
+        is_automatic, off = request.trigger == "automatic", frozenset(request.rules_off)
+        return cls(place, choose_mode(place), is_automatic, request.can_replace, off)
 
     def end_of(self, text: str) -> int | None:
         """After how many characters `text`, of which more may come, should have ended; None to go on."""
-        return stop_at(self.place, self.mode, text)
+        return None if stop_at.__name__ in self.switched_off else stop_at(self.place, self.mode, text)
 
     def finished(self, text: str) -> Finished:
         """What of `text` is to be shown."""
-        return finish(self.place, self.mode, text, self.is_automatic, can_replace=self.can_replace)
+        how = (self.is_automatic, self.is_chat, self.can_replace, self.switched_off)
+        return finish(self.place, self.mode, text, *how)
 
 
 class Remembered:
@@ -80,11 +84,12 @@ class Remembered:
         return project.root, document.key, asked, self._others(project, document)
 
     def _others(self, project: Project, document: Document) -> bytes:
-        """Names the texts of the project's other documents, in whatever order."""
+        """Names the texts of the project's other documents, in whatever order, and its tails."""
         known = self._known
         self._known = {key: _named(key, other.text, known.get(key)) for key, other in project.documents.items()}
         names = sorted(name for key, (_, name) in self._known.items() if key != document.key)
-        return xxhash.xxh3_128_digest(b"".join(names))
+        tails = (_named(f"tail {tail.name}", tail.text, None)[1] for tail in project.tails.values())
+        return xxhash.xxh3_128_digest(b"".join([*names, *tails]))
 
 
 def _named(key: str, text: str, known: tuple[str, bytes] | None) -> tuple[str, bytes]:

@@ -5,7 +5,7 @@ A document may be open in several editors at once. Each has its own copy, becaus
 upon the text that this editor holds; what the project sees is the copy that was last opened, changed or looked at.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import PurePath
@@ -30,6 +30,18 @@ class File:
     text: str
 
 
+@dataclass(frozen=True, slots=True)
+class Tail:
+    """A text that prompts show behind all files, such as a compiler's output; with `once` only the next one does."""
+
+    name: str
+    text: str
+    once: bool = True
+
+
+MAX_TAILS = 8
+
+
 @dataclass(eq=False, slots=True)
 class Project:
     """A workspace root, its documents by `Document.key`, and the number of each one's last edit.
@@ -37,6 +49,7 @@ class Project:
     Args:
         documents: what is open, and what of `files` is not.
         files: what is known to be on disk, open or not.
+        tails: by name, the last one that came at the end.
     """
 
     root: str
@@ -44,6 +57,7 @@ class Project:
     documents: dict[str, Document] = field(default_factory=dict)
     cursor: tuple[str, int] | None = None
     files: dict[str, Document] = field(default_factory=dict)
+    tails: dict[str, Tail] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -93,6 +107,20 @@ class Project:
             self.show(on_disk)
         else:
             del self.documents[key], self.recency[key]
+
+    def add_tail(self, tail: Tail) -> None:
+        """Show `tail`, in the place of one of the same name; one without text is shown no more."""
+        self.tails.pop(tail.name, None)
+        if tail.text:
+            self.tails[tail.name] = tail
+        for name in list(self.tails)[:-MAX_TAILS]:
+            del self.tails[name]
+
+    def use_up(self, shown: Mapping[str, Tail]) -> None:
+        """Those of `shown` that were to be shown once have been."""
+        for name, tail in shown.items():
+            if tail.once and self.tails.get(name) is tail:
+                del self.tails[name]
 
     def is_held(self, key: str) -> bool:
         """Whether the document under `key` is open."""

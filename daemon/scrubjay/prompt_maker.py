@@ -15,13 +15,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from scrubjay.documents import Document
+from scrubjay.emulation import emulated
 from scrubjay.fim import FimTemplate, find_template
 from scrubjay.infill import Streams
 from scrubjay.layouts import LayoutName, Layouts
 from scrubjay.projects import Project
 from scrubjay.prompt import Prompt
-from scrubjay.raw import Kit
+from scrubjay.raw import Kit, RawRequest
+from scrubjay.requests import CompletionRequest
 from scrubjay.token_cache import TokenCache
+from scrubjay.windows import resume_at
 
 if TYPE_CHECKING:
     from scrubjay.engine.llama import Vocabulary
@@ -40,13 +43,19 @@ class View:
     document: Document
     offset: int
 
+    @property
+    def start(self) -> int:
+        """Where the model goes on; see `resume_at`."""
+        return resume_at(self.document, self.offset)
+
     @classmethod
     def of(cls, project: Project, document: Document, offset: int) -> "View":
         """The project now; later changes do not show in it."""
         shown = copy.copy(document)
         documents = {key: copy.copy(other) for key, other in project.documents.items()} | {document.key: shown}
         recency = {document.key: 0} | project.recency
-        return cls(replace(project, documents=documents, recency=recency), shown, offset)
+        now = replace(project, documents=documents, recency=recency, tails=dict(project.tails))
+        return cls(now, shown, offset)
 
 
 NOWHERE = View(Project(""), Document("", "", 0, "", None), 0)
@@ -78,7 +87,9 @@ class PromptMaker:
         # The texts of each project that were tokenised last, by document.
         self._seen: dict[str, dict[str, str]] = {}
         self.template: FimTemplate | None = None
-        """How the model wants its prompts; None until the vocabulary is open."""
+        """The model's fill-in-the-middle tokens; None until the vocabulary is open."""
+        self.asking: FimTemplate | None = None
+        """How projects' prompts are made: with those tokens, or without them by chatting."""
 
     def open(self, path: Path, name: str) -> "asyncio.Future[FimTemplate]":
         """Open the vocabulary of a file that the engine has accepted; `name` is the model's.
@@ -88,27 +99,36 @@ class PromptMaker:
         """
         return self._in_thread(lambda: self._open(path, name))
 
-    def make(self, view: View, limits: Limits, is_idle: bool = False) -> "asyncio.Future[Prompt]":
+    def make(
+        self, view: View, limits: Limits, is_idle: bool = False, is_trial: bool = False
+    ) -> "asyncio.Future[Prompt]":
         """The prompt for a completion at the place of `view`; the vocabulary must be open.
 
         Args:
             is_idle: nobody waits for it, so it may cost more than one that comes between two keystrokes.
+            is_trial: nobody is at that place yet; see `Layouts.prompt`.
 
         Raises:
             EngineError: there is no room for it.
         """
         is_warm = self._n_cold(view) <= MAX_AT_ONCE
         self._seen[view.project.root] = {key: document.text for key, document in view.project.documents.items()}
-        work = partial(self._make, view, limits, is_idle)
+        work = partial(self._make, view, limits, is_idle, is_trial)
         if is_warm and self._n_in_thread == 0:
             return _at_once(work)
-        return self._in_thread(work if is_warm else partial(self._make_and_heat, view, limits, is_idle))
+        return self._in_thread(work if is_warm else partial(self._make_and_heat, view, limits, is_idle, is_trial))
 
     def use(self, work: Callable[[Kit], T], n_characters: int, limits: Limits) -> "asyncio.Future[T]":
         """What `work` makes, which has about `n_characters` to tokenise; the vocabulary must be open."""
         is_quick = self._n_in_thread == 0 and n_characters <= MAX_AT_ONCE
         whole = partial(self._use, work, limits)
         return _at_once(whole) if is_quick else self._in_thread(whole)
+
+    def template_for(self, request: CompletionRequest | RawRequest | None) -> FimTemplate | None:
+        """The template of the prompts that `request` makes; None for those that follow none."""
+        if isinstance(request, RawRequest):
+            return self.template if request.recipe.is_fim else None
+        return self.asking
 
     async def close(self) -> None:
         """Free the vocabulary, when what is being made is made."""
@@ -143,19 +163,21 @@ class PromptMaker:
         self._close()
         self._vocabulary = Vocabulary.open(path)
         self._cache = TokenCache(self._vocabulary.tokenize, self._cache_bytes)
-        self.template = find_template(self._vocabulary, name)
+        self.template = self.asking = find_template(self._vocabulary, name)
+        if self.template.order == "plain":
+            self.asking = emulated(self._vocabulary) or self.template
         return self.template
 
-    def _make(self, view: View, limits: Limits, is_idle: bool) -> Prompt:
-        if self.template is None or self._cache is None:
+    def _make(self, view: View, limits: Limits, is_idle: bool, is_trial: bool) -> Prompt:
+        if self.asking is None or self._cache is None:
             raise RuntimeError("a prompt was asked for before the vocabulary was open")
-        place = (view.project, view.document, view.offset)
+        place = (view.project, view.document, view.start)
         room = (limits.n_ctx, limits.reserve, limits.context_budget, limits.window)
-        return self._layouts.prompt(*place, self.template, self._cache, *room, is_idle)
+        return self._layouts.prompt(*place, self.asking, self._cache, *room, is_idle, is_trial)
 
-    def _make_and_heat(self, view: View, limits: Limits, is_idle: bool) -> Prompt:
+    def _make_and_heat(self, view: View, limits: Limits, is_idle: bool, is_trial: bool) -> Prompt:
         """The prompt, and tokens also of what it does not show: else each key would go to the thread because of that."""
-        prompt = self._make(view, limits, is_idle)
+        prompt = self._make(view, limits, is_idle, is_trial)
         if self._cache is not None:
             self._cache.heat(self._cache.document(view.document.key, view.document.text).cold())
         return prompt
@@ -168,7 +190,7 @@ class PromptMaker:
     def _close(self) -> None:
         if self._vocabulary:
             self._vocabulary.close()
-        self._vocabulary = self._cache = self.template = None
+        self._vocabulary = self._cache = self.template = self.asking = None
 
 
 def _at_once(work: Callable[[], T]) -> "asyncio.Future[T]":

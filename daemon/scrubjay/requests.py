@@ -35,6 +35,7 @@ class CompletionRequest:
         owner: whose copy of the document is meant.
         cold: reuse nothing: the reference with which warm answers are compared.
         rules: end and show it by the completion rules; otherwise it is as the model writes it.
+        rules_off: names of rules that are not to be applied.
         can_replace: the client can replace text right of the cursor, see `Item`.
     """
 
@@ -50,6 +51,7 @@ class CompletionRequest:
     owner: str = ""
     cold: bool = False
     rules: bool = True
+    rules_off: tuple[str, ...] = ()
     can_replace: bool = False
 
 
@@ -126,7 +128,8 @@ class Reuse:
 class Completion:
     """The answer: distinct texts, perhaps none, and what they cost. `version` is the document's, `model` a name.
 
-    `discarded`: the names of the rules by which texts were not worth showing.
+    `discarded`: the names of the rules by which texts were not worth showing. `debounce_ms`: what the client is advised to
+    wait after a key before it asks again.
     """
 
     items: tuple[Item, ...]
@@ -135,6 +138,7 @@ class Completion:
     version: int | None
     model: str
     discarded: tuple[str, ...] = ()
+    debounce_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)

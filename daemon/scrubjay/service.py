@@ -9,6 +9,7 @@ import logging
 import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from time import monotonic
 from typing import TypeVar
 
 from scrubjay.budgets import Budgets
@@ -17,6 +18,7 @@ from scrubjay.engine.client import EngineGone, FromProcess
 from scrubjay.errors import EngineError, RequestError, ScrubjayError
 from scrubjay.events import (
     Abandoned,
+    AddTail,
     ChangeDocument,
     CloseDocument,
     CloseOwner,
@@ -34,6 +36,7 @@ from scrubjay.events import (
     PromptMade,
     SaveDocument,
     Settled,
+    Shown,
     VocabularyOpened,
     VocabularyRefused,
     Warm,
@@ -59,11 +62,12 @@ from scrubjay.messages import (
 )
 from scrubjay.polish import Polish
 from scrubjay.power import is_on_battery
-from scrubjay.projects import Projects
+from scrubjay.projects import Project, Projects
 from scrubjay.prompt_maker import NOWHERE, Limits, PromptMaker, View
 from scrubjay.raw import Kit
 from scrubjay.requests import CompletionRequest
 from scrubjay.scheduler import Priority
+from scrubjay.speculation import Speculator
 from scrubjay.warming import Warmer
 from scrubjay.workspace import Workspace
 
@@ -113,7 +117,8 @@ class Service:
         self.desk = Desk(self.keeper, self._maker, self.post, self.feed.publish, budgets)
         self._lookout = Lookout(self.keeper, self.feed, self.post)
         self._warmer = Warmer(self.projects, self.desk, self.post, settings.warm_delay_ms, self._may_warm)
-        tellers = (self.post, self._warmer.touched, self.feed.publish)
+        self._speculator = Speculator(self.desk, self._may_warm)
+        tellers = (self.post, self._touched, self.feed.publish)
         self._workspace = Workspace(self.projects, *tellers, settings.watch)
 
     @property
@@ -174,7 +179,10 @@ class Service:
 
     def _handle(self, event: Event) -> None:  # noqa: PLR0912  # one case for each thing that can happen
         match event:
-            case OpenDocument() | ChangeDocument() | CloseDocument() | SaveDocument() | FocusDocument() | CloseOwner():
+            case ChangeDocument():
+                self.desk.pace.typed(monotonic() * 1e3)
+                self._workspace.absorb(event)
+            case OpenDocument() | CloseDocument() | SaveDocument() | FocusDocument() | CloseOwner():
                 self._workspace.absorb(event)
             case FilesChanged():
                 self._workspace.absorb(event)
@@ -190,10 +198,17 @@ class Service:
                 self._drain(event)
             case Abandoned():
                 self._abandoned(event.flight)
+            case AddTail():
+                project = self.projects.by_root(event.root)
+                project.add_tail(event.tail)
+                self._touched(project)
+                answer(event.reply, None)
+            case Shown():
+                self._shown(event)
             case Overdue():
                 self.desk.overdue(event.flight)
             case Settled():
-                self._warmer.settled(event.root)
+                self._settled(event.root)
             case PromptMade():
                 self.desk.prompt_made(event.flight, event.prompt)
             case PromptFailed():
@@ -225,6 +240,25 @@ class Service:
                 self._refused(event.message)
             case EngineGone():
                 self._engine_gone(event.reason)
+
+    def _shown(self, event: Shown) -> None:
+        self._speculator.shown(event)
+        for project in self._at(event.flight.root):
+            project.use_up(event.flight.view.project.tails)
+            self._warmer.touched(project)
+
+    def _settled(self, root: str) -> None:
+        for project in self._at(root):
+            self._warmer.settled(project)
+            self._speculator.settled(project)
+
+    def _at(self, root: str) -> list[Project]:
+        """The project at `root`, if it is still there."""
+        return [project for project in self.projects if project.root == root]
+
+    def _touched(self, project: Project) -> None:
+        self._speculator.touched(project)
+        self._warmer.touched(project)
 
     # --- requests -----------------------------------------------------------------------------------------------------
 
@@ -307,7 +341,7 @@ class Service:
     def _drain(self, event: Drain) -> None:
         self._drained = event.reply
         for flight in self.desk:
-            if flight.request is None or flight.is_answered:
+            if flight.request is None or flight.is_answered or flight.is_automatic:
                 self.desk.cancel(flight, _shutting_down())
 
     # --- the engine ---------------------------------------------------------------------------------------------------

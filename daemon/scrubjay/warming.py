@@ -36,14 +36,12 @@ class Warmer:
         timer = asyncio.get_running_loop().call_later(self._delay_s, self._post, Settled(project.root))
         self._timers[project.root] = timer
 
-    def settled(self, root: str) -> None:
+    def settled(self, project: Project) -> None:
         """The project has been left alone: warm it where the user is, if anything is open there."""
-        self._timers.pop(root, None)
-        project = next((project for project in self._projects if project.root == root), None)
-        focus = project.focus if project else None
-        if project and focus and self._is_wanted():
+        self._timers.pop(project.root, None)
+        if (focus := project.focus) and self._is_wanted():
             view = View.of(project, focus.document, focus.offset)
-            self._desk.accept(InFlight(("warm", root), view, is_automatic=True), Priority.WARM)
+            self._desk.accept(InFlight(("warm", project.root), view, is_automatic=True), Priority.WARM)
 
     def all_settled(self) -> None:
         """The engine is new: every project has to be warmed."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from scrubjay.documents import Document
 from scrubjay.errors import PromptRefused
 from scrubjay.fim import FimTemplate
+from scrubjay.place import has_words
 from scrubjay.projects import Project
 from scrubjay.prompt import Segment, count_tokens
 from scrubjay.token_cache import TokenCache, TokenizedText
@@ -27,11 +28,15 @@ N_LONG = 32_768
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """What every prompt for a file has, and how many tokens are left for the rest."""
+    """What every prompt for a file has, and how many tokens are left for the rest.
+
+    `tails` stand behind all other files, so that they cost what they and the current file have when they come and go.
+    """
 
     start: Segment
     path: Segment
     room: int
+    tails: tuple[Segment, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,14 +72,40 @@ def frame(
     label = project.label(document)
     start = Segment("repo", project.name, template.start(project.name), reason="start of every prompt")
     path = Segment("path", label, template.header(label), reason="current file")
-    fixed = count_tokens(start, tokenize) + count_tokens(path, tokenize) + N_FIM_TOKENS
+    n_marks = max(N_FIM_TOKENS, sum(map(len, template.marks)))
+    fixed = count_tokens(start, tokenize) + count_tokens(path, tokenize) + n_marks
     room = min(n_ctx - reserve, context_budget or n_ctx) - fixed
     if room < N_LEAST_ROOM:
         raise PromptRefused(
             f"A context of {n_ctx} tokens has no room for a prompt beside {reserve} tokens of completion; "
             "use a larger --ctx or --context-budget."
         )
-    return Frame(start, path, room)
+    tails = _tail_segments(project, template, tokenize, room // 4)
+    return Frame(start, path, room - sum(count_tokens(tail, tokenize) for tail in tails), tails)
+
+
+def _tail_segments(project: Project, template: FimTemplate, tokenize: TokenCache, room: int) -> tuple[Segment, ...]:
+    """The ends of the project's tails, each with an equal share of `room` tokens."""
+    made = []
+    for tail in project.tails.values():
+        header = Segment("tail", tail.name, template.header(tail.name))
+        n_most = room // len(project.tails) - count_tokens(header, tokenize) - 1
+        if n_most > 0:
+            text = tokenize(tail.text)[-n_most:]
+            made.append(replace(header, parts=(*header.parts, text, "\n"), reason="shown as it was sent"))
+    return tuple(made)
+
+
+def resume_at(document: Document, offset: int) -> int:
+    """Where a model is to go on so that it writes what comes at `offset`: before the indentation, on a line of its own.
+
+    In most vocabularies a word has the blank before it in its token, so that behind blanks models write what is unlikely.
+    """
+    content = document.content
+    line = content.line_at(offset)
+    start, before = content.line_start(line), document.text[content.line_start(line) : offset]
+    is_alone = not has_words(document.text[offset : content.line_end(line)])
+    return start if is_alone and not before.strip(" \t") else offset
 
 
 def prefix_cut(text: TokenizedText, offset: int, limit: int, tokenize: TokenCache) -> Cut:
@@ -140,8 +171,7 @@ def prefix_limit(share: int, n_others: int) -> int:
 
 def fim_segments(template: FimTemplate, prefix: Segment, suffix: Segment, middle: Segment) -> list[Segment]:
     """Prefix, suffix, and the beginning of the middle behind their special tokens, in the order that the model knows."""
-    prefix, suffix = _behind(template.prefix, prefix), _behind(template.suffix, suffix)
-    middle = _behind(template.middle, middle)
+    prefix, suffix, middle = map(_behind, template.marks, (prefix, suffix, middle))
     by_order = {"psm": [prefix, suffix, middle], "spm": [suffix, prefix, middle], "plain": [prefix, middle]}
     return by_order[template.order]
 
@@ -163,7 +193,5 @@ def _cut_from(tokens: Tokens, n_out: int, hot: tuple[int, ...]) -> Cut:
     return Cut(tokens[n_out:], tuple(n - n_out for n in hot if n > n_out), is_whole=n_out == 0)
 
 
-def _behind(token: int | None, segment: Segment) -> Segment:
-    if token is None:
-        return segment
-    return replace(segment, parts=(token, *segment.parts), hot=tuple(n + 1 for n in segment.hot))
+def _behind(mark: tuple[int, ...], segment: Segment) -> Segment:
+    return replace(segment, parts=(*mark, *segment.parts), hot=tuple(n + len(mark) for n in segment.hot))

@@ -4,7 +4,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any
 
+from scrubjay.completion_finish import RULES
+from scrubjay.errors import RequestError
 from scrubjay.events import (
+    AddTail,
     ChangeDocument,
     CloseDocument,
     Complete,
@@ -16,10 +19,11 @@ from scrubjay.events import (
 )
 from scrubjay.http.params import Params
 from scrubjay.messages import Sampling
+from scrubjay.projects import Tail
 from scrubjay.requests import Completion, CompletionRequest, Item, Trigger
 
 Json = dict[str, Any]
-Call = OpenDocument | ChangeDocument | CloseDocument | SaveDocument | FocusDocument | Complete | Warm | Look
+Call = OpenDocument | ChangeDocument | CloseDocument | SaveDocument | FocusDocument | Complete | Warm | AddTail | Look
 Make = Callable[[Params, str], Call]
 Render = Callable[[Any], Json]
 Method = tuple[Make, Render]
@@ -82,6 +86,7 @@ def complete(params: Params, owner: str = "") -> Complete:
             owner=_owner(params, owner),
             cold=params.flag("cold", default=False),
             rules=params.flag("rules", default=True),
+            rules_off=_rules(params.texts("rules_off")),
             can_replace=params.flag("can_replace", default=False),
         )
     )
@@ -113,6 +118,11 @@ def warm(params: Params, owner: str = "") -> Warm:
     )
 
 
+def tail(params: Params, _: str = "") -> AddTail:
+    shown = Tail(params.text("name"), params.text("text"), params.flag("once", default=True))
+    return AddTail(params.text("root"), shown)
+
+
 def version_json(version: int) -> Json:
     return {"version": version}
 
@@ -129,6 +139,7 @@ def completion_json(completion: Completion) -> Json:
         "reuse": asdict(completion.reuse),
         "version": completion.version,
         "model": completion.model,
+        **({"debounce_ms": completion.debounce_ms} if completion.debounce_ms else {}),
         **({"discarded": completion.discarded} if completion.discarded else {}),
     }
 
@@ -144,6 +155,12 @@ def warm_json(completion: Completion) -> Json:
 
 def timings_json(completion: Completion) -> Json:
     return {key: round(value, 3) for key, value in asdict(completion.timings).items()}
+
+
+def _rules(names: tuple[str, ...]) -> tuple[str, ...]:
+    if unknown := set(names) - RULES:
+        raise RequestError(f"{min(unknown)!r} is no completion rule; these are: {', '.join(sorted(RULES))}.")
+    return names
 
 
 def _uri(params: Params) -> str:
@@ -163,5 +180,6 @@ METHODS: Mapping[str, Method] = {
     "documents/focus": (focus_document, nothing_json),
     "complete": (complete, completion_json),
     "warm": (warm, warm_json),
+    "tail": (tail, nothing_json),
 }
 """What sessions call by these names and routes as `/api/NAME`."""

@@ -50,11 +50,18 @@ class Runner:
             rows.append(self._context.logits().copy())
         return np.stack(rows)
 
+    def foretold(self, before: Sequence[int], tokens: Sequence[int]) -> Logits:
+        """The logits from which each of `tokens` behind `before` is foretold, [len(tokens), n_vocab]."""
+        self._prefill(before)
+        rows = [self._context.logits().copy()]
+        for i, token in enumerate(tokens[:-1], len(before)):
+            self._decode([token], i)
+            rows.append(self._context.logits().copy())
+        return np.stack(rows)
+
     def complete(self, prompt: Sequence[int], max_tokens: int, stops: Collection[int]) -> tuple[list[int], bool]:
         """What the model writes after the prompt, greedily, and whether it ended by itself."""
-        self._context.clear()
-        for start in range(0, len(prompt), _N_UBATCH):
-            self._decode(prompt[start : start + _N_UBATCH], start)
+        self._prefill(prompt)
         written: list[int] = []
         while len(written) < max_tokens:
             token = int(self._context.logits().argmax())
@@ -63,6 +70,11 @@ class Runner:
             written.append(token)
             self._decode([token], len(prompt) + len(written) - 1)
         return written, False
+
+    def _prefill(self, prompt: Sequence[int]) -> None:
+        self._context.clear()
+        for start in range(0, len(prompt), _N_UBATCH):
+            self._decode(prompt[start : start + _N_UBATCH], start)
 
     def _decode(self, tokens: Sequence[int], start: int) -> None:
         result = self._context.decode(as_tokens(tokens), start, want_logits=True, abortable=False)
