@@ -11,7 +11,7 @@ from scrubjay.bench import run_bench
 from scrubjay.engine.llama import Vocabulary
 from scrubjay.errors import UsageError
 from scrubjay.tokens import common_length
-from tests.benchmarks import results
+from tests.benchmarks import results, typing
 from tests.benchmarks.contestants import Limit
 from tests.benchmarks.measure import measure
 from tests.benchmarks.plan import PAIR, Cell, cells, fitting, quick_cells
@@ -115,3 +115,15 @@ def test_without_a_checkout_there_is_a_sentence(tmp_path: Path) -> None:
 def test_the_command_passes_its_arguments_on(capfd: pytest.CaptureFixture[str]) -> None:
     assert run_bench(["--help"]) == 0
     assert "--minutes" in capfd.readouterr().out
+
+
+def test_the_keys_of_a_line_make_that_line_and_each_mistake_once() -> None:
+    mistakes, made = dict(typing.MISTAKES), []
+    for line in typing.FUNCTION.splitlines():
+        text, indent = "    ", 4
+        for key in typing.keys_of(line, indent, mistakes):
+            n_back = (len(text) - 1) % 4 + 1 if not text.strip() else 1
+            text = text[:-n_back] if key == "\b" else text + key
+            made += [wrong for wrong in typing.MISTAKES.values() if text.endswith(wrong)]
+        assert text == line
+    assert sorted(made) == sorted(typing.MISTAKES.values())
