@@ -191,6 +191,6 @@ def _status_lines(report: Json) -> Iterator[str]:
     used = f"{checkpoints['bytes'] / MIB:.1f} of {checkpoints['budget'] / MIB:.0f} MiB"
     yield f"Memory     {checkpoints['count']} checkpoints, {used}; daemon {rss['daemon'] / MIB:.0f} MiB"
     for project in report["projects"]:
-        yield f"Project    {project['root']}: {project['n_documents']} documents open"
+        yield f"Project    {project['root']}: {project['n_documents']} documents open, {project['n_files']} files known"
     queue, counters = report["queue"], report["counters"]
     yield f"Requests   {counters['n_accepted']} accepted, {queue['queued']} waiting, now: {queue['running'] or 'none'}"

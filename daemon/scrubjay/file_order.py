@@ -29,17 +29,17 @@ class Slot:
     text: str
     tokens: Tokens
     rent: int = 0
-    reason: str = "opened; new files stand at the end"
+    reason: str = "new; what is new stands at the end"
 
 
 def relaid(
     slots: Sequence[Slot], recent: Sequence[Document], current: str, make: Callable[[Document], Slot]
 ) -> tuple[Slot, ...]:
-    """The slots after `recent` were opened, edited or closed.
+    """The slots after some of `recent` were opened, edited or closed, or changed on disk.
 
     Args:
         slots: as they were.
-        recent: all open documents, least recently edited first.
+        recent: all documents, least recently edited first.
         current: key of the document that is being edited. Once it is, its old text must not stand anywhere.
         make: a new slot at the end for a document.
     """

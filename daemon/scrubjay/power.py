@@ -14,9 +14,12 @@ class Battery(Protocol):
 
 
 def _battery() -> Battery | None:
-    # psutil has no such function on systems whose batteries it cannot read.
+    # psutil has no such function on systems whose batteries it cannot read, and stumbles over what some drivers say.
     sensors: Callable[[], Battery | None] = getattr(psutil, "sensors_battery", lambda: None)
-    return sensors()
+    try:
+        return sensors()
+    except (OSError, ValueError, RuntimeError):
+        return None
 
 
 def is_on_battery(battery: Callable[[], Battery | None] = _battery) -> bool:
