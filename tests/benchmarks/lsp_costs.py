@@ -1,7 +1,9 @@
 """What the language server costs: `python -m tests.benchmarks.lsp_costs [SECONDS]`.
 
 Time until `initialize` is answered; memory; the server's own part of a keystroke, which is what asking through it takes
-longer than asking the daemon itself; and typing 12 keys a second with ghost text asked for at each key.
+longer than asking the daemon itself; and typing 12 keys a second with ghost text asked for at each key, as Neovim does,
+which never cancels, and as VS Code does, which always cancels. It fails if a request does not end, if the server's
+account of the endings is not what came over the pipe, if a queue grows, or if an item belongs to an older text.
 """
 
 import asyncio
@@ -10,21 +12,31 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Awaitable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median, quantiles
 from time import perf_counter
-from typing import Any
+from typing import get_args
 
 import aiohttp
 import psutil
+from pygls.protocol import default_converter
+from pytest_lsp import client_capabilities
 
+from scrubjay.client import Client
 from scrubjay.lifecycle import start_daemon, stop_daemon
+from scrubjay_lsp.asking import Ending
 from tests.lsp.raw import Json, Pipe
 
 N_STARTS = 10
 N_KEYS = 100
+MAX_TOKENS = 8
+"""For the server's own part: the daemon shows no text of a token or two that nobody asked for."""
 KEYS_PER_S = 12
+KEYS_PER_LOOK = 3
+MAX_QUEUED = 2
+"""Questions in the daemon's queue for one document: one that runs, and one that takes its place."""
+EDITOR = "visual_studio_code@v1.65.2"
 TEXT = Path(json.__file__).read_text("utf-8")
 TYPED = "def area(width: float, height: float) -> float:\n    return width * height\n\n"
 URI = "file:///bench/{}/a.py"
@@ -36,6 +48,7 @@ async def main(seconds: float) -> None:
         path = Path(folder) / "daemon.sock"
         start_daemon(path, {"data_dir": folder, "ctx": "8192", "threads": "1"})
         try:
+            list(Client(path).wait_until_ready())
             await _measure(path, seconds)
         finally:
             stop_daemon(path)
@@ -50,7 +63,9 @@ async def _measure(path: Path, seconds: float) -> None:
     _print("ms from key to answer, daemon alone", direct)
     _print("ms of it that are the server's own", [a - b for a, b in zip(through, direct, strict=True)])
     sys.stdout.write(f"ms of CPU for a key in the server: {cpu:.2f}\n")
-    await _type(path, seconds)
+    complaints = [line for cancels in (False, True) for line in await _type(path, seconds, cancels=cancels)]
+    if complaints:
+        sys.exit("\n".join(complaints))
 
 
 async def _start_ms(path: Path) -> tuple[float, float]:
@@ -67,16 +82,17 @@ def _cpu_ms(pipe: Pipe) -> float:
     return (times.user + times.system) * 1e3
 
 
-async def _editor(path: Path) -> Pipe:
+async def _editor(path: Path, max_tokens: int = 0) -> Pipe:
     pipe = await Pipe.open("--socket", str(path))
-    options = {"maxTokens": 1}
-    await pipe.ask("initialize", {"capabilities": {}, "initializationOptions": options}, "hello")
+    capabilities = default_converter().unstructure(client_capabilities(EDITOR))  # type: ignore[no-untyped-call]
+    options = {"maxTokens": max_tokens}
+    await pipe.ask("initialize", {"capabilities": capabilities, "initializationOptions": options}, "hello")
     return pipe
 
 
-async def _opened(path: Path, name: str) -> Pipe:
+async def _opened(path: Path, name: str, max_tokens: int = 0) -> Pipe:
     """A server with a document open, when it is connected and the model is warm."""
-    pipe = await _editor(path)
+    pipe = await _editor(path, max_tokens)
     pipe.send("initialized", {})
     document = {"uri": URI.format(name), "languageId": "python", "version": 0, "text": TEXT}
     pipe.send("textDocument/didOpen", {"textDocument": document})
@@ -86,7 +102,7 @@ async def _opened(path: Path, name: str) -> Pipe:
 
 async def _compared(path: Path) -> tuple[list[float], list[float], float]:
     """Milliseconds from key to answer through the server and without it, turn by turn, and the server's CPU for a key."""
-    pipe = await _opened(path, "through")
+    pipe = await _opened(path, "through", MAX_TOKENS)
     connector = aiohttp.UnixConnector(path=str(path))
     async with aiohttp.ClientSession(connector=connector) as http, http.ws_connect("http://x/api/session") as socket:
         await _call(socket, "open", "documents/open", {"uri": URI.format("direct"), "version": 0, "text": TEXT})
@@ -128,41 +144,108 @@ async def _call(socket: aiohttp.ClientWebSocketResponse, number: int | str, meth
 
 @dataclass
 class _Typing:
-    """What came of typing without waiting."""
+    """What comes of typing without waiting for answers; requests are numbered as their keys, from 0."""
 
-    sent: dict[Any, float]
-    answered: dict[Any, float]
-    most_open: int = 0
+    name: str
+    sent: dict[int, float] = field(default_factory=dict)
+    answered: dict[int, float] = field(default_factory=dict)
+    came: Counter[str] = field(default_factory=Counter)
+    looks: dict[str, int] = field(default_factory=dict)
+    queues: list[tuple[int, int, int]] = field(default_factory=list)
+    """At each look: requests that the editor waits for, those open in the server, those queued in the daemon."""
+    complaints: list[str] = field(default_factory=list)
+    n_handled: int = 0
+    """How many keys the server is known to have handled: it has answered what was sent after them."""
 
     async def listen(self, pipe: Pipe, n_requests: int) -> None:
-        while len(self.answered) < n_requests:
+        """Take in what comes until everything is answered."""
+        while len(self.answered) < n_requests or len(self.queues) < len(self.looks):
             message = await pipe.receive()
-            if "method" not in message and message.get("id") in self.sent:
-                self.answered[message["id"]] = perf_counter()
+            number = message.get("id")
+            if "method" in message:
+                continue
+            if number in self.looks:
+                self._looked(self.looks[number], message["result"])
+            elif number in self.sent:
+                self.answered[number] = perf_counter()
+                self._answered(number, message)
+
+    def _looked(self, n_keys: int, status: Json) -> None:
+        n_open, queue = status["lsp"]["open"], status["daemon"]["queue"]
+        n_queued = queue["queued"] + (queue["running"] is not None)
+        self.queues.append((len(self.sent) - len(self.answered), n_open, n_queued))
+        if n_open > 1 or n_queued > MAX_QUEUED:
+            self.complaints.append(f"After key {n_keys} there are {n_open} open questions and {n_queued} in the queue.")
+        self.n_handled = max(self.n_handled, n_keys)
+
+    def _answered(self, number: int, message: Json) -> None:
+        if "error" in message:
+            self.came[f"error {message['error']['code']}"] += 1
+            return
+        items = message["result"]["items"]
+        self.came["items" if items else "empty"] += 1
+        here = _place(self.name, number + 1)["position"]
+        if items and self.n_handled > number + 1:
+            self.complaints.append(f"The items for key {number} came when key {self.n_handled - 1} had been handled.")
+        if any(item["range"]["start"] != here for item in items):
+            self.complaints.append(f"The items for key {number} are for another place.")
+        self.n_handled = max(self.n_handled, number + 1)
+
+    def check(self, endings: Counter[str]) -> None:
+        """Compare what came with the server's account of it."""
+        unknown = endings.keys() - set(get_args(Ending))
+        if unknown or endings["failed"]:
+            self.complaints.append(f"Requests ended as {dict(endings)}.")
+        told = {"items": endings["items"], "error -32800": endings["cancelled"]}
+        told["empty"] = endings["nothing"] + endings["stale"] + endings["failed"]
+        if endings.total() != len(self.sent) or Counter(told) != self.came:
+            self.complaints.append(
+                f"{len(self.sent)} requests, {dict(self.came)} came, the server says {dict(endings)}."
+            )
 
 
-async def _type(path: Path, seconds: float) -> None:
-    pipe = await _opened(path, "typing")
-    n_keys = round(seconds * KEYS_PER_S)
-    typing = _Typing({}, {})
+async def _type(path: Path, seconds: float, *, cancels: bool) -> list[str]:
+    """Type, and print what came of it; what is wrong with that."""
+    name = "cancelling" if cancels else "typing"
+    pipe = await _opened(path, name)
+    before = await _endings(pipe)
+    n_keys, typing = round(seconds * KEYS_PER_S), _Typing(name)
     listener = asyncio.create_task(typing.listen(pipe, n_keys))
     for number in range(n_keys):
-        pipe.send("textDocument/didChange", _change("typing", number))
-        typing.sent[number] = perf_counter()
-        pipe.send("textDocument/inlineCompletion", _place("typing", number + 1), number)
-        typing.most_open = max(typing.most_open, len(typing.sent) - len(typing.answered))
+        if cancels and number and number - 1 not in typing.answered:
+            pipe.send("$/cancelRequest", {"id": number - 1})
+        _press(pipe, typing, number)
         await asyncio.wait([listener], timeout=1 / KEYS_PER_S)
     await listener
-    answer = await pipe.ask("workspace/executeCommand", {"command": "scrubjay.status"}, "status")
-    status = answer["result"]["lsp"]
-    _print(f"ms from key to answer at {KEYS_PER_S} keys/s", [
+    typing.check(await _endings(pipe) - before)
+    rss = psutil.Process(pipe.process.pid).memory_info().rss
+    _print(f"ms from key to answer at {KEYS_PER_S} keys/s, {name}", [
         (typing.answered[number] - sent) * 1e3 for number, sent in typing.sent.items()
     ])  # fmt: skip
-    counts = dict(Counter(status["endings"]))
-    sys.stdout.write(f"{n_keys} keys: endings {counts}, open at most {typing.most_open}, resent {status['resent']}\n")
-    rss = psutil.Process(pipe.process.pid).memory_info().rss
-    sys.stdout.write(f"memory after {n_keys} keys: {rss / 1e6:.1f} MB\n")
+    sys.stdout.write(f"  {n_keys} keys: {dict(await _endings(pipe) - before)}; the server holds {rss / 1e6:.1f} MB\n")
+    for index, what in enumerate(("unanswered", "open in the server", "in the daemon's queue")):
+        sys.stdout.write(f"  {what} over time: {''.join(_digit(queue[index]) for queue in typing.queues)}\n")
     await pipe.leave()
+    return typing.complaints
+
+
+def _press(pipe: Pipe, typing: _Typing, number: int) -> None:
+    """Send the `number`-th key and what an editor asks after it, now and then also how long the queues are."""
+    pipe.send("textDocument/didChange", _change(typing.name, number))
+    typing.sent[number] = perf_counter()
+    pipe.send("textDocument/inlineCompletion", _place(typing.name, number + 1), number)
+    if number % KEYS_PER_LOOK == 0:
+        typing.looks[f"look {number}"] = number + 1
+        pipe.send("workspace/executeCommand", {"command": "scrubjay.status"}, f"look {number}")
+
+
+async def _endings(pipe: Pipe) -> Counter[str]:
+    answer = await pipe.ask("workspace/executeCommand", {"command": "scrubjay.status"}, "endings")
+    return Counter(answer["result"]["lsp"]["endings"])
+
+
+def _digit(n: int) -> str:
+    return str(n) if n < 10 else "+"
 
 
 def _change(name: str, number: int) -> Json:
@@ -182,7 +265,7 @@ def _place(name: str, n_typed: int) -> Json:
 
 def _plain(name: str, n_typed: int) -> Json:
     position = _place(name, n_typed)["position"]
-    return {"uri": URI.format(name), "position": position, "version": n_typed, "max_tokens": 1}
+    return {"uri": URI.format(name), "position": position, "version": n_typed, "max_tokens": MAX_TOKENS}
 
 
 def _print(what: str, values: list[float]) -> None:
