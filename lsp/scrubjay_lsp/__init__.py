@@ -10,10 +10,6 @@ import gc
 import logging
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from scrubjay_lsp.server import ScrubjayServer
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -33,26 +29,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 async def _serve(socket: str) -> int:
+    from scrubjay_lsp.server import open_server
     from scrubjay_lsp.stdio import open_stdio
 
-    server = _open_server()
+    server = open_server()
+    # The protocol's types are a quarter of a million objects that stay: to search them for garbage would take some
+    # milliseconds at a keystroke.
+    gc.freeze()
     server.socket = socket
     return await server.serve(*await open_stdio())
-
-
-def _open_server() -> "ScrubjayServer":
-    """The server, made without looking for garbage.
-
-    The protocol's types are a quarter of a million objects that stay. Not searching them saves a tenth of the start, and
-    later some milliseconds at a keystroke.
-    """
-    gc.disable()
-    from scrubjay_lsp.server import open_server
-
-    server = open_server()
-    gc.freeze()
-    gc.enable()
-    return server
 
 
 def _parser() -> argparse.ArgumentParser:
