@@ -42,6 +42,10 @@ class EditModel:
         self._reach = reach
         self._recent: list[int] = []
 
+    def __contains__(self, position: int) -> bool:
+        """Whether one of the recent edits first changed exactly the token at `position`."""
+        return position in self._recent
+
     def record(self, position: int) -> None:
         """An edit first changed the token at `position`."""
         self._recent = [position, *self._recent][: self.REMEMBERED]

@@ -294,6 +294,20 @@ def test_typing_near_the_last_edit_costs_a_fine_cell_at_most(kind: str) -> None:
         assert processed.excess <= 32
 
 
+@pytest.mark.parametrize("kind", CLASSES)
+def test_other_ends_for_one_trunk_cost_only_themselves(kind: str) -> None:
+    """From the third one on: the second shows where the trunk ends."""
+    with make_rig(kind, interval=128) as r:
+        rng = np.random.default_rng(11)
+        trunk = random_tokens(rng, 250)
+        costs = []
+        for first in range(5):
+            end = np.concatenate([[first], random_tokens(rng, 30)])
+            costs.append(r.warm.sync(as_tokens(np.concatenate([trunk, end]))))
+            assert is_same(r, logits_after(r.warm), r.logits_of_the_same_decodes())
+        assert [cost.excess for cost in costs[3:]] == [0, 0]
+
+
 @pytest.mark.parametrize("kind", WITH_CHECKPOINTS)
 def test_a_repeated_prompt_costs_one_token_also_when_only_its_last_was_new(kind: str) -> None:
     """After an accepted completion the next key appends one token: the state before it must be kept, though none was cut."""

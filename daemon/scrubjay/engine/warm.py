@@ -20,6 +20,7 @@ from scrubjay.tokens import Tokens, common_length, prefix_digest
 
 ABORTABLE_FROM = 5  # shorter decodes end by themselves sooner than the state for aborting them is saved
 GENERATED_BETWEEN_CHECKPOINTS = 128
+WORTH_A_CUT = 8  # tokens: processing as many costs about as much as one more decode does
 
 
 class WarmContext(Context):
@@ -67,13 +68,16 @@ class WarmContext(Context):
         self._checkpoint_seconds = 0.0
         common = common_length(self.resident, prompt)
         keep = min(common, len(prompt) - 1)
+        fork: tuple[int, ...] = ()
         if keep < self.n_resident:
             # A change in the middle: the next one is likely to be near. (At the end, people go on writing.)
+            if keep in self.checkpoints.edits and keep - self.grid.fine(keep) >= WORTH_A_CUT:
+                fork = (keep,)  # not the first one at this very place: other ends for one trunk, most likely
             self.checkpoints.edits.record(keep)
             hot = (*hot, keep)
         restored, reason = self._rewind(prompt, keep, from_zero)
         start, rewound = self.n_resident, perf_counter()
-        cuts = self._plan(prompt, boundaries, hot)
+        cuts = self._plan(prompt, boundaries, hot, fork)
         self._save_if_wanted(start)
         n_decodes = self._prefill(prompt, cuts, control)
         return Processed(
@@ -142,10 +146,12 @@ class WarmContext(Context):
 
     # --- forward, with checkpoints ------------------------------------------------------------------------------------
 
-    def _plan(self, prompt: Tokens, boundaries: Iterable[int], hot: Iterable[int]) -> list[int]:
+    def _plan(self, prompt: Tokens, boundaries: Iterable[int], hot: Iterable[int], fork: tuple[int, ...]) -> list[int]:
         cuts = self._cuts(prompt, boundaries, hot)
+        if self._keeps_checkpoints:
+            cuts += fork
         self._wanted = dict.fromkeys(cuts, "boundary")
-        self._wanted.update(dict.fromkeys((self.grid.fine(at) for at in hot), "hot"))
+        self._wanted.update(dict.fromkeys((*map(self.grid.fine, hot), *fork), "hot"))
         self._wanted[len(prompt) - 1] = "tip"
         return cuts
 
