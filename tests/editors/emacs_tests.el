@@ -177,6 +177,14 @@
     (scrubjay-document-sync)
     (should (equal (emacs-tests--daemon-text) "x \uFFFD😀"))))
 
+(ert-deftest emacs-tests-bytes-that-are-no-text-are-sent-as-something-else ()
+  (emacs-tests--with-file "x"
+    (set-buffer-multibyte nil)
+    (scrubjay-document-mark-lost)
+    (insert 200 "\ry")
+    (scrubjay-document-sync)
+    (should (equal (emacs-tests--daemon-text) "x\uFFFD y"))))
+
 (ert-deftest emacs-tests-asked-for-it-is-offered ()
   (emacs-tests--with-file "def area(width, height):\n    return width * height\n\n\ndef perimeter(width, height):\n    ret"
     (scrubjay-complete)
