@@ -12,7 +12,6 @@ import openai
 import pytest
 from aiohttp.test_utils import unused_port
 
-from scrubjay.errors import UsageError
 from scrubjay.http.app import serving
 from scrubjay.http.guard import Address
 from tests.apis import BASE, Api, connected, running_api
@@ -267,9 +266,3 @@ async def test_who_may_ask_for_what(tmp_path: Path, port: int, path: str, header
         assert (await local.get("/health"))[0] == 200
     async with openai.AsyncOpenAI(api_key="any")._client as client:
         assert (await client.get(f"http://127.0.0.1:{port}{path}", headers=headers)).status_code == status
-
-
-def test_other_machines_need_a_key() -> None:
-    Address("0.0.0.0", 8012, "secret").require_safe()
-    with pytest.raises(UsageError, match="--api-key"):
-        Address("0.0.0.0", 8012).require_safe()

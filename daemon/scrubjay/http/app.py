@@ -1,5 +1,6 @@
 """The web applications, on the Unix socket and on TCP: routes, limits, errors."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -10,7 +11,7 @@ from scrubjay.errors import DaemonError
 from scrubjay.http.about import AboutRoutes
 from scrubjay.http.compat import CompatRoutes
 from scrubjay.http.errors import MAX_BODY, answer_errors
-from scrubjay.http.guard import Address, guard
+from scrubjay.http.guard import Address, Visitors, guard
 from scrubjay.http.native import NativeRoutes
 from scrubjay.http.session import Session
 from scrubjay.report import Reporter
@@ -20,6 +21,8 @@ CLEANUP_S = 2.0
 """How long handlers may take to end when the daemon does."""
 KEEP_ALIVE_S = 75.0
 """How long a connection may be idle."""
+HEADERS_S = 20.0
+"""How long a stranger may take from connecting to the end of the first request's headers."""
 
 
 @asynccontextmanager
@@ -40,7 +43,7 @@ async def serving(
         socket.chmod(0o600)
         if address:
             address.require_safe()
-            await _listen(await _runner(stack, make_foreign_app(address, compatible)), address)
+            await _listen(stack, address, compatible)
         yield
 
 
@@ -63,9 +66,9 @@ def make_app(service: Service, reporter: Reporter, compatible: list[web.RouteDef
     return app
 
 
-def make_foreign_app(address: Address, compatible: list[web.RouteDef]) -> web.Application:
+def make_foreign_app(address: Address, compatible: list[web.RouteDef], visitors: Visitors) -> web.Application:
     """What strangers may use: never the documents."""
-    app = web.Application(client_max_size=MAX_BODY, middlewares=[answer_errors, guard(address)])
+    app = web.Application(client_max_size=MAX_BODY, middlewares=[answer_errors, visitors.middleware, guard(address)])
     app.add_routes(compatible)
     return app
 
@@ -83,11 +86,19 @@ async def _runner(stack: AsyncExitStack, app: web.Application) -> web.AppRunner:
     return runner
 
 
-async def _listen(runner: web.AppRunner, address: Address) -> None:
+async def _listen(stack: AsyncExitStack, address: Address, compatible: list[web.RouteDef]) -> None:
+    visitors = Visitors(HEADERS_S)
+    runner = await _runner(stack, make_foreign_app(address, compatible, visitors))
+    connect = runner.server
+    if connect is None:
+        raise RuntimeError("the runner was not set up")
     try:
-        await web.TCPSite(runner, address.host, address.port).start()
+        server = await asyncio.get_running_loop().create_server(
+            lambda: visitors.watched(connect()), address.host, address.port
+        )
     except OSError as error:
         reason = error.strerror or str(error)
         raise DaemonError(
             f"Scrubjay cannot listen on {address.host}:{address.port} ({reason}); choose another --http."
         ) from error
+    stack.callback(server.close)

@@ -1,9 +1,11 @@
 """Who may talk to the TCP side: programs of this machine, or those that have the key. No web page ever."""
 
+import asyncio
 import hmac
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from ipaddress import ip_address
+from weakref import WeakSet
 
 from aiohttp import web
 from aiohttp.typedefs import Middleware
@@ -44,6 +46,33 @@ def guard(address: Address) -> Middleware:
         return await handler(request)
 
     return check
+
+
+class Visitors:
+    """Connections, which are ended if no request comes within `patience` seconds.
+
+    aiohttp only limits how long a connection may be idle after its first request.
+    """
+
+    def __init__(self, patience: float) -> None:
+        self._patience = patience
+        self._known: WeakSet[asyncio.BaseTransport] = WeakSet()
+
+    @web.middleware
+    async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Notes who has sent a request."""
+        if request.transport:
+            self._known.add(request.transport)
+        return await handler(request)
+
+    def watched(self, visitor: web.RequestHandler) -> web.RequestHandler:
+        """The protocol of a connection that is being made."""
+        asyncio.get_running_loop().call_later(self._patience, self._end_if_silent, visitor)
+        return visitor
+
+    def _end_if_silent(self, visitor: web.RequestHandler) -> None:
+        if visitor.transport and visitor.transport not in self._known:
+            visitor.transport.abort()
 
 
 def is_loopback(host: str) -> bool:
