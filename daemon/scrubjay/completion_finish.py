@@ -202,7 +202,8 @@ def strip_repeated_blocks(_: Place, text: str) -> str:
 def strip_unmatched_closer(place: Place, text: str) -> str:
     """Up to a bracket that closes what nothing has opened."""
     plain = without_literals(text)
-    if not any(bracket in plain for bracket in ")]}"):
+    if not unmatched_closers(plain, []):
+        # What the text opens itself it may close: there is no need to look at what is before it.
         return text
     unmatched = unmatched_closers(plain, open_brackets(without_literals(place.prefix[-N_BRACKETS:])))
     return text[: unmatched[0]] if unmatched else text
@@ -210,7 +211,10 @@ def strip_unmatched_closer(place: Place, text: str) -> str:
 
 def match_indent_style(place: Place, text: str) -> str:
     """Spaces for tabs at the starts of lines in a text that is indented by spaces, and the other way round."""
-    indents = [indent_of(line) for line in place.prefix[-4_000:].split("\n")]
+    before = place.prefix[-4_000:]
+    if "\t" not in before and "\t" not in text:
+        return text
+    indents = [indent_of(line) for line in before.split("\n")]
     n_tabs, n_spaces = sum("\t" in indent for indent in indents), sum(" " in indent for indent in indents)
     if n_tabs == n_spaces:
         return text
