@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from scrubjay.budgets import Limits
 from scrubjay.documents import Change
 from scrubjay.errors import PromptRefused
 from scrubjay.fim import PLAIN, FimTemplate, find_template
@@ -55,9 +56,7 @@ class Editor:
             self.cursor,
             template,
             cache_of(self.jay.kind),
-            self.n_ctx,
-            reserve=128,
-            window_limit=self.window_limit,
+            Limits(self.n_ctx, 128, window=self.window_limit),
             is_idle=is_idle,
         )
         if self.last is not None:

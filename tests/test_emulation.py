@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from scrubjay.budgets import Limits
 from scrubjay.documents import Change, Position
 from scrubjay.emulation import FENCE, HERE, emulated
 from scrubjay.engine.llama import Vocabulary
@@ -29,7 +30,7 @@ def test_the_answer_begins_with_what_was_typed(layout: LayoutName) -> None:
     document = projects.open(URI, "python", 1, IMPORTS + BEFORE + "\n\nprint(total([1]))\n", "/project", str)
     cache = TokenCache(vocabulary.tokenize, 1 << 20)
     place = (projects.by_root("/project"), document, len(IMPORTS + BEFORE))
-    prompt = Layouts(layout).prompt(*place, template, cache, 2048, 128)
+    prompt = Layouts(layout).prompt(*place, template, cache, Limits(2048, 128))
     text = vocabulary.detokenize(prompt.tokens)
     vocabulary.close()
     shown = [

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from scrubjay.budgets import Limits
 from scrubjay.documents import Change, Document
 from scrubjay.engine.llama import Vocabulary
 from scrubjay.errors import PromptRefused
@@ -48,7 +49,8 @@ class Workspace:
 
     def prompt(self, name: str, offset: int, n_ctx: int = 100_000, reserve: int = 100, budget: int = 0) -> Prompt:
         document, template = self.document(name), self.template or find_template(self.vocabulary)
-        return completion_prompt(self.project, document, offset, template, cache_of(self.kind), n_ctx, reserve, budget)
+        limits = Limits(n_ctx, reserve, budget)
+        return completion_prompt(self.project, document, offset, template, cache_of(self.kind), limits)
 
     @property
     def vocabulary(self) -> Vocabulary:

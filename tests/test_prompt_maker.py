@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from scrubjay.budgets import Limits
 from scrubjay.documents import Change, Position
 from scrubjay.errors import EngineError, ModelRefused
 from scrubjay.projects import Projects
-from scrubjay.prompt_maker import Limits, PromptMaker, View
+from scrubjay.prompt_maker import PromptMaker, View
 from tests.gguf_models import corrupt_model, tiny_model
 from tests.services import source
 

@@ -13,6 +13,7 @@ Pure: what has to be known of earlier prompts is a value, `Laid`, that goes in a
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from scrubjay.budgets import Limits
 from scrubjay.documents import Document
 from scrubjay.file_order import Slot, admitted, relaid
 from scrubjay.fim import FimTemplate
@@ -88,31 +89,24 @@ def anchored_prompt(
     offset: int,
     template: FimTemplate,
     tokenize: TokenCache,
-    n_ctx: int,
-    reserve: int,
-    context_budget: int = 0,
-    window_limit: int = 0,
+    limits: Limits,
     is_idle: bool = False,
 ) -> tuple[Prompt, Laid]:
     """The prompt for a completion at `offset` of `document`, and how the project is laid out now.
 
     Args:
         laid: what came out of the last prompt for this project.
-        n_ctx: tokens of the model's context.
-        reserve: how many of them generation needs.
-        context_budget: how many tokens the prompt may have at most; 0 for as many as the context has room for.
-        window_limit: how many tokens of the current file before the anchor it may have at most; 0 for as many as fit.
         is_idle: nobody waits for it, so this is the time for what typing should not have to pay.
 
     Raises:
         PromptRefused: there is no room for even a few tokens of the document.
     """
-    framed = frame(project, document, template, tokenize, n_ctx, reserve, context_budget)
+    framed = frame(project, document, template, tokenize, limits)
     text = tokenize.document(document.key, document.text)
     slots = laid.slots
     if is_idle or laid.current != document.key:
         slots = _slots(laid, project, document, template, tokenize)
-    room = rooms(framed, template, window_limit, _n_other_tokens(project, document, tokenize))
+    room = rooms(framed, template, limits.window, _n_other_tokens(project, document, tokenize))
     anchor = kept_or_new(laid.anchors.get(document.key), document, text, offset, room, tokenize, is_idle)
     n_prefix = rounded_up(len(anchor.prefix.tokens), max(room.share // 16, 64), room.share)
     recent = [other.key for other in project.by_recency()]

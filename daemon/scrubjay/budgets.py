@@ -21,6 +21,23 @@ class Budgets:
     latency_ms: float = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one prompt has room for, in tokens.
+
+    Args:
+        n_ctx: of the model's context.
+        reserve: how many of them generation needs.
+        context_budget: how many the prompt may have at most; 0 for as many as the context has room for.
+        window: how many of the current file before the cursor it may show at most; 0 for as many as fit.
+    """
+
+    n_ctx: int
+    reserve: int
+    context_budget: int = 0
+    window: int = 0
+
+
 def window_limit(latency_ms: float, prefill_speed: float) -> int:
     """How many tokens of a file a model of that speed (tokens per second) processes in time; 0 if that is unknown.
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from itertools import count
 
-from scrubjay.budgets import Budgets, window_limit
+from scrubjay.budgets import Budgets, Limits, window_limit
 from scrubjay.completion_rules import STOP_STRINGS
 from scrubjay.errors import EngineDied, EngineError, RequestError, ScrubjayError
 from scrubjay.events import Post, Shown
@@ -19,7 +19,7 @@ from scrubjay.messages import Done, Failed, Piece, Prefilling, Processed, Run, S
 from scrubjay.pace import Pace
 from scrubjay.polish import Remembered
 from scrubjay.prompt import Prompt
-from scrubjay.prompt_maker import Limits, PromptMaker
+from scrubjay.prompt_maker import PromptMaker
 from scrubjay.raw import RawRequest
 from scrubjay.requests import Completion, CompletionRequest, Cost
 from scrubjay.scheduler import Job, Outcome, Priority, Scheduler

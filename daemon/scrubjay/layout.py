@@ -6,6 +6,7 @@ Pure: the same project, place and limits make the same prompt. What is left out 
 steps, so that a typed character moves no window and drops no file.
 """
 
+from scrubjay.budgets import Limits
 from scrubjay.documents import Document
 from scrubjay.fim import FimTemplate
 from scrubjay.projects import Project
@@ -32,23 +33,14 @@ def completion_prompt(
     offset: int,
     template: FimTemplate,
     tokenize: TokenCache,
-    n_ctx: int,
-    reserve: int,
-    context_budget: int = 0,
-    window_limit: int = 0,
+    limits: Limits,
 ) -> Prompt:
     """The prompt for a completion at `offset` of `document`.
-
-    Args:
-        n_ctx: tokens of the model's context.
-        reserve: how many of them generation needs.
-        context_budget: how many tokens the prompt may have at most; 0 for as many as the context has room for.
-        window_limit: how many tokens of the current file before the cursor it may have at most; 0 for as many as fit.
 
     Raises:
         PromptRefused: there is no room for even a few tokens of the document.
     """
-    framed = frame(project, document, template, tokenize, n_ctx, reserve, context_budget)
+    framed = frame(project, document, template, tokenize, limits)
     n_suffix = 0 if template.order == "plain" else min(N_SUFFIX_TOKENS, framed.room // 4)
     suffix = suffix_cut(document, offset, n_suffix, tokenize)
     others = other_files(project, document, template, tokenize)
@@ -57,7 +49,7 @@ def completion_prompt(
     n_others = sum(count_tokens(other, tokenize) for other in fitting(others, share // 2, tokenize))
     text = tokenize.document(document.key, document.text)
     limit = prefix_limit(share, n_others)
-    prefix = prefix_cut(text, offset, min(limit, window_limit or limit), tokenize)
+    prefix = prefix_cut(text, offset, min(limit, limits.window or limit), tokenize)
     files = fitting(others, share - rounded_up(len(prefix.tokens), max(share // 16, 64), share), tokenize)
     label = framed.path.label
     current = fim_segments(

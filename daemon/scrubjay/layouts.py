@@ -3,6 +3,7 @@
 from typing import Literal
 
 from scrubjay.anchored import NOTHING_LAID, Laid, anchored_prompt
+from scrubjay.budgets import Limits
 from scrubjay.documents import Document
 from scrubjay.fim import FimTemplate
 from scrubjay.layout import completion_prompt
@@ -31,10 +32,7 @@ class Layouts:
         offset: int,
         template: FimTemplate,
         tokenize: TokenCache,
-        n_ctx: int,
-        reserve: int,
-        context_budget: int = 0,
-        window_limit: int = 0,
+        limits: Limits,
         is_idle: bool = False,
         is_trial: bool = False,
     ) -> Prompt:
@@ -44,21 +42,9 @@ class Layouts:
             is_trial: the place is one where nobody is yet, so that nothing is to be laid out for it.
         """
         if self.name == "plain":
-            room = (n_ctx, reserve, context_budget, window_limit)
-            return completion_prompt(project, document, offset, template, tokenize, *room)
-        prompt, laid = anchored_prompt(
-            self.laid(project.root),
-            project,
-            document,
-            offset,
-            template,
-            tokenize,
-            n_ctx,
-            reserve,
-            context_budget,
-            window_limit,
-            is_idle,
-        )
+            return completion_prompt(project, document, offset, template, tokenize, limits)
+        old = self.laid(project.root)
+        prompt, laid = anchored_prompt(old, project, document, offset, template, tokenize, limits, is_idle)
         if not is_trial:
             self._laid[project.root] = laid
         return prompt

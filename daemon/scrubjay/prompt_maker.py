@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from scrubjay.budgets import Limits
 from scrubjay.documents import Document
 from scrubjay.emulation import emulated
 from scrubjay.fim import FimTemplate, find_template
@@ -60,17 +61,6 @@ class View:
 
 NOWHERE = View(Project(""), Document("", "", 0, "", None), 0)
 """The place of prompts that belong to no project."""
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """In tokens: the context, what of it generation needs, how long a prompt may be, and what of the current file before
-    the cursor it may show (0: as much as fits)."""
-
-    n_ctx: int
-    reserve: int
-    context_budget: int = 0
-    window: int = 0
 
 
 class PromptMaker:
@@ -172,8 +162,7 @@ class PromptMaker:
         if self.asking is None or self._cache is None:
             raise RuntimeError("a prompt was asked for before the vocabulary was open")
         place = (view.project, view.document, view.start)
-        room = (limits.n_ctx, limits.reserve, limits.context_budget, limits.window)
-        return self._layouts.prompt(*place, self.asking, self._cache, *room, is_idle, is_trial)
+        return self._layouts.prompt(*place, self.asking, self._cache, limits, is_idle, is_trial)
 
     def _make_and_heat(self, view: View, limits: Limits, is_idle: bool, is_trial: bool) -> Prompt:
         """The prompt, and tokens also of what it does not show: else each key would go to the thread because of that."""

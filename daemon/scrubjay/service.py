@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from time import monotonic
 from typing import TypeVar
 
-from scrubjay.budgets import Budgets
+from scrubjay.budgets import Budgets, Limits
 from scrubjay.desk import Desk
 from scrubjay.engine.client import EngineGone, FromProcess
 from scrubjay.errors import EngineError, RequestError, ScrubjayError
@@ -63,7 +63,7 @@ from scrubjay.messages import (
 from scrubjay.polish import Polish
 from scrubjay.power import is_on_battery
 from scrubjay.projects import Project, Projects
-from scrubjay.prompt_maker import NOWHERE, Limits, PromptMaker, View
+from scrubjay.prompt_maker import NOWHERE, PromptMaker, View
 from scrubjay.raw import Kit
 from scrubjay.requests import CompletionRequest
 from scrubjay.scheduler import Priority

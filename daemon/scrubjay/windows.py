@@ -4,6 +4,7 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from scrubjay.budgets import Limits
 from scrubjay.documents import Document
 from scrubjay.errors import PromptRefused
 from scrubjay.fim import FimTemplate
@@ -60,11 +61,9 @@ def frame(
     document: Document,
     template: FimTemplate,
     tokenize: TokenCache,
-    n_ctx: int,
-    reserve: int,
-    context_budget: int,
+    limits: Limits,
 ) -> Frame:
-    """The frame of a prompt for `document`, within the context and the budget (0: no budget).
+    """The frame of a prompt for `document`.
 
     Raises:
         PromptRefused: there is no room for even a few tokens of the document.
@@ -74,10 +73,10 @@ def frame(
     path = Segment("path", label, template.header(label), reason="current file")
     n_marks = max(N_FIM_TOKENS, sum(map(len, template.marks)))
     fixed = count_tokens(start, tokenize) + count_tokens(path, tokenize) + n_marks
-    room = min(n_ctx - reserve, context_budget or n_ctx) - fixed
+    room = min(limits.n_ctx - limits.reserve, limits.context_budget or limits.n_ctx) - fixed
     if room < N_LEAST_ROOM:
         raise PromptRefused(
-            f"A context of {n_ctx} tokens has no room for a prompt beside {reserve} tokens of completion; "
+            f"A context of {limits.n_ctx} tokens has no room for a prompt beside {limits.reserve} tokens of completion; "
             "use a larger --ctx or --context-budget."
         )
     tails = _tail_segments(project, template, tokenize, room // 4)

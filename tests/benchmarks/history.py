@@ -22,6 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 from scrubjay.anchored import NOTHING_LAID, Laid, anchored_prompt
+from scrubjay.budgets import Limits
 from scrubjay.documents import Change, Document
 from scrubjay.engine.llama import Vocabulary
 from scrubjay.file_order import Slot, relaid
@@ -34,8 +35,7 @@ from scrubjay.tokens import EMPTY, common_length
 from scrubjay.windows import file_segment
 
 ROOT = "/project"
-RESERVE = 512
-N_CTX = 1 << 17
+LIMITS = Limits(n_ctx=1 << 17, reserve=512)
 """Room for all files: only their order counts."""
 INTERVAL = 256
 N_IN_HAND = 3
@@ -124,7 +124,7 @@ class Replay:
         """Have a prompt made, and count what it costs."""
         template = find_template(self.vocabulary)
         place = (self._ordered(document), self.project, document, offset)
-        prompt, self.laid = anchored_prompt(*place, template, self.cache, N_CTX, RESERVE, is_idle=is_idle)
+        prompt, self.laid = anchored_prompt(*place, template, self.cache, LIMITS, is_idle=is_idle)
         n_tokens = len(prompt.tokens)
         common = min(common_length(prompt.tokens, self.last.tokens if self.last else EMPTY), n_tokens - 1)
         self.last = prompt

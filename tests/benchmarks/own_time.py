@@ -25,11 +25,12 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from scrubjay.budgets import Limits
 from scrubjay.documents import Change, Position
 from scrubjay.layouts import LayoutName
 from scrubjay.polish import Polish, Remembered
 from scrubjay.projects import Projects
-from scrubjay.prompt_maker import Limits, PromptMaker, View
+from scrubjay.prompt_maker import PromptMaker, View
 from scrubjay.requests import CompletionRequest
 from scrubjay.starter import model_path
 from tests.benchmarks.typing import light_model

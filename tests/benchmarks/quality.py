@@ -22,6 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 import scrubjay
+from scrubjay.budgets import Limits
 from scrubjay.fim import find_template
 from scrubjay.layouts import LayoutName, Layouts
 from scrubjay.projects import Projects
@@ -84,7 +85,7 @@ def likelihood(runner: Runner, cache: TokenCache, layout: LayoutName, cursor: Cu
     template = find_template(runner.vocabulary, "starter")
     view = View.of(projects.by_root(ROOT), document, len(cursor.before))
     place = (view.project, view.document, view.start)
-    prompt = Layouts(layout).prompt(*place, template, cache, N_CTX, N_RESERVE).tokens.tolist()
+    prompt = Layouts(layout).prompt(*place, template, cache, Limits(N_CTX, N_RESERVE)).tokens.tolist()
     truth = runner.encode(document.text[view.start : view.offset] + cursor.truth)
     logits = runner.foretold(prompt, truth).astype(np.float64)
     scores = logits - np.logaddexp.reduce(logits, axis=1, keepdims=True)

@@ -32,7 +32,7 @@ from scrubjay.requests import Completion, CompletionRequest
 from scrubjay.service import Service, ServiceSettings
 from tests.gguf_models import TINY, write_model
 
-N_CTX = 12_288
+N_CTX = 16_384
 N_VOCAB = 16_384
 """Enough for words to be tokens, as in real vocabularies."""
 OTHERS = {f"{module.__name__}.py": inspect.getsource(module) for module in (sched, shlex, string)}
