@@ -146,6 +146,13 @@ class Scrubjay:
         cost: Cost = self._post("warm", {"uri": _uri(file), "owner": self._owner, **place})
         return cost
 
+    def tail(self, root: Path | str, name: str, text: str, *, once: bool = True) -> None:
+        """Show the model a text after all files of the project at `root`, one of which is open: a compiler's output, say.
+
+        It takes the place of one of the same name; an empty one only takes it away. `once`: for the next prompt alone.
+        """
+        self._post("tail", {"root": str(Path(root).absolute()), "name": name, "text": text, "once": once})
+
     def events(self) -> Iterator[Event]:
         """What happens in the daemon from now on; the first event is its state. Ends with the daemon."""
         with self._answer("GET", "events") as response:

@@ -70,6 +70,16 @@ def test_what_was_warmed_costs_little(shared_daemon: Daemon, main: Path) -> None
     assert Scrubjay(shared_daemon.path).warm(main)["reuse"]["prompt"] > 0
 
 
+def test_a_tail_is_shown_until_it_is_taken_away(shared_daemon: Daemon, main: Path) -> None:
+    with Scrubjay(shared_daemon.path) as scrubjay:
+        scrubjay.open(main)
+        sizes = []
+        for text in ("", "main.py:6: this function returns nothing\n" * 8, ""):
+            scrubjay.tail(main.parent, "mypy", text, once=False)
+            sizes.append(scrubjay.warm(main, LINE, COLUMN)["reuse"]["prompt"])
+    assert sizes[0] == sizes[2] < sizes[1]
+
+
 def test_events_begin_with_the_state_and_tell_of_completions(shared_daemon: Daemon, main: Path) -> None:
     events = Scrubjay(shared_daemon.path).events()
     assert next(events)["type"] == "state"
