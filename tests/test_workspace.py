@@ -1,0 +1,80 @@
+"""What lies on disk comes to projects beside what is open, once it is known how much a model can take in."""
+
+import asyncio
+from pathlib import Path
+
+from scrubjay.events import CloseDocument, Event, FilesChanged, OpenDocument
+from scrubjay.feed import News
+from scrubjay.projects import Projects
+from scrubjay.watcher import MAX_ROOTS
+from scrubjay.workspace import Workspace
+
+
+class Told:
+    """A workspace of real folders, and what it tells."""
+
+    def __init__(self, folder: Path, n_roots: int, is_watching: bool = True) -> None:
+        self.roots = [folder / f"root{number}" for number in range(n_roots)]
+        for root in self.roots:
+            root.mkdir()
+            (root / "on_disk.py").write_text("x = 1\n")
+        self.projects = Projects()
+        self.posted: asyncio.Queue[Event] = asyncio.Queue()
+        self.touched: list[str] = []
+        self.news: list[News] = []
+        tellers = (self.posted.put_nowait, lambda project: self.touched.append(project.root), self.news.append)
+        self.workspace = Workspace(self.projects, *tellers, is_watching)
+
+    def open(self, root: Path) -> None:
+        self.workspace.absorb(OpenDocument((root / "open.py").as_uri(), "", root=str(root)))
+
+    async def look(self) -> str:
+        """Let the next batch of files be absorbed; returns its root."""
+        event = await self.posted.get()
+        assert isinstance(event, FilesChanged)
+        self.workspace.absorb(event)
+        return event.root
+
+    def files(self, root: Path) -> list[str]:
+        return [Path(path).name for path in self.projects.by_root(str(root)).files]
+
+
+async def test_files_are_known_once_the_model_is_ready(tmp_path: Path) -> None:
+    told = Told(tmp_path, 1)
+    (root,) = told.roots
+    told.open(root)
+    told.workspace.model_is_ready(100.0, 8192)
+    told.touched.clear()
+    assert await told.look() == str(root)
+    assert told.files(root) == ["on_disk.py"]
+    assert told.touched == [str(root)]
+    assert told.news[-1] == {"type": "files", "root": str(root), "n_files": 1}
+    await told.workspace.close()
+
+
+async def test_files_that_are_not_open_may_be_left_out(tmp_path: Path) -> None:
+    told = Told(tmp_path, 1, is_watching=False)
+    told.workspace.model_is_ready(100.0, 8192)
+    told.open(told.roots[0])
+    await told.workspace.close()
+    assert told.posted.empty()
+    assert told.files(told.roots[0]) == []
+
+
+async def test_of_too_many_roots_those_stay_in_which_something_is_open(tmp_path: Path) -> None:
+    told = Told(tmp_path, MAX_ROOTS + 2)
+    told.workspace.model_is_ready(100.0, 8192)
+    first, second, *others = told.roots
+    for root in (first, second):
+        told.open(root)
+        await told.look()
+    told.workspace.absorb(CloseDocument((second / "open.py").as_uri()))
+    for root in others:
+        told.open(root)
+        await told.look()
+    assert told.files(second) == [], "nobody looks at it any more"
+    assert all(told.files(root) == ["on_disk.py"] for root in (first, *others))
+    told.open(second)
+    assert await told.look() == str(second)
+    assert told.files(second) == ["on_disk.py"]
+    await told.workspace.close()
