@@ -67,6 +67,7 @@ def test_one_space_makes_no_indentation_odd() -> None:
         ("foo(", ")", "a, b)", "a, b", Finished("a, b)", 1)),
         ("foo(", ")", "a, b", "a, b", Finished("a, b", 0)),
         ("foo(", "):", "a, b):\n    pass", "a, b", Finished("a, b):\n    pass", 2)),
+        ("foo(", ");", "a, b)", "a, b", Finished("a, b", 0)),
         ("foo([", "])", "1,\n    2,\n])", "1,\n    2,\n", Finished("1,\n    2,\n])", 2)),
         ("foo(", ")", "bar(1)", "bar(1", Finished("bar(1)", 1)),
         ("foo(", ")", "bar(1),\n    baz(2)", "bar(1),\n    baz(2)", Finished("bar(1),\n    baz(2)", 0)),

@@ -148,7 +148,7 @@ def fit_line(place: Place, text: str, can_replace: bool = False) -> tuple[str, i
     at = _brings_rest(line, text, rest, is_closers)
     if at is None:
         return (text, 0) if is_closers or not others else (line, 0)
-    if is_closers and can_replace:
+    if is_closers and can_replace and _comes_in(rest, text):
         return text, len(rest)
     return text[:at], 0
 
@@ -302,6 +302,12 @@ def _brings_rest(line: str, text: str, rest: str, is_closers: bool) -> int | Non
     closers = unmatched_closers(without_literals(text), [])
     brings = is_closers and brackets and "".join(text[index] for index in closers).startswith(brackets)
     return closers[0] if brings else None
+
+
+def _comes_in(rest: str, text: str) -> bool:
+    """Whether all characters of `rest` come in `text`, in their order: then none is lost where it is replaced."""
+    characters = iter(text)
+    return all(character in characters for character in rest)
 
 
 def _deepest_indent(place: Place) -> int:
