@@ -1,10 +1,19 @@
 // The language server: how it is started, told to start anew, and listened to. One for the window, whatever folders it has.
 
-import { commands, env, EventEmitter, window, type ExtensionContext, type LogOutputChannel } from "vscode";
+import {
+  commands,
+  env,
+  EventEmitter,
+  window,
+  type ExtensionContext,
+  type InlineCompletionItem,
+  type InlineCompletionList,
+  type LogOutputChannel,
+} from "vscode";
 import { LanguageClient, RevealOutputChannelOn, State } from "vscode-languageclient/node";
 import * as config from "./config";
 import { INSTALL, whyNotRunnable } from "./program";
-import type { Ready, Status } from "./wire";
+import type { Link, Place, Status } from "./wire";
 
 export class Server {
   private client: LanguageClient | undefined;
@@ -18,6 +27,9 @@ export class Server {
   readonly onAsk = this.asked.event;
   /** Why the program cannot be run, if that is so. */
   missing: string | undefined;
+  /** Where ghost text was last asked for, while it has not come. */
+  private unanswered: Place | undefined;
+  private link: string | undefined;
 
   constructor(
     private readonly extension: ExtensionContext,
@@ -87,7 +99,10 @@ export class Server {
         middleware: {
           provideInlineCompletionItems: async (document, position, context, token, next) => {
             this.asked.fire();
+            const place = { uri: document.uri.toString(), version: document.version, position };
+            this.unanswered = place;
             const answer = await next(document, position, context, token);
+            if (this.unanswered === place && !isEmpty(answer)) this.unanswered = undefined;
             this.changed.fire();
             return answer;
           },
@@ -95,9 +110,17 @@ export class Server {
       },
     );
     client.onDidChangeState(() => this.changed.fire());
-    client.onNotification("didChangeStatus", () => this.changed.fire());
-    client.onNotification("scrubjay/ready", (ready: Ready) => askAgain(ready));
+    client.onNotification("didChangeStatus", (link: Link) => this.linkChanged(link));
+    client.onNotification("scrubjay/ready", (place: Place) => askAgain(place));
     return client;
+  }
+
+  /** A daemon that is lost takes with it what it was asked, and one that came back has not been asked. */
+  private linkChanged({ kind }: Link): void {
+    const isNews = this.link !== undefined && this.link !== kind;
+    this.link = kind;
+    this.changed.fire();
+    if (isNews && kind !== "Error" && this.unanswered) askAgain(this.unanswered);
   }
 
   /** Tell what to do where the program is missing. */
@@ -109,15 +132,19 @@ export class Server {
   }
 }
 
+function isEmpty(answer: InlineCompletionItem[] | InlineCompletionList | null | undefined): boolean {
+  return ((Array.isArray(answer) ? answer : answer?.items) ?? []).length === 0;
+}
+
 /** Show what is ready now, unless the user has gone on since. */
-function askAgain(ready: Ready): void {
+function askAgain(place: Place): void {
   const editor = window.activeTextEditor;
   const { line, character } = editor?.selection.active ?? { line: -1, character: -1 };
   if (
-    editor?.document.uri.toString() === ready.uri &&
-    editor.document.version === ready.version &&
-    line === ready.position.line &&
-    character === ready.position.character
+    editor?.document.uri.toString() === place.uri &&
+    editor.document.version === place.version &&
+    line === place.position.line &&
+    character === place.position.character
   )
     void commands.executeCommand("editor.action.inlineSuggest.trigger", { explicit: false });
 }

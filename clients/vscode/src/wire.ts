@@ -44,9 +44,14 @@ export interface Status {
   lsp: { link: string; message: string; socket: string };
 }
 
-/** The notification `scrubjay/ready`: a question that was answered with nothing would now be answered. */
-export interface Ready {
+/** Where ghost text was asked for; as the notification `scrubjay/ready`, one that was answered with nothing would now be answered. */
+export interface Place {
   uri: string;
   version: number;
   position: { line: number; character: number };
+}
+
+/** The notification `didChangeStatus`: how the link to the daemon is. */
+export interface Link {
+  kind: "Normal" | "Inactive" | "Error";
 }
