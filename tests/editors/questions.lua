@@ -45,3 +45,14 @@ function Status()
   local answer = client:request_sync("workspace/executeCommand", { command = "scrubjay.status" }, 60000)
   return vim.json.encode(answer.result.lsp)
 end
+
+-- Waits until the status line says that all is ready, and returns the line.
+function StatusLine()
+  local function line()
+    return vim.api.nvim_eval_statusline(vim.o.statusline, {}).str
+  end
+  vim.wait(60000, function()
+    return line():find("ready") ~= nil
+  end)
+  return line()
+end

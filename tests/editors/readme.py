@@ -5,16 +5,18 @@ import re
 import sys
 from pathlib import Path
 
-README = Path(__file__).parents[2] / "clients" / "README.md"
+CLIENTS = Path(__file__).parents[2] / "clients"
+README = CLIENTS / "README.md"
+VIM = CLIENTS / "vim"
 
 
-def snippet(heading: str, language: str) -> str:
+def snippet(heading: str, language: str, readme: Path = README) -> str:
     """The first code block in `language` of the section `heading`."""
     section = re.search(
-        rf"^## {re.escape(heading)}$(.*?)(?=^## |\Z)", README.read_text("utf-8"), re.DOTALL | re.MULTILINE
+        rf"^## {re.escape(heading)}$(.*?)(?=^## |\Z)", readme.read_text("utf-8"), re.DOTALL | re.MULTILINE
     )
     block = section and re.search(rf"^```{language}\n(.*?)^```$", section[1], re.DOTALL | re.MULTILINE)
-    assert block, f"{README.name} has no section {heading!r} with a block of {language}"
+    assert block, f"{readme} has no section {heading!r} with a block of {language}"
     return block[1]
 
 

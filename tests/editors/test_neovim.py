@@ -1,6 +1,7 @@
 """Neovim 0.12, without a terminal: ghost text by a real daemon, shown and accepted."""
 
 import json
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.editors.debian import Program, neovim
-from tests.editors.readme import installed, snippet
+from tests.editors.readme import VIM, installed, snippet
 from tests.lsp.conftest import Daemon
 
 QUESTIONS = Path(__file__).with_name("questions.lua")
@@ -35,19 +36,31 @@ class Neovim:
         return subprocess.run(command, env=self._program.env, check=True, capture_output=True, text=True).stdout.strip()
 
 
+@pytest.fixture(params=["short", "long"])
+def configuration(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """What users are told to write into init.lua; what it requires is in its place."""
+    if request.param == "short":
+        return snippet("Neovim 0.12", "lua")
+    modules = tmp_path / "config" / "nvim" / "lua"
+    modules.mkdir(parents=True)
+    shutil.copy(VIM / "scrubjay.lua", modules)
+    return snippet("Neovim 0.12: its own inline completion", "lua", VIM / "README.md")
+
+
 @pytest.fixture
-def editor(shared_daemon: Daemon, tmp_path: Path) -> Iterator[Neovim]:
-    """Neovim as the README sets it up, with a Python file of a project of its own."""
+def editor(configuration: str, shared_daemon: Daemon, tmp_path: Path) -> Iterator[Neovim]:
+    """Neovim as users are told to set it up, with a Python file of a project of its own."""
     program = neovim()
     (tmp_path / ".git").mkdir()
     source = tmp_path / "shapes.py"
     source.write_text(PROGRAM)
     init = tmp_path / "init.lua"
-    init.write_text(snippet("Neovim 0.12", "lua"))
+    init.write_text(configuration)
     socket = tmp_path / "nvim.sock"
     command = [*program.command, "--headless", "--listen", str(socket), "--cmd", f"luafile {QUESTIONS}"]
     command += ["-u", str(init), str(source)]
-    environment = program.env | installed(tmp_path, shared_daemon.path) | {"XDG_STATE_HOME": str(tmp_path)}
+    homes = {"XDG_STATE_HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path / "config")}
+    environment = program.env | installed(tmp_path, shared_daemon.path) | homes
     process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
     while not socket.exists():
         assert process.poll() is None, process.stderr and process.stderr.read()
@@ -56,11 +69,13 @@ def editor(shared_daemon: Daemon, tmp_path: Path) -> Iterator[Neovim]:
     process.communicate()
 
 
-def test_ghost_text_is_shown_and_accepted(editor: Neovim) -> None:
+def test_ghost_text_is_shown_and_accepted(editor: Neovim, configuration: str) -> None:
     assert editor.ask("Encoding") == "utf-8"
     editor.type("Go    # naïve 漢字 😀<CR>ret")
     ghost = editor.ask("Ghost")
     assert ghost.strip()
+    if "statusline" in configuration:
+        assert "Scrubjay: ready" in editor.ask("StatusLine")
     before = editor.ask("Text")
     editor.type("<Tab>")
     assert len(editor.ask("Text")) > len(before)
