@@ -44,9 +44,9 @@ class Warmer:
             self._desk.accept(InFlight(("warm", project.root), view, is_automatic=True), Priority.WARM)
 
     def all_settled(self) -> None:
-        """The engine is new: every project has to be warmed."""
+        """The engine is new: every project has to be warmed, once it is known what lies on disk."""
         for project in self._projects:
-            self._post(Settled(project.root))
+            self.touched(project)
 
     def close(self) -> None:
         for timer in self._timers.values():
