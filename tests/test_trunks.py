@@ -4,8 +4,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scrubjay.tokens import Tokens, as_tokens, common_length
-from scrubjay.trunks import MAX_TRUNKS, WORTH_SHARING, Trunks
+from scrubjay.tokens import WORTH_SHARING, Tokens, as_tokens, common_length
+from scrubjay.trunks import MAX_TRUNKS, Trunks
 
 
 def prompt(seed: int, n: int = 200) -> Tokens:
@@ -23,6 +23,13 @@ def test_a_conversation_that_goes_on_keeps_its_key() -> None:
     assert first != other
     assert trunks.choose(joined(prompt(1), prompt(3, 50))) == (first, None)
     assert trunks.choose(prompt(1)[:150]) == (first, None)
+
+
+def test_an_edit_near_the_beginning_does_not_begin_anew() -> None:
+    trunks = Trunks()
+    first, _ = trunks.choose(prompt(1, 1000))
+    edited = joined(prompt(1, 1000)[:100], prompt(2, 5), prompt(1, 1000)[103:])
+    assert trunks.choose(edited) == (first, None)
 
 
 def test_a_short_common_beginning_is_no_conversation() -> None:

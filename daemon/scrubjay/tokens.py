@@ -24,6 +24,8 @@ def frozen(tokens: Tokens) -> Tokens:
 
 
 EMPTY: Tokens = as_tokens([])
+WORTH_SHARING = 32
+"""A shorter common beginning does not make a prompt the same conversation."""
 
 
 def common_length(a: Tokens, b: Tokens) -> int:
@@ -32,6 +34,18 @@ def common_length(a: Tokens, b: Tokens) -> int:
     differs = a[:n] != b[:n]
     first = int(differs.argmax()) if n else 0
     return first if n and differs[first] else n
+
+
+def is_sequel(old: Tokens, new: Tokens) -> bool:
+    """Whether `new` is what `old` has become, rather than something else that happens to begin alike.
+
+    Half of the shorter one is in the other, before an edit or after it.
+    """
+    common = common_length(old, new)
+    if common < min(WORTH_SHARING, len(new) - 1):
+        return False
+    after = common_length(old[common:][::-1], new[common:][::-1])
+    return 2 * (common + after) >= min(len(old), len(new))
 
 
 def prefix_digest(tokens: Tokens, n_tokens: int) -> bytes:

@@ -3,12 +3,11 @@
 from collections.abc import Callable
 
 from scrubjay.engine.warm import WarmContext
-from scrubjay.tokens import Tokens, common_length
+from scrubjay.tokens import Tokens, common_length, is_sequel
 
 UNNAMED = "#"  # begins the keys of contexts that no project claims
 FADE = 0.5
 CHEAP = 256  # tokens; losing so few is no reason to make another context
-WORTH_SHARING = 32  # tokens; a shorter common beginning does not make a prompt the same conversation
 
 
 class ContextPool:
@@ -53,10 +52,9 @@ class ContextPool:
         shared = [(common_length(context.resident, prompt), (key, context)) for key, context in self._recent]
         if not shared:
             return None
-        common, best = max(shared, key=lambda pair: pair[0])
-        # Taking over a context throws away what the two do not share: only for a prompt that is mostly the same.
-        is_same = common >= min(WORTH_SHARING, len(prompt) - 1) and 2 * common >= min(best[1].n_resident, len(prompt))
-        return best if is_same else None
+        _, best = max(shared, key=lambda pair: pair[0])
+        # Taking over a context throws away what the two do not share: only for what it has become.
+        return best if is_sequel(best[1].resident, prompt) else None
 
     def _spare(self) -> WarmContext:
         """An empty context: a new one, or one whose contents are missed least; a named one only if there is no other."""
