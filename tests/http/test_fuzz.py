@@ -104,9 +104,11 @@ KNOWN: dict[str, st.SearchStrategy[Any]] = {
     "changes": st.lists(change, max_size=2),
     "position_encoding": st.sampled_from(["utf-8", "utf-16", "utf-32"]),
 }
-fields = st.dictionaries(st.sampled_from(sorted(KNOWN)), st.none(), max_size=12).flatmap(
-    lambda chosen: st.fixed_dictionaries({name: KNOWN[name] | odd for name in chosen})
+fields = st.sets(st.sampled_from(sorted(KNOWN)), max_size=12).flatmap(
+    lambda chosen: st.fixed_dictionaries({name: KNOWN[name] for name in chosen})
 )
+WORKING = ("/infill", "/completion", "/v1/completions", "/v1/chat/completions", "/api/complete", "/api/documents/open")
+"""The routes with the most behind them: every other request is for one of these."""
 NEEDED = {
     "/infill": ("input_prefix", "input_suffix", "prompt"),
     "/v1/chat/completions": ("messages",),
@@ -114,17 +116,28 @@ NEEDED = {
     "/apply-template": ("messages",),
     "/tokenize": ("content",),
     "/detokenize": ("tokens",),
+    "/api/complete": ("uri", "position", "max_tokens"),
+    "/api/documents/open": ("uri", "text", "root"),
+    "/api/documents/change": ("uri", "version", "changes"),
+    "/api/documents/close": ("uri",),
+    "/api/documents/save": ("uri",),
+    "/api/documents/focus": ("uri",),
+    "/api/warm": ("root",),
+    "/api/tail": ("root", "text"),
 }
 
 
 @st.composite
 def requests(draw: st.DrawFn) -> tuple[str, str, bytes]:
     """A method, a path, and a body: JSON with known fields mostly."""
-    method, path = draw(st.sampled_from(ROUTES))
+    method, path = draw(st.sampled_from(ROUTES) | st.sampled_from(WORKING).map(lambda path: ("POST", path)))
     if draw(st.integers(0, 9)) == 0:
         return draw(st.sampled_from(["GET", "POST", "PUT", "DELETE"])), path, draw(st.binary(max_size=20))
-    needed = {name: draw(KNOWN[name]) for name in NEEDED.get(path, ("prompt",))}
-    return method, path, json.dumps({**needed, **draw(fields)}).encode()
+    body = {name: draw(KNOWN[name]) for name in NEEDED.get(path, ("prompt",))} | draw(fields)
+    # With one odd field the rest of the request is still looked at.
+    if draw(st.booleans()):
+        body[draw(st.sampled_from(sorted(body)))] = draw(odd)
+    return method, path, json.dumps(body).encode()
 
 
 async def send(http: aiohttp.ClientSession, method: str, path: str, body: bytes) -> None:
