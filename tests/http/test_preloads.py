@@ -3,10 +3,9 @@
 import asyncio
 import random
 from pathlib import Path
-from typing import Any
 
 from scrubjay.feed import Subscription
-from tests.apis import Api, running_api
+from tests.apis import Answer, Api, Json, running_api
 from tests.gguf_models import tiny_model
 from tests.services import is_progress, source
 
@@ -22,14 +21,22 @@ async def some_progress(news: Subscription, n_events: int) -> None:
             return
 
 
-async def killed_preload(api: Api, news: Subscription, body: dict[str, Any], n_events: int) -> None:
-    """Send a request, and close its connection once it has come on so far, if it is not answered before."""
-    preload = asyncio.create_task(api.post("/completion", body))
+async def after_killed_preload(
+    api: Api, news: Subscription, preload: Json, n_events: int, body: Json, is_late: bool
+) -> Answer:
+    """The answer to `body`, sent when the connection of `preload` is closed; if that `is_late`, just before.
+
+    It is closed when the preload has come on so far, unless it is answered before. Each has a connection of its own.
+    """
+    before = asyncio.create_task(api.post("/completion", preload))
     progress = asyncio.create_task(some_progress(news, n_events))
-    await asyncio.wait([preload, progress], return_when=asyncio.FIRST_COMPLETED)
-    for task in (preload, progress):
+    await asyncio.wait([before, progress], return_when=asyncio.FIRST_COMPLETED)
+    if is_late:
+        real = asyncio.create_task(api.post("/completion", body))
+    for task in (before, progress):
         task.cancel()
-    await asyncio.wait([preload, progress])
+    await asyncio.wait([before, progress])
+    return await (real if is_late else api.post("/completion", body))
 
 
 async def test_preloads_killed_at_any_time_lose_nothing(tmp_path: Path) -> None:
@@ -42,8 +49,8 @@ async def test_preloads_killed_at_any_time_lose_nothing(tmp_path: Path) -> None:
             place = rng.randrange(len(prompt))
             edited = f"{prompt[:place]}# {number}\n{prompt[place:]}"
             preload = {**body, "prompt": edited, "n_predict": rng.choice((0, 1, 50))}
-            await killed_preload(api, news, preload, rng.randrange(1, 4))
-            status, answer = await api.post("/completion", body)
+            is_late = rng.random() < 0.5
+            status, answer = await after_killed_preload(api, news, preload, rng.randrange(1, 4), body, is_late)
             assert (status, answer["content"]) == (200, right["content"])
             _, rest = await api.post("/tokenize", {"content": prompt[place:]})
             # Two more: the edit may have changed how the text just before it falls into tokens.

@@ -106,6 +106,8 @@ def timings(completion: Completion) -> Json:
         "predicted_ms": round(t.predicted_ms, 3),
         "predicted_per_token_ms": _ratio(t.predicted_ms, t.predicted_n),
         "predicted_per_second": _ratio(t.predicted_n * 1e3, t.predicted_ms),
+        # Not llama.cpp's: how long the request has waited for the model.
+        "queue_ms": round(t.queue_ms, 3),
     }
 
 
