@@ -25,7 +25,7 @@ def measure(version: str, folder: Path) -> None:
     source, socket = folder / "project" / "shapes.py", folder / "daemon.sock"
     (source.parent / ".git").mkdir(parents=True)
     source.write_text(FUNCTION * (N_LINES // FUNCTION.count("\n")))
-    editor = EmacsInTmux(emacs(version), folder, folder)
+    editor = EmacsInTmux(folder, emacs(version), folder)
     start_daemon(socket, {"data_dir": str(folder / "data")})
     try:
         editor.start([sys.executable, "-m", "scrubjay", "lsp", "--socket", str(socket)], source)

@@ -1,4 +1,4 @@
-"""An Emacs in a terminal, driven by keys; what it shows and knows is read back."""
+"""Editors in a terminal, driven by keys; what they show and know is read back."""
 
 import base64
 import json
@@ -15,32 +15,19 @@ from tests.editors.debian import Program
 INIT = Path(__file__).with_name("emacs_init.el")
 PACKAGE = Path(__file__).parents[2] / "clients" / "emacs"
 PATIENCE_S = 60.0
-MESSAGES = '(with-current-buffer "*Messages*" (buffer-string))'
 
 
 @dataclass(frozen=True, slots=True)
-class EmacsInTmux:
-    """A running Emacs: keys go through tmux, questions through Emacs's own server."""
+class InTmux:
+    """A program in a terminal of its own."""
 
-    program: Program
     folder: Path
-    home: Path
 
-    def start(self, server: list[str], file: Path) -> None:
-        """Visit `file`; `server` is the command line of the language server."""
-        environment = {
-            **self.program.environment,
-            "HOME": str(self.home),
-            "TERM": "xterm-256color",
-            "LC_ALL": "C.UTF-8",
-            "EMACS_TEST_PACKAGE": str(PACKAGE),
-            "EMACS_TEST_SERVER": json.dumps(server),
-            "EMACS_TEST_SOCKET": str(self.folder / "emacs"),
-        }
-        settings = [f"{name}={value}" for name, value in environment.items()]
-        command = ["env", *settings, *self.program.command, "-nw", "-Q", "-l", str(INIT), str(file)]
-        self._tmux("-f", "/dev/null", "new-session", "-d", "-x", "120", "-y", "40", *command)
-        self.wait((self.folder / "emacs").exists)
+    def run(self, command: list[str], environment: dict[str, str]) -> None:
+        """Start it."""
+        common = {"TERM": "xterm-256color", "LC_ALL": "C.UTF-8"}
+        settings = [f"{name}={value}" for name, value in (common | environment).items()]
+        self._tmux("-f", "/dev/null", "new-session", "-d", "-x", "120", "-y", "40", "env", *settings, *command)
 
     def stop(self) -> None:
         """End it at once."""
@@ -63,6 +50,37 @@ class EmacsInTmux:
         x, y = self._tmux("display-message", "-p", "#{cursor_x} #{cursor_y}").split()
         return int(x), int(y)
 
+    def wait(self, is_so: Callable[[], object]) -> None:
+        """Ask again and again until `is_so`; a program for which it never is fails the test."""
+        deadline = time.monotonic() + PATIENCE_S
+        while not is_so():
+            assert time.monotonic() < deadline, self.screen()
+
+    def _tmux(self, *arguments: str) -> str:
+        command = ["tmux", "-S", str(self.folder / "tmux"), *arguments]
+        environment = {name: value for name, value in os.environ.items() if name != "TMUX"}
+        return subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
+
+
+@dataclass(frozen=True, slots=True)
+class EmacsInTmux(InTmux):
+    """A running Emacs: keys go through tmux, questions through Emacs's own server."""
+
+    program: Program
+    home: Path
+
+    def start(self, server: list[str], file: Path) -> None:
+        """Visit `file`; `server` is the command line of the language server."""
+        environment = {
+            **self.program.environment,
+            "HOME": str(self.home),
+            "EMACS_TEST_PACKAGE": str(PACKAGE),
+            "EMACS_TEST_SERVER": json.dumps(server),
+            "EMACS_TEST_SOCKET": str(self.folder / "emacs"),
+        }
+        self.run([*self.program.command, "-nw", "-Q", "-l", str(INIT), str(file)], environment)
+        self.wait((self.folder / "emacs").exists)
+
     def ask(self, expression: str) -> Any:
         """The value of a Lisp expression, by way of JSON."""
         emacsclient = Path(self.program.command[0]).with_name("emacsclient.emacs")
@@ -84,18 +102,7 @@ class EmacsInTmux:
         """The text of the buffer."""
         return str(self.ask("(scrubjay-test-text)"))
 
-    def wait(self, is_so: Callable[[], object]) -> None:
-        """Ask again and again until `is_so`; an Emacs for which it never is fails the test."""
-        deadline = time.monotonic() + PATIENCE_S
-        while not is_so():
-            assert time.monotonic() < deadline, f"{self.screen()}\n{self.ask(MESSAGES)}"
-
     def wait_for_ghost(self) -> str:
         """The next ghost text."""
         self.wait(self.ghost)
         return self.ghost()
-
-    def _tmux(self, *arguments: str) -> str:
-        command = ["tmux", "-S", str(self.folder / "tmux"), *arguments]
-        environment = {name: value for name, value in os.environ.items() if name != "TMUX"}
-        return subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout

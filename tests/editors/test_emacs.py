@@ -35,7 +35,7 @@ def start(program: Program, tmp_path: Path, tmp_path_factory: pytest.TempPathFac
         (tmp_path / ".git").mkdir()
         file = tmp_path / "shapes.py"
         file.write_text(text)
-        editor = EmacsInTmux(program, tmp_path_factory.mktemp("editor"), tmp_path_factory.mktemp("home"))
+        editor = EmacsInTmux(tmp_path_factory.mktemp("editor"), program, tmp_path_factory.mktemp("home"))
         editors.append(editor)
         editor.start([sys.executable, "-m", "scrubjay", "lsp", "--socket", str(daemon.path)], file)
         editor.press("M->")
