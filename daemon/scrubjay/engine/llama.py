@@ -359,8 +359,7 @@ class Sampler:
 
     def __init__(self, vocabulary: Vocabulary, sampling: Sampling) -> None:
         links = self._links(vocabulary, sampling)
-        # Handing a large vocabulary to the chain takes longer than all else that is done for a token.
-        self._takes_best = len(links) == 1 and sampling.temperature <= 0 and not sampling.infill
+        self._is_greedy = len(links) == 1
         self._chain = lib.llama_sampler_chain_init(lib.llama_sampler_chain_default_params())
         for link in links:
             lib.llama_sampler_chain_add(self._chain, link)
@@ -393,7 +392,7 @@ class Sampler:
 
     def sample(self, context: LlamaContext) -> int:
         """Choose the next token from the last output row, and remember it for the penalties and the grammar."""
-        if self._takes_best:
+        if self._is_greedy:  # handing over a large vocabulary takes longer than all else that is done for a token
             return int(context.logits().argmax())
         return int(lib.llama_sampler_sample(self._chain, context.handle, -1))
 
