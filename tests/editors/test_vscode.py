@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
+import psutil
 import pytest
 
 from scrubjay.lifecycle import stop_daemon
@@ -158,6 +159,19 @@ def test_a_killed_daemon_disturbs_no_typing(start: Open, own_daemon: Daemon) -> 
     editor.picture("ghost-after-a-crash")
     assert own_daemon.client.get("status")["pid"] != pid
     assert "    return 2 * width + 2 * height\n\n" in editor.saved()
+
+
+def test_what_a_killed_daemon_was_asked_is_asked_again(start: Open, own_daemon: Daemon) -> None:
+    editor = start(**{"scrubjay.socket": str(own_daemon.path)})
+    browser = editor.browser
+    browser.do("wait", selector=READY)
+    browser.do("press", key="Control+End")
+    daemon = psutil.Process(own_daemon.client.get("status")["pid"])
+    daemon.suspend()
+    browser.do("type", text="    ret")
+    browser.do("shows", text="    ret")
+    daemon.kill()
+    browser.do("ghost")
 
 
 def test_a_missing_program_is_told(start: Open) -> None:

@@ -146,5 +146,6 @@ function askAgain(place: Place): void {
     line === place.position.line &&
     character === place.position.character
   )
-    void commands.executeCommand("editor.action.inlineSuggest.trigger", { explicit: false });
+    // VS Code does not ask by itself twice for one place: only who asks explicitly is answered anew.
+    void commands.executeCommand("editor.action.inlineSuggest.trigger", { explicit: true });
 }
