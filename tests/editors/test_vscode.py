@@ -76,6 +76,8 @@ class Editor:
 
 
 Open = Callable[..., Editor]
+N_STARTS = 3
+"""code-server gives up a start that takes it long, as it may on a busy machine."""
 
 
 @pytest.fixture(scope="module")
@@ -198,22 +200,28 @@ def _serve(folder: Path, vsix: Path, settings: dict[str, object]) -> tuple[subpr
     )
     flags = ["--auth", "none", "--bind-addr", "127.0.0.1:0", "--disable-telemetry", "--disable-update-check"]
     more = ["--disable-workspace-trust", "--disable-getting-started-override"]
-    server = subprocess.Popen(
-        [*command, *flags, *more], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
-    return server, _port(server)
+    said = ""
+    for _ in range(N_STARTS):
+        server = subprocess.Popen(
+            [*command, *flags, *more], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        port, said = _port(server)
+        if port:
+            return server, port
+        server.wait()
+    raise AssertionError(f"code-server ended: {said}")
 
 
-def _port(server: subprocess.Popen[str]) -> int:
-    """Where it says that it listens; what it says later is passed over."""
+def _port(server: subprocess.Popen[str]) -> tuple[int, str]:
+    """Where it says that it listens, 0 if it ended instead, and what it said; what it says later is passed over."""
     assert server.stdout
     said = ""
     for line in server.stdout:
         said += line
         if match := re.search(r"listening on http://127\.0\.0\.1:(\d+)", line):
             threading.Thread(target=server.stdout.read, daemon=True).start()
-            return int(match[1])
-    raise AssertionError(f"code-server ended: {said}")
+            return int(match[1]), said
+    return 0, said
 
 
 def _squeezed(text: str) -> str:
