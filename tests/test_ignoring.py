@@ -4,7 +4,7 @@ import os
 import subprocess
 from pathlib import Path
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from scrubjay.ignoring import NO_RULES, Rules
@@ -29,6 +29,13 @@ PATTERNS = st.sampled_from(
         "",
         "x/a",
         "*",
+        "*/",
+        "!*/",
+        "**",
+        "/**",
+        "!**/*",
+        "lib/**/a",
+        "x ",
     ]
 )
 IGNORE_FILES = st.dictionaries(st.sampled_from(["", "lib", "lib/x"]), st.lists(PATTERNS, max_size=4), max_size=3)
@@ -71,6 +78,7 @@ def test_git_says_the_same(tmp_path: Path) -> None:
             (tmp_path / path).touch()
 
     @given(IGNORE_FILES)
+    @example({"": ["/lib/*", "!lib/"]})  # a folder let in lets in nothing within it
     @settings(max_examples=150, deadline=None)
     def compared(ignore_files: dict[str, list[str]]) -> None:
         ignored = git_ignores(tmp_path, ignore_files)

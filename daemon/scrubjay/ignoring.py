@@ -1,9 +1,10 @@
 """Which files of a folder are left out: the rules of `.gitignore` and `.scrubjayignore`, nested and negated as git has them."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pathspec import GitIgnoreSpec
+from pathspec import GitIgnoreSpec, RegexPattern
 
 IGNORE_FILES = (".gitignore", ".scrubjayignore")
 """In a folder they count as one file, the second after the first."""
@@ -11,6 +12,7 @@ REPOSITORY_RULES = ".git/info/exclude"
 """Rules of the whole repository, weaker than all others."""
 NEVER = frozenset({".git", ".hg", ".svn", ".jj", "node_modules", "__pycache__", ".venv"})
 """Folders that nobody edits by hand, whether or not a rule says so."""
+_EVERYTHING = re.compile(r"(?:/?\*\*/)*\*\*?(/?)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,17 +44,40 @@ class Rules:
         if is_folder and path.rpartition("/")[2] in NEVER:
             return True
         asked = f"{path}/" if is_folder else path
-        verdicts = (spec.check_file(asked.removeprefix(folder)).include for folder, spec in reversed(self.specs))
+        verdicts = (_verdict(spec, asked.removeprefix(folder)) for folder, spec in reversed(self.specs))
         return next((verdict for verdict in verdicts if verdict is not None), False)
 
 
 NO_RULES = Rules()
 
 
+def _verdict(spec: GitIgnoreSpec, path: str) -> bool | None:
+    """Whether the last pattern that means `path` leaves it out; None if none does.
+
+    pathspec's own answer also counts patterns that mean a folder above. Whoever walks down has asked about that one before,
+    and to git letting a folder in lets in nothing that is left out within.
+    """
+    meant = (p for p in reversed(spec.patterns) if isinstance(p, RegexPattern) and p.regex and p.regex.fullmatch(path))
+    return next((pattern.include for pattern in meant), None)
+
+
 def _understood(lines: Sequence[str]) -> list[str]:
     """Those of `lines` that are patterns at all; git passes over the others in silence, too."""
-    # To pathspec `lib/**` also means the folder itself; to git only what is in it, some of which may be let in again.
-    return [f"{line}/*" if line.endswith("/**") else line for line in lines if _is_pattern(line)]
+    return [_of_one_path(line) for line in lines if _is_pattern(line)]
+
+
+def _of_one_path(line: str) -> str:
+    """`line` so that pathspec makes an expression of it that matches whole paths.
+
+    To pathspec `lib/**` also means the folder itself; to git only what is in it, some of which may be let in again. Of `*`
+    and the like, which mean everything, or every folder, it makes something that matches a part.
+    """
+    line = line.rstrip(" ")
+    sign = "!" if line.startswith("!") else ""
+    pattern = line.removeprefix("!")
+    pattern = f"{pattern}/*" if pattern.endswith("/**") else pattern
+    everything = _EVERYTHING.fullmatch(pattern)
+    return f"{sign}?*{everything[1]}" if everything else f"{sign}{pattern}"
 
 
 def _is_pattern(line: str) -> bool:
