@@ -4,7 +4,7 @@ import itertools
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from scrubjay.chat_reply import Form, Part, Reply, ReplyReader, ToolCall, read_reply
@@ -67,6 +67,7 @@ def test_cuts_make_no_difference(text: str, form: Form, cuts: list[int]) -> None
 
 
 @given(replies, forms)
+@example("<tool_call>", ALL)
 def test_nothing_but_blanks_and_tags_is_lost(text: str, form: Form) -> None:
     reply = read_reply(text, form)
     calls = "".join(json.dumps({"name": call.name, "arguments": call.arguments}) for call in reply.calls)

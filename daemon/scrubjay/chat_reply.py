@@ -87,6 +87,7 @@ class ReplyReader:
         self._blanks = ""
         self._is_after_tag = form.begins != "said"
         self._is_at_start = form.begins == "said"
+        self._is_untouched = True
 
     def feed(self, text: str) -> list[Part]:
         """What became certain with `text`."""
@@ -104,7 +105,8 @@ class ReplyReader:
         """The rest, when nothing more comes."""
         rest, self._held = self._held, ""
         if self._section == "call":
-            return self._called(rest, "")
+            is_begun = rest.strip() or not self._is_untouched
+            return self._called(rest, "") if is_begun else []
         parts, blanks = self._tell(rest), self._blanks
         is_said = self._section == "said" and not self._is_after_tag
         return [*parts, Part(blanks)] if blanks and is_said else parts
@@ -126,6 +128,7 @@ class ReplyReader:
         parts = self._called(before, tag) if self._section == "call" else self._tell(before)
         self._section = "thought" if tag == THINK else "call" if tag == CALL else "said"
         self._blanks, self._is_after_tag, self._is_at_start = "", True, False
+        self._is_untouched = False
         return parts
 
     def _tell(self, text: str) -> list[Part]:
@@ -142,7 +145,7 @@ class ReplyReader:
     def _called(self, text: str, tag: str) -> list[Part]:
         if call := _call(text):
             return [Part(call=call)]
-        return [Part(CALL + text + tag)] if tag or text.strip() else []
+        return [Part(CALL + text + tag)]
 
 
 def _call(text: str) -> ToolCall | None:
