@@ -3,6 +3,7 @@
 
 call prop_type_add('infill_ghost', {})
 let s:job = v:null
+let s:later = -1
 let s:said = ''
 
 function! s:request() abort
@@ -56,14 +57,15 @@ function! s:show(asked_at, answer) abort
   endfor
 endfunction
 
-" One request at a time; what was typed meanwhile is asked for a little later.
+" One request at a time; what was typed meanwhile is asked for once, a little later.
 function! s:ask(...) abort
+  call timer_stop(s:later)
   call s:hide()
   if mode() !~# '^i'
     return
   endif
   if s:job isnot v:null && job_status(s:job) ==# 'run'
-    call timer_start(100, function('s:ask'))
+    let s:later = timer_start(100, function('s:ask'))
     return
   endif
   let l:command = ['curl', '--silent', '--no-buffer', '--request', 'POST', '--url', g:llama_config.endpoint_fim,
