@@ -32,7 +32,7 @@ from scrubjay.messages import (
     Synced,
     encode,
 )
-from scrubjay.tokens import as_tokens
+from scrubjay.tokens import EMPTY, as_tokens
 
 INFO = ModelInfo(
     "m.gguf", "m", "lfm2", "hybrid", 4096, 8192, 768, 0, 1, 2, 3, 256, 256, 4, 8, 100.5, 20.5, 3.5, 4.5, 1.25
@@ -40,6 +40,7 @@ INFO = ModelInfo(
 MESSAGES: list[Message] = [
     Open(EngineSettings("model.gguf", n_ctx=100, swa_full=None)),
     Run(1),
+    Run(3, "/root", as_tokens([1, 2, 4, 5])),
     Run(2, "/root", as_tokens([1, 2, 3]), (1, 2), (2,), Sampling(stop=("\n", "é"), stop_tokens=(3,)), cold=True),
     Stop(3),
     AskStatus(),
@@ -66,7 +67,9 @@ def is_equal(a: Message, b: Message) -> bool:
 
 @given(st.lists(st.sampled_from(MESSAGES), max_size=6), st.lists(st.integers(0, 10_000), max_size=8))
 def test_messages_survive_any_cutting_of_the_stream(messages: list[Message], cuts: list[int]) -> None:
-    data = b"".join(encode(message) for message in messages)
+    runs = [message.tokens for message in messages if isinstance(message, Run)]
+    before = iter([EMPTY, *runs])
+    data = b"".join(encode(m, next(before)) if isinstance(m, Run) else encode(m) for m in messages)
     edges = [0, *sorted(cut % (len(data) + 1) for cut in cuts), len(data)]
     decoder = Decoder()
     got = [m for begin, end in itertools.pairwise(edges) for m in decoder.feed(data[begin:end])]
@@ -88,3 +91,15 @@ def test_token_arrays_travel_as_raw_integers_and_arrive_read_only() -> None:
     assert isinstance(run, Run)
     assert not run.tokens.flags.writeable
     assert np.array_equal(run.tokens, tokens)
+
+
+def test_of_a_prompt_only_what_is_new_is_sent() -> None:
+    old = as_tokens(range(1000))
+    new = as_tokens([*range(900), 7])
+    decoder = Decoder()
+    frame = encode(Run(2, tokens=new), old)
+    assert len(frame) < 400
+    _, run = decoder.feed(encode(Run(1, tokens=old)) + frame)
+    assert isinstance(run, Run)
+    assert not run.tokens.flags.writeable
+    assert np.array_equal(run.tokens, new)

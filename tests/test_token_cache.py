@@ -69,6 +69,19 @@ def test_a_typed_character_costs_the_tokens_of_a_piece_or_two() -> None:
     assert tokenize.n_characters / 50 < 2_500
 
 
+def test_a_character_typed_at_the_end_of_a_stretch_costs_the_tokens_of_its_line() -> None:
+    tokenize = Counted()
+    cache = TokenCache(tokenize, 10_000_000)
+    middle = SOURCE.index("\n", len(SOURCE) // 2) + 1
+    start = SOURCE.rindex("\n", 0, middle - 200) + 1
+    for i in range(1, 51):
+        text = SOURCE[:middle] + "x" * i + SOURCE[middle:]
+        cache.document("a", text).between(start, middle + i)
+        if i == 1:
+            tokenize.n_characters = 0
+    assert tokenize.n_characters == sum(range(2, 51))
+
+
 def test_what_was_tokenised_before_costs_nothing() -> None:
     tokenize = Counted()
     cache = TokenCache(tokenize, 10_000_000)

@@ -1,7 +1,7 @@
 """What the daemon and its engine process say to each other, and how it looks on the wire.
 
-A frame is two little-endian unsigned 32-bit lengths, a JSON header, and the token array of the message as raw int32.
-The codec does no I/O: bytes in, messages out.
+A frame is two little-endian unsigned 32-bit lengths, a JSON header, and the token array of the message as raw int32. Of
+the tokens of a `Run` only those are sent that differ from the `Run` before. The codec does no I/O: bytes in, messages out.
 """
 
 import json
@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from scrubjay.tokens import EMPTY, Tokens, as_tokens
+from scrubjay.tokens import EMPTY, Tokens, common_length, frozen
 
 Reason = Literal["append", "truncate", "checkpoint", "cold", "repaired"]
 """Why a prompt cost what it cost: nothing was cut; cut in place; restored from a checkpoint; from 0; from 0 after a failure."""
@@ -297,10 +297,13 @@ _NESTED: dict[str, type[Any]] = {
 _LENGTHS = struct.Struct("<II")
 
 
-def encode(message: Message) -> bytes:
-    """The frame of `message`."""
+def encode(message: Message, before: Tokens = EMPTY) -> bytes:
+    """The frame of `message`; `before` are the tokens of the `Run` that was sent last to the same reader."""
     values = {f.name: getattr(message, f.name) for f in fields(message)}
-    payload: bytes = values.pop("tokens", EMPTY).astype("<i4", copy=False).tobytes()
+    tokens: Tokens = values.pop("tokens", EMPTY)
+    if n_same := common_length(before, tokens):
+        values["n_same"] = n_same
+    payload = tokens[n_same:].astype("<i4", copy=False).tobytes()
     header = json.dumps([type(message).__name__, values], default=asdict, separators=(",", ":")).encode()
     return _LENGTHS.pack(len(header), len(payload)) + header + payload
 
@@ -310,6 +313,7 @@ class Decoder:
 
     def __init__(self) -> None:
         self._buffer = bytearray()
+        self._before = EMPTY
 
     def feed(self, data: bytes) -> Iterator[Message]:
         """The messages completed by `data`, in order."""
@@ -318,7 +322,10 @@ class Decoder:
             frame = bytes(self._buffer[_LENGTHS.size : end])
             n_header = _LENGTHS.unpack_from(self._buffer)[0]
             del self._buffer[:end]
-            yield _message(frame[:n_header], frame[n_header:])
+            message = _message(frame[:n_header], frame[n_header:], self._before)
+            if isinstance(message, Run):
+                self._before = message.tokens
+            yield message
 
     def _frame_end(self) -> int | None:
         if len(self._buffer) < _LENGTHS.size:
@@ -327,11 +334,12 @@ class Decoder:
         return end if len(self._buffer) >= end else None
 
 
-def _message(header: bytes, payload: bytes) -> Message:
+def _message(header: bytes, payload: bytes, before: Tokens) -> Message:
     name, values = json.loads(header)
     cls = _TYPES[name]
     if cls is Run:
-        values["tokens"] = as_tokens(np.frombuffer(payload, dtype="<i4"))
+        same = before[: values.pop("n_same", 0)]
+        values["tokens"] = frozen(np.concatenate([same, np.frombuffer(payload, dtype="<i4")], dtype=np.int32))
     if cls is Synced:
         values["processed"] = _build(Processed, values["processed"])
     if cls is EngineStatus:

@@ -55,6 +55,14 @@ class CutRule:
     lead: str = ""
     n_lead: int = 0
 
+    def last_cut(self, text: str) -> int:
+        """Offset of the last place where `text` may be cut, 0 if there is none."""
+        end = len(text)
+        while (end := text.rfind("\n", 0, end)) >= 0:
+            if match := self.pattern.match(text, end + 1):
+                return match.end()
+        return 0
+
 
 _AT_LINES = re.compile(rf"(?<=\n)(?=[ \t]{{0,{N_INDENT}}}{_FIRST})")
 _IN_INDENTS = re.compile(rf"(?<=\n)[ \t]{{0,{N_INDENT - 1}}}(?=[ \t]{_AFTER_BLANK})|(?<=\S\n)(?={_FIRST})")

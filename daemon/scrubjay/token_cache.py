@@ -73,6 +73,12 @@ class TokenCache:
         """The tokens of `text`, standing after a cut in a longer text."""
         return self._remembered(text, after_cut=self._rule is not None and self._rule.n_lead > 0)
 
+    def typed(self, text: str, is_after_cut: bool) -> Tokens:
+        """The tokens of `text`, at the end of which someone is typing: of those before its last line nothing is new."""
+        start = self.after_cut if is_after_cut else self
+        cut = self._rule.last_cut(text) if self._rule else 0
+        return concatenated([start(text[:cut]), self.after_cut(text[cut:])]) if cut else start(text)
+
     def document(self, key: str, text: str) -> "TokenizedText":
         """The document `key`, whose text is `text` now: only pieces that no earlier text had have to be tokenised."""
         old = self._by_document.get(key)
@@ -135,11 +141,11 @@ class TokenizedText:
         cuts = self.pieces.cuts
         first, last = bisect_left(cuts, start), self._last_cut_index(end)
         if first >= last:
-            return self._cache(self.text[start:end])
+            return self._cache.typed(self.text[start:end], is_after_cut=False)
         head, tail = self.text[start : cuts[first]], self.text[cuts[last] : end]
         begin = [self._cache(head), self._piece(first)] if head or first == 0 else [self._alone(first)]
         whole = [self._piece(index) for index in range(first + 1, last)]
-        return concatenated([*begin, *whole, self._cache.after_cut(tail)])
+        return concatenated([*begin, *whole, self._cache.typed(tail, is_after_cut=True)])
 
     def counts(self, end: int) -> tuple[int, ...]:
         """For each cut before `end`, how many tokens of the text lie before it."""

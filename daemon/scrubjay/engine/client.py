@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from scrubjay.messages import Close, Decoder, EngineSettings, FromEngine, Open, Run, Stop, ToEngine, encode
+from scrubjay.tokens import EMPTY
 
 logger = logging.getLogger(__name__)
 
@@ -53,6 +54,7 @@ class EngineClient:
         self._abort = abort
         self._deliver = deliver
         self._last_words = b""
+        self._tokens = EMPTY
         self._watcher = asyncio.create_task(self._watch())
 
     @classmethod
@@ -88,7 +90,8 @@ class EngineClient:
 
     def run(self, run: Run) -> None:
         """Give the engine a job; it must be free."""
-        self._send(run)
+        self._wire.write(encode(run, self._tokens))
+        self._tokens = run.tokens
 
     def stop(self, job: int) -> None:
         """Ask the engine to end `job`, also from inside a decode."""

@@ -43,7 +43,7 @@ from scrubjay.messages import (
     encode,
 )
 
-_READ_SIZE = 1 << 20
+_READ_SIZE = 1 << 16
 SPARE_BUFFERS = 8
 
 
