@@ -36,9 +36,11 @@ async def running_service(
     layout: LayoutName = "plain",
     rules: bool = False,
     warm_on_battery: bool = False,
+    max_contexts: int = 0,
 ) -> AsyncIterator[Service]:
     """A service on `model`, which is loading; nothing is warmed unasked unless `warm`."""
-    settings = ServiceSettings(engine_settings(model, n_ctx), warm=warm, warm_delay_ms=1, layout=layout, rules=rules)
+    engine = replace(engine_settings(model, n_ctx), max_contexts=max_contexts)
+    settings = ServiceSettings(engine, warm=warm, warm_delay_ms=1, layout=layout, rules=rules)
     service = Service(replace(settings, warm_on_battery=warm_on_battery))
     loop = asyncio.create_task(service.run())
     try:

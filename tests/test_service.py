@@ -115,6 +115,24 @@ async def test_an_edit_that_settles_is_warmed_unasked() -> None:
         assert answer.reuse.processed == 1
 
 
+async def test_a_project_that_had_to_make_room_is_warmed_again_when_its_user_comes_back() -> None:
+    async with running_service(model(), warm=True, max_contexts=2) as service:
+        uris = [f"file:///project{number}/a.py" for number in range(3)]
+        for number, uri in enumerate(uris):
+            await open_document(service, uri, source(seed=number), f"/project{number}")
+            service.post(warming := Warm(uri=uri, position=Position(20, 0)))
+            await warming.reply
+        service.post(look := Look())
+        await look.reply
+        assert service.keeper.status
+        assert [context.key for context in service.keeper.status.contexts] == ["/project2", "/project1"]
+        news = service.feed.subscribe()
+        service.post(FocusDocument(uris[0], Position(20, 0)))
+        cost = await until(news, lambda event: event["type"] == "edit")
+        assert (cost["root"], cost["reason"]) == ("/project0", "cold")
+        assert (await complete(service, uris[0], 20)).reuse.processed == 1
+
+
 async def test_a_warming_that_nobody_asked_for_gives_way_to_a_completion_of_its_project() -> None:
     async with running_service(model(), n_ctx=LONG, warm=True) as service:
         news = service.feed.subscribe()

@@ -3,9 +3,8 @@
 Called by the service's loop only, so that nothing here happens at the same time as anything else.
 """
 
-from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from itertools import count
 
 from scrubjay.budgets import Budgets, Limits, window_limit
@@ -15,33 +14,24 @@ from scrubjay.events import Post, Shown
 from scrubjay.feed import News
 from scrubjay.in_flight import InFlight, outcome
 from scrubjay.keeper import Keeper
-from scrubjay.messages import Done, Failed, Piece, Prefilling, Processed, Run, Sampling, Stopped, Synced
+from scrubjay.messages import Done, EngineStatus, Failed, Piece, Prefilling, Processed, Run, Sampling, Stopped, Synced
 from scrubjay.pace import Pace
 from scrubjay.polish import Remembered
 from scrubjay.prompt import Prompt
 from scrubjay.prompt_maker import PromptMaker
 from scrubjay.raw import RawRequest
+from scrubjay.records import ContextRecord, Records
 from scrubjay.requests import Completion, CompletionRequest, Cost
 from scrubjay.scheduler import Job, Outcome, Priority, Scheduler
-from scrubjay.tokens import EMPTY, Tokens, common_length
+from scrubjay.tokens import common_length
 from scrubjay.trunks import Trunks
 
-N_COSTS = 20
 RESERVE = 512
 """Tokens that every prompt leaves for generation, so that its windows do not depend on what is asked for."""
 MOST_AHEAD = 256
 """A completion ahead of need is not worth a longer prefill."""
 N_TELLING = 64
 """A prefill of fewer tokens says nothing about the speed."""
-
-
-@dataclass(slots=True)
-class ContextRecord:
-    """What is known of a project's context: `resident` is what it should hold at least, `prompt` was run last."""
-
-    resident: Tokens = field(default_factory=lambda: EMPTY)
-    prompt: Prompt | None = None
-    costs: deque[Cost] = field(default_factory=lambda: deque(maxlen=N_COSTS))
 
 
 class Desk:
@@ -68,7 +58,7 @@ class Desk:
         self.remembered = Remembered()
         self.pace = Pace()
         self._trunks = Trunks()
-        self.records: dict[str, ContextRecord] = {}
+        self._records = Records()
 
     def __iter__(self) -> Iterator[InFlight]:
         return iter(list(self._flights.values()))
@@ -80,7 +70,7 @@ class Desk:
 
     def record(self, root: str) -> ContextRecord:
         """What is known of the context of the project at `root`."""
-        return self.records.setdefault(root, ContextRecord())
+        return self._records.of(root)
 
     # --- requests -----------------------------------------------------------------------------------------------------
 
@@ -181,10 +171,13 @@ class Desk:
             case Failed():
                 self._failed(flight, message)
 
+    def seen(self, status: EngineStatus) -> None:
+        """The engine has said which contexts there are."""
+        self._records.seen(status.contexts)
+
     def lose_engine(self, reason: str) -> None:
         """The engine is gone: only the request that it worked on has failed."""
-        for record in self.records.values():
-            record.resident = EMPTY
+        self._records.lose_all()
         number = self.scheduler.lose_engine()
         if number is not None and (flight := self._flights.pop(number, None)):
             self._stands_still(flight)
@@ -294,7 +287,8 @@ class Desk:
     def _join_trunk(self, flight: InFlight, request: RawRequest, prompt: Prompt) -> None:
         """Find out which conversation a raw prompt goes on from, and what is stale now."""
         flight.trunk, forgotten = self._trunks.choose(prompt.tokens)
-        self.records.pop(forgotten or "", None)
+        if forgotten:
+            self._records.forget(forgotten)
         if not request.only_prepares:
             # What goes on in the background for an older prompt of the same conversation would take this one's place.
             for other in self:

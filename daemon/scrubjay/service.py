@@ -231,6 +231,7 @@ class Service:
                     self._lookout.look_later()
             case EngineStatus():
                 self._lookout.seen(event)
+                self.desk.seen(event)
             case LoadProgress():
                 self.keeper.loading(event)
             case Opened():

@@ -5,6 +5,7 @@ from itertools import count
 from scrubjay.tokens import EMPTY, Tokens, common_length, is_sequel
 
 MAX_TRUNKS = 16
+_MARK = "#"
 
 
 class Trunks:
@@ -18,10 +19,15 @@ class Trunks:
         """The key of the conversation that `prompt` belongs to, and of one that is forgotten for it."""
         key = max(self._prompts, key=lambda key: common_length(self._prompts[key], prompt), default=None)
         if key is None or not is_sequel(self._prompts[key], prompt):
-            key = f"#{next(self._numbers)}"
+            key = f"{_MARK}{next(self._numbers)}"
         self._prompts.pop(key, EMPTY)
         self._prompts[key] = prompt
         forgotten = next(iter(self._prompts)) if len(self._prompts) > MAX_TRUNKS else None
         if forgotten:
             del self._prompts[forgotten]
         return key, forgotten
+
+
+def is_trunk(key: str) -> bool:
+    """Whether `key` names a conversation; otherwise it is the root of a project."""
+    return key.startswith(_MARK)
