@@ -7,7 +7,7 @@ the tokens of a `Run` only those are sent that differ from the `Run` before. The
 import json
 import struct
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 import numpy as np
@@ -299,13 +299,18 @@ _LENGTHS = struct.Struct("<II")
 
 def encode(message: Message, before: Tokens = EMPTY) -> bytes:
     """The frame of `message`; `before` are the tokens of the `Run` that was sent last to the same reader."""
-    values = {f.name: getattr(message, f.name) for f in fields(message)}
+    values = _values(message)
     tokens: Tokens = values.pop("tokens", EMPTY)
     if n_same := common_length(before, tokens):
         values["n_same"] = n_same
     payload = tokens[n_same:].astype("<i4", copy=False).tobytes()
-    header = json.dumps([type(message).__name__, values], default=asdict, separators=(",", ":")).encode()
+    header = json.dumps([type(message).__name__, values], default=_values, separators=(",", ":")).encode()
     return _LENGTHS.pack(len(header), len(payload)) + header + payload
+
+
+def _values(thing: Any) -> dict[str, Any]:
+    # `asdict` would copy everything to the last number.
+    return {f.name: getattr(thing, f.name) for f in fields(thing)}
 
 
 class Decoder:

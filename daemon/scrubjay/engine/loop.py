@@ -45,6 +45,7 @@ from scrubjay.messages import (
 
 _READ_SIZE = 1 << 16
 SPARE_BUFFERS = 8
+WORTH_TELLING = 64  # tokens: who waits for fewer is told when they are done
 
 
 class Hangup(Exception):
@@ -242,4 +243,5 @@ class Progress:
 
     def note(self, n_tokens: int) -> None:
         self.done = n_tokens
-        self._send(Prefilling(self._job.job, n_tokens, len(self._job.tokens)))
+        if len(self._job.tokens) - n_tokens >= WORTH_TELLING:
+            self._send(Prefilling(self._job.job, n_tokens, len(self._job.tokens)))
