@@ -76,7 +76,7 @@ def fitting(some: Sequence[Cell], seconds: float) -> list[Cell]:
 def _all(kinds: Sequence[str], lengths: Sequence[int]) -> Iterator[Cell]:
     for kind in kinds:
         for n_tokens in lengths:
-            n_rounds = 2 if n_tokens <= 2048 else 1
+            n_rounds = 3 if n_tokens <= 2048 else 1
             for position in POSITIONS:
                 yield Cell(kind, "edit", n_tokens, position, n_rounds)
             for work, rounds in (("typing", 3), ("trace", 6), ("switch", 2), ("cancel", 2), ("speed", 3)):
