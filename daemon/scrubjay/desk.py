@@ -338,7 +338,7 @@ class Desk:
             recipe = flight.request.recipe
             making = self._maker.use(recipe.make, recipe.n_characters, limits)
         else:
-            making = self._maker.make(flight.view, limits, flight.is_warming, flight.is_ahead)
+            making = self._maker.make(flight.view, limits, flight.is_idle, flight.is_ahead)
         making.add_done_callback(lambda made: self._post(outcome(flight, made)))
 
     def _limits(self, sampling: Sampling | None) -> Limits:

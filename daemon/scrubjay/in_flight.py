@@ -62,6 +62,7 @@ class InFlight:
         view: the place for which the prompt is made, as it was when the request came.
         replies: who waits for it; for a warming that superseded another one, also those who waited for that.
         is_automatic: nobody asked for it.
+        is_idle: nobody types while its prompt is made, so that it may lay out anew what has changed.
         polish: the completion rules, if they apply.
         trunk: for a raw prompt, the conversation that it belongs to.
         n_done: alternatives that are generated.
@@ -74,6 +75,7 @@ class InFlight:
     on_text: Callable[[str], None] | None = None
     replies: Replies = field(default_factory=list)
     is_automatic: bool = False
+    is_idle: bool = False
     polish: Polish | None = None
     number: int = 0
     priority: Priority = Priority.WARM

@@ -210,6 +210,7 @@ class Service:
             case Settled():
                 self._settled(event.root)
             case PromptMade():
+                self._warmer.prompt_made(event.flight)
                 self.desk.prompt_made(event.flight, event.prompt)
             case PromptFailed():
                 self.desk.prompt_failed(event.flight, event.error)
@@ -273,6 +274,7 @@ class Service:
             self.projects.focus(request.uri, request.position, request.encoding, request.owner)
         key = (request.client, view.document.key) if request.client else None
         flight = InFlight(key, view, request, event.on_text, [event.reply])
+        flight.is_idle = self._warmer.has_rested(view.project)
         if request.rules and self._settings.rules:
             flight.polish = Polish.of(request, view.document, view.offset)
         self._watch(flight, event.reply)
@@ -313,7 +315,7 @@ class Service:
             raise RequestError("Say what to warm: `root`, or `uri` and `position`.")
         if (focus := project.focus) is None:
             raise RequestError(f"Nothing is open in {project.root}; open one of its documents first.", 404)
-        flight = InFlight(("warm", project.root), View.of(project, focus.document, focus.offset))
+        flight = InFlight(("warm", project.root), View.of(project, focus.document, focus.offset), is_idle=True)
         if event.wait:
             flight.replies.append(event.reply)
             self._watch(flight, event.reply)

@@ -28,6 +28,8 @@ class Warmer:
         self._delay_s = delay_ms / 1e3
         self._is_wanted = is_wanted
         self._timers: dict[str, asyncio.TimerHandle] = {}
+        # Roots of projects that were left alone and not warmed.
+        self._rested: set[str] = set()
 
     def touched(self, project: Project) -> None:
         """Something happened in the project: the time begins anew."""
@@ -41,7 +43,21 @@ class Warmer:
         self._timers.pop(project.root, None)
         if (focus := project.focus) and self._is_wanted():
             view = View.of(project, focus.document, focus.offset)
-            self._desk.accept(InFlight(("warm", project.root), view, is_automatic=True), Priority.WARM)
+            self._desk.accept(InFlight(("warm", project.root), view, is_automatic=True, is_idle=True), Priority.WARM)
+        else:
+            self._rested.add(project.root)
+
+    def has_rested(self, project: Project) -> bool:
+        """Whether the project was left alone, not warmed, and had no prompt since.
+
+        Then the next prompt has to do what the warming would have done: nobody else lays out anew what has changed.
+        """
+        return project.root in self._rested
+
+    def prompt_made(self, flight: InFlight) -> None:
+        """There is a prompt for `flight`."""
+        if flight.is_idle:
+            self._rested.discard(flight.root)
 
     def all_settled(self) -> None:
         """The engine is new: every project has to be warmed, once it is known what lies on disk."""
