@@ -57,6 +57,23 @@ def test_rules_are_nested_and_negated(tmp_path: Path) -> None:
     assert [file.text for file in scanned(tmp_path).members()] == ["1", "4", "5"]
 
 
+def test_the_rules_of_the_repository_count_in_a_folder_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    repository = tmp_path / "home" / "repository"
+    rules = {".": "*.log\n/lib/app/build/\n/build/\n", "lib": "!kept.log\n/app/.env\n/own.py\n", "lib/app": "/own.py\n"}
+    write(repository, {f"{folder}/.gitignore": text for folder, text in rules.items()})
+    write(repository, {".git/info/exclude": "local.py\n", "lib/outside.py": "outside"})
+    root = repository / "lib" / "app"
+    left_out = [".env", "a.log", "build/b.py", "own.py", "deep/local.py"]
+    shown = {"deep/build/c.py": "1", "deep/kept.log": "2", "deep/own.py": "3"}
+    write(root, dict.fromkeys(left_out, "left out") | shown | {".scrubjayignore": ".*ignore\n"}, 10)
+    assert [file.text for file in scanned(root).members()] == ["1", "2", "3"]
+    # Whoever keeps the home folder's settings in a repository does not mean the projects there.
+    write(tmp_path / "home", {".git/HEAD": "", ".gitignore": "*\n"})
+    (repository / ".git").rename(tmp_path / "no_repository_any_more")
+    assert "a.log" in names(scanned(root).members())
+
+
 def test_a_changed_rule_counts_at_once(tmp_path: Path) -> None:
     write(tmp_path, {"a.py": "a", "lib/b.py": "b"})
     tree = scanned(tmp_path)

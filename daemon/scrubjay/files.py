@@ -9,10 +9,12 @@ import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from heapq import nlargest
+from pathlib import PurePath
 from typing import NamedTuple
 
 from scrubjay.ignoring import IGNORE_FILES, NO_RULES, REPOSITORY_RULES, Rules
 from scrubjay.projects import File
+from scrubjay.roots import is_home_or_above
 
 MAX_FILE_BYTES = 256 << 10
 """What is larger was hardly written by hand, and would not fit into a prompt."""
@@ -179,7 +181,7 @@ class Tree:
     def _walk(self) -> Iterator[tuple[str, Stamp]]:
         """Every file that no rule leaves out."""
         self._rules = {}
-        folders = [("", NO_RULES.below("", _read(self._at(REPOSITORY_RULES))))]
+        folders = [("", _rules_above(self.root))]
         while folders and not self.is_given_up:
             folder, rules = folders.pop()
             entries = _entries(self._at(folder))
@@ -241,6 +243,19 @@ def _entries(folder: str) -> list["os.DirEntry[str]"]:
             return list(entries)
     except OSError:
         return []
+
+
+def _rules_above(root: str) -> Rules:
+    """The rules for what is in `root` of the repository that it lies in, or is: git reads those of all folders down to it."""
+    folders = [root, *map(str, PurePath(root).parents)]
+    top = next((folder for folder in folders if os.path.lexists(f"{folder}/.git")), root)
+    if top == root or is_home_or_above(top):
+        return NO_RULES.below("", _read(f"{root}/{REPOSITORY_RULES}"))
+    rules = NO_RULES.below("", _read(f"{top}/{REPOSITORY_RULES}"))
+    for folder in reversed(folders[1 : folders.index(top) + 1]):
+        below = folder.removeprefix(top).removeprefix("/")
+        rules = rules.below(below, _ignore_text(_entries(folder)))
+    return rules.rooted(root.removeprefix(top).removeprefix("/"))
 
 
 def _ignore_text(entries: list["os.DirEntry[str]"]) -> str:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pathspec import GitIgnoreSpec, RegexPattern
 
@@ -17,14 +17,16 @@ _EVERYTHING = re.compile(r"(?:/?\*\*/)*\*\*?(/?)")
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """The rules that hold in one folder: its own and those of the folders above it, up to the root.
+    """The rules that hold in one folder: its own and those of the folders above it, up to the top.
 
     Args:
-        specs: folders, relative to the root and ending with a slash unless it is the root itself, and what their ignore
+        specs: folders, relative to the top and ending with a slash unless it is the top itself, and what their ignore
             files say; the nearest last.
+        root: where the paths that are asked about begin, relative to the top: "", or a folder that ends with a slash.
     """
 
     specs: tuple[tuple[str, GitIgnoreSpec], ...] = ()
+    root: str = ""
 
     def below(self, folder: str, text: str) -> "Rules":
         """The rules in `folder`, whose ignore files say `text`; these ones if that is nothing.
@@ -33,7 +35,12 @@ class Rules:
             folder: relative to the root, with forward slashes; "" for the root.
         """
         spec = GitIgnoreSpec.from_lines(_understood(text.splitlines()))
-        return Rules((*self.specs, (f"{folder}/" if folder else "", spec))) if spec.patterns else self
+        where = f"{self.root}{folder}/" if folder else self.root
+        return replace(self, specs=(*self.specs, (where, spec))) if spec.patterns else self
+
+    def rooted(self, folder: str) -> "Rules":
+        """The same rules for paths that are relative to `folder`, which is relative to the top."""
+        return replace(self, root=f"{folder}/")
 
     def leave_out(self, path: str, is_folder: bool = False) -> bool:
         """Whether `path`, which lies directly in the folder of these rules, is left out.
@@ -43,7 +50,7 @@ class Rules:
         """
         if is_folder and path.rpartition("/")[2] in NEVER:
             return True
-        asked = f"{path}/" if is_folder else path
+        asked = f"{self.root}{path}/" if is_folder else f"{self.root}{path}"
         verdicts = (_verdict(spec, asked.removeprefix(folder)) for folder, spec in reversed(self.specs))
         return next((verdict for verdict in verdicts if verdict is not None), False)
 
