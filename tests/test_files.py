@@ -82,6 +82,21 @@ def test_a_changed_rule_counts_at_once(tmp_path: Path) -> None:
     assert names(tree.members()) == ["a.py"]
 
 
+def test_what_belongs_to_another_root_is_left_to_it(tmp_path: Path) -> None:
+    write(tmp_path, {"lib/a.py": "a", "lib/deep/b.py": "b", "library/c.py": "c", "d.py": "d"})
+    tree = Tree(str(tmp_path), others=frozenset({"lib"}))
+    tree.scan()
+    assert names(tree.members()) == ["c.py", "d.py"]
+    paths = [tmp_path / "lib" / "a.py", tmp_path / "lib" / "new" / "e.py"]
+    write(tmp_path, {str(path.relative_to(tmp_path)): "edited" for path in paths}, 10)
+    assert not tree.is_reshaped_by(map(str, paths)), "else all files would be looked at because of others'"
+    tree.update([str(path) for path in paths])
+    assert names(tree.members()) == ["c.py", "d.py"]
+    tree.others = frozenset()
+    tree.scan()
+    assert set(names(tree.members())) == {"a.py", "b.py", "c.py", "d.py", "e.py"}
+
+
 def test_moved_folders_are_looked_into(tmp_path: Path) -> None:
     write(tmp_path, {"lib/deep/a.py": "a"})
     tree = scanned(tmp_path)

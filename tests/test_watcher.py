@@ -174,3 +174,30 @@ async def test_of_too_many_roots_those_asked_for_longest_ago_are_named(tmp_path:
         watcher.watch(str(tmp_path / "0"), Share(), is_named=True)
         roots = {(await events.get()).root for _ in range(MAX_ROOTS)}
         assert str(tmp_path / "1") in roots
+
+
+async def test_a_root_within_another_has_its_files_for_itself_while_it_claims_them(tmp_path: Path) -> None:
+    inner = tmp_path / "inner"
+    inner.mkdir()
+    (tmp_path / "a.py").write_text("a")
+    (inner / "b.py").write_text("b")
+    async with watching(tmp_path) as (watcher, events):
+        assert names((await events.get()).files) == ["a.py", "b.py"]
+        watcher.claim([str(tmp_path), str(inner), str(tmp_path / "never watched")])
+        assert events.empty(), "nobody else shows them yet"
+        watcher.watch(str(inner), Share(), is_named=True)
+        found = [await events.get() for _ in range(2)]
+        assert [(Path(event.root).name, names(event.files)) for event in found] == [
+            ("inner", ["b.py"]),
+            (tmp_path.name, ["a.py"]),
+        ]
+        (inner / "b.py").write_text("edited")
+        assert (await events.get()).root == str(inner)
+        watcher.claim([str(tmp_path)])
+        again = await events.get()
+        assert (again.root, set(names(again.files))) == (str(tmp_path), {"a.py", "b.py"})
+        watcher.claim([str(inner)])
+        await events.get()
+        watcher.unwatch(str(inner))
+        assert set(names((await events.get()).files)) == {"a.py", "b.py"}
+        assert events.empty()

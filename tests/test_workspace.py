@@ -61,6 +61,31 @@ async def test_files_that_are_not_open_may_be_left_out(tmp_path: Path) -> None:
     assert told.files(told.roots[0]) == []
 
 
+async def test_a_document_belongs_to_the_innermost_project_in_use(tmp_path: Path) -> None:
+    told = Told(tmp_path, 1)
+    (outer,) = told.roots
+    inner = outer / "inner"
+    (inner / "deep").mkdir(parents=True)
+    (inner / "on_disk.py").write_text("x = 1\n")
+    told.workspace.model_is_ready(100.0, 8192)
+    told.open(outer)
+    assert await told.look() == str(outer)
+    assert told.files(outer) == ["on_disk.py", "on_disk.py"]
+    told.open(inner)
+    assert [await told.look(), await told.look()] == [str(inner), str(outer)]
+    assert (told.files(inner), told.files(outer)) == (["on_disk.py"], ["on_disk.py"]), "no file stands in both"
+    roots = {"inner/deep/a.py": inner, "inner.py": outer, "../other.py": tmp_path}
+    uris = {(outer / name).resolve().as_uri(): root for name, root in roots.items()}
+    for uri in uris:
+        told.workspace.absorb(OpenDocument(uri, ""))
+    assert {uri: told.projects.project_of(uri).root for uri in uris} == {uri: str(root) for uri, root in uris.items()}
+    for uri in ((inner / "open.py").as_uri(), (inner / "deep" / "a.py").as_uri()):
+        told.workspace.absorb(CloseDocument(uri))
+    assert await told.look() == str(outer)
+    assert told.files(outer) == ["on_disk.py", "on_disk.py"], "nobody uses the inner one any more"
+    await told.workspace.close()
+
+
 async def test_of_too_many_roots_those_stay_in_which_something_is_open(tmp_path: Path) -> None:
     told = Told(tmp_path, MAX_ROOTS + 2)
     told.workspace.model_is_ready(100.0, 8192)

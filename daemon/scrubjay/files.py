@@ -80,11 +80,14 @@ class Tree:
 
     Args:
         is_given_up: nobody wants to know any more, so a scan ends soon; may be set at any time.
+        others: folders, relative to the root, that are roots of their own: what is in them is theirs. May be set at any
+            time, and counts for a scan that begins then.
     """
 
     root: str
     share: Share = field(default_factory=Share)
     is_given_up: bool = False
+    others: frozenset[str] = frozenset()
     _rules: dict[str, Rules] = field(default_factory=dict)
     # The files edited last that no rule leaves out, by path below the root; and whether there are more.
     _seen: dict[str, Seen] = field(default_factory=dict)
@@ -119,8 +122,9 @@ class Tree:
             self._looked_ns = begun - CLOCK_STEP_NS
 
     def _below(self, paths: Iterable[str]) -> list[str]:
-        """`paths` relative to the root, with forward slashes."""
-        return [os.path.relpath(path, self.root).replace(os.sep, "/") for path in paths]
+        """Those of `paths` that are not others', relative to the root, with forward slashes."""
+        below = (os.path.relpath(path, self.root).replace(os.sep, "/") for path in paths)
+        return [path for path in below if not any(f"{path}/".startswith(f"{other}/") for other in self.others)]
 
     def members(self) -> tuple[File, ...]:
         """The texts edited last, as many as the share allows, the newest last. Reads those that were changed.
@@ -190,7 +194,7 @@ class Tree:
                 path = f"{folder}/{entry.name}" if folder else entry.name
                 # A symbolic link is no file of its own: what it means either lies below the root or does not belong there.
                 if entry.is_dir(follow_symlinks=False):
-                    if not rules.leave_out(path, is_folder=True):
+                    if path not in self.others and not rules.leave_out(path, is_folder=True):
                         folders.append((path, rules))
                 elif (stamp := _stamp(entry.path)) and not rules.leave_out(path):
                     yield path, stamp

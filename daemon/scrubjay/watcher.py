@@ -10,7 +10,7 @@ import os
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import PurePath
@@ -80,6 +80,7 @@ class Watcher:
         self._make_observer = make_observer
         self._observer: BaseObserver | None = None
         self._watches: dict[str, _Watch] = {}
+        self._claims: frozenset[str] = frozenset()
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="files", initializer=_stand_back)
 
     def watch(self, root: str, share: Share, is_named: bool) -> None:
@@ -92,8 +93,14 @@ class Watcher:
         if (known := self._watches.pop(root, None)) is not None:
             self._watches[root] = known
         elif root.startswith("/"):
-            self._watches[root] = watch = _Watch(Tree(root, share), self._quiet_s, self._look)
+            tree = Tree(root, share, others=self._others(root))
+            self._watches[root] = watch = _Watch(tree, self._quiet_s, self._look)
             self._in_thread(watch, partial(self._begin, watch, is_named))
+
+    def claim(self, roots: Iterable[str]) -> None:
+        """Each of `roots` has what is below it for itself, as long as it is watched; none that lies above it shows that."""
+        self._claims = frozenset(roots)
+        self._share_out()
 
     def crowded_out(self) -> list[str]:
         """The roots that were asked for longest ago, if there are more than can be watched."""
@@ -104,6 +111,7 @@ class Watcher:
         watch = self._watches.pop(root)
         watch.close()
         self._executor.submit(self._end, watch)
+        self._share_out()
 
     async def close(self) -> None:
         """Watch nothing any more."""
@@ -111,6 +119,18 @@ class Watcher:
             watch.close()
         await asyncio.get_running_loop().run_in_executor(self._executor, self._stop)
         self._executor.shutdown()
+
+    def _others(self, root: str) -> frozenset[str]:
+        """The roots below `root` that have claimed what is below them, relative to it."""
+        above = f"{root.rstrip('/')}/"
+        known = (other for other, watch in self._watches.items() if watch.is_begun and other in self._claims)
+        return frozenset(other.removeprefix(above) for other in known if other.startswith(above))
+
+    def _share_out(self) -> None:
+        for root, watch in self._watches.items():
+            if watch.is_begun and (others := self._others(root)) != watch.tree.others:
+                watch.tree.others = others
+                watch.look_now()
 
     def _look(self, watch: "_Watch") -> None:
         self._in_thread(watch, partial(self._again, watch, *watch.take()))
@@ -127,8 +147,11 @@ class Watcher:
         if watch.has_gone:
             # The next document that is opened there begins anew.
             self.unwatch(watch.tree.root)
-        else:
-            watch.look_after(max(SURE_S if watch.observed else POLL_S, POLL_SHARE * watch.look_s))
+            return
+        watch.look_after(max(SURE_S if watch.observed else POLL_S, POLL_SHARE * watch.look_s))
+        if not watch.is_begun:
+            watch.is_begun = True
+            self._share_out()
 
     # --- in the thread ------------------------------------------------------------------------------------------------
 
@@ -195,6 +218,7 @@ class _Watch(FileSystemEventHandler):
         self.tree = tree
         self.observed: ObservedWatch | None = None
         self.is_closed = False
+        self.is_begun = False
         self.has_gone = False
         self.look_s = 0.0
         self._files: tuple[File, ...] | None = None
@@ -242,6 +266,12 @@ class _Watch(FileSystemEventHandler):
             self._sure_timer = None
         if self._sure_timer is None:
             self._sure_timer = self._loop.call_later(seconds, self._make_sure)
+
+    def look_now(self) -> None:
+        """Look at everything, whatever is told."""
+        if self._sure_timer:
+            self._sure_timer.cancel()
+        self._make_sure()
 
     def close(self) -> None:
         """Tell nobody any more."""

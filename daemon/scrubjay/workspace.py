@@ -19,7 +19,7 @@ from scrubjay.events import (
 from scrubjay.feed import News
 from scrubjay.files import Share
 from scrubjay.projects import Project, Projects
-from scrubjay.roots import find_root
+from scrubjay.roots import find_root, is_home_or_above
 from scrubjay.watcher import Watcher
 
 Told = OpenDocument | ChangeDocument | CloseDocument | SaveDocument | FocusDocument | CloseOwner | FilesChanged
@@ -91,7 +91,7 @@ class Workspace:
 
     def _open(self, event: OpenDocument) -> None:
         document = self._projects.open(
-            event.uri, event.language, event.version, event.text, event.root, find_root, event.owner
+            event.uri, event.language, event.version, event.text, event.root, self._find_root, event.owner
         )
         project = self._projects.project_of(event.uri, event.owner)
         self._watch(project.root, is_named=event.root is not None)
@@ -125,7 +125,18 @@ class Workspace:
 
     def _opened_or_closed(self, project: Project) -> None:
         self._touched(project)
+        if self._watcher:
+            self._watcher.claim(self._used_roots())
         self._tell({"type": "project", "root": project.root, "n_documents": project.n_open})
+
+    def _find_root(self, path: str) -> str:
+        """The project of the file at `path`: the innermost one in use around it, else what its folders say."""
+        around = (root for root in self._used_roots() if path.startswith(f"{root.rstrip('/')}/"))
+        return max((root for root in around if not is_home_or_above(root)), key=len, default="") or find_root(path)
+
+    def _used_roots(self) -> list[str]:
+        """The roots of the projects in which something is open."""
+        return [project.root for project in self._projects if project.n_open]
 
     # --- what lies on disk --------------------------------------------------------------------------------------------
 
