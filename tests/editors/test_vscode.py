@@ -67,6 +67,14 @@ class Editor:
         self.browser.do("press", key=key)
         self.browser.do("leaves", selector=CURSOR, text=cursor)
 
+    def run(self, command: str) -> None:
+        """Run a command by its title."""
+        self.browser.do("press", key="F1")
+        self.browser.do("wait", selector=".quick-input-widget input")
+        self.browser.do("type", text=command)
+        self.browser.do("wait", selector=f'.quick-input-list .monaco-list-row.focused:has-text("{command}")')
+        self.browser.do("press", key="Enter")
+
     def picture(self, name: str) -> Path:
         """A screenshot, kept for whoever wants to see it."""
         path = HOME / "pictures" / f"{name}.png"
@@ -176,6 +184,20 @@ def test_what_a_killed_daemon_was_asked_is_asked_again(start: Open, own_daemon: 
     browser.do("ghost")
 
 
+def test_a_server_that_hangs_is_replaced_and_its_question_asked_again(start: Open, shared_daemon: Daemon) -> None:
+    editor = start(**{"scrubjay.socket": str(shared_daemon.path)})
+    browser = editor.browser
+    browser.do("wait", selector=CONNECTED)
+    browser.do("press", key="Control+End")
+    (server,) = (child for child in psutil.Process().children(recursive=True) if child.cmdline()[-1:] == ["lsp"])
+    server.suspend()
+    browser.do("type", text="    ret")
+    browser.do("shows", text="    ret")
+    editor.run("Scrubjay: Restart the Language Server")
+    browser.do("ghost")
+    server.wait(60)
+
+
 def test_a_missing_program_is_told(start: Open) -> None:
     editor = start(**{"scrubjay.path": "no-such-scrubjay"})
     # On a slow machine the settings come after the extension, which then says it of the program of the default first.
@@ -186,10 +208,14 @@ def test_a_missing_program_is_told(start: Open) -> None:
 
 def _serve(folder: Path, vsix: Path, settings: dict[str, object]) -> tuple[subprocess.Popen[str], int]:
     """code-server with the extension, and its port."""
-    home, user = folder / "home", folder / "data" / "User"
+    home = folder / "home"
     home.mkdir()
-    user.mkdir(parents=True)
-    (user / "settings.json").write_text(json.dumps(settings))
+    # What is set for one machine counts in a remote window, as this is, only where that machine has it: elsewhere VS Code
+    # passes it over, if it knows by then what sort of setting it is.
+    for name, is_ours in (("User", False), ("Machine", True)):
+        path = folder / "data" / name / "settings.json"
+        path.parent.mkdir(parents=True)
+        path.write_text(json.dumps({key: settings[key] for key in settings if key.startswith("scrubjay.") is is_ours}))
     gallery = {"serviceUrl": "", "itemUrl": "", "resourceUrlTemplate": "", "controlUrl": "", "nlsBaseUrl": ""}
     # A daemon that the extension starts is as small as those of the tests.
     daemon = {f"SCRUBJAY_{name.upper()}": value for name, value in FLAGS.items()}

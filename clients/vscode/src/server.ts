@@ -29,7 +29,7 @@ export class Server {
   missing: string | undefined;
   /** Where ghost text was last asked for, while it has not come. */
   private unanswered: Place | undefined;
-  private link: string | undefined;
+  private link: Link["kind"] | undefined;
 
   constructor(
     private readonly extension: ExtensionContext,
@@ -80,8 +80,12 @@ export class Server {
   private async end(): Promise<void> {
     const client = this.client;
     this.client = undefined;
-    if (client?.needsStop()) await client.stop();
-    await client?.dispose();
+    try {
+      await client?.dispose();
+    } catch (error) {
+      // It did not start, or is slow to end and is killed: no reason not to start the next one.
+      this.log.warn(String(error));
+    }
   }
 
   private makeClient(): LanguageClient {
@@ -109,7 +113,11 @@ export class Server {
         },
       },
     );
-    client.onDidChangeState(() => this.changed.fire());
+    client.onDidChangeState(({ newState }) => {
+      // A server takes with it what it was asked, so that the next one's link is news.
+      if (newState !== State.Running && this.link !== undefined) this.link = "Inactive";
+      this.changed.fire();
+    });
     client.onNotification("didChangeStatus", (link: Link) => this.linkChanged(link));
     client.onNotification("scrubjay/ready", (place: Place) => askAgain(place));
     return client;
