@@ -107,9 +107,9 @@ def test_a_closing_line_is_kept_if_nothing_below_closes_the_block(suffix: str, k
 
 
 def test_a_client_may_ask_for_an_indentation() -> None:
-    place = Place("x = [\n", "\n]\n", n_indent=4)
-    assert leaves_asked_indent(place, "1,\n    2,\n]\n") == len("1,\n    2,")
-    assert leaves_asked_indent(place, "1,\n\n    2,\n") is None
+    assert leaves_asked_indent("1,\n    2,\n]\n", 4) == leaves_asked_indent("1,\n    2,\n  ]", 4) == len("1,\n    2,")
+    assert leaves_asked_indent("1,\n\n    2,\n  ", 4) is None, "what is blank says nothing"
+    assert leaves_asked_indent("1", 4) is None
 
 
 LINES = st.sampled_from(

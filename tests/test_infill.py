@@ -104,6 +104,23 @@ def test_only_so_many_texts_are_remembered() -> None:
     assert streams.extended(windows[0]).key not in keys
 
 
+@pytest.mark.parametrize("rest", ["\n", ")\n", ""])
+def test_behind_an_indentation_the_model_goes_on_from_the_start_of_the_line(rest: str) -> None:
+    before = "".join(LINES[:40])
+    indented, at_start = InfillPrompt(before, rest, "        "), InfillPrompt(before, rest)
+    assert (indented.indent, at_start.indent) == ("        ", "")
+    assert indented.make(kit()).tokens.tolist() == at_start.make(kit()).tokens.tolist()
+    assert InfillPrompt(before + "        ", rest).indent == "        ", "wherever the client cuts"
+
+
+def test_what_is_typed_or_as_sent_stays_before_the_answer() -> None:
+    assert InfillPrompt("", "\n", "    x").indent == ""
+    assert InfillPrompt("", "x\n", "    ").indent == "", "there are words behind the cursor"
+    sent = InfillPrompt("a = 1\n", "\n", "    ", anchor=False)
+    assert sent.indent == ""
+    assert shown(sent.make(kit()), "middle") == "    "
+
+
 def test_closers_that_the_editor_has_already_are_not_written_twice() -> None:
     recipe = InfillPrompt("", ")\nmore", "print(")
     assert recipe.fitted("x)") == "x"

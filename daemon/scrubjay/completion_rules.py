@@ -99,10 +99,18 @@ def leaves_scope(place: Place, text: str) -> int | None:
     return None
 
 
-def leaves_asked_indent(place: Place, text: str) -> int | None:
-    """Ends before the first line indented less than the client asks for."""
-    lines = ((start, line) for start, line in _lines(place, text) if start > 0 and line.strip())
-    return next((start - 1 for start, line in lines if len(indent_of(line)) < place.n_indent), None)
+def leaves_asked_indent(text: str, n_indent: int) -> int | None:
+    """Ends before the first line after the cursor's that is indented by less than `n_indent` characters.
+
+    Not a rule of ours: llama.cpp's server has it for clients that ask for it, whatever the place.
+    """
+    start = text.find("\n") + 1
+    while start > 0:
+        line = text[start:].partition("\n")[0]
+        if line.strip() and len(indent_of(line)) < n_indent:
+            return start - 1
+        start = text.find("\n", start) + 1
+    return None
 
 
 MULTI_LINE_RULES: tuple[Rule, ...] = (
@@ -111,7 +119,6 @@ MULTI_LINE_RULES: tuple[Rule, ...] = (
     repeats_itself,
     leaves_blank_lines,
     leaves_scope,
-    leaves_asked_indent,
 )
 
 

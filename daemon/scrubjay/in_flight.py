@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from time import perf_counter
 
 from scrubjay.completion_finish import Finished
+from scrubjay.completion_rules import leaves_asked_indent
 from scrubjay.documents import Document
 from scrubjay.errors import RequestError, ScrubjayError
 from scrubjay.events import PromptFailed, PromptMade
@@ -151,6 +152,8 @@ class InFlight:
     @property
     def _indent(self) -> str:
         """What is there already of what the model writes."""
+        if isinstance(self.request, RawRequest):
+            return self.request.recipe.indent
         return self.view.document.text[self.view.start : self.view.offset]
 
     def news(self, what: str) -> dict[str, object]:
@@ -164,7 +167,7 @@ class InFlight:
         self._pieces.append(piece)
         self._written += piece.text
         self._text = without_indent(self._written, self._indent) if self._indent else self._written
-        end = self.polish.end_of(self._text) if self.polish else None
+        end = self._end_of(self._text)
         if end is not None:
             self.is_cut, self._text = True, self._text[:end]
         # Blanks at the end may be taken off by the rules: they wait for what comes after them.
@@ -229,6 +232,12 @@ class InFlight:
         for reply in self.replies:
             if not reply.done():
                 reply.set_exception(error)
+
+    def _end_of(self, text: str) -> int | None:
+        """After how many characters `text` should have ended, by the rules or as its client asks; None to go on."""
+        if isinstance(self.request, RawRequest):
+            return leaves_asked_indent(text, self.request.n_indent) if self.request.n_indent else None
+        return self.polish.end_of(text) if self.polish else None
 
     def _tell(self, text: str) -> None:
         """Hand on what `text`, the first alternative's so far, says beyond what was told already."""

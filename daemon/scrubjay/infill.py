@@ -15,6 +15,7 @@ from scrubjay.anchored import Anchor, current_segments, kept_or_new, rooms
 from scrubjay.documents import Document
 from scrubjay.errors import RequestError
 from scrubjay.fim import FimTemplate
+from scrubjay.place import has_words
 from scrubjay.prompt import Prompt, Segment, assemble, count_tokens
 from scrubjay.raw import Kit
 from scrubjay.sliding import aligned
@@ -92,6 +93,13 @@ class InfillPrompt:
         return len(self.prefix) + len(self.suffix) + len(self.middle) + sum(len(extra.text) for extra in self.extras)
 
     @property
+    def indent(self) -> str:
+        """The indentation of a line that has nothing else, see `resume_at`; "" if prompts are to be as they are sent."""
+        line = (self.prefix + self.middle).rpartition("\n")[2]
+        is_alone = not line.strip(" \t") and not has_words(self.suffix.partition("\n")[0])
+        return line if is_alone and self.anchor else ""
+
+    @property
     def only_extras(self) -> bool:
         """Whether only other texts are there: what comes after them is not known, so it is left out."""
         return bool(self.extras) and not (self.prefix or self.suffix or self.middle)
@@ -101,7 +109,8 @@ class InfillPrompt:
         start = Segment("repo", PROJECT, template.start(PROJECT), reason="start of every prompt")
         extras = [_extra_segment(extra, template) for extra in self.extras]
         path = Segment("path", FILE, template.header(FILE), reason="current file")
-        n_fixed = count_tokens(start, kit.cache) + count_tokens(path, kit.cache) + N_FIM_TOKENS
+        n_marks = max(N_FIM_TOKENS, sum(map(len, template.marks)))
+        n_fixed = count_tokens(start, kit.cache) + count_tokens(path, kit.cache) + n_marks
         framed = Frame(start, path, kit.n_ctx - kit.reserve - n_fixed)
         if framed.room < N_LEAST_ROOM:
             raise RequestError(f"A context of {kit.n_ctx} tokens is too small to fill in anything; use a larger --ctx.")
@@ -112,7 +121,7 @@ class InfillPrompt:
     def _anchored(self, framed: Frame, extras: Sequence[Segment], kit: Kit) -> Prompt:
         stream = kit.streams.extended(self.prefix + self.middle)
         document = Document(stream.key, "", 0, stream.before + self.suffix, None)
-        offset = len(stream.before)
+        offset = len(stream.before) - len(self.indent)
         room = rooms(framed, kit.template, 0, sum(count_tokens(extra, kit.cache) for extra in extras))
         text = kit.cache.document(stream.key, document.text)
         stream.anchor = kept_or_new(stream.anchor, document, text, offset, room, kit.cache, is_idle=False)

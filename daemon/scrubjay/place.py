@@ -25,24 +25,22 @@ class Place:
         prefix: the text before the cursor.
         suffix: the text after it.
         language: the client's language identifier, "" if unknown.
-        n_indent: the least indentation that the lines after the first may have, as some clients ask for.
         uses_crlf: the document's lines end with `\\r\\n`.
     """
 
     prefix: str
     suffix: str
     language: str = ""
-    n_indent: int = 0
     uses_crlf: bool = False
 
     @classmethod
-    def at(cls, text: str, offset: int, language: str = "", n_indent: int = 0) -> "Place":
+    def at(cls, text: str, offset: int, language: str = "") -> "Place":
         """The place at `offset` of `text`."""
         crlf = "\r\n" in text
         prefix, suffix = text[:offset], text[offset:]
         if crlf:
             prefix, suffix = prefix.replace("\r\n", "\n"), suffix.replace("\r\n", "\n")
-        return cls(prefix, suffix, language, n_indent, crlf)
+        return cls(prefix, suffix, language, crlf)
 
     @property
     def line_before(self) -> str:

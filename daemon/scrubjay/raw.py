@@ -60,6 +60,10 @@ class Recipe(Protocol):
     def is_fim(self) -> bool:
         """Whether the model's fill-in-the-middle tokens end the answer."""
 
+    @property
+    def indent(self) -> str:
+        """What stands before the cursor, and the model writes all the same: it begins with the line."""
+
     def make(self, kit: Kit) -> Prompt:
         """The prompt.
 
@@ -75,12 +79,14 @@ class RawRequest:
     Args:
         n: how many alternatives, of which equal ones count once.
         t_max_prompt_ms: how long the client waits for the prompt to be processed; None for as long as it takes.
+        n_indent: an answer ends before a line that is indented by fewer characters.
     """
 
     recipe: Recipe
     n: int = 1
     sampling: Sampling = field(default_factory=Sampling)
     t_max_prompt_ms: float | None = None
+    n_indent: int = 0
     trigger: Trigger = "automatic"
     uri: str = ""
     client: str = ""
@@ -98,6 +104,7 @@ class RawPrompt:
 
     parts: tuple[str | int, ...]
     is_fim: bool = field(default=False, init=False)
+    indent: str = field(default="", init=False)
 
     @property
     def n_characters(self) -> int:

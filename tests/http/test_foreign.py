@@ -88,6 +88,26 @@ async def test_llama_vscode_accepts_the_answer(api: Api) -> None:
         assert answer["timings"].keys() >= {name.removeprefix("timings/") for name in TIMINGS}
 
 
+async def test_an_answer_keeps_to_the_indentation_that_is_asked_for_and_does_not_repeat_what_is_there(api: Api) -> None:
+    lines = source().splitlines()
+    lines[40] = "    "
+    forced = {
+        "grammar": r'root ::= "    if a:\n\n      b\n    c\nd = 1"',
+        "n_predict": 64,
+        "response_fields": ["content"],
+    }
+    answers = [
+        await api.post("/infill", vim(lines, 40, 4, **forced, n_indent=n_indent, t_max_predict_ms=None, anchor=anchor))
+        for n_indent, anchor in ((4, True), (5, True), (4, False), (0, False))
+    ]
+    assert [answer["content"] for _, answer in answers] == [
+        "if a:\n\n      b\n    c",
+        "if a:\n\n      b",
+        "    if a:\n\n      b\n    c",
+        "    if a:\n\n      b\n    c\nd = 1",
+    ]
+
+
 async def test_keystrokes_in_a_long_file_cost_little(api: Api) -> None:
     """The window slides by a line at each Enter; most keys cost a few tokens all the same."""
     lines = source(600).splitlines()

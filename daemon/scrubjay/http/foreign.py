@@ -172,13 +172,14 @@ def _ask(params: Params, recipes: Sequence[Recipe], max_tokens: int = UNLIMITED)
     how = sampling(params, max_tokens)
     count = _number(params, "n_cmpl" if params.has("n_cmpl") else "n", 1, 1, MAX_ALTERNATIVES)
     n = int(count) if how.max_tokens > 1 else 1
+    n_indent = int(_number(params, "n_indent", 0, 0, 2**20))
     patience = _number(params, "t_max_prompt_ms", 0, 0, 1e9)
     # Who generates nothing has no answer to be quick with: it is the prompt that is wanted.
     t_max_prompt_ms = patience if patience > 0 and how.max_tokens > 0 else None
     options = params.nested("stream_options") if params.has("stream_options") else Params({})
     fields = params.values.get("response_fields")
     return Ask(
-        tuple(RawRequest(recipe, n, how, t_max_prompt_ms) for recipe in recipes),
+        tuple(RawRequest(recipe, n, how, t_max_prompt_ms, n_indent) for recipe in recipes),
         params.flag("stream", default=False),
         tuple(map(str, fields)) if isinstance(fields, list) else None,
         options.flag("include_usage", default=False),
