@@ -1,10 +1,12 @@
 """What a key costs in Emacs with `scrubjay-mode`, beside what it costs anyway: `python -m tests.benchmarks.emacs_keys`.
 
-Somebody types ten keys a second at the end of a file of 5,000 lines, for which the starter model writes ghost text.
+Somebody types ten keys a second at the end of a file of 5,000 lines, for which the starter model writes ghost text, and
+stops for a moment now and then. While keys come faster than answers there is none; after each pause there should be.
 """
 
 import sys
 import tempfile
+from collections import Counter
 from pathlib import Path
 from statistics import median, quantiles
 from threading import Event
@@ -17,6 +19,7 @@ from tests.editors.terminal import EmacsInTmux
 
 FUNCTION = "def area(width, height):\n    return width * height\n\n\n"
 N_LINES, N_KEYS, KEY_S = 5_000, 150, 0.1
+KEYS_AT_ONCE, PAUSE_S = 10, 0.5
 TYPED = "def diagonal(width, height):\n    return sqrt(width ** 2 + height ** 2)\n\n\n"
 
 
@@ -29,15 +32,15 @@ def measure(version: str, folder: Path) -> None:
     start_daemon(socket, {"data_dir": str(folder / "data")})
     try:
         editor.start([sys.executable, "-m", "scrubjay", "lsp", "--socket", str(socket)], source)
-        type_and_measure(editor)
-        show(editor)
+        show(editor, type_and_measure(editor))
     finally:
         editor.stop()
         stop_daemon(socket)
 
 
-def type_and_measure(editor: EmacsInTmux) -> None:
-    """Type; the editor keeps what each key cost, once there has been ghost text."""
+def type_and_measure(editor: EmacsInTmux) -> Counter[str]:
+    """Type; the editor keeps what each key cost, once there has been ghost text. Returns what was to be seen in pauses."""
+    seen: Counter[str] = Counter()
     editor.press("M->")
     editor.type("def perimeter(width, height):")
     editor.wait_for_ghost()
@@ -46,19 +49,27 @@ def type_and_measure(editor: EmacsInTmux) -> None:
         character = TYPED[n % len(TYPED)]
         editor.type(character) if character != "\n" else editor.press("C-j")
         Event().wait(KEY_S)
+        if n % KEYS_AT_ONCE == KEYS_AT_ONCE - 1:
+            Event().wait(PAUSE_S - KEY_S)
+            seen[editor.ask("(scrubjay-test-outcome)")] += 1
     editor.wait(lambda: editor.ask("(length scrubjay-test-key-ms)") >= N_KEYS)
+    return seen
 
 
-def show(editor: EmacsInTmux) -> None:
+def show(editor: EmacsInTmux, seen: Counter[str]) -> None:
     """Print what the editor has kept."""
     print(f"Emacs {editor.ask('emacs-version')}, {N_LINES} lines, a key every {KEY_S} s:")
-    for what, name in (("keys", "key"), ("questions", "ask")):
+    for what, name in (("keys", "key"), ("questions", "ask"), ("answers before the next key", "answer")):
         costs = editor.ask(f"(vconcat scrubjay-test-{name}-ms)")
-        print(
-            f"  {len(costs)} {what}: {median(costs):.2f} ms in the median, "
-            f"95th percentile {quantiles(costs, n=20)[-1]:.2f} ms, at most {max(costs):.2f} ms"
-        )
-    print(f"  ghost text was offered {editor.ask('scrubjay-test-n-offered')} times")
+        print(f"  {len(costs)} {what}{distribution(costs) if len(costs) > 1 else ''}")
+    outcomes = ", ".join(f"{outcome} {n} times" for outcome, n in seen.most_common())
+    print(f"  after {PAUSE_S} s without a key: {outcomes}")
+
+
+def distribution(costs: list[float]) -> str:
+    """How two or more costs in milliseconds are spread."""
+    last = quantiles(costs, n=20)[-1]
+    return f": {median(costs):.2f} ms in the median, 95th percentile {last:.2f} ms, at most {max(costs):.2f} ms"
 
 
 if __name__ == "__main__":

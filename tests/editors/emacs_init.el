@@ -65,6 +65,9 @@
 (defvar scrubjay-test-ask-ms nil
   "What each question has cost so far, in milliseconds.")
 
+(defvar scrubjay-test-answer-ms nil
+  "How long each answer took that came before the next key, in milliseconds.")
+
 (defvar scrubjay-test--sum 0)
 
 (defun scrubjay-test--ms (function arguments)
@@ -83,9 +86,26 @@
               (lambda (&rest _)
                 (push scrubjay-test--sum scrubjay-test-key-ms)
                 (setq scrubjay-test--sum 0)))
+  (advice-add 'scrubjay--ask :filter-args #'scrubjay-test--timed-question)
   (advice-add 'scrubjay--ask-unless-stale :around
               (lambda (function &rest arguments)
                 (push (scrubjay-test--ms function arguments) scrubjay-test-ask-ms))))
+
+(defun scrubjay-test--timed-question (arguments)
+  "Return ARGUMENTS of a question so that its answer is timed."
+  (pcase-let ((`(,invoked ,take) arguments)
+              (began (current-time)))
+    (list invoked
+          (lambda (items)
+            (push (* 1e3 (float-time (time-since began))) scrubjay-test-answer-ms)
+            (funcall take items)))))
+
+(defun scrubjay-test-outcome ()
+  "Return what a user sees who has stopped typing."
+  (with-current-buffer (scrubjay-test-buffer)
+    (cond (scrubjay-ghost-shown "ghost text")
+          ((nth 3 scrubjay--asked) "the model had nothing to say")
+          (t "no answer yet"))))
 
 (provide 'emacs_init)
 ;;; emacs_init.el ends here
