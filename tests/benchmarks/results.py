@@ -2,7 +2,7 @@
 
 import json
 import platform
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -18,6 +18,7 @@ Sample = dict[str, Any]
 Finished = dict[str, dict[str, Any]]
 """By key: the cell's fields under `cell`, its samples under `samples`."""
 CONTESTANTS = ("scrubjay", "limit", "server", "tuned", "Llama")
+REMARKS = "## Remarks"
 SECTIONS = {
     "edit": "Edits in the middle",
     "typing": "Typing in an editor (the servers through `/infill`)",
@@ -67,7 +68,7 @@ def lines_of(cell: Cell, samples: Sequence[Sample]) -> Iterator[str]:
 def write(path: Path, report: Path, command: str) -> None:
     """Write the report on the samples in `path`, and plots beside it where matplotlib is installed."""
     found = finished(path)
-    lines = ["# What was measured", "", *_head(command), ""]
+    lines = ["# What was measured", "", *_head(command), "", *_goals(found), *_remarks(report)]
     for work, title in SECTIONS.items():
         records = [record for record in found.values() if record["cell"]["work"] == work]
         if records:
@@ -104,6 +105,74 @@ def plots(found: Finished, report: Path) -> list[str]:
         figure.savefig(report.with_name(names[-1]), dpi=90)
         pyplot.close(figure)
     return names
+
+
+def _goals(found: Finished) -> Iterator[str]:
+    """What was wanted, class by class, and what came out."""
+    yield from ("## Goals", "", "| goal | class | measured | |", "|---|---|---|---|")
+    for kind, work in sorted(
+        {(r["cell"]["kind"], r["cell"]["work"]) for r in found.values()}, key=lambda key: key[::-1]
+    ):
+        records = [r for r in found.values() if (r["cell"]["kind"], r["cell"]["work"]) == (kind, work)]
+        for goal, measured, is_met in _OUTCOMES[work](kind, records) if work in _OUTCOMES else ():
+            yield f"| {goal} | {kind} | {measured} | {'met' if is_met else '**missed**'} |"
+    yield ""
+
+
+Outcome = tuple[str, str, bool]
+
+
+def _edit_outcomes(kind: str, records: Sequence[dict[str, Any]]) -> Iterator[Outcome]:
+    limit, tuned = (_all_ratios(records, name) for name in ("limit", "tuned"))
+    said = f"{median(limit):.2f}, {_p95(limit):.2f}"
+    yield "edit: time to the limit's, median <= 1.10, p95 <= 1.3", said, median(limit) <= 1.1 and _p95(limit) <= 1.3
+    if tuned:
+        most = 1.03 if kind == "dense" else 1.0
+        goal = "edit: at most 3 % slower than `tuned`" if kind == "dense" else "edit: never slower than `tuned`"
+        yield goal, f"{median(tuned):.2f} of its time, p95 {_p95(tuned):.2f}", median(tuned) <= most
+
+
+def _typing_outcomes(_kind: str, records: Sequence[dict[str, Any]]) -> Iterator[Outcome]:
+    for record in records:
+        ratios = _ratios(record["samples"], "tuned")
+        if ratios:
+            goal = f"typing, {record['cell']['n_tokens']} tokens: first token >= 20 x sooner than `tuned`'s"
+            yield goal, f"{1 / median(ratios):.0f} x", median(ratios) <= 1 / 20
+        own = [sample["own_ms"] for sample in record["samples"] if "own_ms" in sample]
+        yield (
+            f"typing, {record['cell']['n_tokens']} tokens: own time <= 2 ms",
+            f"{median(own):.1f} ms",
+            median(own) <= 2,
+        )
+
+
+def _speed_outcomes(_kind: str, records: Sequence[dict[str, Any]]) -> Iterator[Outcome]:
+    for record in records:
+        samples = record["samples"]
+        ours, bench = _speed(samples, "scrubjay"), _speed(samples, "llama-bench")
+        if bench:
+            yield "generation >= 0.97 of llama-bench's", f"{ours / bench:.2f}", ours / bench >= 0.97
+        for sample in samples:
+            if kept := sample.get("checkpoints"):
+                yield "checkpoints <= 1 % of a prefill", f"{kept['share']:.2%}", kept["share"] <= 0.01
+            if sample["contestant"] == "eager":
+                ratio = sample["first_ms"] / sample["steady_ms"]
+                yield "first completion <= 1.1 of a later one", f"{ratio:.2f}", ratio <= 1.1
+
+
+_OUTCOMES: dict[str, Callable[[str, Sequence[dict[str, Any]]], Iterator[Outcome]]] = {
+    "edit": _edit_outcomes,
+    "typing": _typing_outcomes,
+    "speed": _speed_outcomes,
+}
+
+
+def _remarks(report: Path) -> Iterator[str]:
+    """What people wrote into the report under that heading: a new run leaves it there."""
+    old = report.read_text("utf-8") if report.exists() else ""
+    _, heading, rest = old.partition(f"{REMARKS}\n")
+    if heading:
+        yield from (REMARKS, "", rest.partition("\n## ")[0].strip(), "")
 
 
 def _head(command: str) -> Iterator[str]:
@@ -156,8 +225,7 @@ def _summary(found: Finished) -> Iterator[str]:
     for kind, work in sorted({(r["cell"]["kind"], r["cell"]["work"]) for r in found.values()}):
         records = [r for r in found.values() if (r["cell"]["kind"], r["cell"]["work"]) == (kind, work)]
         for name in CONTESTANTS[1:]:
-            ratios = [ratio for record in records for ratio in _ratios(record["samples"], name)]
-            if ratios:
+            if ratios := _all_ratios(records, name):
                 yield f"| {kind} | {work} | {name} | {median(ratios):.3f} | {_p95(ratios):.3f} | {len(ratios)} |"
     yield ""
 
@@ -197,9 +265,8 @@ def _memory(found: Finished) -> Iterator[str]:
 
 def _speed_lines(samples: Sequence[Sample]) -> Iterator[str]:
     for name in ("scrubjay", "no-graph-reuse", "llama-bench"):
-        speeds = [s["tokens_per_s"] for s in samples if s["contestant"] == name and "tokens_per_s" in s]
-        if speeds:
-            yield f"{name} generates {median(speeds):.1f} tokens/s"
+        if speed := _speed(samples, name):
+            yield f"{name} generates {speed:.1f} tokens/s"
     for sample in samples:
         if kept := sample.get("checkpoints"):
             size = kept["bytes"] / (1 << 20)
@@ -207,6 +274,12 @@ def _speed_lines(samples: Sequence[Sample]) -> Iterator[str]:
         if "first_ms" in sample:
             ratio = sample["first_ms"] / sample["steady_ms"]
             yield f"{sample['contestant']} load: first completion {sample['first_ms']:.0f} ms, {ratio:.2f} of a later one"
+
+
+def _speed(samples: Sequence[Sample], name: str) -> float:
+    """Tokens per second, 0 if that was not measured."""
+    speeds = [s["tokens_per_s"] for s in samples if s["contestant"] == name and "tokens_per_s" in s]
+    return median(speeds) if speeds else 0.0
 
 
 def _times(samples: Sequence[Sample], name: str) -> list[float]:
@@ -221,6 +294,10 @@ def _prompt_length(samples: Sequence[Sample], name: str) -> int:
 def _ratios(samples: Sequence[Sample], name: str) -> list[float]:
     """Of times in the same round."""
     return [a / b for a, b in zip(_times(samples, "scrubjay"), _times(samples, name), strict=False)]
+
+
+def _all_ratios(records: Sequence[dict[str, Any]], name: str) -> list[float]:
+    return [ratio for record in records for ratio in _ratios(record["samples"], name)]
 
 
 def _median_and_p95(times: Sequence[float]) -> str:

@@ -123,14 +123,14 @@ def choose_grid(wanted: int, speeds: dict[int, float], state_size: int, budget: 
     Args:
         wanted: interval asked for in tokens, 0 to choose one.
         speeds: measured prefill speed in tokens/s by decode length.
-        state_size: bytes of one checkpoint.
+        state_size: bytes of one checkpoint; 0 if none are kept, so that there is nothing to be had for shorter decodes.
         budget: bytes for all checkpoints; half of it must do for one context's regular ones.
         n_ctx: tokens in a context.
         longest: the longest decode possible.
     """
     if wanted:
         return Grid(wanted, min(longest, wanted))
-    best = max(speeds.values(), default=0.0)
+    best = max(speeds.values(), default=0.0) if state_size else 0.0
     quick = [i for i in INTERVALS if i <= longest and speeds.get(i, 0.0) >= GOOD_ENOUGH * best]
     interval = min(quick, default=longest) if best else longest
     while interval < n_ctx and state_size * n_ctx / interval > budget / 2:
