@@ -28,6 +28,8 @@ CONNECTED = f"{READY}, {ASLEEP}, {LOADING}"
 """To a daemon, whose model may not be there yet."""
 CURSOR = 'footer [id="status.editor.selection"]'
 UNSAVED, SAVED = ".tab.active.dirty", ".tab.active:not(.dirty)"
+RESTART = "Control+Alt+r"
+"""Restarts the language server."""
 SETTINGS = {
     "workbench.startupEditor": "none",
     "workbench.secondarySideBar.defaultVisibility": "hidden",
@@ -66,14 +68,6 @@ class Editor:
         cursor = self.browser.do("wait", selector=CURSOR)
         self.browser.do("press", key=key)
         self.browser.do("leaves", selector=CURSOR, text=cursor)
-
-    def run(self, command: str) -> None:
-        """Run a command by its title."""
-        self.browser.do("press", key="F1")
-        self.browser.do("wait", selector=".quick-input-widget input")
-        self.browser.do("type", text=command)
-        self.browser.do("wait", selector=f'.quick-input-list .monaco-list-row.focused:has-text("{command}")')
-        self.browser.do("press", key="Enter")
 
     def picture(self, name: str) -> Path:
         """A screenshot, kept for whoever wants to see it."""
@@ -192,8 +186,7 @@ def test_a_server_that_hangs_is_replaced_and_its_question_asked_again(start: Ope
     (server,) = (child for child in psutil.Process().children(recursive=True) if child.cmdline()[-1:] == ["lsp"])
     server.suspend()
     browser.do("type", text="    ret")
-    browser.do("shows", text="    ret")
-    editor.run("Scrubjay: Restart the Language Server")
+    browser.do("press", key=RESTART)
     browser.do("ghost")
     server.wait(60)
 
@@ -216,6 +209,8 @@ def _serve(folder: Path, vsix: Path, settings: dict[str, object]) -> tuple[subpr
         path = folder / "data" / name / "settings.json"
         path.parent.mkdir(parents=True)
         path.write_text(json.dumps({key: settings[key] for key in settings if key.startswith("scrubjay.") is is_ours}))
+    keys = [{"key": RESTART.lower().replace("control", "ctrl"), "command": "scrubjay.restartServer"}]
+    (folder / "data" / "User" / "keybindings.json").write_text(json.dumps(keys))
     gallery = {"serviceUrl": "", "itemUrl": "", "resourceUrlTemplate": "", "controlUrl": "", "nlsBaseUrl": ""}
     # A daemon that the extension starts is as small as those of the tests.
     daemon = {f"SCRUBJAY_{name.upper()}": value for name, value in FLAGS.items()}

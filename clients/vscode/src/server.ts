@@ -5,10 +5,12 @@ import {
   env,
   EventEmitter,
   window,
+  workspace,
   type ExtensionContext,
   type InlineCompletionItem,
   type InlineCompletionList,
   type LogOutputChannel,
+  type TextDocumentChangeEvent,
 } from "vscode";
 import { LanguageClient, RevealOutputChannelOn, State } from "vscode-languageclient/node";
 import * as config from "./config";
@@ -27,14 +29,17 @@ export class Server {
   readonly onAsk = this.asked.event;
   /** Why the program cannot be run, if that is so. */
   missing: string | undefined;
-  /** Where ghost text was last asked for, while it has not come. */
+  /** Where ghost text was last asked for or something written, while it has not come. */
   private unanswered: Place | undefined;
   private link: Link["kind"] | undefined;
 
   constructor(
     private readonly extension: ExtensionContext,
     readonly log: LogOutputChannel,
-  ) {}
+  ) {
+    // While there is no server, as for a moment after a crash, VS Code asks nobody.
+    extension.subscriptions.push(workspace.onDidChangeTextDocument((change) => (this.unanswered = end(change) ?? this.unanswered)));
+  }
 
   /** Start, or end what runs and start anew with the settings of now. */
   restart(): Promise<void> {
@@ -138,6 +143,13 @@ export class Server {
     if (choice === "Open Settings") await commands.executeCommand("workbench.action.openSettings", "scrubjay.path");
     if (choice === "Try Again") await this.restart();
   }
+}
+
+/** Where the cursor is after a change that inserts. */
+function end({ document, contentChanges: [change] }: TextDocumentChangeEvent): Place | undefined {
+  if (!change?.text) return undefined;
+  const position = document.positionAt(change.rangeOffset + change.text.length);
+  return { uri: document.uri.toString(), version: document.version, position };
 }
 
 function isEmpty(answer: InlineCompletionItem[] | InlineCompletionList | null | undefined): boolean {
