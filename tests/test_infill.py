@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from scrubjay.errors import RequestError
 from scrubjay.fim import find_template
 from scrubjay.infill import MAX_STREAMS, Extra, InfillPrompt, Streams, split_at_line
+from scrubjay.place import without_closers
 from scrubjay.prompt import Prompt
 from scrubjay.raw import Kit
 from scrubjay.token_cache import TokenCache
@@ -122,12 +123,14 @@ def test_what_is_typed_or_as_sent_stays_before_the_answer() -> None:
 
 
 def test_closers_that_the_editor_has_already_are_not_written_twice() -> None:
-    recipe = InfillPrompt("", ")\nmore", "print(")
-    assert recipe.fitted("x)") == "x"
-    assert recipe.fitted("x)\ny") == "x"
-    assert recipe.fitted("x") == "x"
-    assert InfillPrompt("", ") + 1\n", "print(").fitted("x) + 1") == "x) + 1"
-    assert InfillPrompt("", ")\n", "print(", anchor=False).fitted("x)") == "x)"
+    assert InfillPrompt("", ") \nmore", "print(").closers == ")"
+    assert InfillPrompt("", ") + 1\n", "print(").closers == ""
+    assert InfillPrompt("", ")\n", "print(", anchor=False).closers == ""
+    assert without_closers("f(x)) ", ")") == "f(x)"
+    assert without_closers("f(x)", ")") == without_closers("f(x)", "") == "f(x)"
+    assert without_closers('"(")', ")") == '"("'
+    assert without_closers('x"', '"') == "x"
+    assert without_closers("x)\ny", ")") == "x)\ny"
 
 
 @given(st.text("ab\n"))

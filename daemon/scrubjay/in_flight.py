@@ -12,7 +12,7 @@ from scrubjay.documents import Document
 from scrubjay.errors import RequestError, ScrubjayError
 from scrubjay.events import PromptFailed, PromptMade
 from scrubjay.messages import Done, Piece, Processed, Sampling
-from scrubjay.place import without_indent
+from scrubjay.place import without_closers, without_indent
 from scrubjay.polish import Polish
 from scrubjay.projects import Project
 from scrubjay.prompt import Prompt
@@ -156,6 +156,11 @@ class InFlight:
             return self.request.recipe.indent
         return self.view.document.text[self.view.start : self.view.offset]
 
+    @property
+    def _closers(self) -> str:
+        """What is there already of what the model writes at the end of the line; the rules see to that by themselves."""
+        return self.request.recipe.closers if isinstance(self.request, RawRequest) else ""
+
     def news(self, what: str) -> dict[str, object]:
         """The beginning of what listeners are told about it."""
         return {"type": what, "job": self.number, "root": self.root, "uri": self.view.document.uri}
@@ -170,8 +175,9 @@ class InFlight:
         end = self._end_of(self._text)
         if end is not None:
             self.is_cut, self._text = True, self._text[:end]
-        # Blanks at the end may be taken off by the rules: they wait for what comes after them.
-        self._tell(self._text.rstrip() if self.polish else self._text)
+        if "\n" in self._text or not self._closers:
+            # Blanks at the end may be taken off by the rules: they wait for what comes after them.
+            self._tell(self._text.rstrip() if self.polish else self._text)
 
     def start_again(self) -> None:
         """The present job was given back: what it has generated does not count."""
@@ -185,7 +191,7 @@ class InFlight:
 
     def done(self, done: Done) -> None:
         """The present job has ended well."""
-        text = self._text
+        text = self._text if self.is_cut else without_closers(self._text, self._closers)
         pieces = tuple((piece.text, piece.margins) for piece in self._pieces if piece.margins)
         finished = self.polish.finished(text) if self.polish and done.stop_reason != "none" else Finished(text)
         self._tell(finished.text)
@@ -236,6 +242,10 @@ class InFlight:
     def _end_of(self, text: str) -> int | None:
         """After how many characters `text` should have ended, by the rules or as its client asks; None to go on."""
         if isinstance(self.request, RawRequest):
+            line, newline, _ = text.partition("\n")
+            fitted = without_closers(line, self._closers)
+            if newline and fitted != line:
+                return len(fitted)
             return leaves_asked_indent(text, self.request.n_indent) if self.request.n_indent else None
         return self.polish.end_of(text) if self.polish else None
 

@@ -95,8 +95,8 @@ class InfillPrompt:
     @property
     def indent(self) -> str:
         """The indentation of a line that has nothing else, see `resume_at`; "" if prompts are to be as they are sent."""
-        line = (self.prefix + self.middle).rpartition("\n")[2]
-        is_alone = not line.strip(" \t") and not has_words(self.suffix.partition("\n")[0])
+        line = split_at_line(split_at_line(self.prefix)[1] + self.middle)[1]
+        is_alone = not line.strip(" \t") and not has_words(self._rest)
         return line if is_alone and self.anchor else ""
 
     @property
@@ -144,16 +144,17 @@ class InfillPrompt:
         )
         return assemble([framed.start, *shown, framed.path, *current], kit.cache)
 
-    def fitted(self, content: str) -> str:
-        """`content` for a client that puts it before the rest of its line.
+    @property
+    def closers(self) -> str:
+        """What stands behind the cursor, and the model writes all the same: the anchored layout does not show closers."""
+        return self._rest.strip() if self.anchor and _CLOSERS.fullmatch(self._rest) else ""
 
-        The anchored layout does not show closers behind the cursor, so the model writes them itself.
-        """
-        rest = self.suffix.partition("\n")[0]
-        line = content.partition("\n")[0]
-        if self.anchor and _CLOSERS.fullmatch(rest) and line.rstrip().endswith(rest.strip()):
-            return line.rstrip().removesuffix(rest.strip())
-        return content
+    @property
+    def _rest(self) -> str:
+        """What stands behind the cursor in its line."""
+        # The rest of a long text need not be copied for each word that is written.
+        end = self.suffix.find("\n")
+        return self.suffix if end < 0 else self.suffix[:end]
 
 
 def _extra_segment(extra: Extra, template: FimTemplate) -> Segment:

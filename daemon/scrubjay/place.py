@@ -90,6 +90,16 @@ def without_indent(text: str, indent: str) -> str:
     return text[len(indent if written.startswith(indent) else written) :]
 
 
+def without_closers(text: str, closers: str) -> str:
+    """`text` for a place before `closers`, without these at its end, if it is one line and they close nothing of its own."""
+    line = text.rstrip()
+    if not closers or "\n" in text or not line.endswith(closers):
+        return text
+    at = len(line) - len(closers)
+    closes_own = closers[0] in _BRACKETS and at not in unmatched_closers(without_literals(line), [])
+    return text if closes_own else line[:at]
+
+
 def has_words(text: str) -> bool:
     """Whether `text` is more than what editors insert by themselves behind the cursor: closers, and blanks."""
     return _WORD.search(text) is not None

@@ -64,6 +64,10 @@ class Recipe(Protocol):
     def indent(self) -> str:
         """What stands before the cursor, and the model writes all the same: it begins with the line."""
 
+    @property
+    def closers(self) -> str:
+        """What stands behind the cursor, and the model writes all the same at the end of the line."""
+
     def make(self, kit: Kit) -> Prompt:
         """The prompt.
 
@@ -105,6 +109,7 @@ class RawPrompt:
     parts: tuple[str | int, ...]
     is_fim: bool = field(default=False, init=False)
     indent: str = field(default="", init=False)
+    closers: str = field(default="", init=False)
 
     @property
     def n_characters(self) -> int:

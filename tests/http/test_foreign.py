@@ -79,6 +79,13 @@ async def test_preparing_answers_with_nothing_and_prepares(api: Api) -> None:
     assert answer["timings"]["cache_n"] > 0
 
 
+async def test_a_model_without_tokens_for_it_fills_in_by_going_on(tmp_path: Path) -> None:
+    async with running_api(tiny_model("dense_plain"), tmp_path / "s") as (_, plain):
+        forced = {"grammar": r'root ::= "x = 1"', "response_fields": ["content"]}
+        body = vim(source().splitlines(), 40, 0, **forced, t_max_predict_ms=None, n_predict=16)
+        assert await plain.post("/infill", body) == (200, {"content": "x = 1"})
+
+
 async def test_llama_vscode_accepts_the_answer(api: Api) -> None:
     body = vim(source().splitlines(), 40, 4, response_fields=None, n_cmpl=3, model="google/gemini-2.5-flash", lora=[])
     status, answers = await api.post("/infill", body)
@@ -106,6 +113,29 @@ async def test_an_answer_keeps_to_the_indentation_that_is_asked_for_and_does_not
         "    if a:\n\n      b\n    c",
         "    if a:\n\n      b\n    c\nd = 1",
     ]
+
+
+@pytest.mark.parametrize(
+    ("written", "kept"), [(r"f(x))\ny = 1", "f(x)"), ("f(x))", "f(x)"), (r"x,\n  y)", "x,\n  y)"), ("g(x)", "g(x)")]
+)
+async def test_what_stands_behind_the_cursor_is_not_written_again(api: Api, written: str, kept: str) -> None:
+    body: Json = {
+        "prompt": "a = 1\nprint(",
+        "suffix": ")\nb = 2\n",
+        "grammar": f'root ::= "{written}"',
+        "max_tokens": 32,
+    }
+    _, answer = await api.post("/v1/completions", body)
+    assert answer["choices"][0]["text"] == kept
+    async with api.http.post(BASE + "/v1/completions", json={**body, "stream": True}) as response:
+        lines = [line.removeprefix(b"data: ") async for line in response.content if line.strip()]
+    assert "".join(json.loads(line)["choices"][0]["text"] for line in lines[:-1]) == kept
+    filling = {"input_prefix": "a = 1\n", "prompt": "print(", "input_suffix": ")\nb = 2\n", "n_predict": 32}
+    _, answer = await api.post("/infill", {**filling, "grammar": body["grammar"]})
+    assert answer["content"] == kept
+    segments = {"prefix": body["prompt"], "suffix": body["suffix"]}
+    _, answer = await api.post("/v1/completions", {"segments": segments, "grammar": body["grammar"], "max_tokens": 32})
+    assert answer["choices"][0]["text"] == kept
 
 
 async def test_keystrokes_in_a_long_file_cost_little(api: Api) -> None:

@@ -67,9 +67,8 @@ class CompatRoutes:
             # The client looks ahead, as if the last suggestion were accepted: it has a use for one answer only.
             ask = replace(ask, requests=(replace(ask.request, n=1),))
         completion = await self._generated(ask.request)
-        items = tuple(replace(item, text=recipe.fitted(item.text)) for item in completion.items)
-        self._suggested.extend(_place(before + item.text) for item in items if item.text.strip())
-        return self._llama_response([replace(completion, items=items)], ask)
+        self._suggested.extend(_place(before + item.text) for item in completion.items if item.text.strip())
+        return self._llama_response([completion], ask)
 
     async def completion(self, request: web.Request) -> web.StreamResponse:
         return await self._llama(request, foreign.completion(await self._params(request), self._anchor))
