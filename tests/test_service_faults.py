@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from scrubjay.errors import EngineDied, EngineError, RequestError
-from scrubjay.events import Drain, Warm
+from scrubjay.events import CloseDocument, Drain, Warm
+from scrubjay.scheduler import Outcome
 from scrubjay.service import Service
 from tests.gguf_models import corrupt_model
 from tests.services import (
@@ -15,6 +16,7 @@ from tests.services import (
     complete,
     completion,
     generating,
+    is_progress,
     model,
     open_document,
     open_long_project,
@@ -22,6 +24,7 @@ from tests.services import (
     running_service,
     source,
     until,
+    until_state,
 )
 
 URI = "file:///project/a.py"
@@ -141,6 +144,33 @@ async def test_an_engine_killed_when_idle_is_started_again_and_warmed() -> None:
         cost = await until(news, lambda event: event["type"] == "edit")
         assert cost["reason"] == "cold"
         assert service.keeper.n_restarts == 1
+
+
+async def test_an_engine_killed_while_it_warms_unasked_is_started_again_and_warms_again() -> None:
+    async with running_service(model(), n_ctx=LONG, warm=True) as service:
+        news = service.feed.subscribe()
+        uri = await open_long_project(service)
+        await until(news, is_progress)
+        assert service.keeper.pid
+        os.kill(service.keeper.pid, signal.SIGKILL)
+        cost = await until(news, lambda event: event["type"] == "edit")
+        assert cost["reason"] == "cold"
+        assert service.desk.scheduler.ended[Outcome.FAILED] == service.keeper.n_restarts == 1
+        assert (await complete(service, uri, 10)).reuse.common > 1000
+
+
+async def test_a_document_that_is_closed_while_its_prompt_is_made_is_completed_as_it_was() -> None:
+    async with running_service(model(), n_ctx=LONG) as service:
+        uri = await open_long_project(service)
+        await until_state(service, "ready")
+        service.post(event := completion(uri, 10))
+        service.post(close := CloseDocument(uri))
+        await close.reply
+        assert not event.reply.done()
+        assert (await event.reply).items
+        with pytest.raises(RequestError, match="not open"):
+            await complete(service, uri, 10)
+        assert (await complete(service, uri.replace("4", "3"), 10)).items
 
 
 # --- the end ---------------------------------------------------------------------------------------------------------

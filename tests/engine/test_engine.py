@@ -1,8 +1,10 @@
 """The whole engine: contexts by project or content, jobs, and what becomes of bad ones. The process itself is in test_process."""
 
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import numpy as np
+import psutil
 import pytest
 
 from scrubjay.engine.context import Control
@@ -98,6 +100,19 @@ def test_when_contexts_run_out_the_least_recently_used_project_goes(served: Serv
     keys = {context.key for context in served.engine.status().contexts}
     assert keys == {"/b", "/c", "/d"}
     assert served.run(prompts["/a"], "/a").processed.reason == "cold"
+
+
+@pytest.mark.parametrize(("n_free", "n_contexts"), [(1, 1), (1 << 50, 8)])
+def test_how_many_projects_stay_hot_is_a_matter_of_memory(
+    n_free: int, n_contexts: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=n_free))
+    served, rng = Served("shortconv", n_ctx=256), np.random.default_rng(9)
+    prompts = {f"/{number}": random_tokens(rng, 100) for number in range(n_contexts + 1)}
+    for key, prompt in prompts.items():
+        served.run(prompt, key)
+        assert served.run(prompt, key).processed.processed == 1
+    assert {context.key for context in served.engine.status().contexts} == {*list(prompts)[1:]}
 
 
 def test_a_prompt_without_a_project_finds_its_context_by_content(served: Served) -> None:
