@@ -114,8 +114,8 @@ works all the same."
   "The buffer's tick after the last command.")
 
 (defvar-local scrubjay--asked nil
-  "The last question: tick, point, whether it was explicit.
-And, as the fourth, when it was answered with nothing, or nil.")
+  "The last question, unless it has brought something.
+It is a list of the tick, point, and whether it was explicit.")
 
 (defvar scrubjay--timer nil
   "Asks when no key has come for `scrubjay-delay' seconds.")
@@ -152,7 +152,7 @@ when the buffer or the cursor is not as it was is dropped."
   (let* ((buffer (current-buffer))
          (tick (buffer-chars-modified-tick))
          (point (point))
-         (asked (setq scrubjay--asked (list tick point invoked nil))))
+         (asked (setq scrubjay--asked (list tick point invoked))))
     (when (scrubjay-document-sync)
       (scrubjay-server-request
        :textDocument/inlineCompletion
@@ -161,8 +161,8 @@ when the buffer or the cursor is not as it was is dropped."
          (when (scrubjay--here-p buffer tick point)
            (with-current-buffer buffer
              (let ((items (scrubjay--items answer)))
-               (unless items
-                 (setf (nth 3 asked) (float-time)))
+               (when (and items (eq asked scrubjay--asked))
+                 (setq scrubjay--asked nil))
                (when scrubjay-mode
                  (funcall take items))))))))))
 
@@ -196,11 +196,10 @@ when the buffer or the cursor is not as it was is dropped."
   (with-current-buffer (window-buffer (selected-window))
     (when (and scrubjay-mode (not scrubjay-ghost-shown))
       (pcase scrubjay--asked
-        (`(,tick ,point ,invoked ,answered)
-         (when (or (null answered) (< (- (float-time) answered) 3))
-           (if (and invoked (scrubjay--here-p (current-buffer) tick point))
-               (scrubjay--ask t #'scrubjay--take-invoked)
-             (scrubjay--ask-unless-stale (current-buffer) tick point))))))))
+        (`(,tick ,point ,invoked)
+         (if (and invoked (scrubjay--here-p (current-buffer) tick point))
+             (scrubjay--ask t #'scrubjay--take-invoked)
+           (scrubjay--ask-unless-stale (current-buffer) tick point)))))))
 
 ;;;; What happens in the buffer
 

@@ -32,11 +32,14 @@
   "Return the buffer in which the test types."
   (window-buffer (selected-window)))
 
-(defun scrubjay-test-ghost ()
-  "Return the ghost text that is shown, or an empty string."
+(defun scrubjay-test-ghost (&optional written)
+  "Return the ghost text that is shown behind WRITTEN, or an empty string."
   (with-current-buffer (scrubjay-test-buffer)
     (substring-no-properties
-     (or (and scrubjay-ghost-shown (overlay-get scrubjay-ghost--overlay 'after-string)) ""))))
+     (or (and scrubjay-ghost-shown
+              (string-suffix-p (or written "") (buffer-substring-no-properties (point-min) (point)))
+              (overlay-get scrubjay-ghost--overlay 'after-string))
+         ""))))
 
 (defun scrubjay-test-text ()
   "Return the text of the buffer."
@@ -68,6 +71,9 @@
 (defvar scrubjay-test-answer-ms nil
   "How long each answer took that came before the next key, in milliseconds.")
 
+(defvar scrubjay-test--answered nil
+  "The tick of the buffer when an answer last came.")
+
 (defvar scrubjay-test--sum 0)
 
 (defun scrubjay-test--ms (function arguments)
@@ -98,13 +104,14 @@
     (list invoked
           (lambda (items)
             (push (* 1e3 (float-time (time-since began))) scrubjay-test-answer-ms)
+            (setq scrubjay-test--answered (buffer-chars-modified-tick))
             (funcall take items)))))
 
 (defun scrubjay-test-outcome ()
   "Return what a user sees who has stopped typing."
   (with-current-buffer (scrubjay-test-buffer)
     (cond (scrubjay-ghost-shown "ghost text")
-          ((nth 3 scrubjay--asked) "the model had nothing to say")
+          ((eql scrubjay-test--answered (buffer-chars-modified-tick)) "the model had nothing to say")
           (t "no answer yet"))))
 
 (provide 'emacs_init)

@@ -206,10 +206,19 @@
         (emacs-tests--wait answered))
       (should (= answers 0)))))
 
+(ert-deftest emacs-tests-what-has-brought-nothing-is-asked-again-and-else-not ()
+  (emacs-tests--with-file "def area(width, height):\n    return width * height\n\n\ndef perimeter(width, height):\n    ret"
+    (setq scrubjay--asked (list (buffer-chars-modified-tick) (point) nil))
+    (run-hooks 'scrubjay-server-ready-functions)
+    (emacs-tests--wait (emacs-tests--shown))
+    (scrubjay-dismiss)
+    (should-not scrubjay--asked)))
+
 (ert-deftest emacs-tests-status-and-diagnosis-are-written ()
   (emacs-tests--with-file "def area(width, height):\n    ret"
-    (scrubjay-complete)
-    (emacs-tests--wait (or (emacs-tests--shown) (nth 3 scrubjay--asked)))
+    (let ((answered nil))
+      (scrubjay--ask t (lambda (_) (setq answered t)))
+      (emacs-tests--wait answered))
     (scrubjay-status)
     (with-current-buffer "*scrubjay-status*"
       (emacs-tests--wait (string-match-p "The last edits" (buffer-string)))
