@@ -1,9 +1,10 @@
 """What lies on disk comes to projects beside what is open, once it is known how much a model can take in."""
 
 import asyncio
+import shutil
 from pathlib import Path
 
-from scrubjay.events import CloseDocument, Event, FilesChanged, OpenDocument
+from scrubjay.events import CloseDocument, Event, FilesChanged, OpenDocument, SaveDocument
 from scrubjay.feed import News
 from scrubjay.projects import Projects
 from scrubjay.watcher import MAX_ROOTS
@@ -83,6 +84,23 @@ async def test_a_document_belongs_to_the_innermost_project_in_use(tmp_path: Path
         told.workspace.absorb(CloseDocument(uri))
     assert await told.look() == str(outer)
     assert told.files(outer) == ["on_disk.py", "on_disk.py"], "nobody uses the inner one any more"
+    await told.workspace.close()
+
+
+async def test_a_root_that_has_come_again_is_watched_when_something_is_saved_there(tmp_path: Path) -> None:
+    told = Told(tmp_path, 1)
+    (root,) = told.roots
+    told.workspace.model_is_ready(100.0, 8192)
+    told.open(root)
+    await told.look()
+    shutil.rmtree(root)
+    await told.look()
+    assert told.files(root) == []
+    root.mkdir()
+    (root / "open.py").write_text("saved\n")
+    told.workspace.absorb(SaveDocument((root / "open.py").as_uri()))
+    await told.look()
+    assert told.files(root) == ["open.py"]
     await told.workspace.close()
 
 

@@ -48,8 +48,9 @@ class Workspace:
         self._tell = tell
         self._watcher = Watcher(post) if is_watching else None
         self._share: Share | None = None
-        # Roots that were opened before it was known what the model can take in; whether clients named them.
-        self._waiting: dict[str, bool] = {}
+        # Roots that were opened before it was known what the model can take in, in order; and those that clients named.
+        self._waiting: dict[str, None] = {}
+        self._named: set[str] = set()
 
     def absorb(self, event: Told) -> None:
         """Let the projects know of `event`, and answer it.
@@ -66,6 +67,8 @@ class Workspace:
                 self._close(event)
             case SaveDocument():
                 self._projects.save(event.uri, event.owner)
+                # Its root may have gone and come again, as when a repository is cloned anew.
+                self._watch(self._projects.project_of(event.uri, event.owner).root)
                 self._happened(event)
             case FocusDocument():
                 self._projects.focus(event.uri, event.position, event.encoding, event.owner)
@@ -78,8 +81,8 @@ class Workspace:
     def model_is_ready(self, prefill_speed: float, n_ctx: int) -> None:
         """The model can take in so many tokens per second, and so many at all."""
         self._share = Share.for_model(prefill_speed, n_ctx)
-        for root, is_named in self._waiting.items():
-            self._watch(root, is_named)
+        for root in self._waiting:
+            self._watch(root)
         self._waiting = {}
 
     async def close(self) -> None:
@@ -94,7 +97,9 @@ class Workspace:
             event.uri, event.language, event.version, event.text, event.root, self._find_root, event.owner
         )
         project = self._projects.project_of(event.uri, event.owner)
-        self._watch(project.root, is_named=event.root is not None)
+        if event.root is not None:
+            self._named.add(project.root)
+        self._watch(project.root)
         self._opened_or_closed(project)
         answer(event.reply, document.version)
 
@@ -140,13 +145,13 @@ class Workspace:
 
     # --- what lies on disk --------------------------------------------------------------------------------------------
 
-    def _watch(self, root: str, is_named: bool) -> None:
+    def _watch(self, root: str) -> None:
         if self._watcher is None:
             return
         if self._share is None:
-            self._waiting[root] = is_named or self._waiting.get(root, False)
+            self._waiting[root] = None
             return
-        self._watcher.watch(root, self._share, is_named)
+        self._watcher.watch(root, self._share, root in self._named)
         for old in self._watcher.crowded_out():
             # What is open there is watched however long ago it was opened.
             if not self._projects.by_root(old).n_open:
