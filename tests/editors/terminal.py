@@ -8,13 +8,14 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from tests.editors.debian import Program
 
 INIT = Path(__file__).with_name("emacs_init.el")
 PACKAGE = Path(__file__).parents[2] / "clients" / "emacs"
 PATIENCE_S = 60.0
+Seen = TypeVar("Seen")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +51,12 @@ class InTmux:
         x, y = self._tmux("display-message", "-p", "#{cursor_x} #{cursor_y}").split()
         return int(x), int(y)
 
-    def wait(self, is_so: Callable[[], object]) -> None:
-        """Ask again and again until `is_so`; a program for which it never is fails the test."""
+    def wait(self, look: Callable[[], Seen]) -> Seen:
+        """Look again and again until something is seen; what that is. A program that never shows it fails the test."""
         deadline = time.monotonic() + PATIENCE_S
-        while not is_so():
+        while not (seen := look()):
             assert time.monotonic() < deadline, self.screen()
+        return seen
 
     def _tmux(self, *arguments: str) -> str:
         command = ["tmux", "-S", str(self.folder / "tmux"), *arguments]
@@ -94,15 +96,19 @@ class EmacsInTmux(InTmux):
         )
         return json.loads(base64.b64decode(done.stdout.strip().strip('"')))["value"]
 
-    def ghost(self) -> str:
-        """The ghost text that is shown, or nothing."""
-        return str(self.ask("(scrubjay-test-ghost)"))
+    def ghost(self, written: str = "") -> str:
+        """The ghost text that is shown, or nothing; nothing as well if the text before the cursor ends otherwise."""
+        return str(self.ask(f"(scrubjay-test-ghost {json.dumps(written)})"))
 
     def text(self) -> str:
         """The text of the buffer."""
         return str(self.ask("(scrubjay-test-text)"))
 
-    def wait_for_ghost(self) -> str:
-        """The next ghost text."""
-        self.wait(self.ghost)
-        return self.ghost()
+    def wait_for_ghost(self, written: str = "") -> str:
+        """The next ghost text, that behind `written`."""
+        return self.wait(lambda: self.ghost(written))
+
+    def shows(self, before: str, after: str) -> bool:
+        """Whether the cursor's line on the screen is `before`, then the cursor, then `after`."""
+        (column, row), lines = self.cursor(), self.screen().split("\n")
+        return lines[row][:column] == before and lines[row][column:].startswith(after.rstrip())

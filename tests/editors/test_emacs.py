@@ -51,10 +51,9 @@ def test_ghost_text_is_accepted_by_word_and_whole(start: Start, shared_daemon: D
     editor.type("    # naïve 漢字 😀")
     editor.press("Enter")
     editor.type("ret")
-    ghost = editor.wait_for_ghost()
+    ghost = editor.wait_for_ghost("    ret")
     before = editor.text()
-    assert ghost.split("\n")[0] in editor.screen()
-    assert editor.screen().split("\n")[editor.cursor()[1]][: editor.cursor()[0]] == "    ret"
+    editor.wait(lambda: editor.shows("    ret", ghost.split("\n")[0]))
     editor.press("M-f")
     editor.wait(lambda: editor.text() != before)
     word = editor.text().removeprefix(before)
@@ -73,7 +72,7 @@ def test_ghost_text_is_accepted_by_word_and_whole(start: Start, shared_daemon: D
 def test_typing_what_it_says_keeps_it(start: Start, shared_daemon: Daemon) -> None:
     editor, _ = start(shared_daemon, PROGRAM)
     editor.type("    ret")
-    ghost = editor.wait_for_ghost()
+    ghost = editor.wait_for_ghost("    ret")
     n_offered = editor.ask("scrubjay-test-n-offered")
     editor.type(ghost[0])
     editor.wait(lambda: editor.ghost() == ghost[1:])
@@ -96,7 +95,7 @@ def test_no_key_waits_for_the_model(start: Start, place: Path) -> None:
     editor.wait(lambda: editor.text() == f"{PROGRAM * 1000}    re{written}")
     assert not editor.ghost()
     process.resume()
-    assert editor.wait_for_ghost()
+    assert editor.wait_for_ghost("    ret")
 
 
 def test_a_killed_daemon_comes_back_by_itself(start: Start, place: Path) -> None:
@@ -111,5 +110,5 @@ def test_a_killed_daemon_comes_back_by_itself(start: Start, place: Path) -> None
         editor.type(character)
         Event().wait(TENTH_OF_A_SECOND)
     editor.wait(lambda: editor.text() == PROGRAM + "    retX = area(wid")
-    assert editor.wait_for_ghost()
+    assert editor.wait_for_ghost("area(wid")
     assert daemon.client.get("status")["pid"] != pid
