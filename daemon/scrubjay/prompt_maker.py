@@ -79,7 +79,7 @@ class PromptMaker:
         self.template: FimTemplate | None = None
         """The model's fill-in-the-middle tokens; None until the vocabulary is open."""
         self.asking: FimTemplate | None = None
-        """How projects' prompts are made: with those tokens, or without them by chatting."""
+        """How prompts for filling in are made: with those tokens, or without them by chatting."""
 
     def open(self, path: Path, name: str) -> "asyncio.Future[FimTemplate]":
         """Open the vocabulary of a file that the engine has accepted; `name` is the model's.
@@ -117,7 +117,7 @@ class PromptMaker:
     def template_for(self, request: CompletionRequest | RawRequest | None) -> FimTemplate | None:
         """The template of the prompts that `request` makes; None for those that follow none."""
         if isinstance(request, RawRequest):
-            return self.template if request.recipe.is_fim else None
+            return self.asking if request.recipe.is_fim else None
         return self.asking
 
     async def close(self) -> None:
@@ -172,9 +172,9 @@ class PromptMaker:
         return prompt
 
     def _use(self, work: Callable[[Kit], T], limits: Limits) -> T:
-        if self._vocabulary is None or self.template is None or self._cache is None:
+        if self._vocabulary is None or self.asking is None or self._cache is None:
             raise RuntimeError("a vocabulary was needed before it was open")
-        return work(Kit(self._vocabulary, self.template, self._cache, self._streams, limits.n_ctx, limits.reserve))
+        return work(Kit(self._vocabulary, self.asking, self._cache, self._streams, limits.n_ctx, limits.reserve))
 
     def _close(self) -> None:
         if self._vocabulary:

@@ -8,11 +8,14 @@ import psutil
 import pytest
 
 from scrubjay.engine.context import Control
+from scrubjay.engine.contexts import ContextPool
 from scrubjay.engine.loop import Engine
 from scrubjay.engine.opening import choose_grid, open_model
+from scrubjay.engine.warm import WarmContext
+from scrubjay.errors import ModelRefused
 from scrubjay.messages import EngineSettings, FromEngine, Piece, Run, Sampling, Synced
 from scrubjay.tokens import Tokens, as_tokens
-from tests.engine.rigs import AbortFlag, random_tokens
+from tests.engine.rigs import AbortFlag, random_tokens, rig
 from tests.gguf_models import tiny_model
 
 MIB = 1 << 20
@@ -145,6 +148,21 @@ def test_a_cold_run_reuses_nothing_and_disturbs_nothing(served: Served) -> None:
     assert (cold.processed.processed, cold.processed.reason) == (500, "cold")
     assert served.text() == warm
     assert served.run(tokens, "/p").processed.processed == 1
+
+
+def test_where_memory_has_no_room_for_another_context_one_is_given_up() -> None:
+    def refuse() -> WarmContext:
+        raise ModelRefused("There is not enough memory for a context.")
+
+    rng = np.random.default_rng(9)
+    with rig("shortconv") as only:
+        pool = ContextPool(refuse, 8)
+        pool.adopt(only.warm)
+        for key in ("/a", "/b", "/a"):
+            prompt = random_tokens(rng, 300)
+            assert pool.choose(key, prompt).sync(prompt).reason == "cold"
+        assert [key for key, _ in pool.all()] == ["/a"]
+        only.check()
 
 
 def test_generated_graphs_are_reused(served: Served) -> None:

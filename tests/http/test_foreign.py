@@ -79,11 +79,11 @@ async def test_preparing_answers_with_nothing_and_prepares(api: Api) -> None:
     assert answer["timings"]["cache_n"] > 0
 
 
-async def test_a_model_without_tokens_for_it_fills_in_by_going_on(tmp_path: Path) -> None:
+async def test_a_model_without_tokens_for_it_fills_in_by_chatting(tmp_path: Path) -> None:
     async with running_api(tiny_model("dense_plain"), tmp_path / "s") as (_, plain):
-        forced = {"grammar": r'root ::= "x = 1"', "response_fields": ["content"]}
-        body = vim(source().splitlines(), 40, 0, **forced, t_max_predict_ms=None, n_predict=16)
-        assert await plain.post("/infill", body) == (200, {"content": "x = 1"})
+        forced = {"grammar": r'root ::= "x = 1\n```\nThat is it."', "response_fields": ["content"]}
+        body = vim(source().splitlines(), 40, 0, **forced, t_max_predict_ms=None, n_predict=32)
+        assert await plain.post("/infill", body) == (200, {"content": "x = 1\n"})
 
 
 async def test_llama_vscode_accepts_the_answer(api: Api) -> None:

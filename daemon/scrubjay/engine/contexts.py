@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from scrubjay.engine.warm import WarmContext
+from scrubjay.errors import ModelRefused
 from scrubjay.tokens import Tokens, common_length, is_sequel
 
 UNNAMED = "#"  # begins the keys of contexts that no project claims
@@ -62,7 +63,10 @@ class ContextPool:
         unnamed = [context for key, context in self._recent if key.startswith(UNNAMED)]
         cheap = [context for context in unnamed if context.n_resident <= CHEAP]
         if not cheap and len(self._recent) < self._max_contexts:
-            return self._create()
+            try:
+                return self._create()
+            except ModelRefused:
+                self._max_contexts = len(self._recent)  # there is no memory for another
         # Size counts, not age alone: a thousand short prompts must not push out one that was long to compute.
         candidates = cheap or unnamed or [context for _, context in self._recent]
         victim = min(candidates, key=lambda context: context.n_resident * FADE ** ages[context])
