@@ -9,7 +9,10 @@
 
 ;;; Code:
 
-(setq native-comp-jit-compilation nil
+;; What Emacs has loaded before this waits to be compiled, in processes that take the cores from the model for half a minute.
+(defvar comp-files-queue)
+(setq comp-files-queue nil
+      native-comp-jit-compilation nil
       native-comp-deferred-compilation nil
       native-comp-speed -1
       make-backup-files nil

@@ -92,6 +92,28 @@ class Inbox:
                 self._waiting.append(message)
 
 
+class Outbox:
+    """Messages for the daemon. Those between two decodes leave in one piece: to wake it takes time from the model's threads."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._frames: list[bytes] = []
+
+    def put(self, message: FromEngine) -> None:
+        """Send `message` with the next `flush`."""
+        self._frames.append(encode(message))
+
+    def flush(self) -> None:
+        if self._frames:
+            self._connection.sendall(b"".join(self._frames))
+            self._frames.clear()
+
+    def send(self, message: FromEngine) -> None:
+        """Send `message`, and what waits before it."""
+        self.put(message)
+        self.flush()
+
+
 class Engine:
     """Serves one model: the contexts, and what the loop does with each message."""
 
@@ -109,7 +131,7 @@ class Engine:
             self._checkpoints.prepare(opening.info.state_size, n_buffers)
 
     def run(self, job: Run, control: Control, send: Callable[[FromEngine], None]) -> Done:
-        """Sync and generate for `job`.
+        """Sync and generate for `job`; `send` takes what is said meanwhile.
 
         Raises:
             Interrupted: as `control` wished.
@@ -174,20 +196,16 @@ class Engine:
 
 def serve(connection: socket.socket, abort: AbortByte) -> None:
     """Serve the daemon at the other end of `connection` until it hangs up or says `Close`."""
-    inbox = Inbox(connection)
-
-    def send(message: FromEngine) -> None:
-        connection.sendall(encode(message))
-
+    inbox, outbox = Inbox(connection), Outbox(connection)
     try:
-        engine = _open(inbox, abort, send)
+        engine = _open(inbox, abort, outbox.send)
         while engine and not isinstance(message := inbox.receive(), Close):
             match message:
                 case Run():
-                    send(_answer(engine, message, inbox, abort, send))
+                    outbox.send(_answer(engine, message, inbox, abort, outbox))
                     inbox.forget(message.job)
                 case AskStatus():
-                    send(engine.status())
+                    outbox.send(engine.status())
     except (Hangup, BrokenPipeError, ConnectionResetError):
         return
 
@@ -212,14 +230,12 @@ def _open(inbox: Inbox, abort: AbortByte, send: Callable[[FromEngine], None]) ->
     return engine
 
 
-def _answer(
-    engine: Engine, job: Run, inbox: Inbox, abort: AbortByte, send: Callable[[FromEngine], None]
-) -> Done | Stopped | Failed:
+def _answer(engine: Engine, job: Run, inbox: Inbox, abort: AbortByte, outbox: Outbox) -> Done | Stopped | Failed:
     """Do `job`; whatever happens, exactly one final answer comes of it."""
-    progress = Progress(job, inbox, send)
+    progress = Progress(job, inbox, outbox)
     control = Control(progress.check, abort.clear, progress.note)
     try:
-        return engine.run(job, control, send)
+        return engine.run(job, control, outbox.put)
     except Interrupted:
         return Stopped(job.job, progress.done, len(job.tokens))
     except (PromptRefused, ValueError) as error:
@@ -231,17 +247,19 @@ def _answer(
 class Progress:
     """How far a job is, and whether it is still wanted."""
 
-    def __init__(self, job: Run, inbox: Inbox, send: Callable[[FromEngine], None]) -> None:
+    def __init__(self, job: Run, inbox: Inbox, outbox: Outbox) -> None:
         self._job = job
         self._inbox = inbox
-        self._send = send
+        self._outbox = outbox
         self.done = 0
 
     def check(self) -> None:
+        """Called before each decode."""
+        self._outbox.flush()
         if self._inbox.is_stopped(self._job.job):
             raise Interrupted
 
     def note(self, n_tokens: int) -> None:
         self.done = n_tokens
         if len(self._job.tokens) - n_tokens >= WORTH_TELLING:
-            self._send(Prefilling(self._job.job, n_tokens, len(self._job.tokens)))
+            self._outbox.put(Prefilling(self._job.job, n_tokens, len(self._job.tokens)))
