@@ -30,7 +30,7 @@ def register(server: ScrubjayServer) -> None:
         add(folder.uri for folder in params.event.added)
         server.documents.set_folders(folders)
 
-    # Files are watched by the daemon. An editor that tells as well makes it look a little sooner.
+    # Files are watched by the daemon. Where an editor tells as well, what has been seen of them is warmed at once.
     @server.feature(types.WORKSPACE_DID_CHANGE_WATCHED_FILES)
     def did_change_files(params: types.DidChangeWatchedFilesParams) -> None:
         closed = [change.uri for change in params.changes if server.documents.find(change.uri) is None]
