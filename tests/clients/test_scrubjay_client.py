@@ -22,8 +22,9 @@ LINE, COLUMN = 6, 8
 
 @pytest.fixture
 def main(tmp_path: Path) -> Path:
-    """A file of a project of its own."""
+    """A file of a project of its own, of which only what is open is shown."""
     (tmp_path / ".git").mkdir()
+    (tmp_path / ".scrubjayignore").write_text("*\n")
     (tmp_path / "main.py").write_text(PROGRAM)
     (tmp_path / "shapes.py").write_text("class Rectangle:\n    pass\n")
     return tmp_path / "main.py"
