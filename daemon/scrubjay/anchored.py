@@ -196,8 +196,10 @@ def _why_anew(
         return "because the cursor moved, or text after it changed"
     if len(anchor.prefix.tokens) > room.prefix or len(anchor.suffix.tokens) > room.suffix:
         return "because there is less room"
-    n_typed = len(text.between(anchor.offset, offset)) if offset - anchor.offset > room.middle // 8 else 0
-    if n_typed > (room.middle // 2 if is_idle else room.middle):
+    most = room.middle // 2 if is_idle else room.middle
+    # No text has more tokens than bytes, but that some vocabularies begin it with a blank.
+    n_bytes = len(document.text[anchor.offset : offset].encode(errors="surrogatepass"))
+    if n_bytes >= most and len(text.between(anchor.offset, offset)) > most:
         return "because much was typed after the one before"
     return ""
 

@@ -339,7 +339,11 @@ class Desk:
             making = self._maker.use(recipe.make, recipe.n_characters, limits)
         else:
             making = self._maker.make(flight.view, limits, flight.is_idle, flight.is_ahead)
-        making.add_done_callback(lambda made: self._post(outcome(flight, made)))
+        if making.done():
+            # A callback would wait for the event loop's next turns.
+            self._post(outcome(flight, making))
+        else:
+            making.add_done_callback(lambda made: self._post(outcome(flight, made)))
 
     def _limits(self, sampling: Sampling | None) -> Limits:
         info = self._keeper.info

@@ -61,7 +61,7 @@ class Text:
 
     def line_at(self, offset: int) -> int:
         """The line that holds `offset`."""
-        return int(np.searchsorted(self.starts, offset, side="right")) - 1
+        return int(self.starts.searchsorted(offset, side="right")) - 1
 
     def line_start(self, line: int) -> int:
         """Offset of the start of `line`; the end of the text for a line beyond the last."""

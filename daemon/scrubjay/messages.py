@@ -297,6 +297,14 @@ _NESTED: dict[str, type[Any]] = {
 _LENGTHS = struct.Struct("<II")
 
 
+def _values(thing: Any) -> dict[str, Any]:
+    # `asdict` would copy everything to the last number.
+    return {f.name: getattr(thing, f.name) for f in fields(thing)}
+
+
+_ENCODER = json.JSONEncoder(default=_values, separators=(",", ":"))
+
+
 def encode(message: Message, before: Tokens = EMPTY) -> bytes:
     """The frame of `message`; `before` are the tokens of the `Run` that was sent last to the same reader."""
     values = _values(message)
@@ -304,13 +312,8 @@ def encode(message: Message, before: Tokens = EMPTY) -> bytes:
     if n_same := common_length(before, tokens):
         values["n_same"] = n_same
     payload = tokens[n_same:].astype("<i4", copy=False).tobytes()
-    header = json.dumps([type(message).__name__, values], default=_values, separators=(",", ":")).encode()
+    header = _ENCODER.encode([type(message).__name__, values]).encode()
     return _LENGTHS.pack(len(header), len(payload)) + header + payload
-
-
-def _values(thing: Any) -> dict[str, Any]:
-    # `asdict` would copy everything to the last number.
-    return {f.name: getattr(thing, f.name) for f in fields(thing)}
 
 
 class Decoder:

@@ -141,7 +141,10 @@ class Pieces:
         n_equal = 0
         while n_equal < len(self.pieces) and text.startswith(self.pieces[n_equal].text, self.cuts[n_equal]):
             n_equal += 1
-        return max(bisect_right(self.cuts, self.cuts[n_equal] - N_AHEAD) - 1, 0)
+        n_same = self.cuts[n_equal]
+        if n_equal < len(self.pieces):
+            n_same += _n_common(self.pieces[n_equal].text, text[n_same : self.cuts[n_equal + 1]])
+        return max(bisect_right(self.cuts, n_same - N_AHEAD) - 1, 0)
 
     def _reusable(self, text: str, offset: int) -> dict[int, int]:
         """By old start: the trailing pieces, but the first of all, that `text` has too, behind `offset`."""
@@ -153,6 +156,18 @@ class Pieces:
                 break
             found[start] = index
         return found
+
+
+def _n_common(a: str, b: str) -> int:
+    """Number of leading characters that `a` and `b` share."""
+    low, high = 0, min(len(a), len(b))
+    while low < high:
+        middle = (low + high + 1) // 2
+        if a.startswith(b[low:middle], low):
+            low = middle
+        else:
+            high = middle - 1
+    return low
 
 
 def _built(text: str, pieces: list[Piece]) -> Pieces:

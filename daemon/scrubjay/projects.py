@@ -62,7 +62,7 @@ class Project:
     @property
     def name(self) -> str:
         """The last part of the root: what the model is told."""
-        return PurePath(self.root).name or self.root
+        return self.root.rstrip("/").rpartition("/")[2] or self.root
 
     @property
     def focus(self) -> Focus | None:

@@ -193,4 +193,5 @@ def _cut_from(tokens: Tokens, n_out: int, hot: tuple[int, ...]) -> Cut:
 
 
 def _behind(mark: tuple[int, ...], segment: Segment) -> Segment:
-    return replace(segment, parts=(*mark, *segment.parts), hot=tuple(n + len(mark) for n in segment.hot))
+    hot = tuple(n + len(mark) for n in segment.hot)
+    return Segment(segment.kind, segment.label, (*mark, *segment.parts), hot, segment.reason)
