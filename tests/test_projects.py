@@ -39,6 +39,19 @@ def test_a_symbolic_link_is_the_file_that_it_means() -> None:
     assert project.label(second) == "a.py"
 
 
+def test_a_link_that_is_set_anew_moves_no_open_document() -> None:
+    targets = {"/projects/jay/current.py": "/projects/jay/one.py"}
+    projects = Projects(lambda path: targets.get(path, path))
+    uri = "file:///projects/jay/current.py"
+    open_file(projects, "current.py", "one")
+    targets["/projects/jay/current.py"] = "/projects/jay/two.py"
+    assert open_file(projects, "current.py", "one, seen by another", owner="code").path == "/projects/jay/one.py"
+    projects.change(uri, 2, [Change("typed into one")])
+    projects.close(uri, "code")
+    projects.close(uri)
+    assert open_file(projects, "current.py", "two").path == "/projects/jay/two.py"
+
+
 def test_each_owner_changes_its_own_copy() -> None:
     projects = Projects()
     open_file(projects, "a.py", "emacs", owner="emacs", version=7)

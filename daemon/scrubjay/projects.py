@@ -151,6 +151,8 @@ class Projects:
         self._projects: dict[str, Project] = {}
         # Copies of a document by owner, the one last touched at the end.
         self._copies: dict[str, dict[str, _Copy]] = {}
+        # Keys of what is open, by URI: where a link leads is not asked anew at each key, and does not change meanwhile.
+        self._keys: dict[str, str] = {}
         self._numbers = count(1)
 
     def __iter__(self) -> Iterator[Project]:
@@ -178,6 +180,7 @@ class Projects:
             document.last_edit = min(old.document.last_edit, len(document.text))
             self._drop(document.key, owner)
         project = self._project(self._root(root, path, uri, find_root))
+        self._keys[uri] = document.key
         self._copies.setdefault(document.key, {})[owner] = _Copy(project, document)
         project.show(document)
         project.recency[document.key] = next(self._numbers)
@@ -314,10 +317,11 @@ class Projects:
             project.forget(key)
         if not copies:
             del self._copies[key]
+            self._keys = {uri: other for uri, other in self._keys.items() if other != key}
 
     def _path(self, uri: str) -> str | None:
         path = path_of(uri)
-        return None if path is None else self._canonical(path)
+        return None if path is None else self._keys.get(uri) or self._canonical(path)
 
     def _root(self, root: str | None, path: str | None, uri: str, find_root: Callable[[str], str]) -> str:
         if root is None:
