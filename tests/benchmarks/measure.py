@@ -30,7 +30,7 @@ from tests.benchmarks.contestants import (
     tuned_server,
 )
 from tests.benchmarks.peer import program
-from tests.benchmarks.plan import Cell
+from tests.benchmarks.plan import N_FOR_ALL, Cell
 from tests.benchmarks.work import Change, Step, Trace, base_prompt, edited, line_ends, raw_prompt, read_files
 from tests.daemons import running_daemon
 from tests.gguf_models import tiny_model, true_shape
@@ -126,14 +126,15 @@ async def _edits(bench: Bench) -> AsyncIterator[Sample]:
     at = cell.n_tokens * cell.position // 100
     ours, limit = await bench.ours(), bench.limit()
     assert ours.info
-    peers: list[Contestant] = [*await bench.servers(ours.info.interval, prompt), bench.high_level()]
+    servers = await bench.servers(ours.info.interval, prompt)
     limit.prepare(prompt, [at])
-    everyone: list[Contestant] = [ours, *peers]
+    everyone: list[Contestant] = [ours, *servers, bench.high_level()]
+    learners: list[Contestant] = [ours, *servers[1:]]
     for contestant in everyone:
         await contestant.ask(prompt)
     for number in range(cell.n_rounds):
         prompt = edited(prompt, cell.position, random)
-        for contestant in _turn(everyone, number):
+        for contestant in _turn(everyone if number < N_FOR_ALL else learners, number):
             await settle()
             yield _sample(contestant.name, number, await contestant.ask(prompt))
             if contestant is ours:  # its limit at once, before the machine has changed

@@ -11,6 +11,8 @@ PAIR = ("deltanet", "swa")
 """The classes in which most is at stake: gated delta net, and sliding window."""
 SPEEDS = {"dense": 180, "swa": 500, "shortconv": 270, "deltanet": 115, "mamba2_hybrid": 250, "recurrent": 400}
 """Tokens per second in prefills on 2 cores; what they really are is found out on the way."""
+N_FOR_ALL = 3
+"""Later rounds of edits are for those that may have learned from the earlier ones where edits are."""
 START_S = 12.0
 """All contestants of a cell have to load the model."""
 
@@ -42,7 +44,7 @@ class Cell:
         n_starts = 5.0
         match self.work:
             case "edit":  # ours, the limit and the tuned server do the rest, the others all; and the cold answer
-                return n_starts + self.n_rounds * (3 * rest + 3)
+                return n_starts + self.n_rounds * (3 * rest + 1) + 2 * min(self.n_rounds, N_FOR_ALL)
             case "trace" | "typing":  # ours little, the default server and the cold answer all
                 return n_starts + self.n_rounds * 2.6
             case "switch":
@@ -76,9 +78,8 @@ def fitting(some: Sequence[Cell], seconds: float) -> list[Cell]:
 def _all(kinds: Sequence[str], lengths: Sequence[int]) -> Iterator[Cell]:
     for kind in kinds:
         for n_tokens in lengths:
-            n_rounds = 3 if n_tokens <= 2048 else 1
             for position in POSITIONS:
-                yield Cell(kind, "edit", n_tokens, position, n_rounds)
+                yield Cell(kind, "edit", n_tokens, position, 6 if n_tokens <= 2048 else 2)
             for work, rounds in (("typing", 3), ("trace", 6), ("switch", 2), ("cancel", 2), ("speed", 3)):
                 yield Cell(kind, work, n_tokens, 0, rounds if n_tokens <= 2048 else max(1, rounds // 2))  # type: ignore[arg-type]
 
