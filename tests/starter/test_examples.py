@@ -70,16 +70,30 @@ def test_other_files_are_of_the_same_project_and_never_the_current_one() -> None
 
 @pytest.mark.parametrize("seed", range(10))
 def test_sequences_have_the_length_asked_for_and_depend_on_the_seed_alone(seed: int) -> None:
-    tokens = _examples().sequence(700, Random(seed))
-    assert len(tokens) == 700
-    assert tokens == _examples().sequence(700, Random(seed))
-    assert tokens != _examples().sequence(700, Random(seed + 1))
+    made = _examples().sequence(700, Random(seed))
+    assert len(made.tokens) == len(made.weights) == 700
+    assert made == _examples().sequence(700, Random(seed))
+    assert made != _examples().sequence(700, Random(seed + 1))
 
 
 def test_every_middle_is_followed_by_an_end() -> None:
     for seed in range(30):
-        text = shown(_examples().example(2000, Random(seed)))
+        text = shown(_examples().example(2000, Random(seed)).tokens)
         assert text.startswith("<|repo_name|>")
         if "<|fim_middle|>" in text:
             assert text.endswith("<|endoftext|>")
             assert text.count("<|endoftext|>") == 1
+
+
+def test_what_is_to_be_written_counts_most_and_what_was_typed_before_it_not_at_all() -> None:
+    kinds = set()
+    for seed in range(60):
+        tokens, weights = _examples().example(2000, Random(seed))
+        _, middle, written = shown(tokens).partition("<|fim_middle|>")
+        n_around = len(tokens) - len(written.removesuffix("<|endoftext|>")) - bool(middle)
+        n_typed = weights.count(0)
+        assert set(weights[:n_around]) == {1}
+        assert weights[n_around : n_around + n_typed] == [0] * n_typed
+        assert not middle or min(weights[n_around + n_typed :]) > 1
+        kinds.add((bool(middle), bool(n_typed)))
+    assert kinds == {(False, False), (True, False), (True, True)}

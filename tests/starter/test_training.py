@@ -101,7 +101,7 @@ def test_batches_depend_on_seed_and_step_alone(tmp_path: Path) -> None:
     workspace = _workspace(tmp_path)
     examples = open_examples(workspace)
     assert [len(rows_of(examples, PLAN, step)) for step in (0, 5)] == [4, 2]
-    assert {len(row) for row in rows_of(examples, PLAN, 5)} == {129}
+    assert {len(row.tokens) for row in rows_of(examples, PLAN, 5)} == {129}
     made_here = list(all_rows(workspace, PLAN, 2))
     assert made_here == [rows_of(examples, PLAN, step) for step in (2, 3, 4, 5)]
     assert made_here == list(all_rows(workspace, replace(PLAN, n_workers=2), 2))

@@ -9,11 +9,11 @@ from typing import ClassVar
 from tokenizers import Tokenizer
 
 from scrubjay.starter.collect import SourceFile, read_corpus
-from scrubjay.starter.examples import Examples
+from scrubjay.starter.examples import Example, Examples
 from scrubjay.starter.tokenizer import encode_plain, load_tokenizer
 from scrubjay.starter.values import SPECIALS, Plan, Workspace
 
-Rows = list[list[int]]
+Rows = list[Example]
 _N_AHEAD = 4  # steps for each worker
 
 

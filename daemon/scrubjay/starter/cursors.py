@@ -13,7 +13,7 @@ from random import Random
 from typing import Literal
 
 Kind = Literal["rest", "inside", "line", "lines", "block"]
-_KINDS: tuple[tuple[Kind, float], ...] = (("rest", 50), ("inside", 10), ("line", 18), ("lines", 8), ("block", 14))
+_KINDS: tuple[tuple[Kind, float], ...] = (("rest", 56), ("inside", 10), ("line", 14), ("lines", 4), ("block", 16))
 _TYPED = re.compile(r"[(\[.,=:] ?|\b(?:def|class|import|from|return|if|for|in|not|and|self\.|await|raise) ?|\w(?=\w)")
 _MOST_LINES, _MOST_BLOCK_LINES = 4, 12
 _N_TRIES = 12

@@ -134,7 +134,7 @@ def completions(runner: Runner, examples: Examples, files: Sequence[SourceFile],
 
 def speed(runner: Runner, examples: Examples, _files: Sequence[SourceFile], sizes: Sizes) -> dict[str, float]:
     """Tokens a second, reading a prompt of 1,024 and writing 64."""
-    prompt = examples.sequence(1024, Random(sizes.seed))
+    prompt = examples.sequence(1024, Random(sizes.seed)).tokens
     begun = time.perf_counter()
     runner.complete(prompt, 0, ())
     read = time.perf_counter() - begun

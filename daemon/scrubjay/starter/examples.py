@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from random import Random
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from scrubjay.starter.collect import SourceFile
 from scrubjay.starter.cursors import Hole, choose_hole, line_starts
@@ -24,7 +24,19 @@ _FORMS: tuple[tuple[Form, float], ...] = (("anchored", 42), ("plain", 33), ("spm
 _LINES_BACK = (0, 0, 1, 2, 3, 4, 4, 4, 4, 8, 16)
 _CLOSERS_ONLY = re.compile(r"\W*")
 _MOST_SUFFIX = 256
+_SHORT = (96, 96, 128, 160, 192, 256, 384, 640)
+_ONE_IN_FILLS = 0.1
+"""How many examples take all the room there is: most are short, because what counts most is how often a hole is filled."""
+_ANSWER_WEIGHT = 8.0
+"""They are five tokens in a hundred, the one that ends them among them: a third of what is learned."""
 Encode = Callable[[str], list[int]]
+
+
+class Example(NamedTuple):
+    """Tokens, and how much each of them counts when they are learned."""
+
+    tokens: list[int]
+    weights: list[float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,27 +71,36 @@ class Examples:
         self._encode = encode
         self._specials = specials
 
-    def sequence(self, n_tokens: int, random: Random) -> list[int]:
+    def sequence(self, n_tokens: int, random: Random) -> Example:
         """Exactly `n_tokens` tokens: one example that fills them, or several short ones, cut at the end."""
         tokens: list[int] = []
+        weights: list[float] = []
         while len(tokens) < n_tokens:
             room = n_tokens - len(tokens)
-            budget = room if random.random() < 0.4 else min(room, random.choice((192, 256, 384, 512, 768)))
-            tokens += self.example(max(budget, 96), random)
-        return tokens[:n_tokens]
+            budget = room if random.random() < _ONE_IN_FILLS else min(room, random.choice(_SHORT))
+            example = self.example(max(budget, min(_SHORT)), random)
+            tokens += example.tokens
+            weights += example.weights
+        return Example(tokens[:n_tokens], weights[:n_tokens])
 
-    def example(self, budget: int, random: Random) -> list[int]:
+    def example(self, budget: int, random: Random) -> Example:
         """One example of about `budget` tokens, around a place at which each character is as likely as any other."""
         file = self._files[bisect_right(self._totals, random.randrange(self._n_characters)) - 1]
-        forms, weights = zip(*_FORMS, strict=True)
-        form = random.choices(forms, weights)[0]
+        forms, shares = zip(*_FORMS, strict=True)
+        form = random.choices(forms, shares)[0]
         n_others = int(budget * random.choice((0.0, 0.2, 0.4))) if budget >= 512 else 0
         hole = None if form == "text" else choose_hole(file.text, random)
         if hole is None:
-            return [*self.files_before(file, n_others, random), *self._text(file, budget - n_others, random)]
+            text = [*self.files_before(file, n_others, random), *self._text(file, budget - n_others, random)]
+            return Example(text, [1.0] * len(text))
         parts = split(file.text, hole, form != "anchored", random.choice(_LINES_BACK))
         rest = self.prompt(file, parts, budget - n_others, "spm" if form == "spm" else "psm")
-        return [*self.files_before(file, n_others, random), *rest, *self._encode(parts.answer), self._specials[END]]
+        context = [*self.files_before(file, n_others, random), *rest]
+        answer = [*self._encode(parts.answer), self._specials[END]]
+        # To go on behind the lines that were typed is what the user did there, and not what is to be learned: to end.
+        n_typed = len(self._encode(parts.typed))
+        weights = [1.0] * (len(context) - n_typed) + [0.0] * n_typed + [_ANSWER_WEIGHT] * len(answer)
+        return Example([*context, *answer], weights)
 
     def prompt(self, file: SourceFile, parts: Parts, budget: int, order: Literal["psm", "spm"] = "psm") -> list[int]:
         """The current file around a hole in at most about `budget` tokens, the answer's among them, without the answer."""

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 from torch.optim import Optimizer
 
-from scrubjay.starter.batches import all_rows
+from scrubjay.starter.batches import Rows, all_rows
 from scrubjay.starter.model import StarterModel, initialise
 from scrubjay.starter.optimizer import optimizers, set_rate
 from scrubjay.starter.values import Plan, Shape, Workspace
@@ -71,21 +71,26 @@ def load_model(path: Path) -> StarterModel:
     return model
 
 
-def mean_loss(model: StarterModel, tokens: Tensor) -> Tensor:
-    """Mean negative log-likelihood of each token after the first, in nats; chunks keep the logits small."""
+def mean_loss(model: StarterModel, tokens: Tensor, weights: Tensor) -> Tensor:
+    """Mean negative log-likelihood of the tokens after the first, in nats, by their weights; both [batch, time].
+
+    Chunks keep the logits small.
+    """
     vectors = model(tokens[:, :-1]).flatten(0, 1)
-    targets = tokens[:, 1:].flatten()
+    targets, weights = tokens[:, 1:].flatten(), weights[:, 1:].flatten()
     total = torch.zeros((), device=tokens.device)
-    for x, target in zip(vectors.split(_CHUNK), targets.split(_CHUNK), strict=True):
-        total = total + functional.cross_entropy(model.logits(x), target, reduction="sum")
-    return total / len(targets)
+    for x, target, weight in zip(*(each.split(_CHUNK) for each in (vectors, targets, weights)), strict=True):
+        total = total + functional.cross_entropy(model.logits(x), target, reduction="none") @ weight
+    return total / weights.sum()
 
 
-def learn_step(learner: Learner, tokens: Tensor, plan: Plan) -> float:
+def learn_step(learner: Learner, rows: Rows, plan: Plan) -> float:
     """One step of both optimizers; returns the loss before it."""
+    tokens = torch.tensor([row.tokens for row in rows], device=plan.device)
+    weights = torch.tensor([row.weights for row in rows], device=plan.device)
     set_rate(learner.optimizers, plan, learner.n_done)
     with torch.autocast("cuda", torch.bfloat16, enabled=plan.device == "cuda"):
-        loss = mean_loss(learner.model, tokens)
+        loss = mean_loss(learner.model, tokens, weights)
     for optimizer in learner.optimizers:
         optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call,unused-ignore]
@@ -106,7 +111,7 @@ def train(workspace: Workspace, shape: Shape, plan: Plan, note: Note, mirror: Pa
     for rows in all_rows(workspace, plan, learner.n_done):
         if learner.n_done == plan.n_steps - plan.n_decay:
             learner.save(workspace.stable_checkpoint)
-        loss = learn_step(learner, torch.tensor(rows, device=plan.device), plan)
+        loss = learn_step(learner, rows, plan)
         now = time.monotonic()
         _report(workspace, learner.n_done, loss, (now - begun) / (learner.n_done - n_before), plan, note)
         if now - saved > 60 * plan.minutes_between_saves or learner.n_done == plan.n_steps:
