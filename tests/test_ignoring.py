@@ -95,4 +95,6 @@ def test_a_line_that_is_no_pattern_is_passed_over() -> None:
 
 def test_what_nobody_edits_is_left_out_without_a_rule() -> None:
     assert NO_RULES.leave_out("lib/node_modules", is_folder=True)
+    assert NO_RULES.leave_out("lib/.gitignore")
+    assert NO_RULES.leave_out("web/package-lock.json")
     assert not NO_RULES.leave_out("lib", is_folder=True)

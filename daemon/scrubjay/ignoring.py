@@ -12,6 +12,10 @@ REPOSITORY_RULES = ".git/info/exclude"
 """Rules of the whole repository, weaker than all others."""
 NEVER = frozenset({".git", ".hg", ".svn", ".jj", "node_modules", "__pycache__", ".venv"})
 """Folders that nobody edits by hand, whether or not a rule says so."""
+NEVER_FILES = frozenset(
+    {*IGNORE_FILES, "package-lock.json", "pnpm-lock.yaml", "yarn.lock", "poetry.lock", "uv.lock", "Cargo.lock"}
+)
+"""Files that tell a model nothing: these rules themselves, and long lists that programs write whenever something is installed."""
 _EVERYTHING = re.compile(r"(?:/?\*\*/)*\*\*?(/?)")
 
 
@@ -48,7 +52,7 @@ class Rules:
         Args:
             path: relative to the root, with forward slashes.
         """
-        if is_folder and path.rpartition("/")[2] in NEVER:
+        if path.rpartition("/")[2] in (NEVER if is_folder else NEVER_FILES):
             return True
         asked = f"{self.root}{path}/" if is_folder else f"{self.root}{path}"
         verdicts = (_verdict(spec, asked.removeprefix(folder)) for folder, spec in reversed(self.specs))
