@@ -102,7 +102,7 @@ def _whole_lines(text: str, lines: Sequence[int], at: int, random: Random, n_lin
     last = min(at + n_lines - 1, len(lines) - 1)
     if not _line(text, lines, at).strip() or not _line(text, lines, last).strip():
         return None
-    from_before = at > 0 and random.random() < 0.4
+    from_before = at > 0 and random.random() < 0.15
     start = lines[at] - 1 if from_before else lines[at] + indent_of(_line(text, lines, at))
     return Hole(start, _line_end(text, lines, last), kind)
 
