@@ -83,13 +83,16 @@ async def open_document(service: Service, uri: str, text: str, root: str = "/pro
     return await event.reply
 
 
-def completion(uri: str, line: int = 0, max_tokens: int = 4, **more: object) -> Complete:
-    request = CompletionRequest(uri, Position(line, 0), sampling=Sampling(max_tokens=max_tokens), **more)  # type: ignore[arg-type]
-    return Complete(request)
+def completion(uri: str, line: int = 0, max_tokens: int = 4, grammar: str = "", **more: object) -> Complete:
+    """`grammar`: what the model may write, where it matters what it writes."""
+    sampling = Sampling(max_tokens=max_tokens, grammar=grammar)
+    return Complete(CompletionRequest(uri, Position(line, 0), sampling=sampling, **more))  # type: ignore[arg-type]
 
 
-async def complete(service: Service, uri: str, line: int = 0, max_tokens: int = 4, **more: object) -> Completion:
-    event = completion(uri, line, max_tokens, **more)
+async def complete(
+    service: Service, uri: str, line: int = 0, max_tokens: int = 4, grammar: str = "", **more: object
+) -> Completion:
+    event = completion(uri, line, max_tokens, grammar, **more)
     service.post(event)
     return await event.reply
 

@@ -25,14 +25,15 @@ from tests.services import complete, completion, open_document, running_service
 URI = "file:///project/a.py"
 TEXT = "def add(a, b):\n    return a + b\n\n\ndef subtract(a, b):\n    difference = \n\n\nprint(add(1, 2))\n"
 REQUEST = CompletionRequest(URI, Position(0, 0))
+GOES_TOO_FAR = 'root ::= "1234567890\\n\\n\\nprint(" [a-z]*'
+"""Digits: each of them is a token, however they are come by."""
+REPEATS = 'root ::= "x = 1\\n"+'
 
 
 async def test_a_completion_ends_by_rule_and_typing_along_asks_no_model() -> None:
     async with running_service(model_path(), rules=True, layout="anchored") as service:
         await open_document(service, URI, TEXT)
-        event = Complete(replace(completion(URI, max_tokens=200).request, position=Position(5, 17), trigger="invoked"))
-        service.post(event)
-        first = await event.reply
+        first = await _ask(service, 17)
         assert first.items, first.discarded
         item = first.items[0]
         assert item.n_tokens < 200 and "print" not in item.text
@@ -50,9 +51,8 @@ async def test_a_completion_ends_by_rule_and_typing_along_asks_no_model() -> Non
 
 
 async def _ask(service: Service, character: int) -> Completion:
-    event = Complete(
-        replace(completion(URI, max_tokens=200).request, position=Position(5, character), trigger="invoked")
-    )
+    asked = completion(URI, max_tokens=200, grammar=GOES_TOO_FAR).request
+    event = Complete(replace(asked, position=Position(5, character), trigger="invoked"))
     service.post(event)
     return await event.reply
 
@@ -68,9 +68,9 @@ async def test_without_rules_the_text_is_as_the_model_writes_it() -> None:
 async def test_a_text_that_is_there_already_is_not_shown_and_the_rule_is_named() -> None:
     async with running_service(model_path(), rules=True) as service:
         await open_document(service, URI, "x = 1\n" * 40)
-        as_written = await complete(service, URI, 20, max_tokens=16, rules=False)
+        as_written = await complete(service, URI, 20, max_tokens=16, grammar=REPEATS, rules=False)
         assert as_written.items[0].text.startswith("x = 1\n")
-        answer = await complete(service, URI, 20, max_tokens=16)
+        answer = await complete(service, URI, 20, max_tokens=16, grammar=REPEATS)
         assert answer.items == ()
         assert answer.discarded
         assert set(answer.discarded) <= {rule.__name__ for rule in DISCARDS}
@@ -79,8 +79,10 @@ async def test_a_text_that_is_there_already_is_not_shown_and_the_rule_is_named()
 async def test_behind_an_indentation_the_model_goes_on_from_the_start_of_the_line() -> None:
     async with running_service(model_path(), layout="anchored") as service:
         await open_document(service, URI, "def add(a, b):\n    total = a + b\n    \n\n\nprint(add(1, 2))\n")
-        written = (await complete(service, URI, 2, max_tokens=12)).items[0].text
-        event = Complete(replace(completion(URI, max_tokens=12).request, position=Position(2, 4)))
+        asked = completion(URI, 2, max_tokens=12, grammar='root ::= "    return " [a-z]+')
+        service.post(asked)
+        written = (await asked.reply).items[0].text
+        event = Complete(replace(asked.request, position=Position(2, 4)))
         service.post(event)
         answer = await event.reply
         assert answer.reuse.needed == 1
@@ -116,9 +118,9 @@ def test_where_the_model_goes_on(text: str, start: int) -> None:
 async def test_a_rule_that_is_switched_off_for_a_request_hides_nothing() -> None:
     async with running_service(model_path(), rules=True) as service:
         await open_document(service, URI, "x = 1\n" * 40)
-        discarded = (await complete(service, URI, 20, max_tokens=16)).discarded
+        discarded = (await complete(service, URI, 20, max_tokens=16, grammar=REPEATS)).discarded
         everything = tuple(sorted(RULES))
-        answer = await complete(service, URI, 20, max_tokens=16, rules_off=everything)
+        answer = await complete(service, URI, 20, max_tokens=16, grammar=REPEATS, rules_off=everything)
         assert discarded
         assert (len(answer.items), answer.discarded) == (1, ())
         asked = {"uri": URI, "position": {"line": 0, "character": 0}}

@@ -17,6 +17,8 @@ URI = "file:///project/a.py"
 TEXT = "def add(a, b):\n    return a + b\n\n\ndef subtract(a, b):\n    difference = \n\n\nprint(add(1, 2))\n" * 2
 LINE, CHARACTER = 5, 17
 CURSOR = Position(LINE, CHARACTER)
+NAMES = 'root ::= "a" [0-9]+ [a-z]+'
+"""Something to show, from any model."""
 
 
 def behind(text: str) -> Position:
@@ -26,7 +28,7 @@ def behind(text: str) -> Position:
 
 
 async def ask(service: Service, position: Position = CURSOR) -> Completion:
-    asked = replace(completion(URI, max_tokens=6).request, position=position)
+    asked = replace(completion(URI, max_tokens=6, grammar=NAMES).request, position=position)
     event = Complete(asked)
     service.post(event)
     return await event.reply
