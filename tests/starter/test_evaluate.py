@@ -12,9 +12,10 @@ from scrubjay.starter import model_path
 from scrubjay.starter.__main__ import main
 from scrubjay.starter.collect import read_corpus, write_corpus
 from scrubjay.starter.cursors import Hole
-from scrubjay.starter.evaluate import Sizes, complete, evaluate, score_text
+from scrubjay.starter.evaluate import Sizes, as_shown, complete, evaluate, score_text
 from scrubjay.starter.examples import Examples
 from scrubjay.starter.runner import Runner
+from scrubjay.starter.scores import Completion, loops
 from scrubjay.starter.values import END, SPECIALS
 from tests.starter.corpora import TEXT, corpus
 
@@ -66,6 +67,16 @@ def test_a_completion_is_asked_for_at_its_hole(runner: Runner) -> None:
     completion = complete(runner, examples, file, hole, Random(0))
     assert completion.text[completion.end :].startswith("\n\ndef")
     assert completion.rest_of_line == "max(self.names, key=len)"
+
+
+def test_of_a_loop_nothing_is_shown_that_loops(runner: Runner) -> None:
+    start = TEXT.index("max(self")
+    for written in ("max(self" + " self" * 40, "x\n" + "        x = 1\n" * 8):
+        completion = Completion(
+            TEXT, Hole(start, start + 4, "rest"), start + 4, written, tuple(runner.encode(written)), False
+        )
+        assert loops(completion)
+        assert not loops(as_shown(runner, completion))
 
 
 def test_evaluation_gives_every_number_and_the_same_twice(runner: Runner) -> None:

@@ -3,12 +3,15 @@
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from statistics import fmean
 
 import numpy as np
 
+from scrubjay.completion_finish import finish
+from scrubjay.completion_rules import choose_mode
+from scrubjay.place import Place
 from scrubjay.starter.collect import SourceFile
 from scrubjay.starter.cursors import Hole, Kind, choose_hole
 from scrubjay.starter.examples import Examples, split
@@ -121,6 +124,7 @@ def completions(runner: Runner, examples: Examples, files: Sequence[SourceFile],
     lines = _complete_all(runner, examples, files, "rest", sizes.n_lines, sizes.seed + 2)
     bodies = _complete_all(runner, examples, files, "block", sizes.n_bodies, sizes.seed + 3)
     both = [*lines, *bodies]
+    shown = [each for completion in both if (each := as_shown(runner, completion)).written]
     return {
         "n_cursors": len(both),
         "goes_on_with_line": _share(goes_on, lines),
@@ -129,6 +133,8 @@ def completions(runner: Runner, examples: Examples, files: Sequence[SourceFile],
         "ends_in_place": _share(ends_in_place, both),
         "free_of_loops": 1 - _share(loops, both),
         "def_bodies_parse": _share(parses, bodies),
+        "shown_by_the_rules": round(len(shown) / len(both), 4),
+        "shown_free_of_loops": 1 - _share(loops, shown),
     }
 
 
@@ -173,6 +179,15 @@ def complete(runner: Runner, examples: Examples, file: SourceFile, hole: Hole, r
     written, has_ended = runner.complete(prompt, _MOST_TOKENS.get(hole.kind, 96), stops)
     text = runner.vocabulary.detokenize(as_tokens(written))
     return Completion(file.text, hole, hole.start + len(parts.answer), text, tuple(written), has_ended)
+
+
+def as_shown(runner: Runner, completion: Completion) -> Completion:
+    """What the daemon's rules leave of a completion, perhaps nothing: what its users meet."""
+    place = Place.at(
+        completion.text[: completion.hole.start] + completion.text[completion.end :], completion.hole.start, "python"
+    )
+    text = finish(place, choose_mode(place), completion.written).text
+    return replace(completion, written=text, tokens=tuple(runner.encode(text)))
 
 
 def _is_body(text: str, hole: Hole) -> bool:

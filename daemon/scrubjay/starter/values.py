@@ -46,12 +46,12 @@ class Plan:
         minutes_between_saves: how much work an interruption may cost.
     """
 
-    n_steps: int = 3000
+    n_steps: int = 5100
     n_warmup: int = 50
-    n_decay: int = 900
+    n_decay: int = 1600
     n_tokens: int = 4096
     window: int = 1024
-    long_window: int = 4096
+    long_window: int = 2048
     matrix_rate: float = 0.02
     vector_rate: float = 0.003
     weight_decay: float = 0.02
