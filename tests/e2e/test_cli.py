@@ -76,7 +76,7 @@ def test_a_first_use(shell: Shell) -> None:
     longer = json.loads(shell.run("complete", "shapes.py:5:20", "--max-tokens", "13", "--json"))
     assert longer["reuse"]["processed"] < longer["reuse"]["prompt"], "the daemon remembers the prompt"
     report = json.loads(shell.run("status", "--json"))
-    assert (report["state"], report["model"]["name"]) == ("ready", "starter")
+    assert (report["state"], report["model"]["name"]) == ("ready", "Scrubjay starter")
     assert all(project["n_documents"] == 0 for project in report["projects"]), "it has closed what it opened"
     assert "starter (lfm2, hybrid)" in shell.run("status")
     assert "listens already" in shell.run("start")

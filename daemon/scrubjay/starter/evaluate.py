@@ -125,6 +125,7 @@ def completions(runner: Runner, examples: Examples, files: Sequence[SourceFile],
     bodies = _complete_all(runner, examples, files, "block", sizes.n_bodies, sizes.seed + 3)
     both = [*lines, *bodies]
     shown = [each for completion in both if (each := as_shown(runner, completion)).written]
+    shown_bodies = [completion for completion in shown if completion.hole.kind == "block"]
     return {
         "n_cursors": len(both),
         "goes_on_with_line": _share(goes_on, lines),
@@ -135,6 +136,7 @@ def completions(runner: Runner, examples: Examples, files: Sequence[SourceFile],
         "def_bodies_parse": _share(parses, bodies),
         "shown_by_the_rules": round(len(shown) / len(both), 4),
         "shown_free_of_loops": 1 - _share(loops, shown),
+        "shown_def_bodies_parse": _share(parses, shown_bodies),
     }
 
 
