@@ -98,7 +98,7 @@ class Examples:
         context = [*self.files_before(file, n_others, random), *rest]
         answer = [*self._encode(parts.answer), self._specials[END]]
         # To go on behind the lines that were typed is what the user did there, and not what is to be learned: to end.
-        n_typed = len(self._encode(parts.typed))
+        n_typed = len(rest) - rest.index(self._specials[MIDDLE]) - 1
         weights = [1.0] * (len(context) - n_typed) + [0.0] * n_typed + [_ANSWER_WEIGHT] * len(answer)
         return Example([*context, *answer], weights)
 
