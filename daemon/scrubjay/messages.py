@@ -6,9 +6,10 @@ the tokens of a `Run` only those are sent that differ from the `Run` before. The
 
 import json
 import struct
-from collections.abc import Iterator
-from dataclasses import dataclass, field, fields
-from typing import Any, Literal
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, is_dataclass
+from functools import cache
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import numpy as np
 
@@ -78,6 +79,11 @@ class Open:
     """Load the model. Answered by `LoadProgress`..., then `Opened` or `Refused`."""
 
     settings: EngineSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Soon:
+    """A `Run` is about to come: stay awake for it. Not answered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,41 +284,55 @@ class EngineStatus:
     rss: int
 
 
-ToEngine = Open | Run | Stop | AskStatus | Close
+ToEngine = Open | Soon | Run | Stop | AskStatus | Close
 FromEngine = LoadProgress | Opened | Refused | Prefilling | Synced | Piece | Done | Stopped | Failed | EngineStatus
 Message = ToEngine | FromEngine
 
 _TYPES: dict[str, type[Any]] = {
     cls.__name__: cls
     for cls in (
-        Open, Run, Stop, AskStatus, Close,
+        Open, Soon, Run, Stop, AskStatus, Close,
         LoadProgress, Opened, Refused, Prefilling, Synced, Piece, Done, Stopped, Failed, EngineStatus,
     )
 }  # fmt: skip
-_NESTED: dict[str, type[Any]] = {
-    "settings": EngineSettings,
-    "sampling": Sampling,
-    "info": ModelInfo,
-}
 _LENGTHS = struct.Struct("<II")
 
 
-def _values(thing: Any) -> dict[str, Any]:
+@cache
+def _fields(cls: Any) -> tuple[tuple[str, Callable[[Any], Any] | None], ...]:
+    """The fields of `cls` that JSON can hold, and what makes their values of what JSON makes of them, where that differs."""
+    types = get_type_hints(cls)
+    return tuple((name, _maker(types[name])) for name in types if types[name] != Tokens)
+
+
+def _maker(declared: Any) -> Callable[[Any], Any] | None:
+    nested: Any = (get_args(declared) or (declared,))[0]
+    if get_origin(declared) is tuple:
+        return (lambda rows: tuple(_built(nested, row) for row in rows)) if is_dataclass(nested) else tuple
+    return (lambda row: row and _built(nested, row)) if is_dataclass(nested) else None
+
+
+def _built(cls: Any, row: list[Any], **more: object) -> Any:
+    named = zip(_fields(cls), row, strict=True)
+    return cls(**{name: make(value) if make else value for (name, make), value in named}, **more)
+
+
+def _row(thing: Any) -> list[Any]:
     # `asdict` would copy everything to the last number.
-    return {f.name: getattr(thing, f.name) for f in fields(thing)}
+    return [getattr(thing, name) for name, _ in _fields(thing.__class__)]
 
 
-_ENCODER = json.JSONEncoder(default=_values, separators=(",", ":"))
+_ENCODER = json.JSONEncoder(default=_row, separators=(",", ":"))
+_DECODER = json.JSONDecoder()
 
 
 def encode(message: Message, before: Tokens = EMPTY) -> bytes:
     """The frame of `message`; `before` are the tokens of the `Run` that was sent last to the same reader."""
-    values = _values(message)
-    tokens: Tokens = values.pop("tokens", EMPTY)
-    if n_same := common_length(before, tokens):
-        values["n_same"] = n_same
+    tokens, n_same = EMPTY, 0
+    if isinstance(message, Run):
+        tokens, n_same = message.tokens, common_length(before, message.tokens)
     payload = tokens[n_same:].astype("<i4", copy=False).tobytes()
-    header = _ENCODER.encode([type(message).__name__, values]).encode()
+    header = _ENCODER.encode([type(message).__name__, n_same, _row(message)]).encode()
     return _LENGTHS.pack(len(header), len(payload)) + header + payload
 
 
@@ -343,21 +363,9 @@ class Decoder:
 
 
 def _message(header: bytes, payload: bytes, before: Tokens) -> Message:
-    name, values = json.loads(header)
-    cls = _TYPES[name]
-    if cls is Run:
-        same = before[: values.pop("n_same", 0)]
-        values["tokens"] = frozen(np.concatenate([same, np.frombuffer(payload, dtype="<i4")], dtype=np.int32))
-    if cls is Synced:
-        values["processed"] = _build(Processed, values["processed"])
-    if cls is EngineStatus:
-        values["contexts"] = tuple(_build(ContextStatus, item) for item in values["contexts"])
-    for key in _NESTED.keys() & values.keys():
-        values[key] = values[key] and _build(_NESTED[key], values[key])
-    message: Message = _build(cls, values)
+    name, n_same, row = _DECODER.raw_decode(header.decode())[0]
+    more = {}
+    if name == Run.__name__:
+        more["tokens"] = frozen(np.concatenate([before[:n_same], np.frombuffer(payload, dtype="<i4")], dtype=np.int32))
+    message: Message = _built(_TYPES[name], row, **more)
     return message
-
-
-def _build(cls: type[Any], values: dict[str, Any]) -> Any:
-    """`cls` from its JSON form, in which tuples have become lists."""
-    return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})

@@ -29,6 +29,7 @@ from scrubjay.messages import (
     Refused,
     Run,
     Sampling,
+    Soon,
     Stop,
     Stopped,
     Synced,
@@ -127,6 +128,18 @@ def pieces_of(answers: list[Message]) -> list[tuple[str, tuple[float, ...]]]:
     return [(answer.text, answer.margins) for answer in answers if isinstance(answer, Piece)]
 
 
+def test_who_announces_a_run_need_not_send_it(process: Process) -> None:
+    opened(process)
+    process.send(Soon())
+    assert isinstance(process.answer(Run(1, tokens=as_tokens([1, 2])))[-1], Done)
+    process.send(Soon())
+    process.send(AskStatus())
+    process.until(EngineStatus)
+    process.send(Soon())
+    process.connection.shutdown(socket.SHUT_WR)
+    assert process.popen.wait(timeout=30) == 0
+
+
 def test_a_stray_abort_byte_is_harmless(process: Process) -> None:
     """It may arrive when its job has ended already: the next one loses a decode at most, and answers the same."""
     opened(process)
@@ -161,11 +174,13 @@ def test_a_stop_for_a_job_that_has_ended_means_nothing(process: Process) -> None
         (Run(1, tokens=as_tokens([1] * 5000)), "larger --ctx"),
         (Run(1, tokens=as_tokens([70_000])), "outside the vocabulary"),
         (Run(1, tokens=as_tokens([-1])), "outside the vocabulary"),
+        (Run(1, tokens=as_tokens([1, 2, 70_000])), "outside the vocabulary"),
         (Run(1, tokens=as_tokens([1]), sampling=Sampling(grammar="x ::= ")), "not valid GBNF"),
     ],
 )
 def test_a_bad_run_gets_a_sentence_and_the_engine_lives(process: Process, run: Run, sentence: str) -> None:
     opened(process, n_ctx=4096)
+    process.answer(Run(0, tokens=as_tokens([1, 2])))
     (failed,) = process.answer(run)
     assert isinstance(failed, Failed)
     assert (failed.fault, sentence in failed.message) == ("request", True)

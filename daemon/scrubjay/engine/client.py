@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from scrubjay.messages import Close, Decoder, EngineSettings, FromEngine, Open, Run, Stop, ToEngine, encode
+from scrubjay.messages import Close, Decoder, EngineSettings, FromEngine, Open, Run, Soon, Stop, ToEngine, encode
 from scrubjay.tokens import EMPTY
 
 logger = logging.getLogger(__name__)
@@ -28,6 +28,7 @@ SPINS = "3000000"
 thread of low priority that keeps 0.95 of the speed, the default 0.6; without an end, they go on after the last token."""
 GRACE_S = 2.0
 """How long an engine that has hung up may take to end, and its log to be read."""
+_SOON = encode(Soon())
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +88,10 @@ class EngineClient:
     def pid(self) -> int:
         """Process id of the engine."""
         return self._process.pid
+
+    def wake(self) -> None:
+        """Have a free engine look out for a job that will be there in a moment."""
+        self._wire.write(_SOON)
 
     def run(self, run: Run) -> None:
         """Give the engine a job; it must be free."""

@@ -8,7 +8,9 @@ import select
 import socket
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from time import perf_counter
 
 import psutil
 
@@ -37,6 +39,7 @@ from scrubjay.messages import (
     Prefilling,
     Refused,
     Run,
+    Soon,
     Stop,
     Stopped,
     Synced,
@@ -46,6 +49,7 @@ from scrubjay.messages import (
 _READ_SIZE = 1 << 16
 SPARE_BUFFERS = 8
 WORTH_TELLING = 64  # tokens: who waits for fewer is told when they are done
+AWAKE_S = 0.005  # making a prompt takes less, mostly
 
 
 class Hangup(Exception):
@@ -60,6 +64,7 @@ class Inbox:
         self._decoder = Decoder()
         self._waiting: deque[Message] = deque()
         self._stopped: set[int] = set()
+        self._awake_until = 0.0
 
     def receive(self) -> Message:
         """The next message; waits for it.
@@ -82,14 +87,27 @@ class Inbox:
         self._stopped.discard(job)
 
     def _read(self) -> None:
-        data = self._connection.recv(_READ_SIZE)
+        data = self._recv()
         if not data:
             raise Hangup
         for message in self._decoder.feed(data):
-            if isinstance(message, Stop):
-                self._stopped.add(message.job)
-            else:
-                self._waiting.append(message)
+            match message:
+                case Soon():
+                    self._awake_until = perf_counter() + AWAKE_S
+                case Stop():
+                    self._stopped.add(message.job)
+                case _:
+                    self._waiting.append(message)
+
+    def _recv(self) -> bytes:
+        # To wake a process that sleeps takes longer than much of what is done for a keystroke.
+        while perf_counter() < self._awake_until:
+            with suppress(BlockingIOError):
+                data = self._connection.recv(_READ_SIZE, socket.MSG_DONTWAIT)
+                self._awake_until = 0.0
+                return data
+            os.sched_yield()
+        return self._connection.recv(_READ_SIZE)
 
 
 class Outbox:
