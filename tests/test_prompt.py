@@ -1,10 +1,12 @@
 """Prompts from segments: every token belongs to one segment, and segments never share one."""
 
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from scrubjay.prompt import Segment, Span, assemble, count_tokens
-from scrubjay.tokens import Tokens, as_tokens
+from scrubjay.tokens import Tokens, as_tokens, common_length
 
 PARTS = st.one_of(st.integers(0, 99), st.text("ab", max_size=5), st.lists(st.integers(0, 9), max_size=4).map(as_tokens))
 
@@ -43,3 +45,13 @@ def test_segments_tile_the_prompt(parts: list[list[int | str | Tokens]]) -> None
         own = assemble([segment], by_letter).tokens
         assert prompt.tokens[span.start : span.end].tolist() == own.tolist()
         assert count_tokens(segment, by_letter) == len(own)
+
+
+ARRAYS = tuple(as_tokens(part) for part in ([], [1], [1], [1, 2], [2], [1, 2, 3] * 5))
+
+
+@given(st.lists(st.sampled_from(ARRAYS), max_size=6), st.lists(st.sampled_from(ARRAYS), max_size=6))
+def test_what_prompts_share_does_not_depend_on_how_they_are_put_together(a: list[Tokens], b: list[Tokens]) -> None:
+    first, second = (assemble([Segment("file", "", (*arrays, 7))], by_letter) for arrays in (a, b))
+    whole = replace(second, parts=())
+    assert first.n_common(second) == first.n_common(whole) == common_length(first.tokens, second.tokens)

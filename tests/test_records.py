@@ -2,19 +2,16 @@
 
 from scrubjay.messages import ContextStatus
 from scrubjay.records import Records
-from scrubjay.tokens import as_tokens
-
-TOKENS = as_tokens(range(8))
 
 
 def lengths(records: Records, *keys: str) -> list[int]:
-    return [len(records.of(key).resident) for key in keys]
+    return [records.of(key).n_resident for key in keys]
 
 
 def test_what_the_engine_does_not_hold_is_not_believed() -> None:
     records = Records()
     for key in ("/kept", "/cut", "/gone", "#1"):
-        records.of(key).resident = TOKENS
+        records.of(key).n_resident = 8
     contexts = [ContextStatus("/kept", 9, (), 0), ContextStatus("/cut", 3, (), 0), ContextStatus("#7", 1, (), 0)]
     records.seen(contexts)
     assert lengths(records, "/kept", "/cut", "/gone", "#1") == [8, 3, 0, 8]
@@ -24,7 +21,7 @@ def test_what_the_engine_does_not_hold_is_not_believed() -> None:
 
 def test_a_lost_engine_holds_nothing_and_the_costs_are_remembered() -> None:
     records = Records()
-    records.of("/project").resident = TOKENS
+    records.of("/project").n_resident = 8
     before = records.of("/project").costs
     records.lose_all()
     assert lengths(records, "/project") == [0]

@@ -5,6 +5,7 @@ Called by the service's loop only, so that nothing here happens at the same time
 
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
+from functools import partial
 from itertools import count
 
 from scrubjay.budgets import Budgets, Limits, window_limit
@@ -12,7 +13,7 @@ from scrubjay.completion_rules import STOP_STRINGS
 from scrubjay.errors import EngineDied, EngineError, RequestError, ScrubjayError
 from scrubjay.events import Post, Shown
 from scrubjay.feed import News
-from scrubjay.in_flight import InFlight, outcome
+from scrubjay.in_flight import InFlight, outcome, superseded
 from scrubjay.keeper import Keeper
 from scrubjay.messages import Done, EngineStatus, Failed, Piece, Prefilling, Processed, Run, Sampling, Stopped, Synced
 from scrubjay.pace import Pace
@@ -21,9 +22,8 @@ from scrubjay.prompt import Prompt
 from scrubjay.prompt_maker import PromptMaker
 from scrubjay.raw import RawRequest
 from scrubjay.records import ContextRecord, Records
-from scrubjay.requests import Completion, CompletionRequest, Cost
+from scrubjay.requests import Completion, CompletionRequest, Cost, stopping
 from scrubjay.scheduler import Job, Outcome, Priority, Scheduler
-from scrubjay.tokens import common_length
 from scrubjay.trunks import Trunks
 
 RESERVE = 512
@@ -79,7 +79,7 @@ class Desk:
         flight.priority = priority
         if self._answer_known(flight):
             return
-        if flight.request and not flight.request.cold and not flight.is_automatic:
+        if flight.request and not flight.is_cold and not flight.is_automatic:
             self._forget_unasked(flight.root)
         self._submit(flight)
         if self._keeper.is_ready:
@@ -204,7 +204,7 @@ class Desk:
         flight.n_prefilled = 0
         if cost.processed >= N_TELLING and cost.prefill_ms > 0:
             self._speed = cost.processed / cost.prefill_ms * 1e3
-        if not (flight.request and flight.request.cold):
+        if not flight.is_cold:
             self._holds(flight, cost.prompt)
             if not flight.is_ahead:
                 self._note_cost(flight, cost)
@@ -241,25 +241,27 @@ class Desk:
         if not items:
             return False
         for other in self:
-            if flight.key is not None and other.key == flight.key:
-                self.cancel(other, _superseded())
-        self._resolve(flight, flight.answer_known(items, self._model))
+            if other.key == flight.key is not None:
+                self.cancel(other, superseded())
+        self._resolve(flight, partial(flight.answer_known, items))
         return True
 
     def _answer(self, flight: InFlight) -> None:
         if flight.asked and flight.items:
             self.remembered.put(flight.asked, *flight.place, tuple(flight.items))
-        completion = flight.answer(self._model)
-        self._resolve(flight, completion)
+        completion = self._resolve(flight, flight.answer)
         if flight.request:
             news = flight.news("ahead" if flight.is_ahead else "completion") | {"n_items": len(flight.items)}
             self._tell({**news, "timings": asdict(completion.timings), "reuse": asdict(completion.reuse)})
 
-    def _resolve(self, flight: InFlight, completion: Completion) -> None:
-        if isinstance(flight.request, CompletionRequest) and not flight.is_automatic:
+    def _resolve(self, flight: InFlight, answer: Callable[[str, int], Completion]) -> Completion:
+        if is_shown := isinstance(flight.request, CompletionRequest) and not flight.is_automatic:
             self.pace.answered(flight.clock.elapsed_ms)
+        completion = answer(self._model, self.pace.debounce_ms)
+        if is_shown:
             self._post(Shown(flight, completion.items))
-        flight.resolve(replace(completion, debounce_ms=self.pace.debounce_ms))
+        flight.resolve(completion)
+        return completion
 
     def _written(self, flight: InFlight, piece: Piece) -> None:
         was_cut = flight.is_cut
@@ -324,7 +326,7 @@ class Desk:
             # Who waits for a project to be warm wants it as it is now.
             new.replies.extend(old.replies)
         else:
-            old.reject(_superseded())
+            old.reject(superseded())
 
     def _end(self, flight: InFlight, outcome: Outcome) -> bool:
         """End the present job of `flight` here; False if it has ended before."""
@@ -334,6 +336,8 @@ class Desk:
 
     def _make_prompt(self, flight: InFlight) -> None:
         limits = self._limits(flight.sampling)
+        if self.scheduler.is_free:
+            self._keeper.wake()
         if isinstance(flight.request, RawRequest):
             recipe = flight.request.recipe
             making = self._maker.use(recipe.make, recipe.n_characters, limits)
@@ -355,26 +359,26 @@ class Desk:
     def _run(self, flight: InFlight, prompt: Prompt) -> Run:
         sampling = flight.sampling
         if sampling and (template := self._maker.template_for(flight.request)):
-            chat, rules = template.chat, STOP_STRINGS if flight.polish else ()
-            stop = (*sampling.stop, *(chat.stop if chat else ()), *rules)
-            sampling = replace(sampling, stop_tokens=template.stop_tokens, stop=stop)
-            flight.polish = replace(flight.polish, is_chat=chat is not None) if flight.polish else None
-        cold = flight.request is not None and flight.request.cold
-        if not cold:
+            rules = STOP_STRINGS if flight.polish else ()
+            sampling = stopping(sampling, template.stop_tokens, (*sampling.stop, *template.stop, *rules))
+            if flight.polish and template.chat:
+                flight.polish = replace(flight.polish, is_chat=True)
+        if not flight.is_cold:
             record = self.record(flight.record_key)
-            record.resident, record.prompt = prompt.tokens[: self._n_common(flight)], prompt
-        context = "" if cold else flight.root
-        return Run(flight.number, context, prompt.tokens, prompt.boundaries, prompt.hot, sampling, cold)
+            record.n_resident, record.prompt = self._n_common(flight), prompt
+        where = (prompt.tokens, prompt.boundaries, prompt.hot)
+        return Run(flight.number, "" if flight.is_cold else flight.root, *where, sampling, flight.is_cold)
 
     def _holds(self, flight: InFlight, n_tokens: int) -> None:
         """The context of `flight` holds that many tokens of its prompt."""
-        if flight.prompt and n_tokens and not (flight.request and flight.request.cold):
-            self.record(flight.record_key).resident = flight.prompt.tokens[:n_tokens]
+        if n_tokens and not flight.is_cold:
+            self.record(flight.record_key).n_resident = n_tokens
 
     def _n_common(self, flight: InFlight) -> int:
-        if flight.prompt is None or (flight.request and flight.request.cold):
+        if flight.prompt is None or flight.is_cold:
             return 0
-        return common_length(flight.prompt.tokens, self.record(flight.record_key).resident)
+        record = self.record(flight.record_key)
+        return min(record.n_resident, flight.prompt.n_common(record.prompt)) if record.prompt else 0
 
     def _n_needed(self, flight: InFlight) -> int:
         n_prompt = len(flight.prompt.tokens) if flight.prompt else 0
@@ -392,7 +396,3 @@ class Desk:
         self._tell({"type": "edit", "root": flight.root, **asdict(noted)})
         if cost.restored:
             self._tell({"type": "restore", "root": flight.root, "restored": cost.restored, "processed": cost.processed})
-
-
-def _superseded() -> RequestError:
-    return RequestError("A newer request for this document has superseded this one.", 409, "superseded")

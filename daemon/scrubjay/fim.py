@@ -72,6 +72,11 @@ class FimTemplate:
         tokens = (self.prefix, self.suffix, self.middle, self.repo, self.separator)
         return tuple(token for token in tokens if token is not None)
 
+    @property
+    def stop(self) -> tuple[str, ...]:
+        """Strings at which a completion ends."""
+        return self.chat.stop if self.chat else ()
+
     def start(self, project: str) -> tuple[Part, ...]:
         """What comes before all files of the project of that name."""
         if self.chat:

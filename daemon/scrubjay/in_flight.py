@@ -112,7 +112,7 @@ class InFlight:
     def asked(self) -> CompletionRequest | None:
         """The request, if its answer may be one that is known, and is worth keeping."""
         request = self.request
-        return request if self.polish and isinstance(request, CompletionRequest) and not request.cold else None
+        return request if self.polish and isinstance(request, CompletionRequest) and not self.is_cold else None
 
     @property
     def record_key(self) -> str:
@@ -123,6 +123,11 @@ class InFlight:
     def sampling(self) -> Sampling | None:
         """How to generate next; None if the prompt alone is wanted."""
         return None if self.request is None or self.is_answered else alternative(self.request.sampling, self.n_done)
+
+    @property
+    def is_cold(self) -> bool:
+        """Whether nothing may be reused for it."""
+        return self.request is not None and self.request.cold
 
     @property
     def is_warming(self) -> bool:
@@ -209,16 +214,17 @@ class InFlight:
         n_generated = sum(piece.n_tokens for piece in self._pieces)
         self.done(Done(self.number, "stop", "", n_generated, (perf_counter() - self._generating_since) * 1e3))
 
-    def answer(self, model: str) -> Completion:
+    def answer(self, model: str, debounce_ms: int = 0) -> Completion:
         """What it has come to; for a prompt that is still to be processed use `answer_warming`."""
         n_prompt = len(self.prompt.tokens) if self.prompt else 0
         reuse = Reuse.of(self.processed) if self.processed else Reuse.prepared(n_prompt)
         version, discarded = self.view.document.version, tuple(self.discarded)
-        return Completion(tuple(self.items), self._final_timings(), reuse, version, model, discarded)
+        return Completion(tuple(self.items), self._final_timings(), reuse, version, model, discarded, debounce_ms)
 
-    def answer_known(self, items: tuple[Item, ...], model: str) -> Completion:
+    def answer_known(self, items: tuple[Item, ...], model: str, debounce_ms: int) -> Completion:
         """Completions that were known already."""
-        return Completion(items, self._final_timings(), Reuse.cached(), self.view.document.version, model)
+        reuse, version = Reuse.cached(), self.view.document.version
+        return Completion(items, self._final_timings(), reuse, version, model, debounce_ms=debounce_ms)
 
     def answer_warming(self, n_common: int, model: str) -> Completion:
         """Nothing yet, in time."""
@@ -295,3 +301,8 @@ def outcome(flight: InFlight, made: "asyncio.Future[Prompt]") -> PromptMade | Pr
         return PromptFailed(flight, error)
     logger.error("A prompt could not be made.", exc_info=error)
     return PromptFailed(flight, RequestError(f"The prompt could not be made: {error!r}; see the daemon's log.", 500))
+
+
+def superseded() -> RequestError:
+    """What they are told who wait for a request in whose place there is a newer one."""
+    return RequestError("A newer request for this document has superseded this one.", 409, "superseded")

@@ -3,12 +3,12 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from itertools import accumulate
+from itertools import accumulate, chain, takewhile
 from typing import Literal, NamedTuple
 
 import numpy as np
 
-from scrubjay.tokens import EMPTY, Tokens, as_tokens, frozen
+from scrubjay.tokens import EMPTY, Tokens, as_tokens, common_length, frozen
 
 Kind = Literal["repo", "file", "path", "prefix", "suffix", "middle", "tail"]
 
@@ -49,6 +49,7 @@ class Prompt:
         hot: where the next edit is expected, as numbers of leading tokens.
         segments: what the tokens are, from 0 to the end without a gap.
         reasons: why each of the segments is here and like this.
+        parts: arrays that the tokens begin with, one after the other, as far as they are known.
     """
 
     tokens: Tokens
@@ -56,6 +57,12 @@ class Prompt:
     hot: tuple[int, ...]
     segments: tuple[Span, ...]
     reasons: tuple[str, ...]
+    parts: tuple[Tokens, ...] = ()
+
+    def n_common(self, other: "Prompt") -> int:
+        """Number of leading tokens that the two share. Parts that are the same arrays are not looked at."""
+        n_same = sum(len(part) for part, _ in takewhile(_is_same, zip(self.parts, other.parts, strict=False)))
+        return n_same + common_length(self.tokens[n_same:], other.tokens[n_same:])
 
 
 def count_tokens(segment: Segment, tokenize: Callable[[str], Tokens]) -> int:
@@ -71,19 +78,25 @@ def part_tokens(parts: Sequence[int | str | Tokens], tokenize: Callable[[str], T
 def assemble(segments: Sequence[Segment], tokenize: Callable[[str], Tokens]) -> Prompt:
     """The prompt made of `segments`, each of their texts tokenised alone; those without a token leave no trace."""
     arrays = [[_part_tokens(part, tokenize) for part in segment.parts] for segment in segments]
-    sizes = [sum(map(len, parts)) for parts in arrays]
+    sizes = [sum(map(len, own)) for own in arrays]
+    parts = tuple(chain.from_iterable(arrays))
     spans = [
         (Span(segment.kind, segment.label, end - size, end), segment)
         for segment, size, end in zip(segments, sizes, accumulate(sizes), strict=True)
         if size
     ]
     return Prompt(
-        tokens=frozen(np.concatenate([EMPTY, *(array for parts in arrays for array in parts)])),
+        tokens=frozen(np.concatenate([EMPTY, *parts])),
         boundaries=tuple(span.end for span, _ in spans[:-1]),
         hot=tuple(span.start + n for span, segment in spans for n in segment.hot),
         segments=tuple(span for span, _ in spans),
         reasons=tuple(segment.reason for _, segment in spans),
+        parts=parts,
     )
+
+
+def _is_same(pair: tuple[Tokens, Tokens]) -> bool:
+    return pair[0] is pair[1]
 
 
 def _part_tokens(part: int | str | Tokens, tokenize: Callable[[str], Tokens]) -> Tokens:

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from scrubjay.messages import ContextStatus
 from scrubjay.prompt import Prompt
 from scrubjay.requests import Cost
-from scrubjay.tokens import EMPTY, Tokens
 from scrubjay.trunks import is_trunk
 
 N_COSTS = 20
@@ -15,10 +14,10 @@ N_COSTS = 20
 
 @dataclass(slots=True)
 class ContextRecord:
-    """What is known of one context: `resident` is what it should hold at least, `prompt` was run last."""
+    """What is known of one context: of `prompt`, which was run last, it should hold `n_resident` leading tokens at least."""
 
-    resident: Tokens = field(default_factory=lambda: EMPTY)
     prompt: Prompt | None = None
+    n_resident: int = 0
     costs: deque[Cost] = field(default_factory=lambda: deque(maxlen=N_COSTS))
 
 
@@ -39,7 +38,7 @@ class Records:
     def lose_all(self) -> None:
         """The engine is gone, and what its contexts held with it."""
         for record in self._records.values():
-            record.resident = EMPTY
+            record.n_resident = 0
 
     def seen(self, contexts: Iterable[ContextStatus]) -> None:
         """These contexts are all that there are: what others held has gone, such as when a project had to make room."""
@@ -47,4 +46,4 @@ class Records:
         # The engine finds the contexts of conversations by content, and has names of its own for them.
         most = max(held.values(), default=0)
         for key, record in self._records.items():
-            record.resident = record.resident[: most if is_trunk(key) else held.get(key, 0)]
+            record.n_resident = min(record.n_resident, most if is_trunk(key) else held.get(key, 0))

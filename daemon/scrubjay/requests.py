@@ -1,6 +1,7 @@
 """What clients ask the model for, and what they get, as values."""
 
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Literal
 
 from scrubjay.documents import Position, PositionEncoding
@@ -20,6 +21,12 @@ def alternative(sampling: Sampling, index: int) -> Sampling:
         return sampling
     temperature = max(sampling.temperature, LEAST_TEMPERATURE)
     return replace(sampling, temperature=temperature, seed=sampling.seed + index)
+
+
+@lru_cache(maxsize=16)
+def stopping(sampling: Sampling, stop_tokens: tuple[int, ...], stop: tuple[str, ...]) -> Sampling:
+    """How to generate so that those end it. Remembered, because it is the same at each key."""
+    return replace(sampling, stop_tokens=stop_tokens, stop=stop)
 
 
 @dataclass(frozen=True, slots=True)
