@@ -7,6 +7,7 @@ urgent job; publish.
 import asyncio
 import logging
 import os
+from collections import deque
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from time import monotonic
@@ -106,10 +107,11 @@ class Service:
 
     def __init__(self, settings: ServiceSettings) -> None:
         self._settings = settings
-        self._inbox: asyncio.Queue[Event] = asyncio.Queue()
+        self._inbox: deque[Event] = deque()
+        self._is_busy = True  # until `run` begins, while an event is being dealt with, and from `close` on
         self._maker = PromptMaker(settings.layout)
         self._drained: asyncio.Future[None] | None = None
-        self._published: News | None = None
+        self._published: object = None
         self.feed = Feed()
         self.projects = Projects(os.path.realpath)
         self.keeper = Keeper(settings.engine, self._maker, self.post)
@@ -142,21 +144,20 @@ class Service:
         return self._maker.use(work, n_characters, Limits(self.keeper.info.n_ctx, 0))
 
     def post(self, event: Event) -> None:
-        """Put an event into the loop's inbox."""
-        self._inbox.put_nowait(event)
+        """Have `event` dealt with: now, or after the one that is being dealt with."""
+        self._inbox.append(event)
+        if not self._is_busy:
+            self._deal()
 
     async def run(self) -> None:
-        """The loop; runs until it is cancelled. Then `close`."""
+        """Deal with events until this is cancelled. Then `close`."""
         self.keeper.start()
-        while True:
-            event = await self._inbox.get()
-            self._absorb(event)
-            self.desk.stop_stale()
-            self.desk.start_next()
-            self._publish()
+        self._deal()
+        await asyncio.get_running_loop().create_future()
 
     async def close(self) -> None:
         """Answer those who still wait, and end the engine."""
+        self._is_busy = True
         self._warmer.close()
         self._lookout.close()
         await self._workspace.close()
@@ -164,6 +165,19 @@ class Service:
         self.feed.close()
         await self.keeper.close()
         await self._maker.close()
+
+    def _deal(self) -> None:
+        """The loop. It waits for no turn of asyncio's: those take long, for a keystroke."""
+        self._is_busy = True
+        try:
+            while self._inbox:
+                while self._inbox:
+                    self._absorb(self._inbox.popleft())
+                self.desk.stop_stale()
+                self.desk.start_next()
+                self._publish()
+        finally:
+            self._is_busy = False
 
     def _absorb(self, event: Event) -> None:
         """Handle one event; what goes wrong is told to whoever asked, and never ends the loop."""
@@ -374,10 +388,10 @@ class Service:
 
     def _publish(self) -> None:
         """Tell listeners of a new state; tell who waits for the drain that it is over."""
-        news = self.state_news()
-        if news != self._published:
-            self._published = news
-            self.feed.publish(news)
+        state = (self.keeper.state, self.keeper.message, self.keeper.progress)
+        if state != self._published:
+            self._published = state
+            self.feed.publish(self.state_news())
         if self._drained and self.desk.is_idle:
             answer(self._drained, None)
 
