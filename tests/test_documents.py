@@ -75,6 +75,14 @@ def test_several_changes_apply_one_after_the_other() -> None:
     assert (edited.version, edited.last_edit) == (2, 2)
 
 
+def test_a_snapshot_is_the_same_until_the_next_change_and_shows_none() -> None:
+    edited = document("a")
+    first = edited.snapshot()
+    assert edited.snapshot() is first
+    edited.apply(2, [Change("b")])
+    assert (first.text, first.version, edited.snapshot().text) == ("a", 1, "b")
+
+
 def test_a_change_without_a_range_replaces_everything() -> None:
     edited = document("one\r\ntwo")
     edited.apply(2, [Change("three\n")])

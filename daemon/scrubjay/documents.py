@@ -7,6 +7,7 @@ character, both from 0, the character in units of the client's encoding) exist o
 
 import re
 from collections.abc import Iterable
+from copy import copy
 from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import unquote
@@ -149,6 +150,7 @@ class Document:
         self.is_open = is_open
         self.content = Text.of(well_formed(text))
         self.last_edit = 0
+        self._snapshot: Document | None = None
 
     @property
     def text(self) -> str:
@@ -158,6 +160,12 @@ class Document:
     def key(self) -> str:
         """What names this document, however a client spells its URI."""
         return self.path or self.uri
+
+    def snapshot(self) -> "Document":
+        """A copy in which later changes do not show; the same one until there is such a change."""
+        if self._snapshot is None:
+            self._snapshot = copy(self)
+        return self._snapshot
 
     def apply(
         self,
@@ -177,6 +185,7 @@ class Document:
         for change in changes:
             content, last_edit = content.changed(change, encoding)
         self.content, self.last_edit, self.version = content, last_edit, version
+        self._snapshot = None
 
     def offset_at(self, position: Position, encoding: PositionEncoding = "utf-16") -> int:
         """See `Text.offset_at`."""

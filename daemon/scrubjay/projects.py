@@ -292,13 +292,13 @@ class Projects:
         return project
 
     def _find(self, uri: str, owner: str) -> _Copy:
-        copies = self._copies.get(self._path(uri) or uri)
+        copies = self._copies.get(self._key(uri))
         if not copies:
             raise _not_open(uri)
         return copies.get(owner) or next(reversed(copies.values()))
 
     def _own(self, uri: str, owner: str) -> _Copy:
-        copy = self._copies.get(self._path(uri) or uri, {}).get(owner)
+        copy = self._copies.get(self._key(uri), {}).get(owner)
         if copy is None:
             raise _not_open(uri)
         return copy
@@ -318,6 +318,9 @@ class Projects:
         if not copies:
             del self._copies[key]
             self._keys = {uri: other for uri, other in self._keys.items() if other != key}
+
+    def _key(self, uri: str) -> str:
+        return self._keys.get(uri) or self._path(uri) or uri
 
     def _path(self, uri: str) -> str | None:
         path = path_of(uri)

@@ -6,10 +6,9 @@ so a copy of a project costs nothing worth mentioning.
 """
 
 import asyncio
-import copy
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -52,10 +51,10 @@ class View:
     @classmethod
     def of(cls, project: Project, document: Document, offset: int) -> "View":
         """The project now; later changes do not show in it."""
-        shown = copy.copy(document)
-        documents = {key: copy.copy(other) for key, other in project.documents.items()} | {document.key: shown}
+        shown = document.snapshot()
+        documents = {key: other.snapshot() for key, other in project.documents.items()} | {document.key: shown}
         recency = {document.key: 0} | project.recency
-        now = replace(project, documents=documents, recency=recency, tails=dict(project.tails))
+        now = Project(project.root, recency, documents, project.cursor, project.files, dict(project.tails))
         return cls(now, shown, offset)
 
 

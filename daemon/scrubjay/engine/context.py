@@ -149,7 +149,8 @@ class Context:
         self._n_resident = min(n, self._n_resident)
         return self.holds_what_it_claims()
 
-    def _require_possible(self, prompt: Tokens) -> None:
+    def _require_possible(self, prompt: Tokens, n_known: int = 0) -> None:
+        """Raises PromptRefused unless `prompt` can be evaluated; its first `n_known` tokens have been before."""
         if not len(prompt):
             raise PromptRefused("The prompt is empty; send at least one token.")
         if len(prompt) >= self.n_ctx:
@@ -157,7 +158,8 @@ class Context:
                 f"The prompt has {len(prompt)} tokens and the context holds {self.n_ctx}, one of them for the answer; "
                 "shorten the prompt or serve with a larger --ctx."
             )
-        if int(prompt.min()) < 0 or int(prompt.max()) >= self.llama.n_vocab:
+        new = prompt[min(n_known, len(prompt) - 1) :]
+        if int(new.min()) < 0 or int(new.max()) >= self.llama.n_vocab:
             raise PromptRefused(f"The prompt holds a token outside the vocabulary of {self.llama.n_vocab}.")
 
     def _cuts(self, prompt: Tokens, boundaries: Iterable[int], hot: Iterable[int]) -> list[int]:

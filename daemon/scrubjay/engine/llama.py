@@ -101,10 +101,9 @@ class Vocabulary:
         """The tokens of `text`, never with a BOS; `special` parses the names of special tokens in it."""
         data = text.encode("utf-8", errors="replace")
         n_max = len(data) + 2
-        tokens = np.empty(n_max, dtype=np.int32)
-        out = tokens.ctypes.data_as(lib.llama_token_p)
+        out = (lib.llama_token * n_max)()
         n = lib.llama_tokenize(self._vocab, data, len(data), out, n_max, False, special)
-        return frozen(tokens[:n].copy())
+        return frozen(np.frombuffer(memoryview(out), np.int32, n).copy())
 
     def piece(self, token: int) -> bytes:
         """The bytes that `token` stands for, perhaps not whole characters; nothing for a control token."""
@@ -359,12 +358,12 @@ class Sampler:
 
     def __init__(self, vocabulary: Vocabulary, sampling: Sampling) -> None:
         links = self._links(vocabulary, sampling)
-        self._is_greedy = len(links) == 1
-        self._chain = lib.llama_sampler_chain_init(lib.llama_sampler_chain_default_params())
+        self._chain = lib.llama_sampler_chain_init(lib.llama_sampler_chain_default_params()) if links else None
         for link in links:
             lib.llama_sampler_chain_add(self._chain, link)
 
     def _links(self, vocabulary: Vocabulary, s: Sampling) -> list[Any]:
+        """None where the best token is all that is wanted."""
         links = []
         if s.logit_bias:
             biases = (lib.llama_logit_bias * len(s.logit_bias))(*(lib.llama_logit_bias(*bias) for bias in s.logit_bias))
@@ -378,7 +377,7 @@ class Sampler:
             penalties = (s.penalty_last_n, s.repeat_penalty, s.frequency_penalty, s.presence_penalty)
             links.append(lib.llama_sampler_init_penalties(vocabulary.n_tokens, *penalties))
         if s.temperature <= 0 and not s.infill:
-            return [*links, lib.llama_sampler_init_greedy()]
+            return [*links, lib.llama_sampler_init_greedy()] if links else []
         links += [
             lib.llama_sampler_init_top_k(s.top_k),
             lib.llama_sampler_init_top_p(s.top_p, 1),
@@ -392,9 +391,10 @@ class Sampler:
 
     def sample(self, context: LlamaContext) -> int:
         """Choose the next token from the last output row, and remember it for the penalties and the grammar."""
-        if self._is_greedy:  # handing over a large vocabulary takes longer than all else that is done for a token
+        if self._chain is None:  # handing over a large vocabulary takes longer than all else that is done for a token
             return int(context.logits().argmax())
         return int(lib.llama_sampler_sample(self._chain, context.handle, -1))
 
     def close(self) -> None:
-        lib.llama_sampler_free(self._chain)
+        if self._chain is not None:
+            lib.llama_sampler_free(self._chain)

@@ -52,7 +52,6 @@ class WarmContext(Context):
     def sync(
         self, prompt: Tokens, boundaries: Iterable[int] = (), hot: Iterable[int] = (), control: Control | None = None
     ) -> Processed:
-        self._require_possible(prompt)
         control = control or Control()
         boundaries, hot = tuple(boundaries), tuple(hot)
         try:
@@ -67,6 +66,7 @@ class WarmContext(Context):
         begun = perf_counter()
         self._checkpoint_seconds = 0.0
         common = common_length(self.resident, prompt)
+        self._require_possible(prompt, common)
         keep = min(common, len(prompt) - 1)
         fork: tuple[int, ...] = ()
         if keep < self.n_resident:
