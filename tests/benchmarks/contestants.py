@@ -109,19 +109,23 @@ class Ours:
         ms = (perf_counter() - begun) * 1e3
         return Answer(ms, cost.processed, cost.needed, cost.restore_ms, cost.checkpoint_ms, cost.prompt)
 
-    async def is_right(self, prompt: Tokens, context: str = "/a") -> tuple[Pieces, Pieces]:
-        """The answer from the warm context and the one from nothing."""
+    async def answers(self, prompt: Tokens, context: str = "/a", n_new: int = 0) -> tuple[Pieces, Pieces]:
+        """The answer from the warm context and the one from nothing; the last `n_new` tokens were processed for it."""
         sampling = Sampling(max_tokens=N_CHECKED, ignore_end=True, with_margins=True)
         _, _, warm = await self.generate(prompt, sampling, context)
-        _, _, cold = await self.generate(prompt, sampling, context, cold=True)
+        # Plain attention goes on anywhere, and the same tokens in other decodes give other bits.
+        cuts = (
+            tuple(len(prompt) - n for n in (n_new, 1) if n) if self.info and self.info.memory_class == "dense" else ()
+        )
+        _, _, cold = await self.generate(prompt, sampling, context, cuts, cold=True)
         return warm, cold
 
     async def generate(
-        self, prompt: Tokens, sampling: Sampling, context: str = "/a", cold: bool = False
+        self, prompt: Tokens, sampling: Sampling, context: str = "/a", cuts: tuple[int, ...] = (), cold: bool = False
     ) -> tuple[Any, Done, Pieces]:
         """What the prompt cost, how the generation ended, and what was generated."""
         self._job += 1
-        self._started().run(Run(self._job, context, prompt, sampling=sampling, cold=cold))
+        self._started().run(Run(self._job, context, prompt, cuts, sampling=sampling, cold=cold))
         got = await self._until(Done)
         (cost,) = (event.processed for event in got if isinstance(event, Synced))
         pieces = [(event.text, list(event.margins)) for event in got if isinstance(event, Piece)]

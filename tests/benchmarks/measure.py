@@ -140,7 +140,7 @@ async def _edits(bench: Bench) -> AsyncIterator[Sample]:
             if contestant is ours:  # its limit at once, before the machine has changed
                 await settle()
                 yield _sample(limit.name, number, limit.time(at, cell.n_tokens))
-        yield await _checked(ours, prompt, number)
+        yield await _checked(ours, prompt, number, n_new=cell.n_tokens - at)
     for contestant in everyone:
         yield {"contestant": contestant.name, "round": 0, "rss": contestant.rss()}
 
@@ -280,8 +280,8 @@ def _sample(name: str, number: int, answer: Answer, **more: object) -> Sample:
     return {"contestant": name, "round": number, **known, **costs, **more}
 
 
-async def _checked(ours: Ours, prompt: Tokens, number: int, context: str = "/a") -> Sample:
-    return _verdict(number, agree(*await ours.is_right(prompt, context)))
+async def _checked(ours: Ours, prompt: Tokens, number: int, context: str = "/a", n_new: int = 0) -> Sample:
+    return _verdict(number, agree(*await ours.answers(prompt, context, n_new)))
 
 
 def _verdict(number: int, is_equal: bool) -> Sample:

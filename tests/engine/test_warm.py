@@ -249,6 +249,16 @@ def test_memory_that_can_be_cut_anywhere_keeps_no_checkpoints(kind: str) -> None
         assert r.pool.n_saved == 0
 
 
+def test_plain_attention_cut_where_the_warm_one_goes_on_gives_the_same_bits() -> None:
+    with make_rig("dense") as r:
+        prompt = random_tokens(np.random.default_rng(11), 200)
+        r.warm.sync(prompt)
+        edited = as_tokens(np.concatenate([prompt[:150], [7], prompt[151:]]))
+        r.warm.sync(edited)
+        r.cold.sync(edited, boundaries=(150,))
+        assert np.array_equal(logits_after(r.warm), logits_after(r.cold))
+
+
 def test_a_sliding_window_is_cut_only_while_it_holds_what_the_next_token_sees() -> None:
     """Trap 5: llama.cpp says yes to any cut of a sliding window, also when what remains has left it."""
     with make_rig("swa", n_ctx=1024) as r:

@@ -92,7 +92,7 @@ class Context:
 
         Args:
             prompt: 1 to `n_ctx - 1` tokens.
-            boundaries: segment ends, as numbers of leading tokens.
+            boundaries: segment ends, as numbers of leading tokens; here, decodes end there.
             hot: where edits are expected, as numbers of leading tokens.
             control: asked between decodes, and inside them where the backend can be aborted.
 
@@ -103,7 +103,8 @@ class Context:
         """
         self._require_possible(prompt)
         self.clear()
-        cuts = self._cuts(prompt, boundaries, hot)
+        # Who compares a memory that can be cut anywhere says where it was: only the same decodes give the same bits.
+        cuts = self._cuts(prompt, boundaries, hot) if self._keeps_checkpoints else boundaries
         begun = perf_counter()
         n_decodes = self._prefill(prompt, cuts, control or Control())
         n = len(prompt)
