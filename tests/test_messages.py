@@ -33,7 +33,7 @@ from scrubjay.messages import (
     Synced,
     encode,
 )
-from scrubjay.tokens import EMPTY, as_tokens
+from scrubjay.tokens import as_tokens
 
 INFO = ModelInfo(
     "m.gguf", "m", "lfm2", "hybrid", 4096, 8192, 768, 0, 1, 2, 3, 256, 256, 4, 8, 100.5, 20.5, 3.5, 4.5, 1.25
@@ -69,8 +69,7 @@ def is_equal(a: Message, b: Message) -> bool:
 
 @given(st.lists(st.sampled_from(MESSAGES), max_size=6), st.lists(st.integers(0, 10_000), max_size=8))
 def test_messages_survive_any_cutting_of_the_stream(messages: list[Message], cuts: list[int]) -> None:
-    runs = [message.tokens for message in messages if isinstance(message, Run)]
-    before = iter([EMPTY, *runs])
+    before = iter([None, *(message for message in messages if isinstance(message, Run))])
     data = b"".join(encode(m, next(before)) if isinstance(m, Run) else encode(m) for m in messages)
     edges = [0, *sorted(cut % (len(data) + 1) for cut in cuts), len(data)]
     decoder = Decoder()
@@ -99,9 +98,19 @@ def test_of_a_prompt_only_what_is_new_is_sent() -> None:
     old = as_tokens(range(1000))
     new = as_tokens([*range(900), 7])
     decoder = Decoder()
-    frame = encode(Run(2, tokens=new), old)
+    frame = encode(Run(2, tokens=new), Run(1, tokens=old))
     assert len(frame) < 400
     _, run = decoder.feed(encode(Run(1, tokens=old)) + frame)
     assert isinstance(run, Run)
     assert not run.tokens.flags.writeable
     assert np.array_equal(run.tokens, new)
+
+
+def test_parts_that_are_the_same_arrays_are_what_prompts_share() -> None:
+    head, old_tail, new_tail = as_tokens([1, 2, 3]), as_tokens([4, 5, 6]), as_tokens([4, 9])
+    old, new = (
+        Run(1, tokens=as_tokens(np.concatenate([head, tail])), parts=(head, tail)) for tail in (old_tail, new_tail)
+    )
+    _, run = Decoder().feed(encode(old) + encode(new, old))
+    assert isinstance(run, Run)
+    assert (run.tokens.tolist(), run.parts) == ([1, 2, 3, 4, 9], ())

@@ -367,7 +367,7 @@ class Desk:
             record = self.record(flight.record_key)
             record.n_resident, record.prompt = self._n_common(flight), prompt
         where = (prompt.tokens, prompt.boundaries, prompt.hot)
-        return Run(flight.number, "" if flight.is_cold else flight.root, *where, sampling, flight.is_cold)
+        return Run(flight.number, "" if flight.is_cold else flight.root, *where, sampling, flight.is_cold, prompt.parts)
 
     def _holds(self, flight: InFlight, n_tokens: int) -> None:
         """The context of `flight` holds that many tokens of its prompt."""

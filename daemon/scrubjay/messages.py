@@ -1,19 +1,20 @@
 """What the daemon and its engine process say to each other, and how it looks on the wire.
 
-A frame is two little-endian unsigned 32-bit lengths, a JSON header, and the token array of the message as raw int32. Of
-the tokens of a `Run` only those are sent that differ from the `Run` before. The codec does no I/O: bytes in, messages out.
+A frame is two little-endian unsigned 32-bit lengths, a header, and the token array of the message as raw int32. Of the tokens
+of a `Run` only those are sent that differ from the `Run` before. Headers are marshalled: both ends are the same interpreter,
+and each key has five of them. The codec does no I/O: bytes in, messages out.
 """
 
-import json
+import marshal
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field, is_dataclass
 from functools import cache
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal, get_args, get_type_hints
 
 import numpy as np
 
-from scrubjay.tokens import EMPTY, Tokens, common_length, frozen
+from scrubjay.tokens import EMPTY, Tokens, frozen, n_shared
 
 Reason = Literal["append", "truncate", "checkpoint", "cold", "repaired"]
 """Why a prompt cost what it cost: nothing was cut; cut in place; restored from a checkpoint; from 0; from 0 after a failure."""
@@ -100,6 +101,7 @@ class Run:
         hot: where the next edit is expected, as numbers of leading tokens.
         sampling: None only warms.
         cold: reuse nothing, in a context of its own that is emptied afterwards: the reference for equality.
+        parts: arrays that the tokens begin with, as far as they are known; not sent.
     """
 
     job: int
@@ -109,6 +111,7 @@ class Run:
     hot: tuple[int, ...] = ()
     sampling: Sampling | None = None
     cold: bool = False
+    parts: tuple[Tokens, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,41 +301,51 @@ _TYPES: dict[str, type[Any]] = {
 _LENGTHS = struct.Struct("<II")
 
 
+_ARRAYS = (Tokens, tuple[Tokens, ...])
+
+
 @cache
-def _fields(cls: Any) -> tuple[tuple[str, Callable[[Any], Any] | None], ...]:
-    """The fields of `cls` that JSON can hold, and what makes their values of what JSON makes of them, where that differs."""
+def _fields(cls: Any) -> tuple[tuple[str, Any], ...]:
+    """The fields of `cls` that are in a header, each with the class of what is nested there, if anything is."""
     types = get_type_hints(cls)
-    return tuple((name, _maker(types[name])) for name in types if types[name] != Tokens)
+    return tuple((name, _nested(types[name])) for name in types if types[name] not in _ARRAYS)
 
 
-def _maker(declared: Any) -> Callable[[Any], Any] | None:
-    nested: Any = (get_args(declared) or (declared,))[0]
-    if get_origin(declared) is tuple:
-        return (lambda rows: tuple(_built(nested, row) for row in rows)) if is_dataclass(nested) else tuple
-    return (lambda row: row and _built(nested, row)) if is_dataclass(nested) else None
-
-
-def _built(cls: Any, row: list[Any], **more: object) -> Any:
-    named = zip(_fields(cls), row, strict=True)
-    return cls(**{name: make(value) if make else value for (name, make), value in named}, **more)
+def _nested(declared: Any) -> Any:
+    inner: Any = (get_args(declared) or (declared,))[0]
+    return inner if is_dataclass(inner) else None
 
 
 def _row(thing: Any) -> list[Any]:
-    # `asdict` would copy everything to the last number.
-    return [getattr(thing, name) for name, _ in _fields(thing.__class__)]
+    """The values of the fields of `thing`; rows take the place of what is nested, alone or in a tuple."""
+    row = [(getattr(thing, name), nested) for name, nested in _fields(thing.__class__)]
+    return [value if nested is None or value is None else _rows(value) for value, nested in row]
 
 
-_ENCODER = json.JSONEncoder(default=_row, separators=(",", ":"))
-_DECODER = json.JSONDecoder()
+def _rows(value: Any) -> Any:
+    return tuple(map(_row, value)) if isinstance(value, tuple) else _row(value)
 
 
-def encode(message: Message, before: Tokens = EMPTY) -> bytes:
-    """The frame of `message`; `before` are the tokens of the `Run` that was sent last to the same reader."""
+def _built(cls: Any, row: list[Any], **more: object) -> Any:
+    """What `_row` made `row` of; `more` are the other fields."""
+    named = zip(_fields(cls), row, strict=True)
+    return cls(**{name: _unpacked(nested, value) if nested else value for (name, nested), value in named}, **more)
+
+
+def _unpacked(cls: Any, value: Any) -> Any:
+    if isinstance(value, tuple):
+        return tuple(_built(cls, row) for row in value)
+    return value and _built(cls, value)
+
+
+def encode(message: Message, before: Run | None = None) -> bytes:
+    """The frame of `message`; `before` was the last `Run` that was sent to the same reader."""
     tokens, n_same = EMPTY, 0
     if isinstance(message, Run):
-        tokens, n_same = message.tokens, common_length(before, message.tokens)
+        tokens = message.tokens
+        n_same = n_shared(before.tokens, before.parts, tokens, message.parts) if before else 0
     payload = tokens[n_same:].astype("<i4", copy=False).tobytes()
-    header = _ENCODER.encode([type(message).__name__, n_same, _row(message)]).encode()
+    header = marshal.dumps((type(message).__name__, n_same, _row(message)))
     return _LENGTHS.pack(len(header), len(payload)) + header + payload
 
 
@@ -363,7 +376,7 @@ class Decoder:
 
 
 def _message(header: bytes, payload: bytes, before: Tokens) -> Message:
-    name, n_same, row = _DECODER.raw_decode(header.decode())[0]
+    name, n_same, row = marshal.loads(header)
     more = {}
     if name == Run.__name__:
         more["tokens"] = frozen(np.concatenate([before[:n_same], np.frombuffer(payload, dtype="<i4")], dtype=np.int32))

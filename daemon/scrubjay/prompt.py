@@ -3,12 +3,12 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from itertools import accumulate, chain, takewhile
+from itertools import accumulate, chain
 from typing import Literal, NamedTuple
 
 import numpy as np
 
-from scrubjay.tokens import EMPTY, Tokens, as_tokens, common_length, frozen
+from scrubjay.tokens import EMPTY, Tokens, as_tokens, frozen, n_shared
 
 Kind = Literal["repo", "file", "path", "prefix", "suffix", "middle", "tail"]
 
@@ -60,9 +60,8 @@ class Prompt:
     parts: tuple[Tokens, ...] = ()
 
     def n_common(self, other: "Prompt") -> int:
-        """Number of leading tokens that the two share. Parts that are the same arrays are not looked at."""
-        n_same = sum(len(part) for part, _ in takewhile(_is_same, zip(self.parts, other.parts, strict=False)))
-        return n_same + common_length(self.tokens[n_same:], other.tokens[n_same:])
+        """Number of leading tokens that the two share."""
+        return n_shared(self.tokens, self.parts, other.tokens, other.parts)
 
 
 def count_tokens(segment: Segment, tokenize: Callable[[str], Tokens]) -> int:
@@ -93,10 +92,6 @@ def assemble(segments: Sequence[Segment], tokenize: Callable[[str], Tokens]) -> 
         reasons=tuple(segment.reason for _, segment in spans),
         parts=parts,
     )
-
-
-def _is_same(pair: tuple[Tokens, Tokens]) -> bool:
-    return pair[0] is pair[1]
 
 
 def _part_tokens(part: int | str | Tokens, tokenize: Callable[[str], Tokens]) -> Tokens:

@@ -36,6 +36,16 @@ def common_length(a: Tokens, b: Tokens) -> int:
     return first if n and differs[first] else n
 
 
+def n_shared(a: Tokens, a_parts: Iterable[Tokens], b: Tokens, b_parts: Iterable[Tokens]) -> int:
+    """`common_length` of `a` and `b`, which begin with those parts; parts that are the same arrays are not looked at."""
+    n_same = 0
+    for part, other in zip(a_parts, b_parts, strict=False):
+        if part is not other:
+            break
+        n_same += len(part)
+    return n_same + common_length(a[n_same:], b[n_same:])
+
+
 def is_sequel(old: Tokens, new: Tokens) -> bool:
     """Whether `new` is what `old` has become, rather than something else that happens to begin alike.
 

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from scrubjay.messages import Close, Decoder, EngineSettings, FromEngine, Open, Run, Soon, Stop, ToEngine, encode
-from scrubjay.tokens import EMPTY
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +54,7 @@ class EngineClient:
         self._abort = abort
         self._deliver = deliver
         self._last_words = b""
-        self._tokens = EMPTY
+        self._last: Run | None = None
         self._watcher = asyncio.create_task(self._watch())
 
     @classmethod
@@ -95,8 +94,8 @@ class EngineClient:
 
     def run(self, run: Run) -> None:
         """Give the engine a job; it must be free."""
-        self._wire.write(encode(run, self._tokens))
-        self._tokens = run.tokens
+        self._wire.write(encode(run, self._last))
+        self._last = run
 
     def stop(self, job: int) -> None:
         """Ask the engine to end `job`, also from inside a decode."""
