@@ -37,11 +37,11 @@ from tests.benchmarks.typing import light_model
 from tests.benchmarks.typing import measure as measure_typing
 
 ROOT = "/project"
-LIMITS = Limits(n_ctx=40_960, reserve=512)
+LIMITS = Limits(n_ctx=49_152, reserve=512)
 N_TOKENS = 32_000
 N_CHARACTERS_A_TOKEN = 7.1
 """Of the small model."""
-N_LIGHT_CHARACTERS_A_TOKEN = 3.6
+N_LIGHT_CHARACTERS_A_TOKEN = 4.05
 N_LINES = 6
 TYPED = "    result = compute(first, second, third)  # typed key by key\n"
 COMPLETION = "value = self.compute(first)\nreturn value\n\nprint(value)\n"
