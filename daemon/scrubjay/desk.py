@@ -241,7 +241,7 @@ class Desk:
         if not items:
             return False
         for other in self:
-            if other.key == flight.key is not None:
+            if flight.key is not None and other.key == flight.key:
                 self.cancel(other, superseded())
         self._resolve(flight, partial(flight.answer_known, items))
         return True
@@ -366,8 +366,10 @@ class Desk:
         if not flight.is_cold:
             record = self.record(flight.record_key)
             record.n_resident, record.prompt = self._n_common(flight), prompt
-        where = (prompt.tokens, prompt.boundaries, prompt.hot)
-        return Run(flight.number, "" if flight.is_cold else flight.root, *where, sampling, flight.is_cold, prompt.parts)
+        context = "" if flight.is_cold else flight.root
+        return Run(
+            flight.number, context, prompt.tokens, prompt.boundaries, prompt.hot, sampling, flight.is_cold, prompt.parts
+        )
 
     def _holds(self, flight: InFlight, n_tokens: int) -> None:
         """The context of `flight` holds that many tokens of its prompt."""

@@ -299,8 +299,6 @@ _TYPES: dict[str, type[Any]] = {
     )
 }  # fmt: skip
 _LENGTHS = struct.Struct("<II")
-
-
 _ARRAYS = (Tokens, tuple[Tokens, ...])
 
 
