@@ -5,7 +5,7 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scrubjay.grid import FINE, Grid
+from scrubjay.grid import FINE, FINEST, Grid
 
 grids = st.builds(Grid, st.integers(1, 300), st.integers(1, 300)).filter(lambda grid: grid.longest <= grid.interval)
 positions = st.integers(0, 2000)
@@ -46,3 +46,12 @@ def test_boundaries_worth_a_cut_keep_their_distance(grid: Grid, boundaries: list
 @given(grids, positions)
 def test_the_fine_grid_is_near(grid: Grid, position: int) -> None:
     assert 0 <= position - grid.fine(position) < min(FINE, grid.interval)
+
+
+@given(grids, st.integers(2, 3000), st.floats(0, 1))
+def test_the_nearer_the_end_the_closer_are_the_cuts_that_approach_it(grid: Grid, end: int, where: float) -> None:
+    cuts = grid.approach(end)
+    distance = 1 + int(where * min(8 * FINE, end) * 0.999)
+    before = max((cut for cut in (0, *cuts) if cut <= end - distance))
+    assert all(0 < cut < end for cut in cuts)
+    assert end - distance - before < (FINEST if distance <= 8 * FINEST else FINE)

@@ -11,7 +11,7 @@ PAIR = ("deltanet", "swa")
 """The classes in which most is at stake: gated delta net, and sliding window."""
 SPEEDS = {"dense": 180, "swa": 500, "shortconv": 270, "deltanet": 115, "mamba2_hybrid": 250, "recurrent": 400}
 """Tokens per second in prefills on 2 cores; what they really are is found out on the way."""
-N_FOR_ALL = 3
+N_FOR_ALL = 2
 """Later rounds of edits are for those that may have learned from the earlier ones where edits are."""
 START_S = 12.0
 """All contestants of a cell have to load the model."""

@@ -306,7 +306,7 @@ def test_typing_near_the_last_edit_costs_a_fine_cell_at_most(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", CLASSES)
 def test_other_ends_for_one_trunk_cost_only_themselves(kind: str) -> None:
-    """From the third one on: the second shows where the trunk ends."""
+    """From the third one on: the second shows where the trunk ends, and leaves a checkpoint there."""
     with make_rig(kind, interval=128) as r:
         rng = np.random.default_rng(11)
         trunk = random_tokens(rng, 250)
@@ -315,7 +315,22 @@ def test_other_ends_for_one_trunk_cost_only_themselves(kind: str) -> None:
             end = np.concatenate([[first], random_tokens(rng, 30)])
             costs.append(r.warm.sync(as_tokens(np.concatenate([trunk, end]))))
             assert is_same(r, logits_after(r.warm), r.logits_of_the_same_decodes())
-        assert [cost.excess for cost in costs[3:]] == [0, 0]
+        assert [cost.excess for cost in costs[2:]] == [0, 0, 0]
+
+
+@pytest.mark.parametrize("kind", WITH_CHECKPOINTS)
+@pytest.mark.parametrize(("distance", "allowed"), [(21, 7), (64, 7), (65, 31), (205, 31)])
+def test_the_first_edit_near_the_end_of_a_long_prompt_costs_little_more_than_itself(
+    kind: str, distance: int, allowed: int
+) -> None:
+    """Where everything is new, some more checkpoints before the end are cheap; nobody had to say where the edit will be."""
+    with make_rig(kind, interval=128, n_ctx=2048) as r:
+        prompt = random_tokens(np.random.default_rng(15), 1100)
+        r.warm.sync(prompt)
+        at = len(prompt) - distance
+        processed = r.warm.sync(as_tokens(np.concatenate([prompt[:at], [7 + (prompt[at] == 7)], prompt[at + 1 :]])))
+        assert processed.excess <= allowed
+        assert is_same(r, logits_after(r.warm), r.logits_of_the_same_decodes())
 
 
 @pytest.mark.parametrize("kind", WITH_CHECKPOINTS)

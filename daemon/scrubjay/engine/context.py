@@ -12,7 +12,7 @@ import numpy as np
 
 from scrubjay.engine.llama import LlamaContext
 from scrubjay.errors import EngineError, PromptRefused
-from scrubjay.grid import Grid
+from scrubjay.grid import LONG, Grid
 from scrubjay.messages import Processed
 from scrubjay.tokens import Tokens
 
@@ -167,7 +167,9 @@ class Context:
         """Where a prefill of `prompt` is cut, beside the absolute grid."""
         if not self._keeps_checkpoints:
             return []
-        return [*self.grid.worthwhile(boundaries, len(prompt)), *(self.grid.fine(at) for at in hot), len(prompt) - 1]
+        n = len(prompt)
+        approach = self.grid.approach(n) if n - self._n_resident >= LONG else []
+        return [*self.grid.worthwhile(boundaries, n), *(self.grid.fine(at) for at in hot), *approach, n - 1]
 
     @property
     def _keeps_checkpoints(self) -> bool:

@@ -28,7 +28,6 @@ PARTIAL = lib.LLAMA_STATE_SEQ_FLAGS_PARTIAL_ONLY
 FULL = 0
 MAX_OUTPUTS = 32  # more outputs than this in one decode end the process, fewer keep the compute buffer small
 _KV_TYPES = {"f16": 1, "q8_0": 8}
-_FLASH_ATTENTION_ON = 1
 _SEQUENCE = 0
 _LOG_ERROR = 4
 _NO_TOKEN = -1
@@ -205,6 +204,9 @@ class Model:
         self.is_recurrent: bool = lib.llama_model_is_recurrent(self.handle)
         self.size: int = lib.llama_model_size(self.handle)
         self.n_params: int = lib.llama_model_n_params(self.handle)
+        # Never AUTO, which may resolve differently elsewhere. Hybrids do best without, see "Flash attention" in the README.
+        can_do_without = self.is_hybrid and not self.n_swa and settings.kv_type == "f16"
+        self.flash_attention = not can_do_without or bool(settings.gpu_layers and can_offload())
 
     def metadata(self, key: str) -> str:
         """The value of a GGUF key as text, or ""."""
@@ -237,9 +239,7 @@ class LlamaContext:
         params.n_seq_max = 1
         params.n_outputs_max = MAX_OUTPUTS
         params.n_threads = params.n_threads_batch = settings.n_threads
-        params.flash_attn_type = (
-            _FLASH_ATTENTION_ON  # AUTO may resolve differently elsewhere; the state's format depends on it
-        )
+        params.flash_attn_type = int(model.flash_attention)
         params.type_k = params.type_v = _KV_TYPES[settings.kv_type]
         params.swa_full = swa_full
         params.kv_unified = True

@@ -69,14 +69,15 @@ class WarmContext(Context):
         self._require_possible(prompt, common)
         keep = min(common, len(prompt) - 1)
         fork: tuple[int, ...] = ()
-        if keep < self.n_resident:
+        is_again, is_edit = keep in self.checkpoints.edits, keep < self.n_resident
+        if is_edit:
             # A change in the middle: the next one is likely to be near. (At the end, people go on writing.)
-            if keep in self.checkpoints.edits and keep - self.grid.fine(keep) >= WORTH_A_CUT:
-                fork = (keep,)  # not the first one at this very place: other ends for one trunk, most likely
             self.checkpoints.edits.record(keep)
             hot = (*hot, keep)
         restored, reason = self._rewind(prompt, keep, from_zero)
         start, rewound = self.n_resident, perf_counter()
+        if is_edit and keep - start >= (1 if is_again else WORTH_A_CUT):
+            fork = (keep,)
         cuts = self._plan(prompt, boundaries, hot, fork)
         self._save_if_wanted(start)
         n_decodes = self._prefill(prompt, cuts, control)
