@@ -52,6 +52,6 @@ def test_the_fine_grid_is_near(grid: Grid, position: int) -> None:
 def test_the_nearer_the_end_the_closer_are_the_cuts_that_approach_it(grid: Grid, end: int, where: float) -> None:
     cuts = grid.approach(end)
     distance = 1 + int(where * min(8 * FINE, end) * 0.999)
-    before = max((cut for cut in (0, *cuts) if cut <= end - distance))
+    before = max(cut for cut in (0, *cuts) if cut <= end - distance)
     assert all(0 < cut < end for cut in cuts)
     assert end - distance - before < (FINEST if distance <= 8 * FINEST else FINE)

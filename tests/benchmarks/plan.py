@@ -11,8 +11,12 @@ PAIR = ("deltanet", "swa")
 """The classes in which most is at stake: gated delta net, and sliding window."""
 SPEEDS = {"dense": 180, "swa": 500, "shortconv": 270, "deltanet": 115, "mamba2_hybrid": 250, "recurrent": 400}
 """Tokens per second in prefills on 2 cores; what they really are is found out on the way."""
-N_FOR_ALL = 2
+N_FOR_ALL = 1
 """Later rounds of edits are for those that may have learned from the earlier ones where edits are."""
+NEAR_THE_END = 90
+"""From this place on, in per cent, what is learned from earlier edits shows most; before it, few rounds say enough."""
+CUT_ANYWHERE = ("dense", "swa")
+"""Here nothing is learned, but every single time counts."""
 START_S = 12.0
 """All contestants of a cell have to load the model."""
 
@@ -79,7 +83,8 @@ def _all(kinds: Sequence[str], lengths: Sequence[int]) -> Iterator[Cell]:
     for kind in kinds:
         for n_tokens in lengths:
             for position in POSITIONS:
-                yield Cell(kind, "edit", n_tokens, position, 6 if n_tokens <= 2048 else 2)
+                is_worth_more = n_tokens <= 2048 and (position >= NEAR_THE_END or kind in CUT_ANYWHERE)
+                yield Cell(kind, "edit", n_tokens, position, 6 if is_worth_more else 2)
             for work, rounds in (("typing", 3), ("trace", 6), ("switch", 2), ("cancel", 2), ("speed", 3)):
                 yield Cell(kind, work, n_tokens, 0, rounds if n_tokens <= 2048 else max(1, rounds // 2))  # type: ignore[arg-type]
 

@@ -9,6 +9,7 @@ import pytest
 
 from scrubjay.engine.context import Control
 from scrubjay.engine.contexts import ContextPool
+from scrubjay.engine.llama import Model, can_offload
 from scrubjay.engine.loop import Engine
 from scrubjay.engine.opening import choose_grid, open_model
 from scrubjay.engine.warm import WarmContext
@@ -206,6 +207,29 @@ def test_the_interval_follows_from_speed_state_and_budget(
 )
 def test_the_memory_class_is_found_by_probing(kind: str, memory_class: str) -> None:
     assert Served(kind, swa_full=False).opening.info.memory_class == memory_class
+
+
+@pytest.mark.parametrize(
+    ("kind", "kv_type", "has_it"),
+    [
+        ("shortconv", "f16", False),
+        ("deltanet", "f16", False),
+        ("mamba2_hybrid", "f16", False),
+        ("shortconv", "q8_0", True),
+        ("hybrid_swa", "f16", True),
+        ("swa", "f16", True),
+        ("dense", "f16", True),
+    ],
+)
+@pytest.mark.skipif(can_offload(), reason="a GPU is best used with flash attention")
+def test_hybrids_do_without_flash_attention_where_short_decodes_take_longer_with_it(
+    kind: str, kv_type: str, has_it: bool
+) -> None:
+    """llama.cpp refuses an 8-bit cache of values without it."""
+    path = tiny_model(kind)
+    model = Model(path, EngineSettings(str(path), kv_type=kv_type), mapped=True)
+    assert model.flash_attention is has_it
+    model.close()
 
 
 def test_a_sliding_window_is_kept_whole_where_that_is_less_memory_than_checkpoints() -> None:
