@@ -77,7 +77,7 @@ class WarmContext(Context):
         restored, reason = self._rewind(prompt, keep, from_zero)
         start, rewound = self.n_resident, perf_counter()
         if is_edit and keep - start >= (1 if is_again else WORTH_A_CUT):
-            fork = (keep,)
+            fork = (keep,)  # edits that come back to a place, such as other ends for one trunk, find it exactly
         cuts = self._plan(prompt, boundaries, hot, fork)
         self._save_if_wanted(start)
         n_decodes = self._prefill(prompt, cuts, control)
