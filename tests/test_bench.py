@@ -87,6 +87,14 @@ def test_the_report_has_the_ratio_and_a_plot(tmp_path: Path) -> None:
     assert all((tmp_path / line[2:].partition("]")[0]).exists() for line in text.splitlines() if line.startswith("!["))
 
 
+def test_rounds_that_the_hypervisor_disturbed_are_not_compared(tmp_path: Path) -> None:
+    path, report = tmp_path / "samples.jsonl", tmp_path / "RESULTS.md"
+    disturbed = [{**sample, "round": 1, "ms": 99.0, "stolen": 0.3} for sample in SAMPLES[:1]]
+    results.append(path, Cell("swa", "edit", 512, 90, 2), [*SAMPLES, *disturbed, {**SAMPLES[1], "round": 1}])
+    results.write(path, report, "scrubjay bench")
+    assert "| swa | edit | limit | 1.100 | 1.100 | 1 | 1 |" in report.read_text("utf-8")
+
+
 @pytest.mark.parametrize("kind", MODEL_CLASSES)
 def test_the_limit_processes_exactly_what_is_needed(kind: str) -> None:
     vocabulary = Vocabulary.open(tiny_model(kind))

@@ -12,6 +12,8 @@ from random import Random
 from time import perf_counter
 from typing import Any
 
+import psutil
+
 from scrubjay.demo import agree, pieces_of
 from scrubjay.engine.llama import Vocabulary
 from scrubjay.messages import EngineSettings, Sampling
@@ -90,6 +92,21 @@ class Bench:
         return made
 
 
+class Stolen:
+    """Measures what the hypervisor takes meanwhile: `share`, of the time of all processors; 0 where the system does not say."""
+
+    share = 0.0
+
+    def __enter__(self) -> "Stolen":
+        self._before = psutil.cpu_times()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        passed = [after - before for after, before in zip(psutil.cpu_times(), self._before, strict=True)]
+        if "steal" in self._before._fields and sum(passed) > 0:
+            self.share = passed[self._before._fields.index("steal")] / sum(passed)
+
+
 async def measure(cell: Cell, tiny: bool) -> AsyncIterator[Sample]:
     """The samples of `cell`, as they come.
 
@@ -137,10 +154,14 @@ async def _edits(bench: Bench) -> AsyncIterator[Sample]:
         prompt = edited(prompt, cell.position, random)
         for contestant in _turn(everyone if number < N_FOR_ALL else learners, number):
             await settle()
-            yield _sample(contestant.name, number, await contestant.ask(prompt))
+            with Stolen() as stolen:
+                answer = await contestant.ask(prompt)
+            yield _sample(contestant.name, number, answer, stolen=stolen.share)
             if contestant is ours:  # its limit at once, before the machine has changed
                 await settle()
-                yield _sample(limit.name, number, limit.time(at, cell.n_tokens))
+                with Stolen() as stolen:
+                    answer = limit.time(at, cell.n_tokens)
+                yield _sample(limit.name, number, answer, stolen=stolen.share)
         yield await _checked(ours, prompt, number, n_new=cell.n_tokens - at)
     for contestant in everyone:
         yield {"contestant": contestant.name, "round": 0, "rss": contestant.rss()}

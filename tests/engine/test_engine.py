@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from types import SimpleNamespace
+from typing import Literal
 
 import numpy as np
 import psutil
@@ -223,7 +224,7 @@ def test_the_memory_class_is_found_by_probing(kind: str, memory_class: str) -> N
 )
 @pytest.mark.skipif(can_offload(), reason="a GPU is best used with flash attention")
 def test_hybrids_do_without_flash_attention_where_short_decodes_take_longer_with_it(
-    kind: str, kv_type: str, has_it: bool
+    kind: str, kv_type: Literal["f16", "q8_0"], has_it: bool
 ) -> None:
     """llama.cpp refuses an 8-bit cache of values without it."""
     path = tiny_model(kind)
