@@ -2,7 +2,7 @@
 
 import itertools
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from scrubjay.text_stream import TextStream
@@ -17,11 +17,15 @@ texts = st.text("ab\n é漢🎉", max_size=30)
 
 
 @given(texts, st.lists(st.integers(0, 1000)), st.lists(st.text("ab\n é", max_size=3), max_size=3))
+@example("aéa", [3], ["é", "aéa"])
+@example("aéa", [], ["é", "aéa"])
 def test_what_comes_out_does_not_depend_on_the_cuts(text: str, cuts: list[int], stops: list[str]) -> None:
     stream = TextStream(stops)
     given_out = [stream.feed(piece) for piece in pieces(text.encode(), cuts)] + [stream.finish()]
-    found = [text.find(stop) for stop in stops if stop and stop in text]
-    assert "".join(given_out) == text[: min(found, default=len(text))]
+    # The first to be complete ends it, as what follows may never be generated; of several that end there, the longest.
+    found = [(text.find(stop) + len(stop), -len(stop)) for stop in stops if stop and stop in text]
+    end, minus_length = min(found, default=(len(text), 0))
+    assert "".join(given_out) == text[: end + minus_length]
     assert bool(stream.stop_word) == bool(found)
 
 
@@ -37,7 +41,7 @@ def test_what_may_begin_a_stop_string_is_held_back() -> None:
     assert stream.feed(b"?") == "</end?"
 
 
-def test_the_earliest_stop_string_wins_and_nothing_follows_it() -> None:
+def test_the_longest_stop_string_that_ends_first_wins_and_nothing_follows_it() -> None:
     stream = TextStream(["b", "ab"])
     assert stream.feed(b"xab") == "x"
     assert stream.stop_word == "ab"

@@ -35,7 +35,8 @@ class TextStream:
         return text
 
     def _find_stop(self) -> bool:
-        found = [(at, -len(stop), stop) for stop in self._stops if (at := self._held.find(stop)) >= 0]
+        # The first to be complete: in other pieces, what follows it would not have come.
+        found = [(at + len(stop), -len(stop), stop) for stop in self._stops if (at := self._held.find(stop)) >= 0]
         self.stop_word = min(found)[2] if found else ""
         return bool(found)
 
