@@ -39,9 +39,9 @@ class Grid:
         Those before an edit add at most half of what it costs anyway, or 7 tokens.
         """
         far, near, step = max(0, end - 8 * FINE), max(0, end - 8 * FINEST), min(FINEST, self.interval)
-        fine = (at for at in range(self.fine(far), end, min(FINE, self.interval)))
-        finest = (at for at in range(near - near % step, end, step))
-        return sorted({at for at in (*fine, *finest) if at})
+        fine = range(self.fine(far), end, min(FINE, self.interval))
+        finest = range(near - near % step, end, step)
+        return sorted({*fine, *finest} - {0})
 
     def ranges(self, start: int, end: int, extra: Iterable[int] = ()) -> Iterator[tuple[int, int]]:
         """The decodes [begin, end) that cover [start, end), cut at the grid and at the `extra` positions."""

@@ -102,9 +102,9 @@ class Stolen:
         return self
 
     def __exit__(self, *_: object) -> None:
-        passed = [after - before for after, before in zip(psutil.cpu_times(), self._before, strict=True)]
-        if "steal" in self._before._fields and sum(passed) > 0:
-            self.share = passed[self._before._fields.index("steal")] / sum(passed)
+        after = psutil.cpu_times()
+        if (passed := sum(after) - sum(self._before)) > 0:
+            self.share = (getattr(after, "steal", 0.0) - getattr(self._before, "steal", 0.0)) / passed
 
 
 async def measure(cell: Cell, tiny: bool) -> AsyncIterator[Sample]:

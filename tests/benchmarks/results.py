@@ -59,9 +59,7 @@ def lines_of(cell: Cell, samples: Sequence[Sample]) -> Iterator[str]:
     """What was found, in short."""
     for name in CONTESTANTS:
         if times := _times(samples, name):
-            processed = median(
-                sample["processed"] for sample in samples if sample["contestant"] == name and "ms" in sample
-            )
+            processed = median(sample["processed"] for sample in _timed(samples, name))
             yield f"{name}: {median(times):.1f} ms, {processed:.0f} tokens"
     if cell.work == "speed":
         yield from _speed_lines(samples)
@@ -216,7 +214,7 @@ def _table(records: Sequence[dict[str, Any]]) -> Iterator[str]:
     yield "|---" * (7 + len(CONTESTANTS)) + "|"
     for record in sorted(records, key=lambda r: (r["cell"]["kind"], r["cell"]["n_tokens"], r["cell"]["position"])):
         cell, samples = record["cell"], record["samples"]
-        mine = [sample for sample in samples if sample["contestant"] == "scrubjay" and "ms" in sample]
+        mine = _timed(samples, "scrubjay")
         counts = [f"{median(sample[name] for sample in mine):.0f}" for name in ("needed", "processed")]
         times = [_median_and_p95(_times(samples, name)) for name in CONTESTANTS]
         ratios = _ratios(samples, "limit")
@@ -300,12 +298,16 @@ def _speed(samples: Sequence[Sample], name: str) -> float:
 
 
 def _times(samples: Sequence[Sample], name: str) -> list[float]:
-    return [sample["ms"] for sample in samples if sample["contestant"] == name and "ms" in sample]
+    return [sample["ms"] for sample in _timed(samples, name)]
+
+
+def _timed(samples: Sequence[Sample], name: str) -> list[Sample]:
+    return [sample for sample in samples if sample["contestant"] == name and "ms" in sample]
 
 
 def _prompt_length(samples: Sequence[Sample], name: str) -> int:
     """Of the median prompt: the same work does not always mean the same prompt where each makes its own."""
-    return int(median([s["prompt"] for s in samples if s["contestant"] == name and "ms" in s] or [0]))
+    return int(median([sample["prompt"] for sample in _timed(samples, name)] or [0]))
 
 
 def _ratios(samples: Sequence[Sample], name: str) -> list[float]:
@@ -315,8 +317,7 @@ def _ratios(samples: Sequence[Sample], name: str) -> list[float]:
 
 def _pairs(samples: Sequence[Sample], name: str) -> Iterator[tuple[Sample, Sample]]:
     """What Scrubjay and `name` did in the same round."""
-    ours, theirs = ([s for s in samples if s["contestant"] == who and "ms" in s] for who in ("scrubjay", name))
-    return zip(ours, theirs, strict=False)
+    return zip(_timed(samples, "scrubjay"), _timed(samples, name), strict=False)
 
 
 def _is_disturbed(sample: Sample) -> bool:

@@ -68,7 +68,6 @@ class WarmContext(Context):
         common = common_length(self.resident, prompt)
         self._require_possible(prompt, common)
         keep = min(common, len(prompt) - 1)
-        fork: tuple[int, ...] = ()
         is_again, is_edit = keep in self.checkpoints.edits, keep < self.n_resident
         if is_edit:
             # A change in the middle: the next one is likely to be near. (At the end, people go on writing.)
@@ -76,8 +75,8 @@ class WarmContext(Context):
             hot = (*hot, keep)
         restored, reason = self._rewind(prompt, keep, from_zero)
         start, rewound = self.n_resident, perf_counter()
-        if is_edit and keep - start >= (1 if is_again else WORTH_A_CUT):
-            fork = (keep,)  # edits that come back to a place, such as other ends for one trunk, find it exactly
+        # Edits that come back to a place, such as other ends for one trunk, find it exactly.
+        fork = (keep,) if is_edit and keep - start >= (1 if is_again else WORTH_A_CUT) else ()
         cuts = self._plan(prompt, boundaries, hot, fork)
         self._save_if_wanted(start)
         n_decodes = self._prefill(prompt, cuts, control)
