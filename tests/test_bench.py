@@ -82,7 +82,7 @@ def test_the_report_has_the_ratio_and_a_plot(tmp_path: Path) -> None:
     results.append(path, Cell("swa", "edit", 512, 90, 1), SAMPLES)
     results.write(path, report, "scrubjay bench --some thing")
     text = report.read_text("utf-8")
-    assert "| swa | 512 | 90 % | 512 | 52 | 60 | 11 / 11 | 10 / 10 |  |  |  | 1.10 |" in text
+    assert "| swa | 512 | 90 % | 512 | 52 | 60 | 11 / 11 | 10 / 10 |  |  |  |  | 1.10 |" in text
     assert "`scrubjay bench --some thing`" in text
     assert all((tmp_path / line[2:].partition("]")[0]).exists() for line in text.splitlines() if line.startswith("!["))
 
@@ -90,9 +90,32 @@ def test_the_report_has_the_ratio_and_a_plot(tmp_path: Path) -> None:
 def test_rounds_that_the_hypervisor_disturbed_are_not_compared(tmp_path: Path) -> None:
     path, report = tmp_path / "samples.jsonl", tmp_path / "RESULTS.md"
     disturbed = [{**sample, "round": 1, "ms": 99.0, "stolen": 0.3} for sample in SAMPLES[:1]]
-    results.append(path, Cell("swa", "edit", 512, 90, 2), [*SAMPLES, *disturbed, {**SAMPLES[1], "round": 1}])
+    results.append(path, Cell("deltanet", "edit", 512, 90, 2), [*SAMPLES, *disturbed, {**SAMPLES[1], "round": 1}])
     results.write(path, report, "scrubjay bench")
-    assert "| swa | edit | limit | 1.100 | 1.100 | 1 | 1 |" in report.read_text("utf-8")
+    assert "| deltanet | edit | limit | 1.100 | 1.100 | 1 | 1 |" in report.read_text("utf-8")
+
+
+def test_where_nothing_is_learned_the_best_of_three_rounds_are_compared(tmp_path: Path) -> None:
+    path, report = tmp_path / "samples.jsonl", tmp_path / "RESULTS.md"
+    times = {"scrubjay": (33.0, 11.0, 22.0, 44.0), "limit": (20.0, 20.0, 10.0, 10.0)}
+    known = {"prompt": 512, "processed": 52, "needed": 52}
+    rounds = [{"contestant": name, "ms": ms, **known} for name, some in times.items() for ms in some]
+    results.append(path, Cell("swa", "edit", 512, 90, 4), rounds)
+    results.append(path, Cell("deltanet", "edit", 512, 90, 4), rounds)
+    results.write(path, report, "scrubjay bench")
+    text = report.read_text("utf-8")
+    assert "| swa | edit | limit | 2.750 | 4.235 | 2 | 0 |" in text
+    assert "| deltanet | edit | limit | 1.925 |" in text
+
+
+def test_where_every_round_was_disturbed_the_goal_is_missed(tmp_path: Path) -> None:
+    path, report = tmp_path / "samples.jsonl", tmp_path / "RESULTS.md"
+    tuned = {**SAMPLES[1], "contestant": "tuned"}
+    results.append(path, Cell("swa", "edit", 512, 90, 1), [{**sample, "stolen": 0.3} for sample in (*SAMPLES, tuned)])
+    results.write(path, report, "scrubjay bench")
+    text = report.read_text("utf-8")
+    assert text.count("| swa | every round was disturbed | **missed** |") == 2
+    assert "| swa | edit | tuned |  |  | 0 | 1 |" in text
 
 
 @pytest.mark.parametrize("kind", MODEL_CLASSES)

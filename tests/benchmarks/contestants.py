@@ -340,13 +340,14 @@ def default_server(model: Path, n_ctx: int, n_threads: int) -> Server:
     return Server("server", model, _common(n_ctx, n_threads), {})
 
 
-def tuned_server(model: Path, n_ctx: int, n_threads: int, interval: int, line_ends: Sequence[str]) -> Server:
+def tuned_server(
+    model: Path, n_ctx: int, n_threads: int, interval: int, line_ends: Sequence[str], flash_attention: bool = True
+) -> Server:
     """llama-server at its strongest: one slot, and a checkpoint every `interval` tokens, at the end of a line."""
-    flags = ("-np", "1", "-fa", "on", "-ctxcp", "128", "-cms", str(interval), "--swa-full")
+    name, attention = ("tuned", "on") if flash_attention else ("tuned, no fa", "off")
+    flags = ("-np", "1", "-fa", attention, "-ctxcp", "128", "-cms", str(interval), "--swa-full")
     delimiters = [{"role": "user", "delimiter": text} for text in line_ends]
-    return Server(
-        "tuned", model, (*_common(n_ctx, n_threads), *flags), {"id_slot": 0, "message_delimiters": delimiters}
-    )
+    return Server(name, model, (*_common(n_ctx, n_threads), *flags), {"id_slot": 0, "message_delimiters": delimiters})
 
 
 def _common(n_ctx: int, n_threads: int) -> tuple[str, ...]:

@@ -32,7 +32,7 @@ from tests.benchmarks.contestants import (
     tuned_server,
 )
 from tests.benchmarks.peer import program
-from tests.benchmarks.plan import N_FOR_ALL, Cell
+from tests.benchmarks.plan import HYBRIDS, N_FOR_ALL, Cell
 from tests.benchmarks.work import Change, Step, Trace, base_prompt, edited, line_ends, raw_prompt, read_files
 from tests.daemons import running_daemon
 from tests.gguf_models import tiny_model, true_shape
@@ -78,13 +78,15 @@ class Bench:
         return made
 
     async def servers(self, interval: int, prompt: Tokens) -> list[Server]:
-        """llama-server as it comes and at its strongest; none where it has not been built."""
+        """llama-server as it comes and at its strongest, for hybrids also without flash attention; none where it has not
+        been built."""
         if program("llama-server") is None:
             return []
         ends = line_ends(self.vocabulary, prompt)
-        made = [
-            default_server(self.model, self.n_ctx, n_cores()),
-            tuned_server(self.model, self.n_ctx, n_cores(), interval, ends),
+        made = [default_server(self.model, self.n_ctx, n_cores())]
+        made += [
+            tuned_server(self.model, self.n_ctx, n_cores(), interval, ends, flash_attention)
+            for flash_attention in ((True, False) if self.cell.kind in HYBRIDS else (True,))
         ]
         for server in made:
             self.stack.push_async_callback(server.close)

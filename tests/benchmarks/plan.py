@@ -16,7 +16,11 @@ N_FOR_ALL = 1
 NEAR_THE_END = 95
 """From this place on, in per cent, what is learned from earlier edits shows most; before it, few rounds say enough."""
 CUT_ANYWHERE = ("dense", "swa")
-"""Here nothing is learned, but every single time counts."""
+"""Here nothing is learned from round to round."""
+BEST_OF = 3
+"""Where that is so, the best of as many rounds are compared: programs that do the same differ by a fifth from time to time."""
+HYBRIDS = ("shortconv", "deltanet", "mamba2_hybrid")
+"""Scrubjay runs these without flash attention on CPUs: so the strongest llama-server is perhaps one that does, too."""
 START_S = 12.0
 """All contestants of a cell have to load the model."""
 
@@ -83,10 +87,16 @@ def _all(kinds: Sequence[str], lengths: Sequence[int]) -> Iterator[Cell]:
     for kind in kinds:
         for n_tokens in lengths:
             for position in POSITIONS:
-                is_worth_more = n_tokens <= 2048 and (position >= NEAR_THE_END or kind in CUT_ANYWHERE)
-                yield Cell(kind, "edit", n_tokens, position, 6 if is_worth_more else 2)
+                yield Cell(kind, "edit", n_tokens, position, _rounds_of_edits(kind, n_tokens, position))
             for work, rounds in (("typing", 3), ("trace", 6), ("switch", 2), ("cancel", 2), ("speed", 3)):
                 yield Cell(kind, work, n_tokens, 0, rounds if n_tokens <= 2048 else max(1, rounds // 2))  # type: ignore[arg-type]
+
+
+def _rounds_of_edits(kind: str, n_tokens: int, position: int) -> int:
+    is_short = n_tokens <= 2048
+    if kind in CUT_ANYWHERE:
+        return BEST_OF * ((4 if position >= 90 else 2) if is_short else 1)
+    return 6 if is_short and position >= NEAR_THE_END else 2
 
 
 def _importance(cell: Cell) -> tuple[int, float]:
