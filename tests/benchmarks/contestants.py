@@ -91,6 +91,7 @@ class Ours:
         self._arrived: asyncio.Queue[object] = asyncio.Queue()
         self._client: EngineClient | None = None
         self._job = 0
+        self._context = "/0"
         self.info: ModelInfo | None = None
 
     @classmethod
@@ -103,13 +104,17 @@ class Ours:
         made.info = opened.info
         return made
 
-    async def ask(self, prompt: Tokens, context: str = "/a") -> Answer:
+    def begin_anew(self) -> None:
+        """Forget where edits were: go on in another context."""
+        self._context = f"/{self._job}"
+
+    async def ask(self, prompt: Tokens, context: str = "") -> Answer:
         begun = perf_counter()
         cost, _, _ = await self.generate(prompt, Sampling(max_tokens=1, ignore_end=True), context)
         ms = (perf_counter() - begun) * 1e3
         return Answer(ms, cost.processed, cost.needed, cost.restore_ms, cost.checkpoint_ms, cost.prompt)
 
-    async def answers(self, prompt: Tokens, context: str = "/a", n_new: int = 0) -> tuple[Pieces, Pieces]:
+    async def answers(self, prompt: Tokens, context: str = "", n_new: int = 0) -> tuple[Pieces, Pieces]:
         """The answer from the warm context and the one from nothing; the last `n_new` tokens were processed for it."""
         sampling = Sampling(max_tokens=N_CHECKED, ignore_end=True, with_margins=True)
         _, _, warm = await self.generate(prompt, sampling, context)
@@ -121,11 +126,11 @@ class Ours:
         return warm, cold
 
     async def generate(
-        self, prompt: Tokens, sampling: Sampling, context: str = "/a", cuts: tuple[int, ...] = (), cold: bool = False
+        self, prompt: Tokens, sampling: Sampling, context: str = "", cuts: tuple[int, ...] = (), cold: bool = False
     ) -> tuple[Any, Done, Pieces]:
         """What the prompt cost, how the generation ended, and what was generated."""
         self._job += 1
-        self._started().run(Run(self._job, context, prompt, cuts, sampling=sampling, cold=cold))
+        self._started().run(Run(self._job, context or self._context, prompt, cuts, sampling=sampling, cold=cold))
         got = await self._until(Done)
         (cost,) = (event.processed for event in got if isinstance(event, Synced))
         pieces = [(event.text, list(event.margins)) for event in got if isinstance(event, Piece)]
@@ -133,10 +138,10 @@ class Ours:
         assert isinstance(done, Done)
         return cost, done, pieces
 
-    async def cancelled_preload(self, prompt: Tokens, context: str) -> None:
+    async def cancelled_preload(self, prompt: Tokens) -> None:
         """Begin to process `prompt` ahead of need, and stop as soon as a part of it is done."""
         self._job += 1
-        self._started().run(Run(self._job, context, prompt))
+        self._started().run(Run(self._job, self._context, prompt))
         await self._until(Prefilling)
         self._started().stop(self._job)
         await self._until(Stopped, Done)

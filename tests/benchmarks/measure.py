@@ -32,7 +32,7 @@ from tests.benchmarks.contestants import (
     tuned_server,
 )
 from tests.benchmarks.peer import program
-from tests.benchmarks.plan import HYBRIDS, N_FOR_ALL, Cell
+from tests.benchmarks.plan import CUT_ANYWHERE, HYBRIDS, N_FOR_ALL, Cell
 from tests.benchmarks.work import Change, Step, Trace, base_prompt, edited, line_ends, raw_prompt, read_files
 from tests.daemons import running_daemon
 from tests.gguf_models import tiny_model, true_shape
@@ -152,19 +152,26 @@ async def _edits(bench: Bench) -> AsyncIterator[Sample]:
     learners: list[Contestant] = [ours, *servers[cell.kind != "dense" :]]
     for contestant in everyone:
         await contestant.ask(prompt)
-    for number in range(cell.n_rounds):
-        prompt = edited(prompt, cell.position, random)
-        for contestant in _turn(everyone if number < N_FOR_ALL else learners, number):
-            await settle()
-            with Stolen() as stolen:
-                answer = await contestant.ask(prompt)
-            yield _sample(contestant.name, number, answer, stolen=stolen.share)
-            if contestant is ours:  # its limit at once, before the machine has changed
+    for repeat in range(cell.n_repeats):
+        if repeat and cell.kind not in CUT_ANYWHERE:
+            prompt = edited(prompt, 0, random)
+            ours.begin_anew()
+            for contestant in learners:
+                await contestant.ask(prompt)
+        for number in range(cell.n_rounds):
+            prompt = edited(prompt, cell.position, random)
+            is_for_all = not repeat and number < N_FOR_ALL
+            for contestant in _turn(everyone if is_for_all else learners, repeat * cell.n_rounds + number):
                 await settle()
                 with Stolen() as stolen:
-                    answer = limit.time(at, cell.n_tokens)
-                yield _sample(limit.name, number, answer, stolen=stolen.share)
-        yield await _checked(ours, prompt, number, n_new=cell.n_tokens - at)
+                    answer = await contestant.ask(prompt)
+                yield _sample(contestant.name, number, answer, stolen=stolen.share)
+                if contestant is ours:  # its limit at once, before the machine has changed
+                    await settle()
+                    with Stolen() as stolen:
+                        answer = limit.time(at, cell.n_tokens)
+                    yield _sample(limit.name, number, answer, stolen=stolen.share)
+            yield await _checked(ours, prompt, number, n_new=cell.n_tokens - at)
     for contestant in everyone:
         yield {"contestant": contestant.name, "round": 0, "rss": contestant.rss()}
 
@@ -257,7 +264,7 @@ async def _cancelled(bench: Bench) -> AsyncIterator[Sample]:
     await ours.ask(prompt)
     for number in range(bench.cell.n_rounds):
         prompt = edited(prompt, 50, random)
-        await ours.cancelled_preload(prompt, "/a")
+        await ours.cancelled_preload(prompt)
         await settle()
         yield _sample(ours.name, number, await ours.ask(prompt))
         yield await _checked(ours, prompt, number)
@@ -268,7 +275,7 @@ async def _speed(bench: Bench) -> AsyncIterator[Sample]:
     prompt = base_prompt(bench.vocabulary, bench.cell.n_tokens)
     settings = bench.settings
     ours = await bench.ours()
-    cost, _, _ = await ours.generate(prompt, Sampling(max_tokens=1, ignore_end=True), "/a")
+    cost, _, _ = await ours.generate(prompt, Sampling(max_tokens=1, ignore_end=True))
     status = await ours.status()
     share = {"share": cost.checkpoint_ms / cost.prefill_ms, "bytes": status.checkpoint_bytes}
     yield {"contestant": ours.name, "round": 0, "checkpoints": {**share, "interval": ours.info and ours.info.interval}}
@@ -303,7 +310,7 @@ def _sample(name: str, number: int, answer: Answer, **more: object) -> Sample:
     return {"contestant": name, "round": number, **known, **costs, **more}
 
 
-async def _checked(ours: Ours, prompt: Tokens, number: int, context: str = "/a", n_new: int = 0) -> Sample:
+async def _checked(ours: Ours, prompt: Tokens, number: int, context: str = "", n_new: int = 0) -> Sample:
     return _verdict(number, agree(*await ours.answers(prompt, context, n_new)))
 
 

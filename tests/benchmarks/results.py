@@ -12,7 +12,7 @@ from typing import Any
 
 import psutil
 
-from tests.benchmarks.plan import BEST_OF, CUT_ANYWHERE, Cell
+from tests.benchmarks.plan import Cell
 
 Sample = dict[str, Any]
 Record = dict[str, Any]
@@ -238,7 +238,7 @@ def _summary(found: Finished) -> Iterator[str]:
         "",
         "Here and in the goals, rounds are left out in which the hypervisor took more than "
         f"{DISTURBED:.0%} of the processors from either.",
-        f"In edits of {' and '.join(CUT_ANYWHERE)}, each one's best of {BEST_OF} rounds is compared.",
+        "Where rounds were repeated, each one's best time is compared.",
         "",
         "| class | work | to | median | p95 | n | left out |",
         "|---|---|---|---|---|---|---|",
@@ -319,7 +319,7 @@ def _prompt_length(samples: Sequence[Sample], name: str) -> int:
 
 
 def _ratios(record: Record, name: str) -> list[float]:
-    """Of times in the same round, or of the best in the same few; but those that were disturbed."""
+    """Of times in the same round, the best where it was repeated; but those that were disturbed."""
     kept = [
         [(a["ms"], b["ms"]) for a, b in some if not _is_disturbed(a) and not _is_disturbed(b)]
         for some in _compared(record, name)
@@ -328,11 +328,12 @@ def _ratios(record: Record, name: str) -> list[float]:
 
 
 def _compared(record: Record, name: str) -> list[list[tuple[Sample, Sample]]]:
-    """What Scrubjay and `name` did in the same rounds, some rounds together where nothing is learned from one to the next."""
-    samples, cell = record["samples"], record["cell"]
-    pairs = list(zip(_timed(samples, "scrubjay"), _timed(samples, name), strict=False))
-    n = BEST_OF if cell["work"] == "edit" and cell["kind"] in CUT_ANYWHERE else 1
-    return [pairs[i : i + n] for i in range(0, len(pairs), n)]
+    """What Scrubjay and `name` did in the same rounds; each round of edits with its repetitions."""
+    pairs = list(zip(_timed(record["samples"], "scrubjay"), _timed(record["samples"], name), strict=False))
+    if record["cell"]["work"] != "edit":
+        return [[pair] for pair in pairs]
+    rounds = sorted({mine["round"] for mine, _ in pairs})
+    return [[pair for pair in pairs if pair[0]["round"] == number] for number in rounds]
 
 
 def _is_disturbed(sample: Sample) -> bool:
