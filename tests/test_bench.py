@@ -109,6 +109,7 @@ def test_of_a_round_that_was_repeated_the_best_times_are_compared(tmp_path: Path
     results.write(path, report, "scrubjay bench")
     text = report.read_text("utf-8")
     assert "| swa | edit | limit | 2.750 | 4.235 | 2 | 0 |" in text
+    assert "the longest was 2.00 of the shortest in a median cell, 2.00 in the worst" in text
     assert "| swa | trace | limit | 1.925 |" in text
 
 

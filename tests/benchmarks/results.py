@@ -239,6 +239,7 @@ def _summary(found: Finished) -> Iterator[str]:
         "Here and in the goals, rounds are left out in which the hypervisor took more than "
         f"{DISTURBED:.0%} of the processors from either.",
         "Where rounds were repeated, each one's best time is compared.",
+        *_noise(found),
         "",
         "| class | work | to | median | p95 | n | left out |",
         "|---|---|---|---|---|---|---|",
@@ -251,6 +252,16 @@ def _summary(found: Finished) -> Iterator[str]:
             if n_all:
                 yield f"| {kind} | {work} | {name} | {figures} | {len(ratios)} | {n_all - len(ratios)} |"
     yield ""
+
+
+def _noise(found: Finished) -> Iterator[str]:
+    """How much times differ where nothing else does: in a cell, the limit does the same each time."""
+    times = [_times(record["samples"], "limit") for record in found.values() if record["cell"]["work"] == "edit"]
+    if spreads := [max(some) / min(some) for some in times if len(some) > 1]:
+        yield (
+            f"The limit's times are of the same work within a cell: the longest was {median(spreads):.2f} of the shortest "
+            f"in a median cell, {max(spreads):.2f} in the worst."
+        )
 
 
 def _speeds(found: Finished) -> Iterator[str]:
