@@ -90,9 +90,9 @@ def test_the_report_has_the_ratio_and_a_plot(tmp_path: Path) -> None:
 def test_rounds_that_the_hypervisor_disturbed_are_not_compared(tmp_path: Path) -> None:
     path, report = tmp_path / "samples.jsonl", tmp_path / "RESULTS.md"
     disturbed = [{**sample, "round": 1, "ms": 99.0, "stolen": 0.3} for sample in SAMPLES[:1]]
-    results.append(path, Cell("deltanet", "edit", 512, 90, 2), [*SAMPLES, *disturbed, {**SAMPLES[1], "round": 1}])
+    results.append(path, Cell("swa", "edit", 512, 90, 2), [*SAMPLES, *disturbed, {**SAMPLES[1], "round": 1}])
     results.write(path, report, "scrubjay bench")
-    assert "| deltanet | edit | limit | 1.100 | 1.100 | 1 | 1 |" in report.read_text("utf-8")
+    assert "| swa | edit | limit | 1.100 | 1.100 | 1 | 1 |" in report.read_text("utf-8")
 
 
 def test_of_a_round_that_was_repeated_the_best_times_are_compared(tmp_path: Path) -> None:

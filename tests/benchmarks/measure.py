@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import islice, product
 from pathlib import Path
 from random import Random
 from time import perf_counter
@@ -152,26 +152,24 @@ async def _edits(bench: Bench) -> AsyncIterator[Sample]:
     learners: list[Contestant] = [ours, *servers[cell.kind != "dense" :]]
     for contestant in everyone:
         await contestant.ask(prompt)
-    for repeat in range(cell.n_repeats):
-        if repeat and cell.kind not in CUT_ANYWHERE:
+    for turn, (repeat, number) in enumerate(product(range(cell.n_repeats), range(cell.n_rounds))):
+        if repeat and not number and cell.kind not in CUT_ANYWHERE:
             prompt = edited(prompt, 0, random)
             ours.begin_anew()
             for contestant in learners:
                 await contestant.ask(prompt)
-        for number in range(cell.n_rounds):
-            prompt = edited(prompt, cell.position, random)
-            is_for_all = not repeat and number < N_FOR_ALL
-            for contestant in _turn(everyone if is_for_all else learners, repeat * cell.n_rounds + number):
+        prompt = edited(prompt, cell.position, random)
+        for contestant in _turn(everyone if turn < N_FOR_ALL else learners, turn):
+            await settle()
+            with Stolen() as stolen:
+                answer = await contestant.ask(prompt)
+            yield _sample(contestant.name, number, answer, stolen=stolen.share)
+            if contestant is ours:  # its limit at once, before the machine has changed
                 await settle()
                 with Stolen() as stolen:
-                    answer = await contestant.ask(prompt)
-                yield _sample(contestant.name, number, answer, stolen=stolen.share)
-                if contestant is ours:  # its limit at once, before the machine has changed
-                    await settle()
-                    with Stolen() as stolen:
-                        answer = limit.time(at, cell.n_tokens)
-                    yield _sample(limit.name, number, answer, stolen=stolen.share)
-            yield await _checked(ours, prompt, number, n_new=cell.n_tokens - at)
+                    answer = limit.time(at, cell.n_tokens)
+                yield _sample(limit.name, number, answer, stolen=stolen.share)
+        yield await _checked(ours, prompt, number, n_new=cell.n_tokens - at)
     for contestant in everyone:
         yield {"contestant": contestant.name, "round": 0, "rss": contestant.rss()}
 

@@ -139,12 +139,10 @@ def _edit_outcomes(kind: str, records: Sequence[Record]) -> Iterator[Outcome]:
     # Where the memory can be cut anywhere, llama-server needs no tuning.
     for name in ("tuned", "tuned, no fa", *(["server"] if kind == "dense" else [])):
         if any(_compared(record, name) for record in records):
-            places = [ratios for record in records if (ratios := _ratios(record, name))]
-            ratios = [ratio for place in places for ratio in place]
-            said = ALL_DISTURBED
+            ratios, said = _all_ratios(records, name), ALL_DISTURBED
             if ratios:
-                medians = f"{median(ratios):.2f} of its time, where it is worst {max(map(median, places)):.2f}"
-                said = f"{medians}, at worst once {max(ratios):.2f}"
+                worst_place = max(median(some) for record in records if (some := _ratios(record, name)))
+                said = f"{median(ratios):.2f} of its time, where it is worst {worst_place:.2f}, at worst once {max(ratios):.2f}"
             yield f"{goal} `{name}`", said, bool(ratios) and max(ratios) <= most
 
 
