@@ -84,6 +84,7 @@ def test_the_report_has_the_ratio_and_a_plot(tmp_path: Path) -> None:
     text = report.read_text("utf-8")
     assert "| swa | 512 | 90 % | 512 | 52 | 60 | 11 / 11 | 10 / 10 |  |  |  |  | 1.10 |" in text
     assert "`scrubjay bench --some thing`" in text
+    assert results.finished(report.with_suffix(".jsonl")) == results.finished(path)
     assert all((tmp_path / line[2:].partition("]")[0]).exists() for line in text.splitlines() if line.startswith("!["))
 
 

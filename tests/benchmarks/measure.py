@@ -17,7 +17,7 @@ import psutil
 from scrubjay.demo import agree, pieces_of
 from scrubjay.engine.llama import Vocabulary
 from scrubjay.messages import EngineSettings, Sampling
-from scrubjay.tokens import Tokens, as_tokens
+from scrubjay.tokens import Tokens
 from tests.benchmarks.contestants import (
     Answer,
     BenchmarkFailed,
@@ -42,6 +42,8 @@ Sample = dict[str, Any]
 SPARE = 1024
 """Tokens of context beyond the prompt."""
 N_GENERATED = 64
+N_FIRST = 4
+"""Tokens before a generation from next to nothing."""
 ROOT_URI = "file:///project"
 
 
@@ -278,13 +280,14 @@ async def _speed(bench: Bench) -> AsyncIterator[Sample]:
     share = {"share": cost.checkpoint_ms / cost.prefill_ms, "bytes": status.checkpoint_bytes}
     yield {"contestant": ours.name, "round": 0, "checkpoints": {**share, "interval": ours.info and ours.info.interval}}
     unused = await bench.ours(replace(settings, graph_reuse=False))
-    for number in range(bench.cell.n_rounds):
+    for number, depth in product(range(bench.cell.n_rounds), (0, bench.cell.n_tokens)):
         for name, engine in _turn([("scrubjay", ours), ("no-graph-reuse", unused)], number):
             await settle()
-            yield {"contestant": name, "round": number, "tokens_per_s": await _generation(engine)}
+            speed = await _generation(engine, prompt[: depth or N_FIRST])
+            yield {"contestant": name, "round": number, "depth": depth, "tokens_per_s": speed}
         await settle()
-        if speed := _llama_bench(bench.model):
-            yield {"contestant": "llama-bench", "round": number, "tokens_per_s": speed}
+        for name, speed in _llama_bench(bench.model, depth, "0,1" if bench.cell.kind in HYBRIDS else "1"):
+            yield {"contestant": name, "round": number, "depth": depth, "tokens_per_s": speed}
     for is_eager in (True, False):
         fresh = await bench.ours(replace(settings, eager_load=is_eager))
         await settle()
@@ -325,23 +328,27 @@ def _telling(steps: Iterator[Step]) -> Iterator[Step]:
         before = step.what
 
 
-async def _generation(engine: Ours) -> float:
-    """Tokens per second."""
+async def _generation(engine: Ours, prompt: Tokens) -> float:
+    """Tokens per second, once `prompt` has been processed."""
     sampling = Sampling(max_tokens=N_GENERATED, ignore_end=True)
-    _, done, _ = await engine.generate(as_tokens([1, 2, 3, 4]), sampling, "/speed")
+    _, done, _ = await engine.generate(prompt, sampling, f"/speed/{len(prompt)}")
     return done.n_generated / done.generate_ms * 1e3
 
 
-def _llama_bench(model: Path) -> float | None:
-    """Tokens per second that llama-bench generates; None where it has not been built."""
+def _llama_bench(model: Path, depth: int, flash_attention: str) -> list[tuple[str, float]]:
+    """Tokens per second that llama-bench generates after `depth` tokens, for each kind of attention, with its name there;
+    none where it has not been built."""
     path = program("llama-bench")
     if path is None:
-        return None
-    command = (str(path), "-m", str(model), "-p", "0", "-n", str(N_GENERATED), "-t", str(n_cores()))
-    done = subprocess.run((*command, "-fa", "1", "-r", "1", "-o", "json"), capture_output=True, text=True, check=False)
+        return []
+    command = (str(path), "-m", str(model), "-p", "0", "-n", str(N_GENERATED), "-t", str(n_cores()), "-d", str(depth))
+    done = subprocess.run(
+        (*command, "-fa", flash_attention, "-r", "1", "-o", "json"), capture_output=True, text=True, check=False
+    )
     if done.returncode:
         raise BenchmarkFailed(f"llama-bench failed: {done.stderr[-500:]}")
-    return float(json.loads(done.stdout)[0]["avg_ts"])
+    tests = json.loads(done.stdout)
+    return [("llama-bench" if test["flash_attn"] else "llama-bench, no fa", float(test["avg_ts"])) for test in tests]
 
 
 def _position(text: str, at: int) -> dict[str, int]:
