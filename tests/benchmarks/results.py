@@ -272,7 +272,7 @@ def _noise(found: Finished) -> Iterator[str]:
 def _speeds(found: Finished) -> Iterator[str]:
     records = [record for record in found.values() if record["cell"]["work"] == "speed"]
     if records:
-        yield from ("## Generation in the best round, checkpoints, loading", "")
+        yield from ("## Generation, checkpoints, loading", "")
     for record in records:
         for line in _speed_lines(record["samples"]):
             yield f"- {record['cell']['kind']}, {record['cell']['n_tokens']} tokens: {line}"
@@ -321,8 +321,9 @@ def _depths(samples: Sequence[Sample]) -> list[int]:
 
 
 def _speed(samples: Sequence[Sample], name: str, depth: int) -> float:
-    """Tokens per second after `depth` tokens in the best round, 0 if that was not measured."""
-    return max((s["tokens_per_s"] for s in samples if s["contestant"] == name and s.get("depth") == depth), default=0.0)
+    """Tokens per second after `depth` tokens in the median round, 0 if that was not measured."""
+    speeds = [s["tokens_per_s"] for s in samples if s["contestant"] == name and s.get("depth") == depth]
+    return median(speeds) if speeds else 0.0
 
 
 def _times(samples: Sequence[Sample], name: str) -> list[float]:
