@@ -38,9 +38,13 @@ def flags(tmp_path: Path) -> dict[str, str]:
 
 
 def daemons(path: Path) -> list[int]:
-    """Process ids of the daemons of that socket."""
-    found = psutil.process_iter(["cmdline"])
-    return [process.pid for process in found if f"--socket={path}" in (process.info["cmdline"] or ())]
+    """Process ids of the daemons of that socket.
+
+    A daemon's child has the daemon's command line until it has become another program; a daemon is no daemon's child.
+    """
+    found = psutil.process_iter(["cmdline", "ppid"])
+    parents = {item.pid: item.info["ppid"] for item in found if f"--socket={path}" in (item.info["cmdline"] or ())}
+    return [pid for pid, parent in parents.items() if parent not in parents]
 
 
 def test_from_start_to_stop(place: Path, flags: dict[str, str], tmp_path: Path) -> None:
