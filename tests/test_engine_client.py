@@ -8,9 +8,18 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
-from scrubjay.engine.client import EngineClient, EngineGone, FromProcess, how_it_ended
+from scrubjay.engine.client import (
+    PAST_THE_CACHE,
+    SPINS,
+    EngineClient,
+    EngineGone,
+    FromProcess,
+    environment,
+    how_it_ended,
+)
 from scrubjay.messages import (
     AskStatus,
     Done,
@@ -148,3 +157,36 @@ async def test_close_ends_it_inside_a_prefill_and_may_be_called_twice() -> None:
 )
 def test_how_it_ended(code: int, log: str, sentence: str) -> None:
     assert sentence in how_it_ended(code, log)
+
+
+async def test_an_engine_has_the_environment_that_is_best_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("GOMP_SPINCOUNT", "GLIBC_TUNABLES", "OMP_WAIT_POLICY"):
+        monkeypatch.delenv(name, raising=False)
+    async with engine(tiny_model("dense")) as (client, events):
+        await until(events, Opened)
+        theirs = psutil.Process(client.pid).environ()
+    assert theirs["GOMP_SPINCOUNT"] == SPINS
+    assert theirs["GLIBC_TUNABLES"] == PAST_THE_CACHE
+
+
+@pytest.mark.parametrize(
+    ("chosen", "tunables", "spins"),
+    [
+        ({}, PAST_THE_CACHE, SPINS),
+        ({"GOMP_SPINCOUNT": "7", "GLIBC_TUNABLES": "a.b=1"}, f"a.b=1:{PAST_THE_CACHE}", "7"),
+        ({"OMP_WAIT_POLICY": "passive"}, PAST_THE_CACHE, None),
+        ({"GLIBC_TUNABLES": "glibc.cpu.x86_non_temporal_threshold=9"}, "glibc.cpu.x86_non_temporal_threshold=9", SPINS),
+    ],
+)
+def test_what_the_user_chose_for_threads_and_copies_is_kept(
+    chosen: dict[str, str], tunables: str, spins: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("GOMP_SPINCOUNT", "GLIBC_TUNABLES", "OMP_WAIT_POLICY"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in chosen.items():
+        monkeypatch.setenv(name, value)
+    made = environment()
+    assert (made["GLIBC_TUNABLES"], made.get("GOMP_SPINCOUNT")) == (tunables, spins)
+    for name, value in made.items():
+        monkeypatch.setenv(name, value)
+    assert environment() == made, "a process of ours that starts another changes no more"

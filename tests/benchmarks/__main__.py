@@ -11,12 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from time import monotonic
 
-from scrubjay.engine.client import SPINS
-
-if "OMP_WAIT_POLICY" not in os.environ:
-    # The limit and the class `Llama` run in this process: their threads wait as those of an engine do.
-    os.environ.setdefault("GOMP_SPINCOUNT", SPINS)
-
+from scrubjay.engine.client import environment
 from tests.benchmarks import results, typing
 from tests.benchmarks.contestants import BenchmarkFailed
 from tests.benchmarks.measure import Sample, measure
@@ -94,4 +89,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
+    if dict(os.environ) != environment():
+        # The limit and the class `Llama` run in this process, as a model does in an engine's: what matters for the threads and
+        # the copies is read when a process begins. The other contestants inherit it.
+        os.execve(sys.executable, sys.orig_argv, environment())
     sys.exit(main())

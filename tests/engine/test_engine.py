@@ -75,6 +75,15 @@ def test_a_thousand_short_prompts_do_not_push_out_a_long_one_without_a_project(s
     assert served.run(edited(big, 1500)).processed.excess <= 64
 
 
+@pytest.mark.parametrize("interval", [64, 128, 512])
+def test_after_an_eager_load_the_first_long_prompt_finds_its_memory_ready(interval: int) -> None:
+    """Memory touched for the first time during a prefill makes it wait for the system, a quarter of it in the worst case."""
+    served = Served("shortconv", interval=interval, eager_load=True)
+    ready = served.engine.checkpoints.allocated
+    served.run(random_tokens(np.random.default_rng(2), 4000), "/project")
+    assert served.engine.checkpoints.allocated == ready
+
+
 def test_a_full_budget_still_serves_the_big_project_at_the_spacing_that_it_allows() -> None:
     """The big context alone fills the budget; a thousand side prompts later an edit costs at most twice the fair spacing."""
     size = Served("deltanet").opening.info.state_size

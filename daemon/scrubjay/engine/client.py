@@ -25,6 +25,9 @@ SEND_BUFFER = 1 << 20
 SPINS = "3000000"
 """How often a thread of the model looks for the others before it sleeps, where OpenMP is GNU's: some 0.2 s. Beside a busy
 thread of low priority that keeps 0.95 of the speed, the default 0.6; without an end, they go on after the last token."""
+PAST_THE_CACHE = "glibc.cpu.x86_non_temporal_threshold=0x80000"
+"""Larger copies go by the processor's caches, where the C library is GNU's, on x86: a saved state is not read again soon. One
+of 20 MB is saved in 1.9 ms instead of 2.8, and restored in 2.1 instead of 3.5; at this size the speed of decodes is the same."""
 GRACE_S = 2.0
 """How long an engine that has hung up may take to end, and its log to be read."""
 _SOON = encode(Soon())
@@ -181,16 +184,20 @@ async def _spawn(*fds: int) -> asyncio.subprocess.Process:
         # -P: what lies in the current folder is not to be imported.
         *(sys.executable, "-P", "-m", "scrubjay.engine", *map(str, fds)),
         pass_fds=fds,
-        env=_environment(),
+        env=environment(),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.PIPE,
     )
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
+    """The environment of a process that runs a model: this one's, and what is better so for the model, unless the user chose."""
     chosen = {} if "OMP_WAIT_POLICY" in os.environ else {"GOMP_SPINCOUNT": SPINS}
-    return {**chosen, **os.environ}
+    tunables = [item for item in os.environ.get("GLIBC_TUNABLES", "").split(":") if item]
+    if not any("non_temporal_threshold" in item for item in tunables):
+        tunables.append(PAST_THE_CACHE)
+    return {**chosen, **os.environ, "GLIBC_TUNABLES": ":".join(tunables)}
 
 
 def how_it_ended(code: int, log: str) -> str:

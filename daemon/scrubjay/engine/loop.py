@@ -47,7 +47,7 @@ from scrubjay.messages import (
 )
 
 _READ_SIZE = 1 << 16
-SPARE_BUFFERS = 8
+SPARE_BUFFERS = 8  # for the places of edits and the ends of segments
 WORTH_TELLING = 64  # tokens: who waits for fewer is told when they are done
 AWAKE_S = 0.005  # making a prompt takes less, mostly
 
@@ -140,13 +140,15 @@ class Engine:
         self._abort = abort
         self._counters = Counters()
         self._llamas = [opening.llama]
-        self._checkpoints = CheckpointPool(opening.info.checkpoint_budget)
+        self.checkpoints = CheckpointPool(opening.info.checkpoint_budget)
         self._contexts = ContextPool(lambda: self._warm(self._new_llama()), opening.info.max_contexts)
         self._contexts.adopt(self._warm(opening.llama))
         self._cold: Context | None = None
         if opening.settings.eager_load and opening.info.state_size:
-            n_buffers = opening.llama.n_ctx // opening.grid.interval + SPARE_BUFFERS
-            self._checkpoints.prepare(opening.info.state_size, n_buffers)
+            n_ctx, grid = opening.llama.n_ctx, opening.grid
+            # The longest prompt has a state saved after each of its decodes: to go on from, or to go back to after an abort.
+            n_decodes = sum(1 for _ in grid.ranges(0, n_ctx, grid.approach(n_ctx)))
+            self.checkpoints.prepare(opening.info.state_size, n_decodes + SPARE_BUFFERS)
 
     def run(self, job: Run, control: Control, send: Callable[[FromEngine], None]) -> Done:
         """Sync and generate for `job`; `send` takes what is said meanwhile.
@@ -182,12 +184,12 @@ class Engine:
         )
         return EngineStatus(
             contexts=contexts,
-            checkpoint_bytes=self._checkpoints.used(),
-            checkpoint_budget=self._checkpoints.budget,
+            checkpoint_bytes=self.checkpoints.used(),
+            checkpoint_budget=self.checkpoints.budget,
             n_checkpoints=sum(len(context.checkpoints) for context in contexts),
-            n_saved=self._checkpoints.n_saved,
+            n_saved=self.checkpoints.n_saved,
             n_restored=self._counters.n_restored,
-            n_evicted=self._checkpoints.n_evicted,
+            n_evicted=self.checkpoints.n_evicted,
             n_decoded=self._counters.n_decoded,
             n_decodes=self._counters.n_decodes,
             n_reused_graphs=sum(llama.n_reused_graphs() for llama in self._llamas),
@@ -204,7 +206,7 @@ class Engine:
 
     def _warm(self, llama: LlamaContext) -> WarmContext:
         o = self._opening
-        return WarmContext(llama, o.memory_class, o.grid, self._counters, o.model.n_swa, self._checkpoints)
+        return WarmContext(llama, o.memory_class, o.grid, self._counters, o.model.n_swa, self.checkpoints)
 
     def _cold_context(self) -> Context:
         if self._cold is None:
