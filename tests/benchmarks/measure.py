@@ -272,15 +272,19 @@ async def _cancelled(bench: Bench) -> AsyncIterator[Sample]:
 
 async def _speed(bench: Bench) -> AsyncIterator[Sample]:
     """Generation beside llama-bench; what checkpoints cost; graphs reused or not; the first completion and a later one."""
-    prompt = base_prompt(bench.vocabulary, bench.cell.n_tokens)
+    n_rounds, n_tokens = bench.cell.n_rounds, bench.cell.n_tokens
+    prompt = base_prompt(bench.vocabulary, n_tokens)
     settings = bench.settings
     ours = await bench.ours()
-    cost, _, _ = await ours.generate(prompt, Sampling(max_tokens=1, ignore_end=True))
-    status = await ours.status()
-    share = {"share": cost.checkpoint_ms / cost.prefill_ms, "bytes": status.checkpoint_bytes}
-    yield {"contestant": ours.name, "round": 0, "checkpoints": {**share, "interval": ours.info and ours.info.interval}}
+    for engine in (ours, await bench.ours(replace(settings, interval=256))):
+        cost, _, _ = await engine.generate(prompt, Sampling(max_tokens=1, ignore_end=True))
+        status = await engine.status()
+        share = {"share": cost.checkpoint_ms / cost.prefill_ms, "bytes": status.checkpoint_bytes}
+        interval = engine.info and engine.info.interval
+        yield {"contestant": "scrubjay", "round": 0, "checkpoints": {**share, "interval": interval}}
     unused = await bench.ours(replace(settings, graph_reuse=False))
-    for number, depth in product(range(bench.cell.n_rounds), (0, bench.cell.n_tokens)):
+    # After nothing it takes little time, and differs much.
+    for number, depth in (*product(range(5 * n_rounds), (0,)), *product(range(n_rounds), (n_tokens,))):
         for name, engine in _turn([("scrubjay", ours), ("no-graph-reuse", unused)], number):
             await settle()
             speed = await _generation(engine, prompt[: depth or N_FIRST])
