@@ -8,6 +8,8 @@ the cuts that were asked for.
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+LONGEST_DECODE = 256
+"""In tokens. What an abort may undo; between checkpoints further apart, states to go back to would have to be saved as well."""
 FINE = 32
 """Spacing of the fine grid near edits, in tokens; also the least distance of a segment boundary from another cut."""
 FINEST = 8

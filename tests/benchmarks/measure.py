@@ -272,16 +272,17 @@ async def _cancelled(bench: Bench) -> AsyncIterator[Sample]:
 
 async def _speed(bench: Bench) -> AsyncIterator[Sample]:
     """Generation beside llama-bench; what checkpoints cost; graphs reused or not; the first completion and a later one."""
-    n_rounds, n_tokens = bench.cell.n_rounds, bench.cell.n_tokens
+    n_rounds, n_tokens, random = bench.cell.n_rounds, bench.cell.n_tokens, Random(6)
     prompt = base_prompt(bench.vocabulary, n_tokens)
     settings = bench.settings
     ours = await bench.ours()
-    for engine in (ours, await bench.ours(replace(settings, interval=256))):
-        cost, _, _ = await engine.generate(prompt, Sampling(max_tokens=1, ignore_end=True))
+    for engine, number in product((ours, await bench.ours(replace(settings, interval=256))), range(n_rounds)):
+        prompt = edited(prompt, 0, random)
+        cost, _, _ = await engine.generate(prompt, Sampling(max_tokens=0), "/prefill")
         status = await engine.status()
         share = {"share": cost.checkpoint_ms / cost.prefill_ms, "bytes": status.checkpoint_bytes}
         interval = engine.info and engine.info.interval
-        yield {"contestant": "scrubjay", "round": 0, "checkpoints": {**share, "interval": interval}}
+        yield {"contestant": "scrubjay", "round": number, "checkpoints": {**share, "interval": interval}}
     unused = await bench.ours(replace(settings, graph_reuse=False))
     # After nothing it takes little time, and differs much.
     for number, depth in (*product(range(5 * n_rounds), (0,)), *product(range(n_rounds), (n_tokens,))):

@@ -172,10 +172,13 @@ def _speed_outcomes(_kind: str, records: Sequence[Record]) -> Iterator[Outcome]:
             if bench:
                 goal = f"generation after {depth} tokens >= 0.97 of llama-bench's, the better of both"
                 yield goal, f"{ours / bench:.2f}", ours / bench >= 0.97
+        for interval, shares, _ in _kept(samples):
+            yield (
+                f"checkpoints every {interval} tokens <= 1 % of a prefill",
+                f"{median(shares):.2%}",
+                median(shares) <= 0.01,
+            )
         for sample in samples:
-            if kept := sample.get("checkpoints"):
-                goal = f"checkpoints every {kept['interval']} tokens <= 1 % of a prefill"
-                yield goal, f"{kept['share']:.2%}", kept["share"] <= 0.01
             if sample["contestant"] == "eager":
                 ratio = sample["first_ms"] / sample["steady_ms"]
                 yield "first completion <= 1.1 of a later one", f"{ratio:.2f}", ratio <= 1.1
@@ -306,13 +309,22 @@ def _speed_lines(samples: Sequence[Sample]) -> Iterator[str]:
     for depth, name in product(_depths(samples), ("scrubjay", "no-graph-reuse", *BENCHES)):
         if speed := _speed(samples, name, depth):
             yield f"{name} generates {speed:.1f} tokens/s after {depth} tokens"
+    for interval, shares, n_bytes in _kept(samples):
+        spread = f" ({', '.join(f'{share:.2%}' for share in shares)})" if shares[1:] else ""
+        share, size = f"{median(shares):.2%} of a prefill's time{spread}", n_bytes / (1 << 20)
+        yield f"checkpoints every {interval} tokens: {share}, {size:.1f} MiB"
     for sample in samples:
-        if kept := sample.get("checkpoints"):
-            size = kept["bytes"] / (1 << 20)
-            yield f"checkpoints every {kept['interval']} tokens: {kept['share']:.2%} of the prefill's time, {size:.1f} MiB"
         if "first_ms" in sample:
             ratio = sample["first_ms"] / sample["steady_ms"]
             yield f"{sample['contestant']} load: first completion {sample['first_ms']:.0f} ms, {ratio:.2f} of a later one"
+
+
+def _kept(samples: Sequence[Sample]) -> Iterator[tuple[int, list[float], int]]:
+    """For each interval: it, the checkpoints' share of the time of each prefill, and their bytes."""
+    found = [sample["checkpoints"] for sample in samples if "checkpoints" in sample]
+    for interval in dict.fromkeys(kept["interval"] for kept in found):
+        some = [kept for kept in found if kept["interval"] == interval]
+        yield interval, [kept["share"] for kept in some], some[-1]["bytes"]
 
 
 def _depths(samples: Sequence[Sample]) -> list[int]:

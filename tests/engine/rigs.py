@@ -4,12 +4,13 @@ import ctypes
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from scrubjay.engine.context import Context, Control, Counters
 from scrubjay.engine.generate import Generation
-from scrubjay.engine.llama import LlamaContext, Logits, Model
+from scrubjay.engine.llama import LlamaContext, Logits, Model, _raw
 from scrubjay.engine.opening import Opening, open_model
 from scrubjay.engine.pool import CheckpointPool
 from scrubjay.engine.warm import WarmContext
@@ -44,6 +45,32 @@ class RecordingLlama(LlamaContext):
 
     made_of: list[tuple[int, Tokens, int]]
     """(start, the tokens of the decode, how many of them are still there)."""
+    _ask: Any = None
+
+    @contextmanager
+    def asking(self, abort_at: int = 0) -> Iterator[list[int]]:
+        """Count how often llama.cpp asks whether to abort, and abort the decode that asks for the `abort_at`th time."""
+        n_asked = [0]
+
+        @ctypes.CFUNCTYPE(ctypes.c_bool, ctypes.c_void_p)  # type: ignore[untyped-decorator]
+        def ask(_: object) -> bool:
+            n_asked[0] += 1
+            return n_asked[0] == abort_at
+
+        self._ask = ask
+        try:
+            yield n_asked
+        finally:
+            self._let_abort(False)
+            self._ask = None
+
+    def _let_abort(self, abortable: bool) -> None:
+        if self._ask is None:
+            super()._let_abort(abortable)
+        else:
+            callback = ctypes.cast(self._ask, ctypes.c_void_p) if abortable else None
+            _raw.llama_set_abort_callback(ctypes.cast(self.handle, ctypes.c_void_p), callback, None)
+            self._abortable = False
 
     def decode(self, tokens: Tokens, start: int, want_logits: bool, abortable: bool) -> int:
         result = super().decode(tokens, start, want_logits, abortable)

@@ -12,7 +12,7 @@ from scrubjay.engine.context import Control
 from scrubjay.engine.contexts import ContextPool
 from scrubjay.engine.llama import Model, can_offload
 from scrubjay.engine.loop import Engine
-from scrubjay.engine.opening import choose_grid, open_model
+from scrubjay.engine.opening import choose_interval, open_model
 from scrubjay.engine.warm import WarmContext
 from scrubjay.errors import ModelRefused
 from scrubjay.messages import EngineSettings, FromEngine, Piece, Run, Sampling, Synced
@@ -201,7 +201,7 @@ def test_the_interval_follows_from_speed_state_and_budget(
     wanted: int, speeds: dict[int, float], state: int, budget: int, expected: int
 ) -> None:
     """No smaller than what half the budget holds of 8,192 tokens, no smaller than what decodes at full speed."""
-    assert choose_grid(wanted, speeds, state, budget, 8192, 256).interval == expected
+    assert choose_interval(wanted, speeds, state, budget, 8192, 256) == expected
 
 
 @pytest.mark.parametrize(

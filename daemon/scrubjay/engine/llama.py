@@ -18,6 +18,7 @@ import numpy.typing as npt
 from llama_cpp.llama_grammar import json_schema_to_gbnf
 
 from scrubjay.errors import ModelRefused
+from scrubjay.grid import LONGEST_DECODE
 from scrubjay.messages import EngineSettings, Sampling
 from scrubjay.tokens import Tokens, frozen
 
@@ -223,7 +224,7 @@ class LlamaContext:
 
     Args:
         n_ctx: capacity in tokens; llama.cpp rounds it up.
-        n_ubatch: the longest decode, in tokens.
+        n_ubatch: tokens that are computed at once; a decode has at most `n_batch`.
         abort_address: address of a byte that ends an abortable decode when it is not 0, or 0 for none.
 
     Raises:
@@ -235,7 +236,9 @@ class LlamaContext:
     ) -> None:
         params = lib.llama_context_default_params()
         params.n_ctx = n_ctx
-        params.n_batch = params.n_ubatch = n_ubatch
+        # After a sliding window was restored, llama.cpp lets the second part of a decode overwrite what it still looks at.
+        self.n_ubatch, self.n_batch = n_ubatch, n_ubatch if model.n_swa else max(n_ubatch, LONGEST_DECODE)
+        params.n_ubatch, params.n_batch = self.n_ubatch, self.n_batch
         params.n_seq_max = 1
         params.n_outputs_max = MAX_OUTPUTS
         params.n_threads = params.n_threads_batch = settings.n_threads
@@ -253,18 +256,15 @@ class LlamaContext:
         self._abort_address = abort_address
         self._abortable = False
         self.n_ctx: int = lib.llama_n_ctx(self.handle)
-        self.n_ubatch = n_ubatch
         self.n_vocab = model.vocabulary.n_tokens
-        self._batch = lib.llama_batch_init(n_ubatch, 0, 1)
-        self._tokens = np.ctypeslib.as_array(self._batch.token, (n_ubatch,))
-        self._positions = np.ctypeslib.as_array(self._batch.pos, (n_ubatch,))
-        self._outputs = np.ctypeslib.as_array(self._batch.logits, (n_ubatch,))
-        for i in range(n_ubatch):
-            self._batch.n_seq_id[i] = 1
-            self._batch.seq_id[i][0] = _SEQUENCE
+        self._batch = batch = lib.llama_batch_init(self.n_batch, 0, 1)
+        fields = (np.ctypeslib.as_array(field, (self.n_batch,)) for field in (batch.token, batch.pos, batch.logits))
+        self._tokens, self._positions, self._outputs = fields
+        for i in range(self.n_batch):
+            batch.n_seq_id[i], batch.seq_id[i][0] = 1, _SEQUENCE
 
     def decode(self, tokens: Tokens, start: int, want_logits: bool, abortable: bool) -> int:
-        """Put 1 to `n_ubatch` tokens through the model.
+        """Put 1 to `n_batch` tokens through the model.
 
         Returns:
             0 done; 1 no room; 2 aborted, and the memory is now untrustworthy; < 0 refused.

@@ -16,14 +16,14 @@ import psutil
 from scrubjay.engine.context import MemoryClass
 from scrubjay.engine.llama import FULL, PARTIAL, LlamaContext, Model, Sampler, can_offload
 from scrubjay.errors import ModelRefused
-from scrubjay.grid import Grid
+from scrubjay.grid import LONGEST_DECODE, Grid
 from scrubjay.messages import EngineSettings, ModelInfo, Sampling
 from scrubjay.tokens import Tokens, as_tokens
 
 GIB = 1 << 30
-LONGEST_DECODE = 256
-LONGEST_DECODE_ON_CPU = 128
-"""A decode can be left only between two operations; at 8k tokens the attention of 256 tokens takes a small CPU above 50 ms."""
+UBATCH_ON_CPU = 128
+"""Tokens of a decode that are computed at once. A decode can be left only between two operations; at 8k tokens the attention of
+256 tokens takes a small CPU above 50 ms."""
 DEFAULT_CTX = 16384
 MAX_CONTEXTS = 8
 INTERVALS = (64, 128, 256)
@@ -60,7 +60,7 @@ def open_model(settings: EngineSettings, abort_address: int, report: Report) -> 
     swa_full = _choose_swa_full(model, settings)
     process = psutil.Process()
     rss = process.memory_info().rss
-    n_ubatch = min(_longest_decode(settings), settings.interval or LONGEST_DECODE, n_ctx)
+    n_ubatch = min(_longest_ubatch(settings), settings.interval or LONGEST_DECODE, n_ctx)
     llama = LlamaContext(model, settings, n_ctx, n_ubatch, swa_full, abort_address)
     context_bytes = max(1, process.memory_info().rss - rss)
     memory_class, load_ms = probe(model, llama, swa_full), (perf_counter() - begun) * 1e3
@@ -69,7 +69,8 @@ def open_model(settings: EngineSettings, abort_address: int, report: Report) -> 
         warm_up.run()
     state_size = _largest_state(model, llama, memory_class)
     budget = settings.checkpoint_budget or min(psutil.virtual_memory().available // 4, 2 * GIB)
-    grid = choose_grid(settings.interval, warm_up.speeds, state_size, budget, llama.n_ctx, llama.n_ubatch)
+    interval = choose_interval(settings.interval, warm_up.speeds, state_size, budget, llama.n_ctx, n_ubatch)
+    grid = Grid(interval, min(interval, llama.n_batch))
     info = ModelInfo(
         path=settings.model,
         name=model.metadata("general.name") or Path(settings.model).stem,
@@ -82,7 +83,7 @@ def open_model(settings: EngineSettings, abort_address: int, report: Report) -> 
         size=model.size,
         n_params=model.n_params,
         state_size=state_size,
-        interval=grid.interval,
+        interval=interval,
         n_ubatch=llama.n_ubatch,
         checkpoint_budget=budget,
         max_contexts=settings.max_contexts or _choose_max_contexts(context_bytes),
@@ -117,25 +118,27 @@ def probe(model: Model, llama: LlamaContext, swa_full: bool) -> MemoryClass:
     return "dense" if is_plain and can_cut else "opaque"
 
 
-def choose_grid(wanted: int, speeds: dict[int, float], state_size: int, budget: int, n_ctx: int, longest: int) -> Grid:
-    """The interval and the longest decode.
+def choose_interval(
+    wanted: int, speeds: dict[int, float], state_size: int, budget: int, n_ctx: int, n_ubatch: int
+) -> int:
+    """Tokens between checkpoints.
 
     Args:
-        wanted: interval asked for in tokens, 0 to choose one.
-        speeds: measured prefill speed in tokens/s by decode length.
+        wanted: what was asked for, 0 to choose.
+        speeds: measured prefill speed in tokens/s by decode length, up to `n_ubatch`.
         state_size: bytes of one checkpoint; 0 if none are kept, so that there is nothing to be had for shorter decodes.
         budget: bytes for all checkpoints; half of it must do for one context's regular ones.
         n_ctx: tokens in a context.
-        longest: the longest decode possible.
+        n_ubatch: tokens that are computed at once.
     """
     if wanted:
-        return Grid(wanted, min(longest, wanted))
+        return wanted
     best = max(speeds.values(), default=0.0) if state_size else 0.0
-    quick = [i for i in INTERVALS if i <= longest and speeds.get(i, 0.0) >= GOOD_ENOUGH * best]
-    interval = min(quick, default=longest) if best else longest
+    quick = [i for i in INTERVALS if i <= n_ubatch and speeds.get(i, 0.0) >= GOOD_ENOUGH * best]
+    interval = min(quick, default=n_ubatch) if best else n_ubatch
     while interval < n_ctx and state_size * n_ctx / interval > budget / 2:
         interval *= 2
-    return Grid(interval, min(longest, interval))
+    return interval
 
 
 class WarmUp:
@@ -199,8 +202,8 @@ class WarmUp:
         self._llama.clear()
 
 
-def _longest_decode(settings: EngineSettings) -> int:
-    return LONGEST_DECODE if settings.gpu_layers and can_offload() else LONGEST_DECODE_ON_CPU
+def _longest_ubatch(settings: EngineSettings) -> int:
+    return LONGEST_DECODE if settings.gpu_layers and can_offload() else UBATCH_ON_CPU
 
 
 def _with_threads(settings: EngineSettings) -> EngineSettings:
