@@ -40,6 +40,20 @@ def index_is_stuck(pool: CheckpointPool, indexes: list[CheckpointIndex]) -> bool
     return all(len(index) <= 1 for index in indexes) and pool.used() > 0
 
 
+def test_the_memory_that_was_given_back_last_is_used_first() -> None:
+    """An edit drops the checkpoints after it and saves as many: in memory that has just been used."""
+    pool, index = CheckpointPool(1000), CheckpointIndex()
+    pool.register(index, lambda: (10, 1.0))
+    pool.prepare(100, 5)
+    for n_tokens in (1, 2, 3):
+        fill(pool, index, n_tokens, 100)
+    used = {id(item.buffer) for item in index if item.n_tokens > 1}
+    pool.forget(index, 1)
+    for n_tokens in (4, 5):
+        fill(pool, index, n_tokens, 100)
+    assert {id(item.buffer) for item in index if item.n_tokens > 1} == used
+
+
 def test_a_state_that_could_not_be_written_is_no_checkpoint() -> None:
     pool, index = CheckpointPool(1000), CheckpointIndex()
     pool.register(index, lambda: (10, 1.0))

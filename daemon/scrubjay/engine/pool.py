@@ -97,7 +97,8 @@ class CheckpointPool:
                 return None
 
     def _recycle(self, size: int) -> Buffer | None:
-        fitting = (i for i, buffer in enumerate(self._free) if size <= buffer.nbytes <= _SLACK * size)
+        # The one given back last is the likeliest to be near: in a cache, or at least in the memory of a host that lends it.
+        fitting = (i for i in reversed(range(len(self._free))) if size <= self._free[i].nbytes <= _SLACK * size)
         i = next(fitting, None)
         return None if i is None else self._free.pop(i)
 
