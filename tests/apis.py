@@ -9,7 +9,7 @@ from typing import Any
 import aiohttp
 
 from scrubjay.http.app import serving
-from scrubjay.service import Service
+from scrubjay.service.service import Service
 from tests.services import running_service, until_state
 
 Json = dict[str, Any]

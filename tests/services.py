@@ -6,13 +6,15 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from scrubjay.documents import Position
-from scrubjay.events import Complete, OpenDocument, Warm
-from scrubjay.feed import News, Subscription
-from scrubjay.layouts import LayoutName
-from scrubjay.messages import EngineSettings, Sampling
-from scrubjay.requests import Completion, CompletionRequest
-from scrubjay.service import Service, ServiceSettings
+from scrubjay.completion.requests import Completion, CompletionRequest
+from scrubjay.notifications import News, Subscription
+from scrubjay.prompt.layouts import LayoutName
+from scrubjay.protocol.messages import EngineSettings, Sampling
+from scrubjay.service.events import Complete, Warm
+from scrubjay.service.service import Service
+from scrubjay.service.settings import ServiceSettings
+from scrubjay.workspace.events import OpenDocument
+from scrubjay.workspace.text import Position
 from tests.gguf_models import tiny_model
 
 N_LINES = 120

@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scrubjay.budgets import Limits
-from scrubjay.documents import Change
 from scrubjay.errors import PromptRefused
-from scrubjay.fim import PLAIN, FimTemplate, find_template
-from scrubjay.layouts import LayoutName, Layouts
-from scrubjay.prompt import Prompt
+from scrubjay.prompt.fim import PLAIN, FimTemplate, find_template
+from scrubjay.prompt.layouts import LayoutName, Layouts
+from scrubjay.prompt.limits import Limits
+from scrubjay.prompt.segments import Prompt
 from scrubjay.tokens import common_length
+from scrubjay.workspace.text import Change
 from tests.gguf_vocab import source_text
 from tests.test_layout import Workspace, cache_of, workspace
 

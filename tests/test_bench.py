@@ -7,9 +7,9 @@ from random import Random
 
 import pytest
 
-from scrubjay.bench import run_bench
-from scrubjay.engine.llama import Vocabulary
+from scrubjay.cli.bench import run_bench
 from scrubjay.errors import UsageError
+from scrubjay.llama.vocabulary import Vocabulary
 from scrubjay.tokens import common_length
 from tests.benchmarks import results, typing
 from tests.benchmarks.contestants import Limit

@@ -2,7 +2,7 @@
 
 import pytest
 
-from scrubjay.budgets import N_LEAST_WINDOW, window_limit
+from scrubjay.prompt.limits import N_LEAST_WINDOW, window_limit
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from scrubjay.chat import ChatPrompt, render
 from scrubjay.errors import RequestError
+from scrubjay.prompt.chat import ChatPrompt, render
 from tests.vocabularies import open_vocabulary
 
 HELLO = ({"role": "user", "content": "Hello"},)

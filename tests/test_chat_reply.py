@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from scrubjay.chat_reply import Form, Part, Reply, ReplyReader, ToolCall, read_reply
+from scrubjay.http.compat.chat_reply import Form, Part, Reply, ReplyReader, ToolCall, read_reply
 
 ALL = Form(has_thoughts=True, has_calls=True)
 CALL = '<tool_call>\n{"name": "weather", "arguments": {"city": "Zürich"}}\n</tool_call>'

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scrubjay.completion_cache import N_TYPED, CompletionCache
+from scrubjay.completion.cache import N_TYPED, CompletionCache
 
 PREFIX, SUFFIX, TEXT = "def f(x):\n    ", "\n\nprint(f(1))\n", "return x + 1\n    # done"
 

@@ -4,10 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scrubjay import completion_finish as rules
-from scrubjay.completion_finish import Finished, finish
-from scrubjay.completion_rules import Mode
-from scrubjay.place import Place, is_similar, open_brackets, overlap, unmatched_closers
+from scrubjay.code_text import is_similar, open_brackets, overlap, unmatched_closers
+from scrubjay.completion import postprocess as rules
+from scrubjay.completion.cursor import Place
+from scrubjay.completion.postprocess import Finished, finish
+from scrubjay.completion.stop_rules import Mode
 
 EMPTY = Place("", "")
 BODY = Place("def f(x):\n    ", "\n\nprint(f(1))\n", "python")

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scrubjay.completion_rules import (
+from scrubjay.completion.cursor import Place
+from scrubjay.completion.stop_rules import (
     Mode,
     choose_mode,
     leaves_asked_indent,
@@ -16,7 +17,6 @@ from scrubjay.completion_rules import (
     single_line,
     stop_at,
 )
-from scrubjay.place import Place
 
 PYTHON = Place("def f(x):\n    y = 1\n    ", "\n    return x\n", "python")
 

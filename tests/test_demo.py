@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from scrubjay.demo import NOISE, Pieces, agree, largest_difference
-from scrubjay.demo_edits import MAX_CHARACTERS, Place, choose_files, edited_files, make_edits
+from scrubjay.cli.demo.edits import MAX_CHARACTERS, Place, choose_files, edited_files, make_edits
+from scrubjay.cli.demo.outcome import NOISE, Pieces, agree, largest_difference
 
 SURE, CLOSE = [5.0], [NOISE / 2]
 PACKAGE = sorted(Path(email.__file__).parent.glob("*.py"))

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scrubjay.documents import Change, Document, Position, PositionEncoding, Text, path_of
 from scrubjay.errors import RequestError
+from scrubjay.workspace.document import Document, path_of
+from scrubjay.workspace.text import Change, Position, PositionEncoding, Text
 
 ENCODINGS: tuple[PositionEncoding, ...] = ("utf-8", "utf-16", "utf-32")
 PARTS = st.sampled_from(["a", "bc d", "\n", "\r\n", "\r", "é", "日本", "🙂", "👩\u200d👧", "\t", " ", "\u2028", "\x00"])

@@ -4,14 +4,15 @@ from dataclasses import replace
 
 import pytest
 
-from scrubjay.budgets import Limits
-from scrubjay.documents import Change, Position
-from scrubjay.emulation import FENCE, HERE, emulated
-from scrubjay.engine.llama import Vocabulary
-from scrubjay.events import ChangeDocument, Complete
-from scrubjay.layouts import LayoutName, Layouts
-from scrubjay.projects import Projects
-from scrubjay.token_cache import TokenCache
+from scrubjay.llama.vocabulary import Vocabulary
+from scrubjay.prompt.fim_by_chat import FENCE, HERE, emulated
+from scrubjay.prompt.layouts import LayoutName, Layouts
+from scrubjay.prompt.limits import Limits
+from scrubjay.service.events import Complete
+from scrubjay.tokenizer.token_cache import TokenCache
+from scrubjay.workspace.events import ChangeDocument
+from scrubjay.workspace.projects import Projects
+from scrubjay.workspace.text import Change, Position
 from tests.gguf_models import tiny_model
 from tests.services import complete, completion, open_document, running_service, source
 

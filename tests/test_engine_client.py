@@ -11,16 +11,9 @@ import numpy as np
 import psutil
 import pytest
 
-from scrubjay.engine.client import (
-    PAST_THE_CACHE,
-    SPINS,
-    EngineClient,
-    EngineGone,
-    FromProcess,
-    environment,
-    how_it_ended,
-)
-from scrubjay.messages import (
+from scrubjay.engine.client import PAST_THE_CACHE, SPINS, EngineClient, environment, how_it_ended
+from scrubjay.engine.interface import EngineGone, FromProcess
+from scrubjay.protocol.messages import (
     AskStatus,
     Done,
     EngineSettings,

@@ -1,6 +1,6 @@
 """Everybody hears everything, and nobody waits for a slow listener."""
 
-from scrubjay.feed import MAX_WAITING, Feed
+from scrubjay.notifications import MAX_WAITING, Feed
 
 
 async def test_a_listener_hears_what_happens_until_the_feed_ends() -> None:

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scrubjay.documents import Document
-from scrubjay.file_order import Slot, admitted, relaid
+from scrubjay.prompt.file_order import Slot, admitted, relaid
 from scrubjay.tokens import as_tokens
+from scrubjay.workspace.document import Document
 from tests.benchmarks.history import history, package_texts, replayed
 from tests.vocabularies import open_vocabulary
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from scrubjay.files import MAX_CANDIDATES, MAX_EDITS, MAX_FILE_BYTES, Share, Tree
-from scrubjay.projects import File
+from scrubjay.workspace.file_tree import MAX_CANDIDATES, MAX_EDITS, MAX_FILE_BYTES, Share, Tree
+from scrubjay.workspace.project import File
 
 
 def scanned(root: Path, share: Share | None = None) -> Tree:

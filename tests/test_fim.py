@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from scrubjay.fim import FimTemplate, comment_line, find_template
+from scrubjay.prompt.fim import FimTemplate, comment_line, find_template
 from tests.vocabularies import open_vocabulary
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from scrubjay.ignoring import NO_RULES, Rules
+from scrubjay.workspace.ignore_rules import NO_RULES, Rules
 
 NAMES = ("a", "b.o", "lib", "x")
 PATTERNS = st.sampled_from(

@@ -4,13 +4,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from scrubjay.code_text import without_closers
 from scrubjay.errors import RequestError
-from scrubjay.fim import find_template
-from scrubjay.infill import MAX_STREAMS, Extra, InfillPrompt, Streams, split_at_line
-from scrubjay.place import without_closers
-from scrubjay.prompt import Prompt
-from scrubjay.raw import Kit
-from scrubjay.token_cache import TokenCache
+from scrubjay.prompt.fim import find_template
+from scrubjay.prompt.infill import Extra, InfillPrompt, split_at_line
+from scrubjay.prompt.infill_history import MAX_STREAMS, Streams
+from scrubjay.prompt.recipe import Kit
+from scrubjay.prompt.segments import Prompt
+from scrubjay.tokenizer.token_cache import TokenCache
 from scrubjay.tokens import common_length
 from tests.gguf_vocab import source_text
 from tests.vocabularies import open_vocabulary

@@ -7,16 +7,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scrubjay.budgets import Limits
-from scrubjay.documents import Change, Document
-from scrubjay.engine.llama import Vocabulary
 from scrubjay.errors import PromptRefused
-from scrubjay.fim import PLAIN, FimTemplate, find_template
-from scrubjay.layout import completion_prompt
-from scrubjay.projects import Project, Projects
-from scrubjay.prompt import Prompt
-from scrubjay.token_cache import TokenCache
+from scrubjay.llama.vocabulary import Vocabulary
+from scrubjay.prompt.fim import PLAIN, FimTemplate, find_template
+from scrubjay.prompt.limits import Limits
+from scrubjay.prompt.plain import completion_prompt
+from scrubjay.prompt.segments import Prompt
+from scrubjay.tokenizer.token_cache import TokenCache
 from scrubjay.tokens import common_length
+from scrubjay.workspace.document import Document
+from scrubjay.workspace.project import Project
+from scrubjay.workspace.projects import Projects
+from scrubjay.workspace.text import Change
 from tests import vocabularies
 from tests.gguf_vocab import source_text
 

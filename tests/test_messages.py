@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scrubjay.messages import (
+from scrubjay.protocol.codec import Decoder, encode
+from scrubjay.protocol.messages import (
     AskStatus,
     Close,
     ContextStatus,
-    Decoder,
     Done,
     EngineSettings,
     EngineStatus,
@@ -31,7 +31,6 @@ from scrubjay.messages import (
     Stop,
     Stopped,
     Synced,
-    encode,
 )
 from scrubjay.tokens import as_tokens
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from scrubjay.daemon.model_files import HubName, choose_files, find_model, parse_hub_name
 from scrubjay.errors import ModelRefused, UsageError
-from scrubjay.models import HubName, choose_files, find_model, parse_hub_name
 from tests.gguf_models import tiny_model
 
 REPO = (

@@ -1,6 +1,6 @@
 """What clients are advised from how fast keys and answers come."""
 
-from scrubjay.pace import Pace, advise_debounce
+from scrubjay.service.debounce import Pace, advise_debounce
 
 
 def test_debounce_is_advised_only_while_answers_are_slower_than_keys() -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from scrubjay.pieces import N_MAX, N_MIN, CutRule, Pieces, find_cut_rule
+from scrubjay.tokenizer.chunks import N_MAX, N_MIN, CutRule, Pieces, find_cut_rule
 from tests import vocabularies
 from tests.gguf_vocab import source_text
 

@@ -6,19 +6,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scrubjay.completion_finish import DISCARDS, RULES
-from scrubjay.documents import Change, Document, Position
+from scrubjay.code_text import without_indent
+from scrubjay.completion.history import Remembered
+from scrubjay.completion.postprocess import DISCARDS, RULES
+from scrubjay.completion.requests import Completion, CompletionRequest, Item
 from scrubjay.errors import RequestError
-from scrubjay.events import ChangeDocument, Complete
-from scrubjay.http import calls
+from scrubjay.http.api import methods as calls
 from scrubjay.http.params import Params
-from scrubjay.place import without_indent
-from scrubjay.polish import Remembered
-from scrubjay.projects import Project
-from scrubjay.requests import Completion, CompletionRequest, Item
-from scrubjay.service import Service
+from scrubjay.prompt.windows import resume_at
+from scrubjay.service.events import Complete
+from scrubjay.service.service import Service
 from scrubjay.starter import model_path
-from scrubjay.windows import resume_at
+from scrubjay.workspace.document import Document
+from scrubjay.workspace.events import ChangeDocument
+from scrubjay.workspace.project import Project
+from scrubjay.workspace.text import Change, Position
 from tests.gguf_models import tiny_model
 from tests.services import complete, completion, open_document, running_service
 

@@ -5,7 +5,7 @@ from collections import namedtuple
 import psutil
 import pytest
 
-from scrubjay.power import is_on_battery
+from scrubjay.service.power import is_on_battery
 from tests.services import complete, model, open_document, running_service, source, until
 
 Battery = namedtuple("Battery", ["percent", "secsleft", "power_plugged"])  # as psutil has it

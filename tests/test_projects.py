@@ -4,9 +4,11 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from scrubjay.documents import Change, Document, Position
 from scrubjay.errors import RequestError
-from scrubjay.projects import File, Project, Projects
+from scrubjay.workspace.document import Document
+from scrubjay.workspace.project import File, Project
+from scrubjay.workspace.projects import Projects
+from scrubjay.workspace.text import Change, Position
 
 
 def find_root(path: str) -> str:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scrubjay.prompt import Segment, Span, assemble, count_tokens
+from scrubjay.prompt.segments import Segment, Span, assemble, count_tokens
 from scrubjay.tokens import Tokens, as_tokens, common_length
 
 PARTS = st.one_of(st.integers(0, 99), st.text("ab", max_size=5), st.lists(st.integers(0, 9), max_size=4).map(as_tokens))

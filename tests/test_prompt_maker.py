@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from scrubjay.budgets import Limits
-from scrubjay.documents import Change, Position
 from scrubjay.errors import EngineError, ModelRefused
-from scrubjay.projects import Projects
-from scrubjay.prompt_maker import PromptMaker, View
+from scrubjay.prompt.limits import Limits
+from scrubjay.prompt.view import View
+from scrubjay.service.prompt_builder import PromptMaker
+from scrubjay.workspace.projects import Projects
+from scrubjay.workspace.text import Change, Position
 from tests.gguf_models import corrupt_model, tiny_model
 from tests.services import source
 

@@ -1,7 +1,7 @@
 """What the daemon believes of contexts: never more than the engine has said."""
 
-from scrubjay.messages import ContextStatus
-from scrubjay.records import Records
+from scrubjay.protocol.messages import ContextStatus
+from scrubjay.service.residency import Records
 
 
 def lengths(records: Records, *keys: str) -> list[int]:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from scrubjay.errors import ScrubjayError
-from scrubjay.scheduler import Job, Outcome, Priority, Scheduler
+from scrubjay.service.scheduler import Job, Outcome, Priority, Scheduler
 
 KEYS = st.sampled_from([None, "a", "b", ("warm", "root")])
 

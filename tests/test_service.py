@@ -6,11 +6,12 @@ from dataclasses import replace
 
 import pytest
 
-from scrubjay.documents import Change, Position
 from scrubjay.errors import RequestError
-from scrubjay.events import ChangeDocument, CloseDocument, CloseOwner, Complete, FocusDocument, Look, Warm
-from scrubjay.report import Reporter
-from scrubjay.scheduler import Outcome
+from scrubjay.service.events import Complete, Look, Warm
+from scrubjay.service.scheduler import Outcome
+from scrubjay.service.status import Reporter
+from scrubjay.workspace.events import ChangeDocument, CloseDocument, CloseOwner, FocusDocument
+from scrubjay.workspace.text import Change, Position
 from tests.services import (
     LONG,
     complete,

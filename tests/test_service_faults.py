@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from scrubjay.errors import EngineDied, EngineError, RequestError
-from scrubjay.events import CloseDocument, Drain, Warm
-from scrubjay.scheduler import Outcome
-from scrubjay.service import Service
+from scrubjay.service.events import Drain, Warm
+from scrubjay.service.scheduler import Outcome
+from scrubjay.service.service import Service
+from scrubjay.workspace.events import CloseDocument
 from tests.gguf_models import corrupt_model
 from tests.services import (
     LONG,

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scrubjay.sliding import MAX_KNOWN, agreement, aligned
+from scrubjay.prompt.text_alignment import MAX_KNOWN, agreement, aligned
 
 LINES = [f"line number {number} of a text\n" for number in range(200)]
 texts = st.text("ab\n", max_size=40)

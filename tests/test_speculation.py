@@ -4,13 +4,14 @@ from dataclasses import replace
 
 import pytest
 
-from scrubjay.documents import Change, Position
-from scrubjay.events import ChangeDocument, Complete, Look, Settled
-from scrubjay.feed import News, Subscription
-from scrubjay.requests import Completion
-from scrubjay.scheduler import Outcome
-from scrubjay.service import Service
+from scrubjay.completion.requests import Completion
+from scrubjay.notifications import News, Subscription
+from scrubjay.service.events import Complete, Look, Settled
+from scrubjay.service.scheduler import Outcome
+from scrubjay.service.service import Service
 from scrubjay.starter import model_path
+from scrubjay.workspace.events import ChangeDocument
+from scrubjay.workspace.text import Change, Position
 from tests.services import completion, open_document, running_service, until, warm
 
 URI = "file:///project/a.py"

@@ -1,11 +1,11 @@
 """Tail blocks: texts such as a compiler's output that a project's prompts show behind its files, for as long as is wanted."""
 
-from scrubjay.events import AddTail
-from scrubjay.http.calls import tail
+from scrubjay.http.api.methods import tail
 from scrubjay.http.params import Params
-from scrubjay.projects import MAX_TAILS, Project, Tail
-from scrubjay.prompt import Span
-from scrubjay.service import Service
+from scrubjay.prompt.segments import Span
+from scrubjay.service.events import AddTail
+from scrubjay.service.service import Service
+from scrubjay.workspace.project import MAX_TAILS, Project, Tail
 from tests.services import complete, model, open_document, running_service, source
 
 URI = "file:///project/a.py"

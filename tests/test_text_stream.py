@@ -5,7 +5,7 @@ import itertools
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from scrubjay.text_stream import TextStream
+from scrubjay.worker.detokenizer import TextStream
 
 
 def pieces(data: bytes, cuts: list[int]) -> list[bytes]:

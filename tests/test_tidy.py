@@ -1,6 +1,6 @@
 """The house rules that a machine can check: arrows between modules, who may import what, sizes, style, types.
 
-The table of modules and layers is the README's map, so the map cannot be wrong.
+The table of packages is that of docs/architecture.md, so it cannot be wrong.
 """
 
 import ast
@@ -15,18 +15,21 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = {"scrubjay": ROOT / "daemon" / "scrubjay", "scrubjay_lsp": ROOT / "lsp" / "scrubjay_lsp"}
-FOLDERS = ("daemon", "lsp", "tests", "tools", "clients")
-LAYERS = ("values", "state", "effects", "flow", "edges")
-LANGUAGE_SERVER = "language server"
+FOLDERS = ("daemon", "lsp", "training", "tests", "tools", "clients")
+LANGUAGE_SERVER = "scrubjay_lsp"
+PURE = ("errors", "tokens", "code_text", "protocol", "tokenizer", "prompt", "completion")
 MAX_LINES = 400
 
-OPEN_TO_THE_LANGUAGE_SERVER = {"scrubjay", *(f"scrubjay.{name}" for name in ("client", "messages", "errors", "config"))}
-OPEN_TO_ITS_STARTER = {"scrubjay.lifecycle"}
+OPEN_TO_THE_LANGUAGE_SERVER = {
+    "scrubjay",
+    *(f"scrubjay.{name}" for name in ("daemon.client", "protocol.messages", "errors", "config")),
+}
+OPEN_TO_ITS_STARTER = {"scrubjay.daemon.lifecycle"}
 """For the one module of the language server that starts a daemon."""
 NOT_FOR_STATE = ("asyncio", "threading", "time", "llama_cpp")
 DOORS = {
-    "llama_cpp": ("scrubjay.engine.llama",),
-    "watchdog": ("scrubjay.watcher",),
+    "llama_cpp": ("scrubjay.llama",),
+    "watchdog": ("scrubjay.workspace.watcher",),
     "aiohttp.web": ("scrubjay.http",),
     "pygls": ("scrubjay_lsp",),
 }
@@ -88,24 +91,18 @@ def imports(path: Path) -> frozenset[str]:
 
 
 @cache
-def layers() -> dict[str, str]:
-    """The layer of each module, as the README's map has it."""
-    block = re.search(
-        r"^## Map$.*?^```\w*\n(.*?)^```$", (ROOT / "README.md").read_text("utf-8"), re.DOTALL | re.MULTILINE
+def packages() -> dict[str, set[str]]:
+    """What each package may import, in the order of docs/architecture.md."""
+    rows = re.findall(
+        r"^\| `(\w+)` \| ([\w, ]*) ?\|", (ROOT / "docs" / "architecture.md").read_text("utf-8"), re.MULTILINE
     )
-    assert block, "the README has no section `## Map` with a code block"
-    table: dict[str, str] = {}
-    layer = ""
-    for line in block[1].splitlines():
-        if line and not line.startswith(" "):
-            layer = line.split(":")[0]
-        elif line.strip():
-            name = line.split()[0].removesuffix(".py").replace("/", ".")
-            package = "scrubjay_lsp" if layer == LANGUAGE_SERVER else "scrubjay"
-            full = package if name == "__init__" else f"{package}.{name}".removesuffix(".__init__")
-            assert full not in table, f"{full} stands twice in the README's map"
-            table[full] = layer
-    return table
+    return {name: {other.strip() for other in others.split(",") if other.strip()} for name, others in rows}
+
+
+def package_of(module: str) -> str:
+    """The package of a module: the first name below `scrubjay`, or the language server."""
+    first, *rest = module.split(".")
+    return rest[0] if first == "scrubjay" and rest else first
 
 
 def own_imports(module: str) -> Iterator[str]:
@@ -115,21 +112,28 @@ def own_imports(module: str) -> Iterator[str]:
             yield name
 
 
-def test_the_map_lists_every_module_and_no_other() -> None:
-    assert set(layers()) == set(modules())
-    assert set(layers().values()) == {*LAYERS, LANGUAGE_SERVER}
+def test_packages_import_what_the_architecture_says_and_nothing_else() -> None:
+    found: dict[str, set[str]] = {}
+    for module in modules():
+        if module.startswith("scrubjay.") and module != "scrubjay.__main__":
+            found.setdefault(package_of(module), set()).update(map(package_of, own_imports(module)))
+    assert {name: others - {name} for name, others in found.items()} == packages()
 
 
 def test_no_arrow_points_up() -> None:
-    height = {layer: number for number, layer in enumerate(LAYERS)}
-    wrong = [
-        f"{module} ({layers()[module]}) imports {other} ({layers()[other]})"
-        for module in modules()
-        if layers()[module] != LANGUAGE_SERVER
-        for other in own_imports(module)
-        if not other.startswith("scrubjay_lsp") and height[layers()[other]] > height[layers()[module]]
-    ]
-    assert not wrong, "\n".join(wrong)
+    above: set[str] = {"scrubjay", LANGUAGE_SERVER}
+    for name, others in packages().items():
+        assert others <= above, f"{name} imports {others - above}, which stand below it"
+        above.add(name)
+
+
+def test_no_two_modules_import_each_other() -> None:
+    graph = {module: set(own_imports(module)) for module in modules()}
+    while free := [module for module, others in graph.items() if not others & graph.keys()]:
+        for module in free:
+            del graph[module]
+    circles = {module for module in graph if module.startswith("scrubjay.")}
+    assert not circles, sorted(circles)
 
 
 def test_the_language_server_is_only_a_client() -> None:
@@ -147,7 +151,7 @@ def test_the_language_server_is_only_a_client() -> None:
 
 def test_only_the_command_line_knows_the_language_server() -> None:
     knowing = [m for m in modules() if not m.startswith("scrubjay_lsp") and "scrubjay_lsp" in set(own_imports(m))]
-    assert knowing == ["scrubjay.cli"]
+    assert knowing == ["scrubjay.cli.main"]
 
 
 @pytest.mark.parametrize("library", DOORS)
@@ -161,11 +165,11 @@ def test_a_library_has_one_door(library: str) -> None:
     assert not wrong, "\n".join(wrong)
 
 
-def test_state_knows_neither_clocks_nor_tasks_nor_the_model() -> None:
+def test_pure_packages_know_neither_clocks_nor_tasks_nor_the_model() -> None:
     wrong = [
         f"{module} imports {name}"
         for module, path in modules().items()
-        if layers()[module] in ("values", "state")
+        if package_of(module) in PURE
         for name in imports(path)
         if any(is_within(name, library) for library in NOT_FOR_STATE)
     ]

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scrubjay.token_cache import TokenCache
+from scrubjay.tokenizer.token_cache import TokenCache
 from scrubjay.tokens import Tokens
 from tests import vocabularies
 from tests.gguf_vocab import source_text

@@ -4,8 +4,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from scrubjay.service.residency import MAX_TRUNKS, Trunks
 from scrubjay.tokens import WORTH_SHARING, Tokens, as_tokens, common_length
-from scrubjay.trunks import MAX_TRUNKS, Trunks
 
 
 def prompt(seed: int, n: int = 200) -> Tokens:

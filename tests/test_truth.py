@@ -9,13 +9,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from scrubjay.documents import Change, Position
+from scrubjay.code_text import has_words
+from scrubjay.completion.requests import Completion
 from scrubjay.errors import EngineDied
-from scrubjay.events import ChangeDocument, CloseDocument, Complete, Event, FilesChanged, OpenDocument, Settled, Warm
-from scrubjay.place import has_words
-from scrubjay.projects import File
-from scrubjay.requests import Completion
-from scrubjay.service import Service
+from scrubjay.service.events import Complete, Event, Settled, Warm
+from scrubjay.service.service import Service
+from scrubjay.workspace.events import ChangeDocument, CloseDocument, FilesChanged, OpenDocument
+from scrubjay.workspace.project import File
+from scrubjay.workspace.text import Change, Position
 from tests.services import completion, model, running_service
 
 ROOTS = ("/one", "/two", "/three")

@@ -2,9 +2,10 @@
 
 import pytest
 
-from scrubjay.events import FilesChanged, Settled
-from scrubjay.projects import File
-from scrubjay.service import Service
+from scrubjay.service.events import Settled
+from scrubjay.service.service import Service
+from scrubjay.workspace.events import FilesChanged
+from scrubjay.workspace.project import File
 from tests.services import complete, model, open_document, running_service, source, warm
 
 URI = "file:///project/a.py"

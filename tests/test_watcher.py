@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from watchdog.observers.api import BaseObserver
 
-from scrubjay.events import FilesChanged
-from scrubjay.files import Share, Tree
-from scrubjay.projects import File
-from scrubjay.watcher import MAX_ROOTS, Watcher
+from scrubjay.workspace.events import FilesChanged
+from scrubjay.workspace.file_tree import Share, Tree
+from scrubjay.workspace.project import File
+from scrubjay.workspace.watcher import MAX_ROOTS, Watcher
 
 QUIET_S = 0.05
 Events = asyncio.Queue[FilesChanged]

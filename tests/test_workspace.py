@@ -4,11 +4,12 @@ import asyncio
 import shutil
 from pathlib import Path
 
-from scrubjay.events import CloseDocument, Event, FilesChanged, OpenDocument, SaveDocument
-from scrubjay.feed import News
-from scrubjay.projects import Projects
-from scrubjay.watcher import MAX_ROOTS
-from scrubjay.workspace import Workspace
+from scrubjay.notifications import News
+from scrubjay.service.events import Event
+from scrubjay.workspace.events import CloseDocument, FilesChanged, OpenDocument, SaveDocument
+from scrubjay.workspace.projects import Projects
+from scrubjay.workspace.watcher import MAX_ROOTS
+from scrubjay.workspace.workspace import Workspace
 
 
 class Told:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import gguf
 
-from scrubjay.engine.llama import Vocabulary
+from scrubjay.llama.vocabulary import Vocabulary
 from tests.gguf_vocab import make_vocabulary
 
 BYTE_LEVEL = ("qwen2", "llama-bpe", "starcoder", "deepseek-coder", "gpt-2", "gpt-4o")

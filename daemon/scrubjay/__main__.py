@@ -2,6 +2,6 @@
 
 import sys
 
-from scrubjay.cli import main
+from scrubjay.cli.main import main
 
 sys.exit(main())

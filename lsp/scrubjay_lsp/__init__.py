@@ -29,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 async def _serve(socket: str) -> int:
-    from scrubjay_lsp.server import open_server
+    from scrubjay_lsp.features import open_server
     from scrubjay_lsp.stdio import open_stdio
 
     server = open_server()

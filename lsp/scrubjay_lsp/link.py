@@ -17,6 +17,7 @@ from scrubjay_lsp.replies import Json, Reply, refuse
 if TYPE_CHECKING:
     from scrubjay_lsp.session import Session
 
+
 logger = logging.getLogger(__name__)
 
 LOOK_AGAIN_S = 1.0

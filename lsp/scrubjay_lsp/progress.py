@@ -1,20 +1,18 @@
 """Progress bars in the editor, for those that can show them."""
 
 import asyncio
+from collections.abc import Callable
 from itertools import count
-from typing import TYPE_CHECKING
 
 from lsprotocol import types
 from pygls.exceptions import JsonRpcException
-
-if TYPE_CHECKING:
-    from scrubjay_lsp.server import ScrubjayServer
+from pygls.lsp.server import LanguageServer
 
 
 class Bar:
     """One progress bar; it appears when the editor has agreed to it, and not at all if that is too late."""
 
-    def __init__(self, server: "ScrubjayServer", title: str, token: str) -> None:
+    def __init__(self, server: LanguageServer, title: str, token: str) -> None:
         self._server = server
         self._title = title
         self._token = token
@@ -51,10 +49,15 @@ class Bar:
 
 
 class Bars:
-    """At most one bar for each title."""
+    """At most one bar for each title.
 
-    def __init__(self, server: "ScrubjayServer") -> None:
+    Args:
+        is_on: whether the user wants any.
+    """
+
+    def __init__(self, server: LanguageServer, is_on: Callable[[], bool]) -> None:
         self._server = server
+        self._is_on = is_on
         self._bars: dict[str, Bar] = {}
         self._numbers = count(1)
 
@@ -74,4 +77,4 @@ class Bars:
     @property
     def _are_wanted(self) -> bool:
         window = self._server.client_capabilities.window
-        return self._server.settings.progress and bool(window and window.work_done_progress)
+        return self._is_on() and bool(window and window.work_done_progress)

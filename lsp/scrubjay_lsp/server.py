@@ -39,7 +39,7 @@ class ScrubjayServer(LanguageServer):
         self.socket = ""
         """The daemon's socket, if the command line names it."""
         self.offers = Offers()
-        self.bars = Bars(self)
+        self.bars = Bars(self, lambda: self.settings.progress)
         self.link = Link(Hooks(self._connected, self._event, self._trouble, self._changed))
         self.documents = Documents(self.link)
         self.asking = Asking(self.link, self.documents, self.offers, self._ready)
@@ -104,13 +104,3 @@ class ScrubjayServer(LanguageServer):
             position = {"line": place.line, "character": place.character}
             params = {"uri": document.uri, "version": document.version, "position": position}
             self.protocol.notify(READY, params)
-
-
-def open_server() -> ScrubjayServer:
-    """A server with all features."""
-    from scrubjay_lsp.features import FEATURES
-
-    server = ScrubjayServer()
-    for register in FEATURES:
-        register(server)
-    return server

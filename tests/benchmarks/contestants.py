@@ -21,11 +21,12 @@ import llama_cpp
 import numpy as np
 import psutil
 
-from scrubjay.demo import Pieces
-from scrubjay.engine.client import EngineClient, EngineGone
-from scrubjay.engine.llama import LlamaContext, Model
-from scrubjay.engine.opening import probe
-from scrubjay.messages import (
+from scrubjay.cli.demo.outcome import Pieces
+from scrubjay.engine.client import EngineClient
+from scrubjay.engine.interface import EngineGone
+from scrubjay.llama.context import LlamaContext
+from scrubjay.llama.model import Model
+from scrubjay.protocol.messages import (
     AskStatus,
     Done,
     EngineSettings,
@@ -42,6 +43,7 @@ from scrubjay.messages import (
     Synced,
 )
 from scrubjay.tokens import Tokens
+from scrubjay.worker.load import probe
 from tests.benchmarks.peer import program
 
 N_UBATCH = 512

@@ -21,18 +21,20 @@ from typing import Literal
 from rich.console import Console
 from rich.table import Table
 
-from scrubjay.anchored import NOTHING_LAID, Laid, anchored_prompt
-from scrubjay.budgets import Limits
-from scrubjay.documents import Change, Document
-from scrubjay.engine.llama import Vocabulary
-from scrubjay.file_order import Slot, relaid
-from scrubjay.fim import find_template
-from scrubjay.projects import Project, Projects
-from scrubjay.prompt import Prompt, part_tokens
+from scrubjay.llama.vocabulary import Vocabulary
+from scrubjay.prompt.anchored import NOTHING_LAID, Laid, anchored_prompt
+from scrubjay.prompt.file_order import Slot, relaid
+from scrubjay.prompt.fim import find_template
+from scrubjay.prompt.limits import Limits
+from scrubjay.prompt.segments import Prompt, part_tokens
+from scrubjay.prompt.windows import file_segment
 from scrubjay.starter import model_path
-from scrubjay.token_cache import TokenCache
+from scrubjay.tokenizer.token_cache import TokenCache
 from scrubjay.tokens import EMPTY, common_length
-from scrubjay.windows import file_segment
+from scrubjay.workspace.document import Document
+from scrubjay.workspace.project import Project
+from scrubjay.workspace.projects import Projects
+from scrubjay.workspace.text import Change
 
 ROOT = "/project"
 LIMITS = Limits(n_ctx=1 << 17, reserve=512)

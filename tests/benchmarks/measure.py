@@ -14,9 +14,9 @@ from typing import Any
 
 import psutil
 
-from scrubjay.demo import agree, pieces_of
-from scrubjay.engine.llama import Vocabulary
-from scrubjay.messages import EngineSettings, Sampling
+from scrubjay.cli.demo.outcome import agree, pieces_of
+from scrubjay.llama.vocabulary import Vocabulary
+from scrubjay.protocol.messages import EngineSettings, Sampling
 from scrubjay.tokens import Tokens
 from tests.benchmarks.contestants import (
     Answer,

@@ -25,14 +25,16 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from scrubjay.budgets import Limits
-from scrubjay.documents import Change, Position
-from scrubjay.layouts import LayoutName
-from scrubjay.polish import Polish, Remembered
-from scrubjay.projects import Projects
-from scrubjay.prompt_maker import PromptMaker, View
-from scrubjay.requests import CompletionRequest
+from scrubjay.completion.history import Remembered
+from scrubjay.completion.requests import CompletionRequest
+from scrubjay.completion.rules import Polish
+from scrubjay.prompt.layouts import LayoutName
+from scrubjay.prompt.limits import Limits
+from scrubjay.prompt.view import View
+from scrubjay.service.prompt_builder import PromptMaker
 from scrubjay.starter import model_path
+from scrubjay.workspace.projects import Projects
+from scrubjay.workspace.text import Change, Position
 from tests.benchmarks.typing import light_model
 from tests.benchmarks.typing import measure as measure_typing
 

@@ -18,8 +18,8 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from scrubjay.engine.client import EngineClient
-from scrubjay.messages import Done, EngineSettings, Opened, Piece, Prefilling, Refused, Run, Sampling, Stopped
-from scrubjay.watcher import NICENESS
+from scrubjay.protocol.messages import Done, EngineSettings, Opened, Piece, Prefilling, Refused, Run, Sampling, Stopped
+from scrubjay.workspace.watcher import NICENESS
 from tests.apis import connected, next_prefill
 from tests.daemons import running_daemon
 from tests.engine.rigs import random_tokens

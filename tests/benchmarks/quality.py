@@ -22,14 +22,14 @@ from rich.console import Console
 from rich.table import Table
 
 import scrubjay
-from scrubjay.budgets import Limits
-from scrubjay.fim import find_template
-from scrubjay.layouts import LayoutName, Layouts
-from scrubjay.projects import Projects
-from scrubjay.prompt_maker import View
+from scrubjay.prompt.fim import find_template
+from scrubjay.prompt.layouts import LayoutName, Layouts
+from scrubjay.prompt.limits import Limits
+from scrubjay.prompt.view import View
 from scrubjay.starter import model_path
-from scrubjay.starter.runner import Runner
-from scrubjay.token_cache import TokenCache
+from scrubjay.tokenizer.token_cache import TokenCache
+from scrubjay.workspace.projects import Projects
+from scrubjay_training.runner import Runner
 
 ROOT = "/project"
 N_CTX = 1024

@@ -24,12 +24,14 @@ from pathlib import Path
 
 import numpy as np
 
-from scrubjay.documents import Change, Position
-from scrubjay.events import ChangeDocument, Complete, OpenDocument, Warm
-from scrubjay.layouts import LayoutName
-from scrubjay.messages import EngineSettings, Sampling
-from scrubjay.requests import Completion, CompletionRequest
-from scrubjay.service import Service, ServiceSettings
+from scrubjay.completion.requests import Completion, CompletionRequest
+from scrubjay.prompt.layouts import LayoutName
+from scrubjay.protocol.messages import EngineSettings, Sampling
+from scrubjay.service.events import Complete, Warm
+from scrubjay.service.service import Service
+from scrubjay.service.settings import ServiceSettings
+from scrubjay.workspace.events import ChangeDocument, OpenDocument
+from scrubjay.workspace.text import Change, Position
 from tests.gguf_models import TINY, write_model
 
 N_CTX = 16_384

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
-from scrubjay.engine.llama import Vocabulary
+from scrubjay.llama.vocabulary import Vocabulary
 from scrubjay.tokens import Tokens, as_tokens
 
 SOURCES = (Path(email.__file__).parent, Path(json.__file__).parent)

@@ -8,7 +8,7 @@ import aiohttp
 import psutil
 import pytest
 
-from scrubjay.demo import agree, pieces_of
+from scrubjay.cli.demo.outcome import agree, pieces_of
 from tests.apis import BASE, Api, connected, next_event, next_prefill
 from tests.daemons import running_daemon
 from tests.gguf_models import MODEL_CLASSES, corrupt_model, tiny_model

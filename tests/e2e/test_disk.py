@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from scrubjay.files import MAX_FILE_BYTES
+from scrubjay.workspace.file_tree import MAX_FILE_BYTES
 from tests.apis import Api, next_event
 from tests.daemons import OPTIONS, running_daemon
 from tests.gguf_models import tiny_model

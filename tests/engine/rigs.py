@@ -8,14 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from scrubjay.engine.context import Context, Control, Counters
-from scrubjay.engine.generate import Generation
-from scrubjay.engine.llama import LlamaContext, Logits, Model, _raw
-from scrubjay.engine.opening import Opening, open_model
-from scrubjay.engine.pool import CheckpointPool
-from scrubjay.engine.warm import WarmContext
-from scrubjay.messages import EngineSettings, Sampling
+from scrubjay.kvcache.base import Context, Control, Counters
+from scrubjay.kvcache.checkpoint_pool import CheckpointPool
+from scrubjay.kvcache.checkpointed import WarmContext
+from scrubjay.llama.backend import _raw
+from scrubjay.llama.context import LlamaContext, Logits
+from scrubjay.llama.model import Model
+from scrubjay.protocol.messages import EngineSettings, Sampling
 from scrubjay.tokens import Tokens, as_tokens
+from scrubjay.worker.generate import Generation
+from scrubjay.worker.load import Opening, open_model
 from tests.gguf_models import tiny_model
 
 N_CTX = 2048

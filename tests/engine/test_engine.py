@@ -8,15 +8,16 @@ import numpy as np
 import psutil
 import pytest
 
-from scrubjay.engine.context import Control
-from scrubjay.engine.contexts import ContextPool
-from scrubjay.engine.llama import Model, can_offload
-from scrubjay.engine.loop import Engine
-from scrubjay.engine.opening import choose_interval, open_model
-from scrubjay.engine.warm import WarmContext
 from scrubjay.errors import ModelRefused
-from scrubjay.messages import EngineSettings, FromEngine, Piece, Run, Sampling, Synced
+from scrubjay.kvcache.base import Control
+from scrubjay.kvcache.checkpointed import WarmContext
+from scrubjay.kvcache.context_pool import ContextPool
+from scrubjay.llama.model import Model, can_offload
+from scrubjay.protocol.messages import EngineSettings, FromEngine, Piece, Run, Sampling, Synced
 from scrubjay.tokens import Tokens, as_tokens
+from scrubjay.worker.load import open_model
+from scrubjay.worker.loop import Engine
+from scrubjay.worker.tuning import choose_interval
 from tests.engine.rigs import AbortFlag, random_tokens, rig
 from tests.gguf_models import tiny_model
 

@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scrubjay.messages import (
+from scrubjay.protocol.codec import Decoder, encode
+from scrubjay.protocol.messages import (
     AskStatus,
     Close,
-    Decoder,
     Done,
     EngineSettings,
     EngineStatus,
@@ -33,7 +33,6 @@ from scrubjay.messages import (
     Stop,
     Stopped,
     Synced,
-    encode,
 )
 from scrubjay.tokens import as_tokens
 from tests.engine.rigs import random_tokens
@@ -77,7 +76,7 @@ def process() -> Iterator[Process]:
     ours, theirs = socket.socketpair()
     fd = os.memfd_create("abort")
     os.ftruncate(fd, mmap.PAGESIZE)
-    command = [sys.executable, "-m", "scrubjay.engine", str(theirs.fileno()), str(fd)]
+    command = [sys.executable, "-m", "scrubjay.worker", str(theirs.fileno()), str(fd)]
     with subprocess.Popen(command, pass_fds=[theirs.fileno(), fd]) as popen:
         theirs.close()
         try:

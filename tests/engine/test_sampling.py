@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from scrubjay.messages import Sampling
+from scrubjay.protocol.messages import Sampling
 from tests.engine.rigs import random_tokens
 from tests.engine.test_engine import Served
 

@@ -9,11 +9,11 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from scrubjay.engine.context import Control, Interrupted
-from scrubjay.engine.generate import margin
-from scrubjay.engine.llama import Logits
-from scrubjay.messages import Processed
+from scrubjay.kvcache.base import Control, Interrupted
+from scrubjay.llama.context import Logits
+from scrubjay.protocol.messages import Processed
 from scrubjay.tokens import EMPTY, Tokens, as_tokens, common_length
+from scrubjay.worker.generate import margin
 from tests.engine.rigs import Rig, logits_after, nmse, random_tokens, rig
 from tests.gguf_models import MODEL_CLASSES, TINY_WINDOW
 

@@ -10,9 +10,9 @@ import aiohttp
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from scrubjay.http.about import AboutRoutes
-from scrubjay.http.compat import CompatRoutes
-from scrubjay.http.native import NativeRoutes
+from scrubjay.http.api.routes import NativeRoutes
+from scrubjay.http.compat.info import AboutRoutes
+from scrubjay.http.compat.routes import CompatRoutes
 from tests.apis import BASE
 from tests.daemons import running_daemon
 from tests.gguf_models import tiny_model

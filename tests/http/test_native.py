@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 
 from scrubjay.http.errors import MAX_BODY
-from scrubjay.service import Service
+from scrubjay.service.service import Service
 from tests.apis import BASE, Api, connected, next_event, next_prefill, running_api
 from tests.gguf_models import corrupt_model, tiny_model
 from tests.services import source

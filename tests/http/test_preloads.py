@@ -4,7 +4,7 @@ import asyncio
 import random
 from pathlib import Path
 
-from scrubjay.feed import Subscription
+from scrubjay.notifications import Subscription
 from tests.apis import Answer, Api, Json, running_api
 from tests.gguf_models import tiny_model
 from tests.services import is_progress, source

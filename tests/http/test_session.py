@@ -8,7 +8,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from scrubjay.service import Service
+from scrubjay.service.service import Service
 from tests.apis import BASE, Api, connected, running_api
 from tests.gguf_models import tiny_model
 from tests.services import source

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from scrubjay.client import Client
+from scrubjay.daemon.client import Client
+from scrubjay.daemon.lifecycle import start_daemon, stop_daemon
 from scrubjay.errors import RequestError
-from scrubjay.lifecycle import start_daemon, stop_daemon
 from tests.lsp.editor import Editor
 
 SHORT: dict[str, Any] = {"maxTokens": 24, "completion": {"maxPromptMs": 0}}

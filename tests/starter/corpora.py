@@ -1,6 +1,6 @@
 """Small texts to learn from."""
 
-from scrubjay.starter.collect import SourceFile
+from scrubjay_training.collect import SourceFile
 
 TEXT = '''import os
 from pathlib import Path

@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from scrubjay.starter.collect import KnownLines, collect, manifest, read_corpus, teaches, write_corpus
-from scrubjay.starter.sources import Package
+from scrubjay_training.collect import KnownLines, collect, manifest, read_corpus, teaches, write_corpus
+from scrubjay_training.sources import Package
 from tests.starter.corpora import TEXT, corpus
 
 

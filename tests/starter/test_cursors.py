@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scrubjay.starter.cursors import Kind, block_end, choose_hole, line_starts
+from scrubjay_training.cursors import Kind, block_end, choose_hole, line_starts
 from tests.starter.corpora import TEXT
 
 

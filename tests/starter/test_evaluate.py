@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 
 from scrubjay.starter import model_path
-from scrubjay.starter.__main__ import main
-from scrubjay.starter.collect import read_corpus, write_corpus
-from scrubjay.starter.cursors import Hole
-from scrubjay.starter.evaluate import Sizes, as_shown, complete, evaluate, score_text
-from scrubjay.starter.examples import Examples
-from scrubjay.starter.runner import Runner
-from scrubjay.starter.scores import Completion, loops
-from scrubjay.starter.values import END, SPECIALS
+from scrubjay_training.__main__ import main
+from scrubjay_training.collect import read_corpus, write_corpus
+from scrubjay_training.cursors import Hole
+from scrubjay_training.evaluate import Sizes, as_shown, complete, evaluate, score_text
+from scrubjay_training.examples import Examples
+from scrubjay_training.runner import Runner
+from scrubjay_training.scores import Completion, loops
+from scrubjay_training.values import END, SPECIALS
 from tests.starter.corpora import TEXT, corpus
 
 TINY = Sizes(n_files=1, n_long=1, n_tokens=64, n_long_tokens=96, n_lines=2, n_bodies=1, n_pairs=1)

@@ -2,8 +2,8 @@ from random import Random
 
 import pytest
 
-from scrubjay.starter.cursors import Hole, choose_hole
-from scrubjay.starter.examples import Examples, split
+from scrubjay_training.cursors import Hole, choose_hole
+from scrubjay_training.examples import Examples, split
 from tests.starter.corpora import SPECIAL_IDS, TEXT, characters, corpus, shown
 
 

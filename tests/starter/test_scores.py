@@ -1,5 +1,5 @@
-from scrubjay.starter.cursors import Hole
-from scrubjay.starter.scores import Completion, ends_in_place, goes_on, loops, matches_line, parses
+from scrubjay_training.cursors import Hole
+from scrubjay_training.scores import Completion, ends_in_place, goes_on, loops, matches_line, parses
 
 TEXT = "def f(a):\n    b = a + 1\n    return b\n"
 AT = TEXT.index("a + 1")

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from scrubjay.starter.sources import is_permissive, is_wanted, packages
+from scrubjay_training.sources import is_permissive, is_wanted, packages
 
 
 @pytest.mark.parametrize(

@@ -12,16 +12,16 @@ pytest.importorskip("tokenizers", reason="needs the extra `train` (torch, tokeni
 
 import torch
 
-from scrubjay.starter.__main__ import main
-from scrubjay.starter.batches import all_rows, open_examples, rows_of
-from scrubjay.starter.collect import write_corpus
-from scrubjay.starter.export import export
-from scrubjay.starter.model import StarterModel, initialise
-from scrubjay.starter.optimizer import half_orthogonal, is_matrix
-from scrubjay.starter.parity import llama_logits, nmse, torch_logits
-from scrubjay.starter.tokenizer import encode_plain, load_tokenizer, train_tokenizer
-from scrubjay.starter.train import load_learner, load_model, train
-from scrubjay.starter.values import SPECIALS, Plan, Shape, Workspace
+from scrubjay_training.__main__ import main
+from scrubjay_training.batches import all_rows, open_examples, rows_of
+from scrubjay_training.collect import write_corpus
+from scrubjay_training.export import export
+from scrubjay_training.model import StarterModel, initialise
+from scrubjay_training.optimizer import half_orthogonal, is_matrix
+from scrubjay_training.parity import llama_logits, nmse, torch_logits
+from scrubjay_training.tokenizer import encode_plain, load_tokenizer, train_tokenizer
+from scrubjay_training.train import load_learner, load_model, train
+from scrubjay_training.values import SPECIALS, Plan, Shape, Workspace
 from tests.starter.corpora import TEXT, corpus
 
 SHAPE = Shape(n_vocab=320, width=64, n_layers=3, feed_forward=96, n_heads=1, attention=(1,), n_ctx=256)

@@ -11,11 +11,11 @@ import signal
 import socket
 import sys
 import tempfile
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
-from scrubjay.messages import Close, Decoder, EngineSettings, FromEngine, Open, Run, Soon, Stop, ToEngine, encode
+from scrubjay.engine.interface import Deliver, EngineGone
+from scrubjay.protocol.codec import Decoder, encode
+from scrubjay.protocol.messages import Close, EngineSettings, Open, Run, Soon, Stop, ToEngine
 
 logger = logging.getLogger(__name__)
 
@@ -31,17 +31,6 @@ of 20 MB is saved in 1.9 ms instead of 2.8, and restored in 2.1 instead of 3.5; 
 GRACE_S = 2.0
 """How long an engine that has hung up may take to end, and its log to be read."""
 _SOON = encode(Soon())
-
-
-@dataclass(frozen=True, slots=True)
-class EngineGone:
-    """The engine process has ended; `reason` is a sentence that says how."""
-
-    reason: str
-
-
-FromProcess = FromEngine | EngineGone
-Deliver = Callable[[FromProcess], None]
 
 
 class EngineClient:
@@ -182,7 +171,7 @@ class _Wire(asyncio.Protocol):
 async def _spawn(*fds: int) -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
         # -P: what lies in the current folder is not to be imported.
-        *(sys.executable, "-P", "-m", "scrubjay.engine", *map(str, fds)),
+        *(sys.executable, "-P", "-m", "scrubjay.worker", *map(str, fds)),
         pass_fds=fds,
         env=environment(),
         stdin=asyncio.subprocess.DEVNULL,

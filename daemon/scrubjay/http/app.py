@@ -8,14 +8,14 @@ from pathlib import Path
 from aiohttp import web
 
 from scrubjay.errors import DaemonError
-from scrubjay.http.about import AboutRoutes
-from scrubjay.http.compat import CompatRoutes
+from scrubjay.http.api.routes import NativeRoutes
+from scrubjay.http.api.session import Session
+from scrubjay.http.compat.info import AboutRoutes
+from scrubjay.http.compat.routes import CompatRoutes
 from scrubjay.http.errors import MAX_BODY, answer_errors
 from scrubjay.http.guard import Address, Visitors, guard
-from scrubjay.http.native import NativeRoutes
-from scrubjay.http.session import Session
-from scrubjay.report import Reporter
-from scrubjay.service import Service
+from scrubjay.service.service import Service
+from scrubjay.service.status import Reporter
 
 CLEANUP_S = 2.0
 """How long handlers may take to end when the daemon does."""

@@ -3,13 +3,16 @@
 A field that is null is as good as absent; unknown fields are ignored.
 """
 
+import asyncio
 import json
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
-from scrubjay.documents import Change, Position, PositionEncoding
+from aiohttp import web
+
 from scrubjay.errors import RequestError
+from scrubjay.workspace.text import Change, Position, PositionEncoding
 
 T = TypeVar("T", bound=str)
 Id = str | int
@@ -176,3 +179,21 @@ def _change(item: Params) -> Change:
         return Change(text)
     area = item.nested("range")
     return Change(text, area.position("start"), area.position("end"))
+
+
+BODY_S = 60.0
+"""How long a client may take to send its body."""
+
+
+async def read_params(request: web.Request) -> Params:
+    """The fields of the JSON object that `request` brings; no body is as good as an empty object.
+
+    Raises:
+        RequestError: 408, it took too long; 400, it is no JSON object.
+    """
+    try:
+        async with asyncio.timeout(BODY_S):
+            body = await request.read()
+    except TimeoutError as error:
+        raise RequestError(f"The body did not come within {BODY_S:g} s; send it again.", 408) from error
+    return parse_object(body)

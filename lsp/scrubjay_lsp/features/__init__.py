@@ -4,9 +4,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from scrubjay_lsp.features import commands, configuration, copilot, events, inline, menu, sync, workspace
+from scrubjay_lsp.server import ScrubjayServer
 
 if TYPE_CHECKING:
     from scrubjay_lsp.server import ScrubjayServer
+
 
 FEATURES: tuple[Callable[["ScrubjayServer"], None], ...] = (
     configuration.register,
@@ -18,3 +20,12 @@ FEATURES: tuple[Callable[["ScrubjayServer"], None], ...] = (
     copilot.register,
     events.register,
 )
+
+
+def open_server() -> ScrubjayServer:
+    """A server with all features."""
+
+    server = ScrubjayServer()
+    for register in FEATURES:
+        register(server)
+    return server

@@ -6,7 +6,7 @@ from typing import Any
 from lsprotocol import types
 
 from scrubjay.errors import ScrubjayError
-from scrubjay_lsp import daemon
+from scrubjay_lsp.daemon import stopper
 from scrubjay_lsp.items import ACCEPT
 from scrubjay_lsp.link import in_thread
 from scrubjay_lsp.replies import Json
@@ -52,7 +52,7 @@ def register(server: ScrubjayServer) -> None:
         """Stop the daemon, whoever else uses it, and start it again; documents are sent anew."""
         server.say("the daemon is being restarted.", types.MessageType.Info)
         try:
-            await in_thread(daemon.stopper(server.link.path))
+            await in_thread(stopper(server.link.path))
         except ScrubjayError as error:
             server.say(str(error), types.MessageType.Error)
         server.link.restart()

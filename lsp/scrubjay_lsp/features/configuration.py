@@ -10,7 +10,7 @@ from lsprotocol import types
 from pygls.exceptions import JsonRpcException
 
 from scrubjay.errors import ScrubjayError
-from scrubjay_lsp import daemon
+from scrubjay_lsp.daemon import socket_path, starter
 from scrubjay_lsp.server import ScrubjayServer
 from scrubjay_lsp.settings import read_settings
 
@@ -79,11 +79,11 @@ def register(server: ScrubjayServer) -> None:
 def _open_link(server: ScrubjayServer) -> None:
     """Look for the daemon. With a configuration that cannot be read nobody knows where it is."""
     try:
-        path = server.socket or server.settings.socket or daemon.socket_path()
+        path = server.socket or server.settings.socket or socket_path()
     except ScrubjayError as error:
         server.link.give_up(error)
     else:
-        server.link.open(path, daemon.starter(path) if server.settings.start_daemon else None)
+        server.link.open(path, starter(path) if server.settings.start_daemon else None)
 
 
 def _register_for_changes(server: ScrubjayServer) -> None:

@@ -1,0 +1,196 @@
+"""The commands that have to do with a daemon, one function each: takes the parsed arguments, returns the exit status."""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from scrubjay.config import Config, options, read_config
+from scrubjay.daemon.client import Client, Json
+from scrubjay.errors import DaemonError, RequestError, UsageError
+from scrubjay.workspace.roots import find_root
+
+MIB = 1 << 20
+
+
+def serve(arguments: argparse.Namespace) -> int:
+    """Be the daemon."""
+    config = _config(arguments)
+    if arguments.ready_fd is not None:
+        from scrubjay.daemon.lifecycle import detach
+
+        detach()
+    import asyncio
+    import logging
+
+    from scrubjay.daemon.lifecycle import tell_ready
+    from scrubjay.daemon.model_files import find_model
+    from scrubjay.daemon.run import run_daemon
+
+    logging.basicConfig(level=config.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    config = replace(config, model=str(find_model(config.model)))
+    listening = (lambda: tell_ready(arguments.ready_fd)) if arguments.ready_fd is not None else (lambda: None)
+    asyncio.run(run_daemon(config, listening))
+    return 0
+
+
+def start(arguments: argparse.Namespace) -> int:
+    """Start a daemon and wait for its model."""
+    client, is_new = _started(arguments)
+    print(f"Scrubjay {'listens' if is_new else 'listens already'} on {client.path}.")
+    return 0
+
+
+def stop(arguments: argparse.Namespace) -> int:
+    """End the daemon."""
+    from scrubjay.daemon.lifecycle import stop_daemon
+
+    path = _config(arguments).socket
+    if not stop_daemon(path):
+        raise DaemonError(f"No daemon runs on {path}.")
+    print("Scrubjay has stopped.")
+    return 0
+
+
+def status(arguments: argparse.Namespace) -> int:
+    """What the daemon does and what it has."""
+    report = Client(_config(arguments).socket).get("status")
+    print(json.dumps(report, separators=(",", ":")) if arguments.json else "\n".join(_status_lines(report)))
+    return 0
+
+
+def complete(arguments: argparse.Namespace) -> int:
+    """Write the completion at a place of a file as it is generated."""
+    path, line, column = parse_place(arguments.place)
+    text = _text_of(path)
+    client, _ = _started(arguments)
+    # A copy of our own: what an editor has in this document is none of our business.
+    document = {"uri": path.as_uri(), "owner": f"cli-{os.getpid()}"}
+    client.post("documents/open", {**document, "text": text, "version": 1})
+    try:
+        place = {"position": {"line": line - 1, "character": column - 1}, "position_encoding": "utf-32"}
+        request = {**document, **place, "max_tokens": arguments.max_tokens, "trigger": "invoked"}
+        if arguments.json:
+            print(json.dumps(client.post("complete", request), separators=(",", ":")))
+        else:
+            _write_texts(client.stream("complete", {**request, "stream": True}))
+    finally:
+        client.post("documents/close", document)
+    return 0
+
+
+def warm(arguments: argparse.Namespace) -> int:
+    """Open files in the daemon and process their projects' prompts."""
+    paths = [path.absolute() for path in arguments.paths]
+    texts = {path: _text_of(path) for path in paths}
+    client, _ = _started(arguments)
+    for path, text in texts.items():
+        client.post("documents/open", {"uri": path.as_uri(), "owner": "cli", "text": text})
+    # One prompt holds all files of a project; the one named last is the one to be in.
+    for root, path in {find_root(str(path)): path for path in paths}.items():
+        cost = client.post("warm", {"uri": path.as_uri(), "owner": "cli"})["reuse"]
+        print(f"{root}: {cost['processed']} of {cost['prompt']} tokens processed, the others were there.")
+    return 0
+
+
+def model(arguments: argparse.Namespace) -> int:
+    """Where models are."""
+    from scrubjay.daemon.model_files import cached_models, find_model
+
+    if arguments.action == "list":
+        for name, path, size in cached_models():
+            print(f"{name}\t{size / MIB:.0f} MiB\t{path}")
+    else:
+        print(find_model(arguments.name))
+    return 0
+
+
+def parse_place(place: str) -> tuple[Path, int, int]:
+    """FILE, LINE and COL of `FILE:LINE:COL`; FILE becomes absolute.
+
+    Raises:
+        UsageError: it is not of this form.
+    """
+    file, *numbers = place.rsplit(":", 2)
+    if not file or len(numbers) != 2 or not all(number.isdecimal() and int(number) > 0 for number in numbers):
+        raise UsageError(f"{place!r} is not FILE:LINE:COL, such as main.py:12:8; both numbers count from 1.")
+    return Path(file).absolute(), int(numbers[0]), int(numbers[1])
+
+
+def show_loading(client: Client) -> None:
+    """Wait for the daemon's model, with a bar if there is a terminal to draw it on."""
+    if not sys.stderr.isatty():
+        for _ in client.wait_until_ready():
+            pass
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        bar = progress.add_task("Loading the model", total=1.0)
+        for event in client.wait_until_ready():
+            load = event["load"] or {"stage": "", "fraction": 0.0}
+            progress.update(bar, completed=load["fraction"], description=f"Loading the model: {load['stage']}")
+
+
+def flags_of(arguments: argparse.Namespace) -> dict[str, str]:
+    """The options of `Config` that were given, as text, by name."""
+    given = {option.name: getattr(arguments, option.name, None) for option in options()}
+    return {
+        name: str(value).lower() if value in (True, False) else value
+        for name, value in given.items()
+        if value is not None
+    }
+
+
+def _config(arguments: argparse.Namespace) -> Config:
+    return read_config(flags_of(arguments), arguments.config)
+
+
+def _started(arguments: argparse.Namespace) -> tuple[Client, bool]:
+    """A client of a daemon whose model is loaded, and whether that daemon is new."""
+    from scrubjay.daemon.lifecycle import start_daemon
+
+    config = _config(arguments)
+    is_new = start_daemon(config.socket, flags_of(arguments), arguments.config)
+    client = Client(config.socket)
+    show_loading(client)
+    return client, is_new
+
+
+def _text_of(path: Path) -> str:
+    try:
+        return path.read_bytes().decode("utf-8")
+    except UnicodeDecodeError:
+        raise RequestError(f"{path} is not text in UTF-8.") from None
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}.") from error
+
+
+def _write_texts(answers: Iterator[Json]) -> None:
+    for answer in answers:
+        sys.stdout.write(answer.get("text", ""))
+        sys.stdout.flush()
+    print()
+
+
+def _status_lines(report: Json) -> Iterator[str]:
+    yield f"Scrubjay {report['version']}, process {report['pid']}, up for {report['uptime_s']:.0f} s: {report['state']}"
+    if report["message"]:
+        yield report["message"]
+    if model := report["model"]:
+        yield f"Model      {model['name']} ({model['architecture']}, {model['memory_class']}), {model['path']}"
+        yield (
+            f"           {model['size'] / MIB:.0f} MiB, {model['n_ctx']} tokens of context, a checkpoint every "
+            f"{model['interval']}, {model['prefill_speed']:.0f} tokens/s in, {model['generation_speed']:.0f} out"
+        )
+    checkpoints, rss = report["checkpoints"], report["rss"]
+    used = f"{checkpoints['bytes'] / MIB:.1f} of {checkpoints['budget'] / MIB:.0f} MiB"
+    yield f"Memory     {checkpoints['count']} checkpoints, {used}; daemon {rss['daemon'] / MIB:.0f} MiB"
+    for project in report["projects"]:
+        yield f"Project    {project['root']}: {project['n_documents']} documents open, {project['n_files']} files known"
+    queue, counters = report["queue"], report["counters"]
+    yield f"Requests   {counters['n_accepted']} accepted, {queue['queued']} waiting, now: {queue['running'] or 'none'}"

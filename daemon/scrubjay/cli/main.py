@@ -1,0 +1,149 @@
+"""The command line: what there is to say, and what becomes of it. Exit status 2 for a wrong command, 1 for a failed one.
+
+Nothing heavy is imported before a command needs it: `scrubjay status` answers at once.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, NoReturn
+
+from scrubjay import __version__
+from scrubjay.config import options
+from scrubjay.errors import ScrubjayError, UsageError
+
+INTERRUPTED = 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; its exit status.
+
+    Args:
+        argv: what follows `scrubjay`; None for the arguments of the process.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        if arguments[:1] == ["lsp"]:
+            # The language server reads its own arguments: editors give it some that are theirs.
+            from scrubjay_lsp import main as serve_editor
+
+            return serve_editor(arguments[1:])
+        if arguments[:1] == ["bench"]:
+            from scrubjay.cli.bench import run_bench
+
+            return run_bench(arguments[1:])
+        return _run(_parser().parse_args(arguments))
+    except ScrubjayError as error:
+        print(f"scrubjay: {error}", file=sys.stderr)
+        return 2 if isinstance(error, UsageError) else 1
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output has had enough; what is still buffered must not fail once more at the exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    if arguments.command == "demo":
+        from scrubjay.cli.demo.run import run_demo
+
+        return run_demo(arguments.edits)
+    from scrubjay.cli import commands
+
+    status: int = getattr(commands, arguments.command)(arguments)
+    return status
+
+
+class _Parser(argparse.ArgumentParser):
+    """One whose complaints are ours: one sentence, with the option that was meant."""
+
+    def __init__(self, **settings: Any) -> None:
+        # A part of a flag's name is not the flag: it would change its meaning with the next option that begins so.
+        super().__init__(**settings, allow_abbrev=False)
+
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As it always was, but the parser of the command has the say about what is not known."""
+        return self.parse_known_args(args, namespace)[0]
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
+        """Raises UsageError for what is not known, here and not where the names of its relatives are not known."""
+        known, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            flag = unknown[0].partition("=")[0]
+            near = get_close_matches(flag, self._option_string_actions, n=1) if flag.startswith("--") else []
+            meant = f"did you mean {near[0]!r}?" if near else f"`{self.prog} --help` says what can be said."
+            raise UsageError(f"{flag!r} is nothing that `{self.prog}` takes; {meant}")
+        return known, []
+
+    def error(self, message: str) -> NoReturn:
+        """Raise UsageError."""
+        raise UsageError(f"{message.rstrip('.')}; `{self.prog} --help` says what can be said.")
+
+
+# --- what can be said ------------------------------------------------------------------------------------------------
+
+
+def _parser() -> _Parser:
+    parser = _Parser(prog="scrubjay", description="Keeps your project's model context warm.")
+    parser.add_argument("--version", action="version", version=f"scrubjay {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    every = [option.name for option in options()]
+
+    serve = _command(commands, "serve", "be the daemon, in the foreground", every)
+    serve.add_argument("--ready-fd", type=int, help=argparse.SUPPRESS)
+    _command(commands, "start", "start a daemon, unless one runs, and wait until its model is loaded", every)
+    _command(commands, "stop", "end the daemon in good order", ["socket"])
+    status = _command(commands, "status", "say what the daemon does and what it has", ["socket"])
+    status.add_argument("--json", action="store_true", help="all of it, as one line of JSON")
+
+    complete = _command(commands, "complete", "write a completion; starts a daemon if none runs", every)
+    complete.add_argument("place", metavar="FILE:LINE:COL", help="where; both count from 1, COL in characters")
+    complete.add_argument("--max-tokens", type=_number, default=128, metavar="N", help="(default: %(default)s)")
+    complete.add_argument("--json", action="store_true", help="the whole answer, with its cost, as one line of JSON")
+
+    warm = _command(commands, "warm", "process prompts ahead of need; starts a daemon if none runs", every)
+    warm.add_argument("paths", nargs="+", metavar="PATH", type=Path, help="files to open in the daemon")
+
+    demo = commands.add_parser("demo", help="show what an edit costs, on real files, without a network")
+    demo.add_argument("--edits", type=_number, default=10, metavar="N", help="(default: %(default)s)")
+    commands.add_parser("bench", help="compare with llama-server and the limit; in a checkout only", add_help=False)
+    commands.add_parser("lsp", help="serve an editor over LSP, on standard input and output", add_help=False)
+
+    model = commands.add_parser("model", help="where models are")
+    model.set_defaults(command="model")
+    actions = model.add_subparsers(dest="action", required=True, metavar="ACTION")
+    actions.add_parser("list", help="the models on this machine")
+    for action, purpose in (("path", "the file of a model"), ("pull", "fetch a model")):
+        actions.add_parser(action, help=purpose).add_argument("name", metavar="MODEL", help=_help("model"))
+    return parser
+
+
+def _command(commands: "argparse._SubParsersAction[_Parser]", name: str, help: str, names: Iterable[str]) -> _Parser:
+    """A command that takes the options of `Config` with these names."""
+    parser = commands.add_parser(name, help=help, description=help[0].upper() + help[1:] + ".")
+    group = parser.add_argument_group("options", "also in the TOML file, and in the environment as SCRUBJAY_...")
+    group.add_argument("--config", type=Path, metavar="FILE", help="the TOML file")
+    for option in options():
+        if option.name not in names:
+            continue
+        flag, data = f"--{option.name.replace('_', '-')}", option.metadata
+        if data["metavar"]:
+            group.add_argument(flag, metavar=data["metavar"], help=data["help"])
+        else:
+            group.add_argument(flag, action=argparse.BooleanOptionalAction, help=data["help"])
+    return parser
+
+
+def _help(name: str) -> str:
+    text: str = next(option for option in options() if option.name == name).metadata["help"]
+    return text
+
+
+def _number(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 on")
+    return int(text)

@@ -1,0 +1,1 @@
+"""What a completion is: asked for, ended, finished, remembered."""

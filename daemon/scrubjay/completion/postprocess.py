@@ -1,0 +1,323 @@
+"""What is done to a completion before it is shown: trims first, then reasons not to show it at all.
+
+Each rule is a function of the place and the text, and can be switched off by its name. A trim returns the text that is
+left; a discard says whether the text is worth nothing.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import dropwhile
+
+from scrubjay.code_text import (
+    has_words,
+    indent_of,
+    is_only_brackets,
+    is_similar,
+    open_brackets,
+    overlap,
+    unmatched_closers,
+    without_literals,
+)
+from scrubjay.completion.cursor import Place
+from scrubjay.completion.stop_rules import Mode, stop_at
+
+Trim = Callable[[Place, str], str]
+Discard = Callable[[Place, str], bool]
+
+N_SUFFIX_OVERLAP = 15
+N_PREFIX_OVERLAP = 2
+N_SIMILAR_LINES = 5
+N_REPEATED_BLOCKS = 3
+N_LEAST_CHARACTERS = 4
+N_BLANK_LINES = 8
+N_BRACKETS = 16_000
+"""Characters before the cursor in which open brackets are looked for: more would cost a long file a millisecond a key."""
+_THINKING = re.compile(r"\s*<think>.*?(?:</think>\s*|$)", re.DOTALL)
+_FENCED = re.compile(r"\s*```[\w+#.-]*\n(.*?)(?:\n?```.*)?", re.DOTALL)
+_PATH_LINE = re.compile(r"\s*(?:#|//|--|;;|%)\s*(?:Path:\s*)?[\w./-]+\.\w+[ \t]*\n")
+_REPEATING_END = re.compile(r"(?:(.{3,}?)\1{5,}|(.{10,}?)\2{3,})$")
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A completion as it may be shown.
+
+    Args:
+        text: to be inserted at the cursor; "" if there is nothing to show.
+        n_replaced: how many characters right of the cursor `text` replaces.
+        discarded: the name of the rule by which it is not shown, "" if it is.
+    """
+
+    text: str
+    n_replaced: int = 0
+    discarded: str = ""
+
+
+def finish(
+    place: Place,
+    mode: Mode,
+    text: str,
+    is_automatic: bool = False,
+    is_chat: bool = False,
+    can_replace: bool = False,
+    switched_off: frozenset[str] = frozenset(),
+) -> Finished:
+    """What of `text`, as the model wrote it, is to be shown at `place`.
+
+    Args:
+        is_automatic: nobody asked for it, so very little is not worth showing.
+        is_chat: a chat model wrote it, which fences code and repeats what it goes on with.
+        can_replace: the client can replace text right of the cursor.
+        switched_off: names of rules not to apply.
+    """
+    text = text.replace("\r\n", "\n")
+    for trim in (*(CHAT_TRIMS if is_chat else ()), *FIRST_TRIMS):
+        text = text if trim.__name__ in switched_off else trim(place, text)
+    if "stop_at" not in switched_off:
+        text = text[: stop_at(place, mode, text, is_complete=True)]
+    n_replaced = 0
+    if "fit_line" not in switched_off:
+        text, n_replaced = fit_line(place, text, can_replace)
+    for trim in LAST_TRIMS:
+        text = text if trim.__name__ in switched_off else trim(place, text)
+    for discard in (*DISCARDS, *(AUTOMATIC_DISCARDS if is_automatic else ())):
+        if discard.__name__ not in switched_off and discard(place, text):
+            return Finished("", discarded=discard.__name__)
+    return Finished(text.replace("\n", "\r\n") if place.uses_crlf else text, n_replaced)
+
+
+# --- trims -----------------------------------------------------------------------------------------------------------
+
+
+def strip_thinking(_: Place, text: str) -> str:
+    """No thoughts of a model that thinks aloud, finished or not."""
+    return _THINKING.sub("", text, count=1) if text.lstrip().startswith("<think>") else text
+
+
+def strip_fence(_: Place, text: str) -> str:
+    """What is between the fences of a code block, if there is one."""
+    match = _FENCED.fullmatch(text)
+    return match[1] if match else text
+
+
+def strip_repeated_prefix(place: Place, text: str) -> str:
+    """Without what a chat model repeats of the text before the cursor."""
+    n = overlap(place.prefix, text)
+    return text[n:] if n >= N_PREFIX_OVERLAP else text
+
+
+def strip_path_line(place: Place, text: str) -> str:
+    """Without a comment that is nothing but a file's path, as prompts have them between files."""
+    match = _PATH_LINE.match(text) if not place.line_before.strip() else None
+    return text[match.end() :] if match else text
+
+
+def strip_second_space(place: Place, text: str) -> str:
+    """Without the space with which some models begin, where there is one already."""
+    line = place.line_before
+    return text[1:] if line.strip() and line.endswith(" ") and text.startswith(" ") else text
+
+
+def strip_second_indent(place: Place, text: str) -> str:
+    """Without the indentation that the cursor's line has already, if the model wrote it once more."""
+    there, written = place.line_before, indent_of(text.partition("\n")[0])
+    if not there or there.strip() or len(there) + len(written) <= _deepest_indent(place):
+        return text
+    return text[min(len(written), len(there)) :]
+
+
+def even_indent(place: Place, text: str) -> str:
+    """Without the one space that would make an even indentation odd."""
+    there = place.line_before
+    is_odd_one = there and not there.strip() and len(there) % 2 == 0 and indent_of(text) == " "
+    return text[1:] if is_odd_one else text
+
+
+def fit_line(place: Place, text: str, can_replace: bool = False) -> tuple[str, int]:
+    """The text as it fits before the rest of the cursor's line, and how much of that rest it replaces.
+
+    Where the text brings the rest of the line itself, it is replaced, or else cut from the text. With anything but
+    closers right of the cursor only one line makes sense.
+    """
+    rest = place.line_after.rstrip()
+    if not rest:
+        return text, 0
+    line, _, others = text.partition("\n")
+    is_closers = not has_words(rest)
+    at = _brings_rest(line, text, rest, is_closers)
+    if at is None:
+        return (text, 0) if is_closers or not others else (line, 0)
+    if is_closers and can_replace and _comes_in(rest, text):
+        return text, len(rest)
+    return text[:at], 0
+
+
+def strip_repeated_suffix(place: Place, text: str) -> str:
+    """Without an end that the text after the cursor begins with."""
+    n = overlap(text, place.suffix)
+    return text[: len(text) - n] if n >= N_SUFFIX_OVERLAP else text
+
+
+def strip_repeated_lines(place: Place, text: str) -> str:
+    """Without last lines that are the first ones below."""
+    lines = text.split("\n")
+    below = [line.rstrip() for line in place.lines_below(len(lines))]
+    for n in range(min(len(lines) - 1, len(below)), 0, -1):
+        last = [line.rstrip() for line in lines[-n:]]
+        if last == below[:n] and any(last):
+            return "\n".join(lines[:-n])
+    return text
+
+
+def strip_repeating_end(_: Place, text: str) -> str:
+    """Without a last line that ends in the same few characters over and over."""
+    before, newline, line = text.rpartition("\n")
+    return before if _REPEATING_END.search(line) else before + newline + line
+
+
+def strip_similar_lines(_: Place, text: str) -> str:
+    """Only the first of five or more lines that hardly differ."""
+    lines = text.split("\n")
+    n_similar = 1
+    for index in range(1, len(lines)):
+        a, b = lines[index - 1].strip(), lines[index].strip()
+        n_similar = n_similar + 1 if not is_only_brackets(b) and is_similar(a, b, 0.1) else 1
+        if n_similar == N_SIMILAR_LINES:
+            return "\n".join(lines[: index - N_SIMILAR_LINES + 2])
+    return text
+
+
+def strip_repeated_blocks(_: Place, text: str) -> str:
+    """Only the first of three equal blocks of lines."""
+    lines = text.split("\n")
+    for size in range(2, len(lines) // N_REPEATED_BLOCKS + 1):
+        for start in range(len(lines) - N_REPEATED_BLOCKS * size + 1):
+            block = lines[start : start + size]
+            if any(block) and lines[start : start + N_REPEATED_BLOCKS * size] == block * N_REPEATED_BLOCKS:
+                return "\n".join(lines[: start + size])
+    return text
+
+
+def strip_unmatched_closer(place: Place, text: str) -> str:
+    """Up to a bracket that closes what nothing has opened."""
+    plain = without_literals(text)
+    if not unmatched_closers(plain, []):
+        # What the text opens itself it may close: there is no need to look at what is before it.
+        return text
+    unmatched = unmatched_closers(plain, open_brackets(without_literals(place.prefix[-N_BRACKETS:])))
+    return text[: unmatched[0]] if unmatched else text
+
+
+def match_indent_style(place: Place, text: str) -> str:
+    """Spaces for tabs at the starts of lines in a text that is indented by spaces, and the other way round."""
+    before = place.prefix[-4_000:]
+    if "\t" not in before and "\t" not in text:
+        return text
+    indents = [indent_of(line) for line in before.split("\n")]
+    n_tabs, n_spaces = sum("\t" in indent for indent in indents), sum(" " in indent for indent in indents)
+    if n_tabs == n_spaces:
+        return text
+    first, *others = text.split("\n")
+    return "\n".join([first, *(_reindented(line, n_tabs > n_spaces) for line in others)])
+
+
+def strip_blank_end(place: Place, text: str) -> str:
+    """Without blank lines at the end, and without blanks at the end of the last unless something follows them."""
+    return text.rstrip("\n") if place.line_after.strip() else text.rstrip()
+
+
+CHAT_TRIMS: tuple[Trim, ...] = (strip_thinking, strip_fence, strip_repeated_prefix)
+FIRST_TRIMS: tuple[Trim, ...] = (strip_path_line, strip_second_space, strip_second_indent, even_indent)
+LAST_TRIMS: tuple[Trim, ...] = (
+    strip_repeated_suffix,
+    strip_repeated_lines,
+    strip_repeating_end,
+    strip_similar_lines,
+    strip_repeated_blocks,
+    strip_unmatched_closer,
+    match_indent_style,
+    strip_blank_end,
+)
+
+
+# --- reasons to show nothing -----------------------------------------------------------------------------------------
+
+
+def is_blank(_: Place, text: str) -> bool:
+    """There is nothing to see."""
+    return not text.strip()
+
+
+def is_line_rest(place: Place, text: str) -> bool:
+    """It is what follows in the line."""
+    return bool(place.line_after.strip()) and text.strip() == place.line_after.strip()
+
+
+def repeats_below(place: Place, text: str) -> bool:
+    """It is the lines below: from a new line on, or the next line that is not blank and those after it."""
+    first, *others = text.split("\n")
+    if not first.strip() and others:
+        return others == place.lines_below(len(others))
+    below = list(dropwhile(lambda line: not line.strip(), place.lines_below(len(others) + N_BLANK_LINES)))
+    if place.line_after.strip() or not below or place.line_before + first != below[0]:
+        return False
+    is_begun = len(others) == 1 and len(below) > 1 and below[1].startswith(others[0])
+    return not others or is_begun or others == below[1 : len(others) + 1]
+
+
+def nearly_repeats_below(place: Place, text: str) -> bool:
+    """It is hardly different from the up to three lines below."""
+    lines = (place.line_before + text).split("\n")
+    below = [line for line in place.lines_below(12) if line.strip()][: len(lines)]
+    whole = "\n".join(line.strip() for line in lines)
+    return len(lines) <= 3 and is_similar(whole, "\n".join(line.strip() for line in below), 0.05)
+
+
+def repeats_line_above(place: Place, text: str) -> bool:
+    """Its first line makes the cursor's line equal to the one above."""
+    line = (place.line_before + text.partition("\n")[0]).strip()
+    return len(line) > N_LEAST_CHARACTERS and line == place.line_above.strip() and not is_only_brackets(line)
+
+
+def is_too_little(_: Place, text: str) -> bool:
+    """It saves no typing."""
+    return len(text.strip()) < N_LEAST_CHARACTERS
+
+
+DISCARDS: tuple[Discard, ...] = (is_blank, is_line_rest, repeats_below, nearly_repeats_below, repeats_line_above)
+AUTOMATIC_DISCARDS: tuple[Discard, ...] = (is_too_little,)
+RULES = frozenset(
+    rule.__name__
+    for rule in (stop_at, fit_line, *CHAT_TRIMS, *FIRST_TRIMS, *LAST_TRIMS, *DISCARDS, *AUTOMATIC_DISCARDS)
+)
+"""The names by which rules can be switched off."""
+
+
+def _brings_rest(line: str, text: str, rest: str, is_closers: bool) -> int | None:
+    """Where in the text the rest of the cursor's line begins once more, None if it does not."""
+    if line.rstrip().endswith(rest):
+        return len(line.rstrip()) - len(rest)
+    brackets = "".join(character for character in rest if character in ")]}")
+    closers = unmatched_closers(without_literals(text), [])
+    brings = is_closers and brackets and "".join(text[index] for index in closers).startswith(brackets)
+    return closers[0] if brings else None
+
+
+def _comes_in(rest: str, text: str) -> bool:
+    """Whether all characters of `rest` come in `text`, in their order: then none is lost where it is replaced."""
+    characters = iter(text)
+    return all(character in characters for character in rest)
+
+
+def _deepest_indent(place: Place) -> int:
+    """The deepest indentation that makes sense in the cursor's line, after what is above."""
+    above = place.line_above
+    opens_block = above.rstrip().endswith((":", "{", "(", "[", ","))
+    return len(indent_of(above)) + (8 if opens_block and indent_of(above)[:1] != "\t" else int(opens_block))
+
+
+def _reindented(line: str, by_tabs: bool) -> str:
+    indent = indent_of(line)
+    changed = indent.replace("    ", "\t") if by_tabs else indent.replace("\t", "    ")
+    return changed + line[len(indent) :]

@@ -1,0 +1,140 @@
+"""When a completion is to end, while it is being written: pure functions of the place and the text so far.
+
+Each rule says after how many characters the text should have ended, or None to go on. A rule that is about lines looks
+only at lines that are complete, so that what it says does not depend on how the text came in pieces.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Literal
+
+from scrubjay.code_text import has_words, indent_of, is_only_brackets, is_similar
+from scrubjay.completion.cursor import Place
+
+Mode = Literal["single", "multi"]
+Rule = Callable[[Place, str], int | None]
+
+N_SUFFIX_START = 20
+"""Characters of the suffix that a completion must not begin to repeat."""
+N_REPEATED_LINES = 3
+_CLOSING = re.compile(r"\s*(?:[\])}]|(?:end|fi|done|esac)\b[\s;,)]*$)")
+_DOUBLE_BLANK = re.compile(r"\n[ \t]*\n[ \t]*\n")
+_LINE_WITH_TEXT = re.compile(r"\S[^\n]*\n")
+
+STOP_STRINGS = ("\ndiff --git ",)
+"""Strings at which a model has left the file that it was to go on with."""
+
+
+def choose_mode(place: Place) -> Mode:
+    """One line where something but closers follows in the line, or in a comment; else as many as make sense."""
+    if has_words(place.line_after):
+        return "single"
+    return "single" if place.is_in_comment else "multi"
+
+
+def stop_at(place: Place, mode: Mode, text: str, is_complete: bool = False) -> int | None:
+    """The least number of characters after which a rule ends `text`, None if none does.
+
+    Args:
+        is_complete: no more text comes, so the last line is complete as well.
+    """
+    whole = text + "\n" if is_complete else text
+    rules = MULTI_LINE_RULES if mode == "multi" else (single_line, *MULTI_LINE_RULES)
+    found = [min(cut, len(text)) for rule in rules if (cut := rule(place, whole)) is not None]
+    cut = min(found, default=None)
+    return None if cut is not None and is_complete and cut >= len(text) else cut
+
+
+def single_line(_: Place, text: str) -> int | None:
+    """Ends with the first line that is not blank."""
+    match = _LINE_WITH_TEXT.search(text)
+    return match.end() - 1 if match else None
+
+
+def repeats_suffix(place: Place, text: str) -> int | None:
+    """Ends where the text after the cursor begins to be repeated."""
+    start = place.suffix.lstrip()[:N_SUFFIX_START]
+    found = text.find(start) if len(start) == N_SUFFIX_START else -1
+    return found if found >= 0 else None
+
+
+def repeats_next_line(place: Place, text: str) -> int | None:
+    """Ends before a line that is the next one below, or nearly: then the rest is there already."""
+    below = place.next_line.strip()
+    if is_only_brackets(below):
+        return None
+    for start, line in _lines(place, text):
+        # A line that was begun by hand may well resemble the next one: lists are written like that.
+        if line.strip() == below or (start > 0 and _is_same(line.strip(), below)):
+            return max(start - 1, 0)
+    return None
+
+
+def repeats_itself(place: Place, text: str) -> int | None:
+    """Ends after the first of three equal lines."""
+    lines = [(start, line) for start, line in _lines(place, text) if line.strip()]
+    for index in range(len(lines) - N_REPEATED_LINES + 1):
+        same = {line.strip() for _, line in lines[index : index + N_REPEATED_LINES]}
+        if len(same) == 1 and not is_only_brackets(same.pop()):
+            return max(lines[index + 1][0] - 1, 0)
+    return None
+
+
+def leaves_blank_lines(_: Place, text: str) -> int | None:
+    """Ends before two blank lines: what follows is something else."""
+    match = _DOUBLE_BLANK.search(text, len(text) - len(text.lstrip()))
+    return match.start() if match else None
+
+
+def leaves_scope(place: Place, text: str) -> int | None:
+    """Ends before the first line indented less than the cursor's.
+
+    A closing line is kept if the text below does not close that block itself.
+    """
+    indent = len(indent_of(_cursor_line(place, text)))
+    for start, line in _lines(place, text):
+        if start == 0 or not line.strip() or len(indent_of(line)) >= indent:
+            continue
+        is_open = len(indent_of(place.next_line)) < len(indent_of(line)) or not place.next_line
+        return start + len(line) if is_open and _CLOSING.match(line) else start - 1
+    return None
+
+
+def leaves_asked_indent(text: str, n_indent: int) -> int | None:
+    """Ends before the first line after the cursor's that is indented by less than `n_indent` characters.
+
+    Not a rule of ours: llama.cpp's server has it for clients that ask for it, whatever the place.
+    """
+    start = text.find("\n") + 1
+    while start > 0:
+        line = text[start:].partition("\n")[0]
+        if line.strip() and len(indent_of(line)) < n_indent:
+            return start - 1
+        start = text.find("\n", start) + 1
+    return None
+
+
+MULTI_LINE_RULES: tuple[Rule, ...] = (
+    repeats_suffix,
+    repeats_next_line,
+    repeats_itself,
+    leaves_blank_lines,
+    leaves_scope,
+)
+
+
+def _lines(place: Place, text: str) -> Iterator[tuple[int, str]]:
+    """The complete lines of `text` with their starts; the first one together with what the cursor's line has before."""
+    start = 0
+    for line in text.split("\n")[:-1]:
+        yield start, (place.line_before + line if start == 0 else line)
+        start += len(line) + 1
+
+
+def _cursor_line(place: Place, text: str) -> str:
+    """The line that the cursor is in, with the completion's first line if it has nothing else."""
+    return place.line_before + text.partition("\n")[0]
+
+
+def _is_same(line: str, below: str) -> bool:
+    return line == below if is_only_brackets(line) else is_similar(line, below, 0.1)

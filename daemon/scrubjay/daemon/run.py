@@ -1,0 +1,113 @@
+"""The whole daemon in one process: a service, a web application on a Unix socket, and an end in good order."""
+
+import asyncio
+import logging
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+from scrubjay.config import Config
+from scrubjay.daemon.lifecycle import claim_socket
+from scrubjay.http.app import serving
+from scrubjay.http.guard import Address
+from scrubjay.protocol.messages import EngineSettings
+from scrubjay.service.events import Drain
+from scrubjay.service.service import Service
+from scrubjay.service.settings import ServiceSettings
+
+logger = logging.getLogger(__name__)
+
+DRAIN_S = 10.0
+"""How long requests may take to end once the daemon has been told to."""
+
+
+def _nothing() -> None:
+    pass
+
+
+async def run_daemon(config: Config, on_listening: Callable[[], None] = _nothing) -> None:
+    """Be the daemon until SIGTERM or SIGINT.
+
+    Args:
+        config: its `model` is the path of a file.
+        on_listening: called once requests are answered; the model is still loading then.
+
+    Raises:
+        DaemonError: another daemon has the socket, or it cannot be made; or the address of --http cannot be had.
+        UsageError: other machines could reach that address, and no key is set.
+    """
+    address = Address(*config.http, config.api_key) if config.http else None
+    if address:
+        address.require_safe()
+    with claim_socket(config.socket):
+        settings = service_settings(config)
+        await run_until(stop_on_signals(), settings, config.socket, on_listening, address, config.anchor)
+
+
+def service_settings(config: Config) -> ServiceSettings:
+    """What of the configuration concerns the service and its engine."""
+    engine = EngineSettings(
+        model=config.model,
+        n_ctx=config.ctx,
+        n_threads=config.threads,
+        interval=config.interval,
+        checkpoint_budget=config.checkpoint_budget,
+        gpu_layers=config.gpu_layers,
+        kv_type=config.kv_type,
+        eager_load=config.eager_load,
+    )
+    return ServiceSettings(
+        engine,
+        context_budget=config.context_budget,
+        warm=config.warm,
+        warm_delay_ms=config.warm_delay_ms,
+        layout=config.layout,
+        latency_budget_ms=config.latency_budget_ms,
+        rules=config.rules,
+        warm_on_battery=config.warm_on_battery,
+        watch=config.watch,
+    )
+
+
+async def run_until(
+    stop: asyncio.Event,
+    settings: ServiceSettings,
+    socket: Path,
+    on_listening: Callable[[], None] = _nothing,
+    address: Address | None = None,
+    anchor: bool = True,
+) -> None:
+    """Be the daemon until `stop` is set; then take no more work, answer what is in flight, and end the engine."""
+    service = Service(settings)
+    loop = asyncio.create_task(service.run())
+    try:
+        async with serving(service, socket, address, anchor):
+            logger.info("Listening on %s.", socket)
+            if address:
+                logger.info("Listening on http://%s:%d.", address.host, address.port)
+            on_listening()
+            stopping = asyncio.create_task(stop.wait())
+            # The loop ends only by a mistake of ours; a daemon that answers nothing is worse than none.
+            await asyncio.wait([loop, stopping], return_when=asyncio.FIRST_COMPLETED)
+            stopping.cancel()
+            await _drain(service, loop)
+    finally:
+        loop.cancel()
+        await asyncio.wait([loop])
+        await service.close()
+    if not loop.cancelled():
+        loop.result()
+
+
+async def _drain(service: Service, loop: "asyncio.Task[None]") -> None:
+    event = Drain()
+    service.post(event)
+    await asyncio.wait([event.reply, loop], timeout=DRAIN_S, return_when=asyncio.FIRST_COMPLETED)
+
+
+def stop_on_signals() -> asyncio.Event:
+    """An event that SIGTERM and SIGINT set."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    return stop

@@ -1,0 +1,136 @@
+"""The native routes: documents, completions, warming, and what there is to see."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from aiohttp import web
+
+from scrubjay.errors import RequestError, ScrubjayError
+from scrubjay.http.api import methods as calls
+from scrubjay.http.api.methods import Json
+from scrubjay.http.errors import dump, error_body
+from scrubjay.http.params import Params, parse_object
+from scrubjay.service.events import Complete, Look
+from scrubjay.service.service import Service
+from scrubjay.service.status import Reporter
+
+
+class NativeRoutes:
+    """Handlers: each makes an event, posts it, and answers with its reply.
+
+    A client that goes away cancels its handler, and with it the reply: that ends the request.
+    """
+
+    def __init__(self, service: Service, reporter: Reporter) -> None:
+        self._service = service
+        self._reporter = reporter
+
+    def routes(self) -> list[web.RouteDef]:
+        return [
+            web.get("/api/status", self.status),
+            web.get("/api/context", self.context),
+            web.get("/api/events", self.events),
+            web.get("/api/documents", self.document),
+            web.post("/api/complete", self.complete),
+            *(
+                web.post(f"/api/{name}", self._handler(*method))
+                for name, method in calls.METHODS.items()
+                if name != "complete"
+            ),
+        ]
+
+    async def complete(self, request: web.Request) -> web.StreamResponse:
+        params = await _params(request)
+        event = calls.complete(params)
+        if params.flag("stream", default=False):
+            return await self._stream(request, event)
+        self._service.post(event)
+        return json_response(calls.completion_json(await event.reply))
+
+    async def status(self, _: web.Request) -> web.Response:
+        await self._look()
+        return json_response(self._reporter.status())
+
+    async def context(self, request: web.Request) -> web.Response:
+        if not (root := request.query.get("root")):
+            raise RequestError("Say which project: ?root=PATH; GET /api/status lists them.")
+        await self._look()
+        return json_response(self._reporter.context(root))
+
+    async def document(self, request: web.Request) -> web.Response:
+        """The text of an open document as the daemon has it: the copy that was last touched."""
+        if not (uri := request.query.get("uri")):
+            raise RequestError("Say which document: ?uri=URI.")
+        await self._look()
+        return json_response(self._reporter.document(uri))
+
+    async def events(self, request: web.Request) -> web.StreamResponse:
+        """Server-sent events; the first one is the present state."""
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"})
+        subscription = self._service.feed.subscribe()
+        try:
+            await response.prepare(request)
+            await response.write(_sse(self._service.state_news()))
+            async for news in subscription:
+                await response.write(_sse(news))
+        finally:
+            self._service.feed.unsubscribe(subscription)
+        return response
+
+    def _handler(self, make: calls.Make, render: calls.Render) -> Callable[[web.Request], Awaitable[web.Response]]:
+        async def handle(request: web.Request) -> web.Response:
+            event = make(await _params(request), "")
+            self._service.post(event)
+            return json_response(render(await event.reply))
+
+        return handle
+
+    async def _look(self) -> None:
+        event = Look()
+        self._service.post(event)
+        await event.reply
+
+    async def _stream(self, request: web.Request, event: Complete) -> web.StreamResponse:
+        """One JSON object a line: texts as they are generated, then the whole answer."""
+        texts: asyncio.Queue[str | None] = asyncio.Queue()
+        streamed = Complete(event.request, texts.put_nowait, event.reply)
+        event.reply.add_done_callback(lambda _: texts.put_nowait(None))
+        self._service.post(streamed)
+        try:
+            text = await texts.get()
+            if text is None:
+                # Nothing is sent yet, so an error can still be an HTTP status.
+                await event.reply
+            response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
+            await response.prepare(request)
+            while text is not None:
+                await response.write(_line({"text": text}))
+                text = await texts.get()
+            await response.write(_line(await _final(event.reply)))
+        finally:
+            event.reply.cancel()
+        return response
+
+
+def json_response(body: Json, status: int = 200) -> web.Response:
+    return web.json_response(body, status=status, dumps=dump)
+
+
+async def _params(request: web.Request) -> Params:
+    return parse_object(await request.read())
+
+
+async def _final(reply: "asyncio.Future[Any]") -> Json:
+    try:
+        return calls.completion_json(await reply) | {"done": True}
+    except ScrubjayError as error:
+        return error_body(error)[1] | {"done": True}
+
+
+def _line(value: Json) -> bytes:
+    return dump(value).encode() + b"\n"
+
+
+def _sse(value: object) -> bytes:
+    return b"data: " + dump(value).encode() + b"\n\n"

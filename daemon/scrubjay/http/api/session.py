@@ -1,0 +1,123 @@
+"""The WebSocket that an editor keeps open: ordered requests, answers as they come, and pushed events.
+
+What the editor opens belongs to its session, and is closed with it.
+"""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from itertools import count
+from typing import Any
+
+from aiohttp import WSCloseCode, WSMsgType, web
+
+from scrubjay.errors import RequestError, ScrubjayError
+from scrubjay.http.api import methods as calls
+from scrubjay.http.api.methods import Json, Method, Render
+from scrubjay.http.errors import dump, error_body
+from scrubjay.http.params import Id, Params, parse_object
+from scrubjay.notifications import Subscription
+from scrubjay.service.events import Look
+from scrubjay.service.service import Service
+from scrubjay.service.status import Reporter
+from scrubjay.workspace.events import CloseOwner
+
+logger = logging.getLogger(__name__)
+
+PUSHED = ("state", "progress")
+"""Types of events that an editor gets unasked."""
+_numbers = count(1)
+
+
+class Session:
+    """One connected editor. Requests are posted in the order received, so an edit comes before what was asked after it."""
+
+    def __init__(self, service: Service, reporter: Reporter, socket: web.WebSocketResponse) -> None:
+        self._service = service
+        self._socket = socket
+        self._owner = f"session-{next(_numbers)}"
+        self._outbox: asyncio.Queue[Json] = asyncio.Queue()
+        self._is_over = False
+        self._replies: dict[Id, asyncio.Future[Any]] = {}
+        self._methods: Mapping[str, Method] = {
+            **calls.METHODS,
+            "status": (lambda _params, _owner: Look(), lambda _: reporter.status()),
+        }
+
+    async def run(self) -> None:
+        """Serve until either side closes."""
+        subscription = self._service.feed.subscribe()
+        subscription.put(self._service.state_news())
+        writer, pusher = asyncio.create_task(self._write()), asyncio.create_task(self._push(subscription))
+        try:
+            async for message in self._socket:
+                if message.type is WSMsgType.TEXT:
+                    self._receive(message.data)
+            if self._is_over:
+                await pusher
+        finally:
+            self._service.feed.unsubscribe(subscription)
+            for ending in (writer, pusher, *self._replies.values()):
+                ending.cancel()
+            self._service.post(CloseOwner(self._owner))
+
+    def _receive(self, data: str) -> None:
+        """Handle one message; whatever is wrong with it is answered."""
+        number: Id | None = None
+        try:
+            message = parse_object(data)
+            number = message.identity("id") if message.has("id") else None
+            params = message.nested("params") if message.has("params") else Params({})
+            self._call(number, message.text("method"), params)
+        except ScrubjayError as error:
+            self._send_error(number, error)
+
+    def _call(self, number: Id | None, method: str, params: Params) -> None:
+        if method == "cancel":
+            self._cancel(params.identity("id"))
+        elif method not in self._methods:
+            raise RequestError(f"There is no method {method}; there are {', '.join(self._methods)} and cancel.", 404)
+        elif number is None or number in self._replies:
+            raise RequestError("Each request needs an `id` that no other request has.")
+        else:
+            make, render = self._methods[method]
+            event = make(params, self._owner)
+            self._service.post(event)
+            self._replies[number] = event.reply
+            event.reply.add_done_callback(lambda reply: self._answer(number, reply, render))
+
+    def _cancel(self, number: Id) -> None:
+        """End a request; that it has ended before is no mistake."""
+        if reply := self._replies.get(number):
+            reply.cancel()
+
+    def _answer(self, number: Id, reply: "asyncio.Future[Any]", render: Render) -> None:
+        self._replies.pop(number, None)
+        if reply.cancelled():
+            self._send_error(number, RequestError("The request was cancelled.", 409, "cancelled"))
+        elif error := reply.exception():
+            self._send_error(number, error)
+        else:
+            self._outbox.put_nowait({"id": number, "result": render(reply.result())})
+
+    def _send_error(self, number: Id | None, error: BaseException) -> None:
+        self._outbox.put_nowait({"id": number, **error_body(error)[1]})
+
+    async def _write(self) -> None:
+        while True:
+            await self._send(await self._outbox.get())
+
+    async def _push(self, subscription: Subscription) -> None:
+        async for news in subscription:
+            if news["type"] in PUSHED:
+                await self._send({"event": news})
+        # This ends the reading too, which then waits until the goodbye is said.
+        self._is_over = True
+        await self._socket.close(code=WSCloseCode.GOING_AWAY, message=b"The daemon is shutting down.")
+
+    async def _send(self, message: Json) -> None:
+        try:
+            await self._socket.send_str(dump(message))
+        except ConnectionError:
+            # The reading side hears of it too, and ends the session.
+            logger.debug("An editor has gone away.")

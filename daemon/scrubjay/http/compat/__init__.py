@@ -1,0 +1,1 @@
+"""The interfaces of llama.cpp's server, of OpenAI and of Tabby."""

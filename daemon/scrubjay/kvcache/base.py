@@ -1,0 +1,190 @@
+"""A context and the token array that it holds, with the laws that tie them together; and the naive way to bring in a prompt.
+
+Reusing nothing, `Context.sync` is the definition of a right answer: what `warm.WarmContext` does quicker is compared with it.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Literal
+
+import numpy as np
+
+from scrubjay.errors import EngineError, PromptRefused
+from scrubjay.kvcache.decode_grid import LONG, Grid
+from scrubjay.llama.context import LlamaContext
+from scrubjay.protocol.messages import Processed
+from scrubjay.tokens import Tokens
+
+MemoryClass = Literal["dense", "swa", "swa-full", "hybrid", "hybrid-swa", "recurrent", "opaque"]
+
+
+class Interrupted(Exception):
+    """The work at hand was asked to end; what was decoded before is kept."""
+
+
+class DecodeFailed(EngineError):
+    """llama.cpp refused a decode; the context was cleared."""
+
+
+@dataclass(slots=True)
+class Control:
+    """How a context asks, in the middle of work, whether to go on, and tells how far it is.
+
+    `check` raises `Interrupted` when the work is no longer wanted. `clear_abort` resets the shared abort byte. `on_decoded` is
+    called with the number of resident tokens after each decode of a prefill.
+    """
+
+    check: Callable[[], None] = lambda: None
+    clear_abort: Callable[[], None] = lambda: None
+    on_decoded: Callable[[int], None] = lambda _: None
+
+
+@dataclass(slots=True)
+class Counters:
+    """What happened since the start, over all contexts of a process."""
+
+    n_decoded: int = 0
+    n_decodes: int = 0
+    n_restored: int = 0
+    n_aborted: int = 0
+    n_repaired: int = 0
+
+
+class Context:
+    """One llama_context and its resident tokens.
+
+    Law: after every operation the memory's last position is `len(resident) - 1`, every decode starts at `len(resident)`, and
+    `resident` grows only when a decode has succeeded.
+    """
+
+    def __init__(self, llama: LlamaContext, memory_class: MemoryClass, grid: Grid, counters: Counters) -> None:
+        self.llama = llama
+        self.memory_class: MemoryClass = memory_class
+        self.grid = grid
+        self.counters = counters
+        self._tokens = np.zeros(llama.n_ctx, dtype=np.int32)
+        self._n_resident = 0
+
+    @property
+    def n_resident(self) -> int:
+        return self._n_resident
+
+    @property
+    def resident(self) -> Tokens:
+        """A view of the resident tokens, valid until the next operation."""
+        view = self._tokens[: self._n_resident]
+        view.flags.writeable = False
+        return view
+
+    @property
+    def n_ctx(self) -> int:
+        return self.llama.n_ctx
+
+    @property
+    def is_full(self) -> bool:
+        return self._n_resident >= self.llama.n_ctx
+
+    def sync(
+        self, prompt: Tokens, boundaries: Iterable[int] = (), hot: Iterable[int] = (), control: Control | None = None
+    ) -> Processed:
+        """Make `prompt` the resident tokens, with the logits after its last token ready to sample from.
+
+        Args:
+            prompt: 1 to `n_ctx - 1` tokens.
+            boundaries: segment ends, as numbers of leading tokens; here, decodes end there.
+            hot: where edits are expected, as numbers of leading tokens.
+            control: asked between decodes, and inside them where the backend can be aborted.
+
+        Raises:
+            PromptRefused: the prompt is empty, does not fit, or holds an unknown token.
+            DecodeFailed: llama.cpp failed.
+            Interrupted: as `control` wished; the finished decodes are kept.
+        """
+        self._require_possible(prompt)
+        self.clear()
+        # Who compares a memory that can be cut anywhere says where it was: only the same decodes give the same bits.
+        cuts = self._cuts(prompt, boundaries, hot) if self._keeps_checkpoints else boundaries
+        begun = perf_counter()
+        n_decodes = self._prefill(prompt, cuts, control or Control())
+        n = len(prompt)
+        return Processed(n, 0, 0, n, n, "cold", (perf_counter() - begun) * 1e3, n_decodes=n_decodes)
+
+    def decode(self, tokens: Tokens, want_logits: bool, abortable: bool = False) -> int:
+        """Append `tokens`, one decode; returns llama.cpp's answer, 0 or 2 (aborted: the caller must restore the state).
+
+        Raises:
+            DecodeFailed: llama.cpp refused; the context is empty now.
+        """
+        result = self.llama.decode(tokens, self._n_resident, want_logits, abortable)
+        if result == 0:
+            self._tokens[self._n_resident : self._n_resident + len(tokens)] = tokens
+            self._n_resident += len(tokens)
+            self.counters.n_decoded += len(tokens)
+            self.counters.n_decodes += 1
+        elif result != 2:
+            n = self._n_resident
+            self.clear()
+            raise DecodeFailed(f"llama.cpp refused to decode {len(tokens)} tokens after {n} (code {result}).")
+        return result
+
+    def note_generated(self) -> None:
+        """To be called after each generated token was decoded."""
+
+    def clear(self) -> None:
+        """Hold nothing."""
+        self.llama.clear()
+        self._n_resident = 0
+
+    def holds_what_it_claims(self) -> bool:
+        """Whether the memory's last position is that of the last resident token."""
+        return self.llama.last_position() == self._n_resident - 1
+
+    def close(self) -> None:
+        self.llama.close()
+
+    def _truncate(self, n: int) -> bool:
+        """Cut the memory and the resident tokens to `n`; False if the memory refused or disagrees afterwards."""
+        if not self.llama.truncate(n):
+            return False
+        self._n_resident = min(n, self._n_resident)
+        return self.holds_what_it_claims()
+
+    def _require_possible(self, prompt: Tokens, n_known: int = 0) -> None:
+        """Raises PromptRefused unless `prompt` can be evaluated; its first `n_known` tokens have been before."""
+        if not len(prompt):
+            raise PromptRefused("The prompt is empty; send at least one token.")
+        if len(prompt) >= self.n_ctx:
+            raise PromptRefused(
+                f"The prompt has {len(prompt)} tokens and the context holds {self.n_ctx}, one of them for the answer; "
+                "shorten the prompt or serve with a larger --ctx."
+            )
+        new = prompt[min(n_known, len(prompt) - 1) :]
+        if int(new.min()) < 0 or int(new.max()) >= self.llama.n_vocab:
+            raise PromptRefused(f"The prompt holds a token outside the vocabulary of {self.llama.n_vocab}.")
+
+    def _cuts(self, prompt: Tokens, boundaries: Iterable[int], hot: Iterable[int]) -> list[int]:
+        """Where a prefill of `prompt` is cut, beside the absolute grid."""
+        if not self._keeps_checkpoints:
+            return []
+        n = len(prompt)
+        approach = self.grid.approach(n) if n - self._n_resident >= LONG else []
+        return [*self.grid.worthwhile(boundaries, n), *(self.grid.fine(at) for at in hot), *approach, n - 1]
+
+    @property
+    def _keeps_checkpoints(self) -> bool:
+        """Whether this memory cannot be cut anywhere, so that its states are worth saving."""
+        return self.memory_class not in ("dense", "swa-full", "opaque")
+
+    def _prefill(self, prompt: Tokens, cuts: Iterable[int], control: Control) -> int:
+        """Decode what of `prompt` is not resident; returns the number of decodes."""
+        n_decodes = 0
+        for begin, end in self.grid.ranges(self._n_resident, len(prompt), cuts):
+            control.check()
+            self._decode_range(prompt, begin, end, control)
+            n_decodes += 1
+            control.on_decoded(end)
+        return n_decodes
+
+    def _decode_range(self, prompt: Tokens, begin: int, end: int, control: Control) -> None:  # noqa: ARG002
+        self.decode(prompt[begin:end], want_logits=end == len(prompt))

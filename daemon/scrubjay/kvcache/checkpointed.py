@@ -1,0 +1,207 @@
+"""A context that stays warm: a prompt costs the tokens after the first change, plus at most one interval.
+
+prompt    |======= common =======|------ the rest ------|
+resident  |======= common =======|~~~ other tokens ~~~|
+keep       = min(common, len(prompt) - 1): at least one token must be evaluated, for its logits
+start      = where the prefill begins: keep itself, where the memory can be cut there; else the nearest checkpoint
+"""
+
+from collections.abc import Iterable
+from time import perf_counter
+
+from scrubjay.errors import EngineError
+from scrubjay.kvcache.base import Context, Control, Counters, DecodeFailed, MemoryClass
+from scrubjay.kvcache.checkpoint_index import Checkpoint, CheckpointIndex, Kind
+from scrubjay.kvcache.checkpoint_pool import CheckpointPool
+from scrubjay.kvcache.decode_grid import Grid
+from scrubjay.llama.context import LlamaContext
+from scrubjay.protocol.messages import Processed, Reason
+from scrubjay.tokens import Tokens, common_length, prefix_digest
+
+ABORTABLE_FROM = 5  # shorter decodes end by themselves sooner than the state for aborting them is saved
+GENERATED_BETWEEN_CHECKPOINTS = 128
+WORTH_A_CUT = 8  # tokens: processing as many costs about as much as one more decode does
+
+
+class WarmContext(Context):
+    """A `Context` that keeps checkpoints and reuses all it can.
+
+    Args:
+        n_swa: window of the model's sliding attention in tokens, 0 for none.
+        pool: where the checkpoints' bytes live.
+    """
+
+    def __init__(
+        self,
+        llama: LlamaContext,
+        memory_class: MemoryClass,
+        grid: Grid,
+        counters: Counters,
+        n_swa: int,
+        pool: CheckpointPool,
+    ) -> None:
+        super().__init__(llama, memory_class, grid, counters)
+        self.checkpoints = CheckpointIndex()
+        self.importance = 1.0
+        self._n_swa = n_swa
+        self._pool = pool
+        self._wanted: dict[int, Kind] = {}
+        self._checkpoint_seconds = 0.0
+        pool.register(self.checkpoints, lambda: (self.n_resident, self.importance))
+
+    def sync(
+        self, prompt: Tokens, boundaries: Iterable[int] = (), hot: Iterable[int] = (), control: Control | None = None
+    ) -> Processed:
+        control = control or Control()
+        boundaries, hot = tuple(boundaries), tuple(hot)
+        try:
+            return self._sync(prompt, boundaries, hot, control, "cold")
+        except DecodeFailed:
+            self.counters.n_repaired += 1
+            return self._sync(prompt, boundaries, hot, control, "repaired")
+
+    def _sync(
+        self, prompt: Tokens, boundaries: tuple[int, ...], hot: tuple[int, ...], control: Control, from_zero: Reason
+    ) -> Processed:
+        begun = perf_counter()
+        self._checkpoint_seconds = 0.0
+        common = common_length(self.resident, prompt)
+        self._require_possible(prompt, common)
+        keep = min(common, len(prompt) - 1)
+        is_again, is_edit = keep in self.checkpoints.edits, keep < self.n_resident
+        if is_edit:
+            # A change in the middle: the next one is likely to be near. (At the end, people go on writing.)
+            self.checkpoints.edits.record(keep)
+            hot = (*hot, keep)
+        restored, reason = self._rewind(prompt, keep, from_zero)
+        start, rewound = self.n_resident, perf_counter()
+        # Edits that come back to a place, such as other ends for one trunk, find it exactly.
+        fork = (keep,) if is_edit and keep - start >= (1 if is_again else WORTH_A_CUT) else ()
+        cuts = self._plan(prompt, boundaries, hot, fork)
+        self._save_if_wanted(start)
+        n_decodes = self._prefill(prompt, cuts, control)
+        return Processed(
+            prompt=len(prompt),
+            common=common,
+            restored=restored,
+            processed=len(prompt) - start,
+            needed=len(prompt) - keep,
+            reason=reason,
+            prefill_ms=(perf_counter() - rewound) * 1e3,
+            restore_ms=(rewound - begun) * 1e3,
+            checkpoint_ms=self._checkpoint_seconds * 1e3,
+            n_decodes=n_decodes,
+        )
+
+    def clear(self) -> None:
+        super().clear()
+        self._pool.forget(self.checkpoints, 0)
+
+    def close(self) -> None:
+        self._pool.unregister(self.checkpoints)
+        super().close()
+
+    def note_generated(self) -> None:
+        # The next prompt shows which of the generated tokens were accepted: perhaps a part.
+        n = self.n_resident
+        if n % self.grid.interval == 0 or n % GENERATED_BETWEEN_CHECKPOINTS == 0:
+            self._save("grid")
+
+    # --- back to where prompt and memory agree ------------------------------------------------------------------------
+
+    def _rewind(self, prompt: Tokens, keep: int, from_zero: Reason) -> tuple[int, Reason]:
+        """Make the resident tokens the longest reusable part of `prompt[:keep]`; returns the restored length and why."""
+        if keep == self.n_resident:
+            return 0, from_zero if keep == 0 else "append"
+        if self._can_truncate(keep) and self._truncate(keep):
+            self._pool.forget(self.checkpoints, keep)
+            return 0, "truncate"
+        checkpoint = self.checkpoints.best(prompt, keep)
+        if checkpoint is None:
+            self.clear()
+            return 0, from_zero
+        if self._restore(checkpoint):
+            return checkpoint.n_tokens, "checkpoint"
+        self.counters.n_repaired += 1
+        self.clear()
+        return 0, "repaired"
+
+    def _can_truncate(self, keep: int) -> bool:
+        """Whether cutting the memory to `keep` tokens leaves everything that the next token looks at."""
+        if keep == 0 or self.memory_class in ("dense", "swa-full"):
+            return keep > 0
+        # llama.cpp says yes to any cut of a sliding window, also when what remains has left the window.
+        return self.memory_class == "swa" and 0 <= self.llama.first_position() <= max(0, keep - self._n_swa + 1)
+
+    def _restore(self, checkpoint: Checkpoint) -> bool:
+        """Bring back the state of `checkpoint`; False if anything about it is not as it must be."""
+        loaded = self.llama.load_state(checkpoint.buffer[: checkpoint.size])
+        # The state restored is the recurrent or windowed part only: the plain attention still holds the later tokens.
+        if not loaded or not self._truncate(checkpoint.n_tokens):
+            return False
+        self._pool.forget(self.checkpoints, checkpoint.n_tokens)
+        self.checkpoints.pinned = checkpoint
+        self.counters.n_restored += 1
+        return True
+
+    # --- forward, with checkpoints ------------------------------------------------------------------------------------
+
+    def _plan(self, prompt: Tokens, boundaries: Iterable[int], hot: Iterable[int], fork: tuple[int, ...]) -> list[int]:
+        cuts = self._cuts(prompt, boundaries, hot)
+        if self._keeps_checkpoints:
+            cuts += fork
+        self._wanted = dict.fromkeys(cuts, "boundary")
+        self._wanted.update(dict.fromkeys((*map(self.grid.fine, hot), *fork), "hot"))
+        self._wanted[len(prompt) - 1] = "tip"
+        return cuts
+
+    def _decode_range(self, prompt: Tokens, begin: int, end: int, control: Control) -> None:
+        tokens, want_logits = prompt[begin:end], end == len(prompt)
+        abortable = len(tokens) >= ABORTABLE_FROM and self._can_return_to(begin)
+        while self.decode(tokens, want_logits, abortable) == 2:
+            self.counters.n_aborted += 1
+            control.clear_abort()
+            self._return_to(begin)
+            control.check()
+        self._save_if_wanted(end)
+
+    def _can_return_to(self, n_tokens: int) -> bool:
+        """Whether an aborted decode after `n_tokens` can be undone; saves the state for it if need be."""
+        if n_tokens == 0 or not self._keeps_checkpoints:
+            return self.memory_class != "opaque"
+        return self.checkpoints.at(n_tokens) is not None or self._save("tip")
+
+    def _return_to(self, n_tokens: int) -> None:
+        """Undo an aborted decode: the memory claims tokens that it has not evaluated."""
+        checkpoint = self.checkpoints.at(n_tokens)
+        if n_tokens == 0:
+            self.clear()
+        elif not (self._restore(checkpoint) if checkpoint else self._truncate(n_tokens)):
+            self.clear()
+            raise DecodeFailed(f"The state after {n_tokens} tokens could not be restored after an abort.")
+
+    def _save_if_wanted(self, n_tokens: int) -> None:
+        kind = "grid" if n_tokens % self.grid.interval == 0 else self._wanted.get(n_tokens)
+        if kind and n_tokens and self._keeps_checkpoints and self.checkpoints.at(n_tokens) is None:
+            self._save(kind)
+
+    def _save(self, kind: Kind) -> bool:
+        """Save the present state; False if it does not fit the budget."""
+        if not self._keeps_checkpoints or self.checkpoints.at(self.n_resident) is not None:
+            return self._keeps_checkpoints
+        begun = perf_counter()
+        digest = prefix_digest(self.resident, self.n_resident)
+        size = self.llama.state_size()
+        saved = self._pool.save(self.checkpoints, self.n_resident, digest, kind, size, self.llama.save_state)
+        self._checkpoint_seconds += perf_counter() - begun
+        return saved is not None
+
+    def check(self) -> None:
+        """Raises EngineError unless the memory and the bookkeeping agree."""
+        if not self.holds_what_it_claims():
+            raise EngineError(
+                f"{self.n_resident} tokens are resident, but the memory ends at {self.llama.last_position()}."
+            )
+        for item in self.checkpoints:
+            if item.n_tokens > self.n_resident or item.digest != prefix_digest(self.resident, item.n_tokens):
+                raise EngineError(f"The checkpoint at {item.n_tokens} does not belong to the resident tokens.")

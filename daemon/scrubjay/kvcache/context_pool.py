@@ -1,0 +1,78 @@
+"""The pool of contexts: one per project that is in use, and a few for prompts that no project claims."""
+
+from collections.abc import Callable
+
+from scrubjay.errors import ModelRefused
+from scrubjay.kvcache.checkpointed import WarmContext
+from scrubjay.tokens import Tokens, common_length, is_sequel
+
+UNNAMED = "#"  # begins the keys of contexts that no project claims
+FADE = 0.5
+CHEAP = 256  # tokens; losing so few is no reason to make another context
+
+
+class ContextPool:
+    """Contexts with identical parameters; reused, never made anew when the project changes.
+
+    Args:
+        create: makes one more context.
+        max_contexts: how many there may be.
+    """
+
+    def __init__(self, create: Callable[[], WarmContext], max_contexts: int) -> None:
+        self._create = create
+        self._max_contexts = max_contexts
+        self._recent: list[tuple[str, WarmContext]] = []  # the most recently used first
+        self._n_unnamed = 0
+
+    def all(self) -> list[tuple[str, WarmContext]]:
+        """The contexts with their keys, the most recently used first."""
+        return list(self._recent)
+
+    def adopt(self, context: WarmContext) -> None:
+        """Take in a context that exists already, as the least recently used."""
+        self._recent.append((self._unnamed_key(), context))
+
+    def choose(self, key: str, prompt: Tokens) -> WarmContext:
+        """The context for `prompt`: that of `key`; without a key, the one that shares most with the prompt.
+
+        It becomes the most recently used one.
+        """
+        found = self._by_key(key) if key else self._by_content(prompt)
+        if found is None:
+            found = (key or self._unnamed_key(), self._spare())
+        self._recent = [found, *(item for item in self._recent if item[1] is not found[1])]
+        for age, (_, context) in enumerate(self._recent):
+            context.importance = FADE**age
+        return found[1]
+
+    def _by_key(self, key: str) -> tuple[str, WarmContext] | None:
+        return next((item for item in self._recent if item[0] == key), None)
+
+    def _by_content(self, prompt: Tokens) -> tuple[str, WarmContext] | None:
+        shared = [(common_length(context.resident, prompt), (key, context)) for key, context in self._recent]
+        if not shared:
+            return None
+        _, best = max(shared, key=lambda pair: pair[0])
+        # Taking over a context throws away what the two do not share: only for what it has become.
+        return best if is_sequel(best[1].resident, prompt) else None
+
+    def _spare(self) -> WarmContext:
+        """An empty context: a new one, or one whose contents are missed least; a named one only if there is no other."""
+        ages = {context: age for age, (_, context) in enumerate(self._recent)}
+        unnamed = [context for key, context in self._recent if key.startswith(UNNAMED)]
+        cheap = [context for context in unnamed if context.n_resident <= CHEAP]
+        if not cheap and len(self._recent) < self._max_contexts:
+            try:
+                return self._create()
+            except ModelRefused:
+                self._max_contexts = len(self._recent)  # there is no memory for another
+        # Size counts, not age alone: a thousand short prompts must not push out one that was long to compute.
+        candidates = cheap or unnamed or [context for _, context in self._recent]
+        victim = min(candidates, key=lambda context: context.n_resident * FADE ** ages[context])
+        victim.clear()
+        return victim
+
+    def _unnamed_key(self) -> str:
+        self._n_unnamed += 1
+        return f"{UNNAMED}{self._n_unnamed}"

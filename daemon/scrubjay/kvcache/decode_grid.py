@@ -1,0 +1,62 @@
+"""Where decodes begin and end.
+
+Batches of the same tokens cut at the same places give the same bits; so the cuts lie on an absolute grid, whatever was
+resident before: at multiples of the interval, and within an interval at multiples of the longest decode. Off that grid lie only
+the cuts that were asked for.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+FINE = 32
+"""Spacing of the fine grid near edits, in tokens; also the least distance of a segment boundary from another cut."""
+FINEST = 8
+"""Spacing of the cuts just before the end of a long prompt."""
+LONG = 1024
+"""Where so many tokens are new, some more cuts before the prompt's end cost a few hundredths of its time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """Decodes of at most `longest` tokens between checkpoints at multiples of `interval`."""
+
+    interval: int
+    longest: int
+
+    def next_cut(self, position: int) -> int:
+        """The first cut of the absolute grid after `position`."""
+        cell = position - position % self.interval
+        within = (position - cell) // self.longest + 1
+        return cell + min(within * self.longest, self.interval)
+
+    def fine(self, position: int) -> int:
+        """The last place of the fine grid at or before `position`."""
+        return position - position % min(FINE, self.interval)
+
+    def approach(self, end: int) -> list[int]:
+        """Cuts before the `end` of a long prompt, closer together the nearer it is: next edits are likely there.
+
+        Those before an edit add at most half of what it costs anyway, or 7 tokens.
+        """
+        far, near, step = max(0, end - 8 * FINE), max(0, end - 8 * FINEST), min(FINEST, self.interval)
+        fine = range(self.fine(far), end, min(FINE, self.interval))
+        finest = range(near - near % step, end, step)
+        return sorted({*fine, *finest} - {0})
+
+    def ranges(self, start: int, end: int, extra: Iterable[int] = ()) -> Iterator[tuple[int, int]]:
+        """The decodes [begin, end) that cover [start, end), cut at the grid and at the `extra` positions."""
+        cuts = sorted({cut for cut in extra if start < cut < end} | {end}) if start < end else []
+        for cut in cuts:
+            while start < cut:
+                stop = min(self.next_cut(start), cut)
+                yield start, stop
+                start = stop
+
+    def worthwhile(self, boundaries: Iterable[int], end: int) -> list[int]:
+        """The segment boundaries worth a cut: each cut costs a decode, and saves at most the tokens since the one before."""
+        kept: list[int] = []
+        for boundary in sorted(set(boundaries)):
+            before = max([boundary - boundary % self.interval, *kept[-1:]])
+            if before + FINE <= boundary <= end - FINE:
+                kept.append(boundary)
+        return kept

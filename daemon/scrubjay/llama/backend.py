@@ -1,0 +1,37 @@
+"""The only door to llama.cpp: its vocabulary, model, context and sampler as four small classes.
+
+One process uses a `Model`, `LlamaContext` or `Sampler` from one thread only. A `Vocabulary` may be used from any one thread at a
+time; its calls release the GIL. Nothing here remembers what a context holds: that is `context.Context`'s business.
+"""
+
+import ctypes
+import sys
+from typing import ClassVar
+
+import llama_cpp as lib
+
+_LOG_ERROR = 4
+
+_raw = ctypes.CDLL(lib.llama_cpp._lib._name)
+_raw.llama_set_abort_callback.argtypes = [ctypes.c_void_p] * 3
+_raw.llama_set_abort_callback.restype = None
+
+
+class _Backend:
+    """Initialises llama.cpp once per process; `is_quiet` while a decode may be aborted, which llama.cpp logs as an error."""
+
+    ready: ClassVar[bool] = False
+    is_quiet: ClassVar[bool] = False
+
+    @classmethod
+    def start(cls) -> None:
+        if not cls.ready:
+            lib.llama_log_set(_log, ctypes.c_void_p(0))
+            lib.llama_backend_init()
+            cls.ready = True
+
+
+@lib.llama_log_callback  # type: ignore[untyped-decorator]
+def _log(level: int, text: bytes, _user_data: object) -> None:
+    if level >= _LOG_ERROR and not _Backend.is_quiet:
+        sys.stderr.write(text.decode(errors="replace"))

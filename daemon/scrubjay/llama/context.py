@@ -1,0 +1,139 @@
+"""One llama_context with one sequence."""
+
+import ctypes
+
+import llama_cpp as lib
+import numpy as np
+import numpy.typing as npt
+
+from scrubjay.errors import ModelRefused
+from scrubjay.llama.backend import _Backend, _raw
+from scrubjay.llama.model import Model
+from scrubjay.protocol.messages import LONGEST_DECODE, EngineSettings
+from scrubjay.tokens import Tokens
+
+Buffer = npt.NDArray[np.uint8]
+Logits = npt.NDArray[np.float32]
+
+PARTIAL = lib.LLAMA_STATE_SEQ_FLAGS_PARTIAL_ONLY
+FULL = 0
+MAX_OUTPUTS = 32  # more outputs than this in one decode end the process, fewer keep the compute buffer small
+_KV_TYPES = {"f16": 1, "q8_0": 8}
+_SEQUENCE = 0
+_STRLEN = ctypes.cast(ctypes.CDLL(None).strlen, ctypes.c_void_p)
+
+
+class LlamaContext:
+    """One llama_context with one sequence. Positions are numbers of tokens; a decode's tokens stand at [start, start + n).
+
+    Args:
+        n_ctx: capacity in tokens; llama.cpp rounds it up.
+        n_ubatch: tokens that are computed at once; a decode has at most `n_batch`.
+        abort_address: address of a byte that ends an abortable decode when it is not 0, or 0 for none.
+
+    Raises:
+        ModelRefused: llama.cpp has no memory for it.
+    """
+
+    def __init__(
+        self, model: Model, settings: EngineSettings, n_ctx: int, n_ubatch: int, swa_full: bool, abort_address: int
+    ) -> None:
+        params = lib.llama_context_default_params()
+        params.n_ctx = n_ctx
+        # After a sliding window was restored, llama.cpp lets the second part of a decode overwrite what it still looks at.
+        self.n_ubatch, self.n_batch = n_ubatch, n_ubatch if model.n_swa else max(n_ubatch, LONGEST_DECODE)
+        params.n_ubatch, params.n_batch = self.n_ubatch, self.n_batch
+        params.n_seq_max = 1
+        params.n_outputs_max = MAX_OUTPUTS
+        params.n_threads = params.n_threads_batch = settings.n_threads
+        params.flash_attn_type = int(model.flash_attention)
+        params.type_k = params.type_v = _KV_TYPES[settings.kv_type]
+        params.swa_full = swa_full
+        params.kv_unified = True
+        params.no_perf = False
+        self.handle = lib.llama_init_from_model(model.handle, params)
+        if not self.handle:
+            raise ModelRefused(
+                f"There is not enough memory for a context of {n_ctx} tokens; serve with a smaller --ctx."
+            )
+        self._memory = lib.llama_get_memory(self.handle)
+        self._abort_address = abort_address
+        self._abortable = False
+        self.n_ctx: int = lib.llama_n_ctx(self.handle)
+        self.n_vocab = model.vocabulary.n_tokens
+        self._batch = batch = lib.llama_batch_init(self.n_batch, 0, 1)
+        fields = (np.ctypeslib.as_array(field, (self.n_batch,)) for field in (batch.token, batch.pos, batch.logits))
+        self._tokens, self._positions, self._outputs = fields
+        for i in range(self.n_batch):
+            batch.n_seq_id[i], batch.seq_id[i][0] = 1, _SEQUENCE
+
+    def decode(self, tokens: Tokens, start: int, want_logits: bool, abortable: bool) -> int:
+        """Put 1 to `n_batch` tokens through the model.
+
+        Returns:
+            0 done; 1 no room; 2 aborted, and the memory is now untrustworthy; < 0 refused.
+        """
+        n = len(tokens)
+        self._tokens[:n] = tokens
+        self._positions[:n] = np.arange(start, start + n)
+        self._outputs[:n] = 0
+        self._outputs[n - 1] = want_logits
+        self._batch.n_tokens = n
+        self._let_abort(abortable)
+        _Backend.is_quiet = abortable
+        result: int = lib.llama_decode(self.handle, self._batch)
+        lib.llama_synchronize(self.handle)
+        return result
+
+    def _let_abort(self, abortable: bool) -> None:
+        # libc's strlen has the shape that is wanted of the callback: "" is 0, go on; one character is 1, abort. It needs
+        # neither the GIL nor compiled code, and its byte may live in memory shared with another process.
+        if self._abort_address and abortable != self._abortable:
+            target = (_STRLEN, ctypes.c_void_p(self._abort_address)) if abortable else (None, None)
+            _raw.llama_set_abort_callback(ctypes.cast(self.handle, ctypes.c_void_p), *target)
+            self._abortable = abortable
+
+    def logits(self) -> Logits:
+        """A view of the last output row, `n_vocab` floats, valid until the next decode."""
+        return np.ctypeslib.as_array(lib.llama_get_logits_ith(self.handle, -1), (self.n_vocab,))
+
+    def truncate(self, n: int) -> bool:
+        """Forget all but the first `n` tokens; False if this memory cannot (then nothing changed)."""
+        return bool(lib.llama_memory_seq_rm(self._memory, _SEQUENCE, n, -1))
+
+    def clear(self) -> None:
+        """Forget all tokens; the memory's contents are left as they are, which costs nothing."""
+        lib.llama_memory_clear(self._memory, False)
+
+    def first_position(self) -> int:
+        """The lowest position that every part of the memory still holds, -1 if it is empty."""
+        return int(lib.llama_memory_seq_pos_min(self._memory, _SEQUENCE))
+
+    def last_position(self) -> int:
+        """The highest position that every part of the memory holds, -1 if it is empty."""
+        return int(lib.llama_memory_seq_pos_max(self._memory, _SEQUENCE))
+
+    def state_size(self, flags: int = PARTIAL) -> int:
+        """Bytes that `save_state` would write now."""
+        return int(lib.llama_state_seq_get_size_ext(self.handle, _SEQUENCE, flags))
+
+    def save_state(self, buffer: Buffer, flags: int = PARTIAL) -> int:
+        """Write the state into `buffer`; returns the bytes written, 0 on failure."""
+        out = buffer.ctypes.data_as(ctypes.POINTER(ctypes.c_uint8))
+        return int(lib.llama_state_seq_get_data_ext(self.handle, out, buffer.nbytes, _SEQUENCE, flags))
+
+    def load_state(self, buffer: Buffer, flags: int = PARTIAL) -> bool:
+        """Read a state that `save_state` wrote with the same flags; on False the memory must be cleared."""
+        data = buffer.ctypes.data_as(ctypes.POINTER(ctypes.c_uint8))
+        return bool(lib.llama_state_seq_set_data_ext(self.handle, data, buffer.nbytes, _SEQUENCE, flags) > 0)
+
+    def n_reused_graphs(self) -> int:
+        """Decodes since `reset_counters` for which llama.cpp did not have to build its graph again."""
+        return int(lib.llama_perf_context(self.handle).n_reused)
+
+    def reset_counters(self) -> None:
+        lib.llama_perf_context_reset(self.handle)
+
+    def close(self) -> None:
+        lib.llama_batch_free(self._batch)
+        lib.llama_free(self.handle)

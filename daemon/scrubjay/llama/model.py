@@ -1,0 +1,67 @@
+"""The weights of a GGUF file."""
+
+import ctypes
+from collections.abc import Callable
+from pathlib import Path
+
+import llama_cpp as lib
+
+from scrubjay.llama.backend import _Backend
+from scrubjay.llama.vocabulary import Vocabulary, _load
+from scrubjay.protocol.messages import EngineSettings
+
+
+def can_offload() -> bool:
+    """Whether this build of llama.cpp has a GPU to put layers on."""
+    return bool(lib.llama_supports_gpu_offload())
+
+
+class Model:
+    """The weights of a GGUF file.
+
+    Args:
+        path: the file, or the first part of a split one.
+        settings: `gpu_layers` and `eager_load` are used here.
+        mapped: map the file instead of reading it into memory of its own.
+        on_progress: called with the loaded fraction, 0 to 1.
+
+    Raises:
+        ModelRefused: llama.cpp cannot load it. (Some damaged files make llama.cpp end the process instead.)
+    """
+
+    def __init__(
+        self, path: Path, settings: EngineSettings, mapped: bool, on_progress: Callable[[float], None] = lambda _: None
+    ) -> None:
+        _Backend.start()
+        params = lib.llama_model_default_params()
+        params.n_gpu_layers = settings.gpu_layers if settings.gpu_layers >= 0 else 9999
+        params.load_mode = lib.LLAMA_LOAD_MODE_MMAP if mapped else lib.LLAMA_LOAD_MODE_NONE
+        if settings.eager_load:
+            params.lazy_mode = lib.LLAMA_LAZY_MODE_OFF
+
+        @lib.llama_progress_callback  # type: ignore[untyped-decorator]
+        def progress(fraction: float, _user_data: object) -> bool:
+            on_progress(fraction)
+            return True
+
+        params.progress_callback = progress
+        self.handle = _load(path, params)
+        self.vocabulary = Vocabulary(self.handle)
+        self.n_ctx_train: int = lib.llama_model_n_ctx_train(self.handle)
+        self.n_swa: int = lib.llama_model_n_swa(self.handle)
+        self.is_hybrid: bool = lib.llama_model_is_hybrid(self.handle)
+        self.is_recurrent: bool = lib.llama_model_is_recurrent(self.handle)
+        self.size: int = lib.llama_model_size(self.handle)
+        self.n_params: int = lib.llama_model_n_params(self.handle)
+        # Never AUTO, which may resolve differently elsewhere. Hybrids do best without, see "Flash attention" in the README.
+        can_do_without = self.is_hybrid and not self.n_swa and settings.kv_type == "f16"
+        self.flash_attention = not can_do_without or bool(settings.gpu_layers and can_offload())
+
+    def metadata(self, key: str) -> str:
+        """The value of a GGUF key as text, or ""."""
+        buffer = ctypes.create_string_buffer(512)
+        n = lib.llama_model_meta_val_str(self.handle, key.encode(), buffer, len(buffer))
+        return buffer.value.decode(errors="replace") if n >= 0 else ""
+
+    def close(self) -> None:
+        lib.llama_model_free(self.handle)

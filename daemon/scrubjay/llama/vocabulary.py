@@ -1,0 +1,121 @@
+"""A model's vocabulary: tokens and the text they stand for."""
+
+import ctypes
+import os
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import llama_cpp as lib
+import numpy as np
+
+from scrubjay.errors import ModelRefused
+from scrubjay.llama.backend import _Backend
+from scrubjay.tokens import Tokens, frozen
+
+_NO_TOKEN = -1
+
+
+class Vocabulary:
+    """The tokens of a model and the text they stand for."""
+
+    def __init__(self, model: Any, owns_model: bool = False) -> None:
+        self._model = model
+        self._owns_model = owns_model
+        self._vocab = lib.llama_model_get_vocab(model)
+        self.n_tokens: int = lib.llama_vocab_n_tokens(self._vocab)
+        self.bos: int = lib.llama_vocab_bos(self._vocab)
+        self.add_bos: bool = bool(lib.llama_vocab_get_add_bos(self._vocab)) and self.bos != _NO_TOKEN
+
+    @classmethod
+    def open(cls, path: Path) -> "Vocabulary":
+        """The vocabulary alone: no weights are read. Only for a file that the engine process has accepted.
+
+        Raises:
+            ModelRefused: llama.cpp cannot read it.
+        """
+        _Backend.start()
+        params = lib.llama_model_default_params()
+        params.vocab_only = True
+        return cls(_load(path, params), owns_model=True)
+
+    def close(self) -> None:
+        """Free the model, if this vocabulary was opened alone; no method may be called afterwards."""
+        if self._owns_model:
+            lib.llama_model_free(self._model)
+
+    @property
+    def handle(self) -> Any:
+        """llama.cpp's own pointer, for `Sampler`."""
+        return self._vocab
+
+    @cached_property
+    def type(self) -> int:
+        """llama.cpp's vocabulary type: 1 SentencePiece, 2 byte-level BPE, others."""
+        return int(lib.llama_vocab_type(self._vocab))
+
+    def tokenize(self, text: str, special: bool = False) -> Tokens:
+        """The tokens of `text`, never with a BOS; `special` parses the names of special tokens in it."""
+        data = text.encode("utf-8", errors="replace")
+        tokens = np.empty(len(data) + 2, dtype=np.int32)
+        out = ctypes.byref(lib.llama_token.from_buffer(tokens.data))  # quicker than numpy's `data_as`, at any length
+        n = lib.llama_tokenize(self._vocab, data, len(data), out, len(tokens), False, special)
+        return frozen(tokens[:n].copy())
+
+    def piece(self, token: int) -> bytes:
+        """The bytes that `token` stands for, perhaps not whole characters; nothing for a control token."""
+        size = 64
+        while True:
+            buffer = ctypes.create_string_buffer(size)
+            n = lib.llama_token_to_piece(self._vocab, token, buffer, size, 0, False)
+            if n >= 0:
+                return buffer.raw[:n]
+            size = -n
+
+    def detokenize(self, tokens: Tokens) -> str:
+        """The text of `tokens`, control tokens left out."""
+        return b"".join(self.piece(int(token)) for token in tokens).decode(errors="replace")
+
+    def special(self, text: str) -> int | None:
+        """The one token that the special text `text` is, or None."""
+        tokens = self.tokenize(text, special=True)
+        return int(tokens[0]) if len(tokens) == 1 else None
+
+    @cached_property
+    def fim(self) -> Mapping[str, int]:
+        """The fill-in-the-middle tokens that llama.cpp found: any of prefix, suffix, middle, repo, separator, pad."""
+        found = {
+            "prefix": lib.llama_vocab_fim_pre(self._vocab),
+            "suffix": lib.llama_vocab_fim_suf(self._vocab),
+            "middle": lib.llama_vocab_fim_mid(self._vocab),
+            "repo": lib.llama_vocab_fim_rep(self._vocab),
+            "separator": lib.llama_vocab_fim_sep(self._vocab),
+            "pad": lib.llama_vocab_fim_pad(self._vocab),
+        }
+        return {name: token for name, token in found.items() if token != _NO_TOKEN}
+
+    @cached_property
+    def chat_template(self) -> str:
+        """The Jinja template that came with the model, or ""."""
+        template = lib.llama_model_chat_template(self._model, None)
+        return template.decode(errors="replace") if template else ""
+
+    @cached_property
+    def names(self) -> tuple[str, str]:
+        """The names of the tokens that begin and that end a text, "" for one that there is not."""
+        tokens = (self.bos, lib.llama_vocab_eos(self._vocab))
+        begin, end = (lib.llama_vocab_get_text(self._vocab, token) if token != _NO_TOKEN else b"" for token in tokens)
+        return begin.decode(errors="replace"), end.decode(errors="replace")
+
+    def is_end(self, token: int) -> bool:
+        return bool(lib.llama_vocab_is_eog(self._vocab, token))
+
+
+def _load(path: Path, params: Any) -> Any:
+    model = lib.llama_model_load_from_file(os.fsencode(path), params)
+    if not model:
+        raise ModelRefused(
+            f"llama.cpp cannot load {path}: it is damaged, incomplete or of an unknown architecture; download it again."
+        )
+    return model

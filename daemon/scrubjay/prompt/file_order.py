@@ -1,0 +1,99 @@
+"""In which order a project's files stand in its prompt, so that edits cost little.
+
+An edit of a file costs everything that stands after it. A file that is edited again and again had better stand at the
+end, but to move it there costs something too. As with skis, rented or bought: it stays where it is until it has cost as
+much in place as the move costs, and is moved then. So it never costs much more than the better of the two would have.
+"""
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
+
+from scrubjay.tokens import Tokens
+from scrubjay.workspace.document import Document
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """A file where it stands in the prompt.
+
+    Args:
+        key: the document's key.
+        text: its text when it was laid out here.
+        tokens: path and text.
+        rent: how many tokens after it its edits have cost since it was put here.
+        reason: why it stands here and like this.
+    """
+
+    key: str
+    label: str
+    text: str
+    tokens: Tokens
+    rent: int = 0
+    reason: str = "new; what is new stands at the end"
+
+
+def relaid(
+    slots: Sequence[Slot], recent: Sequence[Document], current: str, make: Callable[[Document], Slot]
+) -> tuple[Slot, ...]:
+    """The slots after some of `recent` were opened, edited or closed, or changed on disk.
+
+    Args:
+        slots: as they were.
+        recent: all documents, least recently edited first.
+        current: key of the document that is being edited. Once it is, its old text must not stand anywhere.
+        make: a new slot at the end for a document.
+    """
+    by_key = {document.key: document for document in recent if document.text}
+    stay: list[Slot] = []
+    go: dict[str, Slot] = {}
+    n_after = sum(len(slot.tokens) for slot in slots)
+    for slot in slots:
+        n_after -= len(slot.tokens)
+        document = by_key.get(slot.key)
+        if document is None or (slot.key == current and slot.text != document.text):
+            continue
+        if slot.text == document.text:
+            stay.append(slot)
+        elif slot.rent + n_after > len((new := make(document)).tokens):
+            go[slot.key] = replace(new, reason=f"moved to the end: its edits cost {slot.rent + n_after} tokens before")
+        else:
+            stay.append(_edited(new, slot.rent + n_after))
+    stood = {slot.key for slot in slots}
+    go |= {key: make(document) for key, document in by_key.items() if key not in stood and key != current}
+    return (*stay, *(go[key] for key in by_key if key in go))
+
+
+def admitted(slots: Sequence[Slot], recent: Sequence[str], room: int, before: Collection[str]) -> tuple[Slot, ...]:
+    """Those of `slots` that fit into `room` tokens, the most recently edited first; the order stays.
+
+    When not all fit any more, a quarter of the room is freed at once: leaving out a file costs all that stands after it.
+
+    Args:
+        recent: keys of documents, least recently edited first.
+        before: keys of the slots that the last prompt had.
+    """
+    by_key = {slot.key: slot for slot in slots}
+    # A file that was closed is not among the recent ones, and stays until the files are laid out anew.
+    keys = [*reversed(recent), *(slot.key for slot in slots if slot.key not in recent)]
+    order = [by_key[key] for key in keys if key in by_key]
+    chosen = _walked(order, room, dict.fromkeys(before, room), room - room // 4)
+    if any(slot.key in before and slot.key not in chosen for slot in order):
+        chosen = _walked(order, room, {}, room - room // 4)
+    return tuple(slot for slot in slots if slot.key in chosen)
+
+
+def _edited(new: Slot, rent: int) -> Slot:
+    return replace(new, rent=rent, reason=f"edited where it stands: that cost {rent} tokens, less than to move it")
+
+
+def _walked(order: Sequence[Slot], room: int, limits: dict[str, int], limit: int) -> set[str]:
+    """Keys of the slots that fit, taken in `order`, each as long as all together stay within its limit."""
+    chosen: set[str] = set()
+    n_tokens = 0
+    for index, slot in enumerate(order):
+        # The one edited last need not leave room for others.
+        allowed = room if index == 0 else limits.get(slot.key, limit)
+        if n_tokens + len(slot.tokens) <= allowed:
+            chosen.add(slot.key)
+            n_tokens += len(slot.tokens)
+    return chosen

@@ -1,0 +1,34 @@
+"""A project as it was at one moment, and a place in it."""
+
+from dataclasses import dataclass
+
+from scrubjay.prompt.windows import resume_at
+from scrubjay.workspace.document import Document
+from scrubjay.workspace.project import Project
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A project as it was at one moment, and a place in one of its documents."""
+
+    project: Project
+    document: Document
+    offset: int
+
+    @property
+    def start(self) -> int:
+        """Where the model goes on; see `resume_at`."""
+        return resume_at(self.document, self.offset)
+
+    @classmethod
+    def of(cls, project: Project, document: Document, offset: int) -> "View":
+        """The project now; later changes do not show in it."""
+        shown = document.snapshot()
+        documents = {key: other.snapshot() for key, other in project.documents.items()} | {document.key: shown}
+        recency = {document.key: 0} | project.recency
+        now = Project(project.root, recency, documents, project.cursor, project.files, dict(project.tails))
+        return cls(now, shown, offset)
+
+
+NOWHERE = View(Project(""), Document("", "", 0, "", None), 0)
+"""The place of prompts that belong to no project."""

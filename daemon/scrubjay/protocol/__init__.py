@@ -1,0 +1,1 @@
+"""What the daemon and its engine process say to each other."""

@@ -1,0 +1,289 @@
+"""What the daemon and its engine process say to each other, and how it looks on the wire.
+
+A frame is two little-endian unsigned 32-bit lengths, a header, and the token array of the message as raw int32. Of the tokens
+of a `Run` only those are sent that differ from the `Run` before. Headers are marshalled: both ends are the same interpreter,
+and each key has five of them. The codec does no I/O: bytes in, messages out.
+"""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from scrubjay.tokens import EMPTY, Tokens
+
+Reason = Literal["append", "truncate", "checkpoint", "cold", "repaired"]
+"""Why a prompt cost what it cost: nothing was cut; cut in place; restored from a checkpoint; from 0; from 0 after a failure."""
+
+StopReason = Literal["end", "stop", "length", "time", "none"]
+"""Why a generation ended: end token; stop string; token limit (or full context); time limit; nothing was to be generated."""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSettings:
+    """What the engine process needs to know about the model and the machine; fixed for its lifetime.
+
+    Zero means "choose for me" in every count.
+    """
+
+    model: str
+    n_ctx: int = 0
+    n_threads: int = 0
+    interval: int = 0
+    checkpoint_budget: int = 0
+    gpu_layers: int = -1
+    kv_type: Literal["f16", "q8_0"] = "f16"
+    eager_load: bool = True
+    swa_full: bool | None = None
+    max_contexts: int = 0
+    graph_reuse: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How to generate. Temperature 0 is greedy. Times are in milliseconds, 0 for no limit.
+
+    `grammar` is GBNF; `json_schema` is the text of a schema that takes its place. `logit_bias`: tokens, and what is added
+    to their logits.
+    """
+
+    max_tokens: int = 128
+    temperature: float = 0.0
+    top_k: int = 40
+    top_p: float = 0.95
+    min_p: float = 0.05
+    seed: int = 0
+    repeat_penalty: float = 1.0
+    frequency_penalty: float = 0.0
+    presence_penalty: float = 0.0
+    penalty_last_n: int = 64
+    grammar: str = ""
+    json_schema: str = ""
+    logit_bias: tuple[tuple[int, float], ...] = ()
+    infill: bool = False
+    stop: tuple[str, ...] = ()
+    stop_tokens: tuple[int, ...] = ()
+    max_ms: int = 0
+    ignore_end: bool = False
+    with_margins: bool = False
+
+
+# --- from the daemon to the engine -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """Load the model. Answered by `LoadProgress`..., then `Opened` or `Refused`."""
+
+    settings: EngineSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Soon:
+    """A `Run` is about to come: stay awake for it. Not answered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Bring `tokens` into a context and, with `sampling`, generate after them.
+
+    Answered by `Prefilling`..., `Synced`, `Piece`..., and at last exactly one of `Done`, `Stopped` and `Failed`.
+
+    Args:
+        job: the daemon's number for it.
+        context: key of the context that serves it; "" chooses by content.
+        tokens: the whole prompt.
+        boundaries: segment ends, as numbers of leading tokens: checkpoints are worth most there.
+        hot: where the next edit is expected, as numbers of leading tokens.
+        sampling: None only warms.
+        cold: reuse nothing, in a context of its own that is emptied afterwards: the reference for equality.
+        parts: arrays that the tokens begin with, as far as they are known; not sent.
+    """
+
+    job: int
+    context: str = ""
+    tokens: Tokens = field(default_factory=lambda: EMPTY)
+    boundaries: tuple[int, ...] = ()
+    hot: tuple[int, ...] = ()
+    sampling: Sampling | None = None
+    cold: bool = False
+    parts: tuple[Tokens, ...] = field(default=(), repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """End `job` as soon as possible and keep its work; answered by that job's `Stopped` (or `Done`, if it was quicker)."""
+
+    job: int
+
+
+@dataclass(frozen=True, slots=True)
+class AskStatus:
+    """Answered by `EngineStatus`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """End the process in good order."""
+
+
+# --- from the engine to the daemon -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class LoadProgress:
+    """`fraction` (0 to 1) of `stage` ("weights", "warm-up") is done."""
+
+    stage: str
+    fraction: float
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """What the load-time probe found. Sizes in bytes, speeds in tokens per second, times in milliseconds."""
+
+    path: str
+    name: str
+    architecture: str
+    memory_class: str
+    n_ctx: int
+    n_ctx_train: int
+    n_vocab: int
+    n_swa: int
+    size: int
+    n_params: int
+    state_size: int
+    interval: int
+    n_ubatch: int
+    checkpoint_budget: int
+    max_contexts: int
+    prefill_speed: float
+    generation_speed: float
+    load_ms: float
+    warm_up_ms: float
+    cold_ratio: float
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    info: ModelInfo
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The model cannot be used; the engine process ends."""
+
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Prefilling:
+    """`done` of the `total` tokens that `job` has to put through the model."""
+
+    job: int
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Processed:
+    """What a prompt cost. All but the times (milliseconds) are numbers of tokens; names as in the design.
+
+    `restored` is the length of the checkpoint that was restored, or 0. `n_decodes` counts calls of the model.
+    """
+
+    prompt: int
+    common: int
+    restored: int
+    processed: int
+    needed: int
+    reason: Reason
+    prefill_ms: float = 0.0
+    restore_ms: float = 0.0
+    checkpoint_ms: float = 0.0
+    n_decodes: int = 0
+
+    @property
+    def excess(self) -> int:
+        """Tokens processed beyond what exact reuse at any position would have processed."""
+        return self.processed - self.needed
+
+
+@dataclass(frozen=True, slots=True)
+class Synced:
+    """The prompt of `job` is in its context."""
+
+    job: int
+    processed: Processed
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """The next generated `text`, of `n_tokens` tokens; `margins`: best minus second-best logit for each, if asked for."""
+
+    job: int
+    text: str
+    n_tokens: int
+    margins: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    job: int
+    stop_reason: StopReason
+    stop_word: str = ""
+    n_generated: int = 0
+    generate_ms: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """`job` ended early because it was asked to; `done` of `total` prompt tokens are kept in its context."""
+
+    job: int
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """`job` cannot be done; `fault` says whose mistake it was."""
+
+    job: int
+    message: str
+    fault: Literal["request", "engine"] = "request"
+
+
+@dataclass(frozen=True, slots=True)
+class ContextStatus:
+    """One context: its key, its resident tokens, and where its checkpoints stand."""
+
+    key: str
+    n_resident: int
+    checkpoints: tuple[int, ...]
+    checkpoint_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class EngineStatus:
+    """Counters since the start of the engine process; sizes in bytes."""
+
+    contexts: tuple[ContextStatus, ...]
+    checkpoint_bytes: int
+    checkpoint_budget: int
+    n_checkpoints: int
+    n_saved: int
+    n_restored: int
+    n_evicted: int
+    n_decoded: int
+    n_decodes: int
+    n_reused_graphs: int
+    n_aborted: int
+    n_repaired: int
+    rss: int
+
+
+ToEngine = Open | Soon | Run | Stop | AskStatus | Close
+FromEngine = LoadProgress | Opened | Refused | Prefilling | Synced | Piece | Done | Stopped | Failed | EngineStatus
+Message = ToEngine | FromEngine
+
+LONGEST_DECODE = 256
+"""In tokens. What an abort may undo; between checkpoints further apart, states to go back to would have to be saved as well."""

@@ -1,0 +1,1 @@
+"""The daemon's one loop over one closed set of events."""

@@ -1,0 +1,31 @@
+"""What the service needs to know."""
+
+from dataclasses import dataclass
+
+from scrubjay.prompt.layouts import LayoutName
+from scrubjay.protocol.messages import EngineSettings
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceSettings:
+    """What the service needs to know.
+
+    Args:
+        context_budget: how many tokens a prompt may have; 0 for as many as fit.
+        warm, warm_on_battery: whether to warm what nobody asked for, and whether also while a battery is used.
+        warm_delay_ms: how long a project must be left alone before it is warmed.
+        layout: in which form prompts are made; see `Layouts`.
+        latency_budget_ms: what a jump in a file may cost, see `window_limit`; 0 for the usual.
+        rules: whether completions end and are shown by the completion rules, where a request does not say otherwise.
+        watch: whether prompts show files that are not open, too.
+    """
+
+    engine: EngineSettings
+    context_budget: int = 0
+    warm: bool = True
+    warm_delay_ms: float = 300.0
+    layout: LayoutName = "anchored"
+    latency_budget_ms: float = 0.0
+    rules: bool = True
+    warm_on_battery: bool = False
+    watch: bool = True

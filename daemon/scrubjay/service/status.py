@@ -1,0 +1,127 @@
+"""The state of the daemon and of its contexts, as JSON."""
+
+import os
+from dataclasses import asdict
+from time import monotonic
+from typing import Any
+
+import psutil
+
+from scrubjay import __version__
+from scrubjay.protocol.messages import ContextStatus, EngineStatus
+from scrubjay.service.service import Service
+from scrubjay.workspace.project import Project
+
+Json = dict[str, Any]
+
+
+class Reporter:
+    """Reads a service; changes nothing."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._process = psutil.Process()
+        self._started = monotonic()
+
+    def status(self) -> Json:
+        """What `GET /api/status` answers."""
+        keeper = self._service.keeper
+        return {
+            "version": __version__,
+            "pid": os.getpid(),
+            "uptime_s": round(monotonic() - self._started, 1),
+            "state": keeper.state,
+            "message": keeper.message,
+            "load": asdict(keeper.progress) if keeper.progress else None,
+            "model": asdict(keeper.info) if keeper.info else None,
+            "fim": {"order": self._service.fim_order} if self._service.fim_order else None,
+            "projects": [_project(project) for project in self._service.projects],
+            "contexts": [_context(context) for context in self._contexts()],
+            "checkpoints": _checkpoints(keeper.status),
+            "queue": self._queue(),
+            "counters": self._counters(),
+            "rss": {
+                "daemon": self._process.memory_info().rss,
+                "engine": keeper.status.rss if keeper.status else None,
+            },
+        }
+
+    def context(self, root: str) -> Json:
+        """What `GET /api/context` answers.
+
+        Raises:
+            RequestError: 404, there is no such project.
+        """
+        root = self._service.projects.by_root(root).root
+        record, info = self._service.desk.record(root), self._service.keeper.info
+        found = next((context for context in self._contexts() if context.key == root), None)
+        spans = record.prompt.segments if record.prompt else ()
+        return {
+            "root": root,
+            "segments": [span._asdict() for span in spans],
+            "boundaries": list(record.prompt.boundaries) if record.prompt else [],
+            "checkpoints": list(found.checkpoints) if found else [],
+            "n_resident": found.n_resident if found else 0,
+            "n_ctx": info.n_ctx if info else 0,
+            "interval": info.interval if info else 0,
+            "edits": [asdict(cost) for cost in record.costs],
+        }
+
+    def document(self, uri: str) -> Json:
+        """What `GET /api/documents` answers.
+
+        Raises:
+            RequestError: 404, it is not open.
+        """
+        document = self._service.projects.document(uri)
+        return {
+            "uri": document.uri,
+            "language": document.language,
+            "version": document.version,
+            "text": document.text,
+        }
+
+    def _contexts(self) -> tuple[ContextStatus, ...]:
+        status = self._service.keeper.status
+        return status.contexts if status else ()
+
+    def _queue(self) -> Json:
+        scheduler = self._service.desk.scheduler
+        running = scheduler.running
+        return {"running": running.priority.name.lower() if running else None, "queued": len(scheduler.queued)}
+
+    def _counters(self) -> Json:
+        scheduler, keeper = self._service.desk.scheduler, self._service.keeper
+        ended = {f"n_{outcome}": n for outcome, n in sorted(scheduler.ended.items())}
+        engine = _engine_counters(keeper.status) if keeper.status else {}
+        return {"n_accepted": scheduler.n_accepted, **ended, "n_restarts": keeper.n_restarts, **engine}
+
+
+def _project(project: Project) -> Json:
+    focus = project.focus
+    return {
+        "root": project.root,
+        "name": project.name,
+        "n_documents": project.n_open,
+        "n_files": len(project.files),
+        "focus": {"uri": focus.document.uri, "offset": focus.offset} if focus else None,
+    }
+
+
+def _context(context: ContextStatus) -> Json:
+    return {
+        "key": context.key,
+        "n_resident": context.n_resident,
+        "n_checkpoints": len(context.checkpoints),
+        "checkpoint_bytes": context.checkpoint_bytes,
+    }
+
+
+def _checkpoints(status: EngineStatus | None) -> Json:
+    if status is None:
+        return {"count": 0, "bytes": 0, "budget": 0}
+    return {"count": status.n_checkpoints, "bytes": status.checkpoint_bytes, "budget": status.checkpoint_budget}
+
+
+def _engine_counters(status: EngineStatus) -> Json:
+    return {key: value for key, value in asdict(status).items() if key.startswith("n_") and key != "n_checkpoints"}

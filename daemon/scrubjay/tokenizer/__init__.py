@@ -1,0 +1,1 @@
+"""Tokenising only what is new."""

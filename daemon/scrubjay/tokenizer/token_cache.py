@@ -1,0 +1,179 @@
+"""The tokens of texts, kept: by content for small texts, by document for those that are edited.
+
+Everything here is bounded in bytes, and an entry is as good as new when it is used.
+"""
+
+from bisect import bisect_left, bisect_right
+from collections import OrderedDict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from itertools import accumulate
+from typing import Generic, TypeVar
+
+import numpy as np
+import xxhash
+
+from scrubjay.tokenizer.chunks import Piece, Pieces, Tokenize, find_cut_rule
+from scrubjay.tokens import EMPTY, Tokens, frozen
+
+V = TypeVar("V")
+_ENTRY_BYTES = 200
+"""What an entry costs besides its content, about."""
+_BYTES_PER_CHARACTER = 4
+"""What a text in pieces costs, about: its characters once more, and their tokens."""
+
+
+class _Lru(Generic[V]):
+    """Values by key; when they take more than `max_bytes`, those not used for longest go."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._entries: OrderedDict[object, tuple[V, int]] = OrderedDict()
+        self.n_bytes = 0
+
+    def get(self, key: object) -> V | None:
+        entry = self._entries.get(key)
+        if entry is None:
+            return None
+        self._entries.move_to_end(key)
+        return entry[0]
+
+    def put(self, key: object, value: V, n_bytes: int) -> None:
+        """Keep `value`, which may itself be too big to be kept."""
+        self.n_bytes += n_bytes - self._entries.pop(key, (value, 0))[1]
+        self._entries[key] = (value, n_bytes)
+        while self.n_bytes > self._max_bytes:
+            self.n_bytes -= self._entries.popitem(last=False)[1][1]
+
+
+class TokenCache:
+    """Tokenises, and remembers. To be used from one thread, but for `heat`.
+
+    Args:
+        tokenize: the tokens of a text, without a BOS and without special tokens.
+        max_bytes: how much memory to use, about.
+    """
+
+    def __init__(self, tokenize: Tokenize, max_bytes: int) -> None:
+        self._tokenize = tokenize
+        self._rule = find_cut_rule(tokenize)
+        self._by_content: _Lru[Tokens] = _Lru(max_bytes // 2)
+        self._by_document: _Lru[TokenizedText] = _Lru(max_bytes // 2)
+
+    @property
+    def n_bytes(self) -> int:
+        """About how much memory is used."""
+        return self._by_content.n_bytes + self._by_document.n_bytes
+
+    def __call__(self, text: str) -> Tokens:
+        """The tokens of `text`, standing alone."""
+        return self._remembered(text, after_cut=False)
+
+    def after_cut(self, text: str) -> Tokens:
+        """The tokens of `text`, standing after a cut in a longer text."""
+        return self._remembered(text, after_cut=self._rule is not None and self._rule.n_lead > 0)
+
+    def typed(self, text: str, is_after_cut: bool) -> Tokens:
+        """The tokens of `text`, at the end of which someone is typing: of those before its last line nothing is new."""
+        start = self.after_cut if is_after_cut else self
+        cut = self._rule.last_cut(text) if self._rule else 0
+        return concatenated([start(text[:cut]), self.after_cut(text[cut:])]) if cut else start(text)
+
+    def document(self, key: str, text: str) -> "TokenizedText":
+        """The document `key`, whose text is `text` now: only pieces that no earlier text had have to be tokenised."""
+        old = self._by_document.get(key)
+        if old is not None and old.text == text:
+            return old
+        pieces = Pieces.of(text, self._rule) if old is None else old.pieces.updated(text, self._rule)
+        new = TokenizedText(pieces, self)
+        self._by_document.put(key, new, _ENTRY_BYTES * len(pieces.pieces) + _BYTES_PER_CHARACTER * len(text))
+        return new
+
+    def heat(self, pieces: Iterable[tuple[Piece, bool]]) -> None:
+        """Tokenise pieces (see `TokenizedText.cold`); the one method that another thread may call at any time."""
+        for piece, after_cut in pieces:
+            if piece.tokens is None:
+                piece.tokens = self._tokens(piece.text, after_cut)
+
+    def _remembered(self, text: str, after_cut: bool) -> Tokens:
+        if not text:
+            return EMPTY
+        key = (xxhash.xxh3_128_digest(text.encode(errors="surrogatepass")), after_cut)
+        tokens = self._by_content.get(key)
+        if tokens is None:
+            tokens = self._tokens(text, after_cut)
+            self._by_content.put(key, tokens, _ENTRY_BYTES + tokens.nbytes)
+        return tokens
+
+    def _tokens(self, text: str, after_cut: bool) -> Tokens:
+        if after_cut and self._rule is not None:
+            return self._tokenize(self._rule.lead + text)[self._rule.n_lead :]
+        return self._tokenize(text)
+
+
+@dataclass(slots=True)
+class TokenizedText:
+    """A text in pieces with their tokens. Equal to tokenising the text whole, because of where the cuts are."""
+
+    pieces: Pieces
+    _cache: TokenCache = field(repr=False)
+    _tokens: Tokens | None = field(default=None, repr=False)
+
+    @property
+    def text(self) -> str:
+        return self.pieces.text
+
+    @property
+    def tokens(self) -> Tokens:
+        """The tokens of the whole text."""
+        if self._tokens is None:
+            self._tokens = concatenated([self._piece(index) for index in range(len(self.pieces.pieces))])
+        return self._tokens
+
+    def cold(self) -> list[tuple[Piece, bool]]:
+        """The pieces that still have to be tokenised, for `TokenCache.heat`."""
+        return [(piece, index > 0) for index, piece in enumerate(self.pieces.pieces) if piece.tokens is None]
+
+    def between(self, start: int, end: int) -> Tokens:
+        """The tokens of the text in [start, end), which are those of that text alone."""
+        #  start        cuts[first]    ...    cuts[last]         end
+        #    |  tokenised  |      whole pieces     |  tokenised  |
+        cuts = self.pieces.cuts
+        first, last = bisect_left(cuts, start), self._last_cut_index(end)
+        if first >= last:
+            return self._cache.typed(self.text[start:end], is_after_cut=False)
+        head, tail = self.text[start : cuts[first]], self.text[cuts[last] : end]
+        begin = [self._cache(head), self._piece(first)] if head or first == 0 else [self._alone(first)]
+        whole = [self._piece(index) for index in range(first + 1, last)]
+        return concatenated([*begin, *whole, self._cache.typed(tail, is_after_cut=True)])
+
+    def counts(self, end: int) -> tuple[int, ...]:
+        """For each cut before `end`, how many tokens of the text lie before it."""
+        pieces = range(self._last_cut_index(end))
+        return tuple(accumulate((len(self._piece(index)) for index in pieces), initial=0))
+
+    def last_cut(self, end: int) -> int:
+        """Offset of the last cut that the text before `end` has, too; the end of the whole text is one."""
+        return self.pieces.cuts[self._last_cut_index(end)]
+
+    def _last_cut_index(self, end: int) -> int:
+        cuts = self.pieces.cuts
+        last = bisect_right(cuts, end) - 1
+        # A cut is one because of what follows it: nothing but blanks allows none.
+        while last > 0 and cuts[last] < len(self.text) and self.text[cuts[last] : end].strip() == "":
+            last -= 1
+        return last
+
+    def _piece(self, index: int) -> Tokens:
+        piece = self.pieces.pieces[index]
+        if piece.tokens is None:
+            piece.tokens = self._cache.after_cut(piece.text) if index > 0 else self._cache(piece.text)
+        return piece.tokens
+
+    def _alone(self, index: int) -> Tokens:
+        return self._cache(self.pieces.pieces[index].text)
+
+
+def concatenated(arrays: list[Tokens]) -> Tokens:
+    """One token array after the other."""
+    return frozen(np.concatenate(arrays)) if arrays else EMPTY

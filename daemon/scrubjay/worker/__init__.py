@@ -1,0 +1,1 @@
+"""The engine process: receive, choose the context, sync, generate, answer."""

@@ -1,0 +1,116 @@
+"""From the logits after a prompt to text: sample, decode, sample, until something ends it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Self
+
+import numpy as np
+
+from scrubjay.kvcache.base import Context, Control
+from scrubjay.llama.context import Logits
+from scrubjay.llama.sampler import Sampler
+from scrubjay.llama.vocabulary import Vocabulary
+from scrubjay.protocol.messages import Sampling, StopReason
+from scrubjay.tokens import as_tokens
+from scrubjay.worker.detokenizer import TextStream
+
+Emit = Callable[[str, int, tuple[float, ...]], None]
+"""Takes the next text, the number of tokens it is made of, and their margins."""
+
+
+@dataclass(frozen=True, slots=True)
+class Generated:
+    stop_reason: StopReason
+    stop_word: str
+    n_tokens: int
+    elapsed_ms: float
+
+
+class Generation:
+    """One generation after the resident tokens of `context`; a context manager, because llama.cpp's sampler must be freed.
+
+    What is generated stays resident: whether it was accepted, the next prompt shows.
+
+    Args:
+        emit: called as soon as text is certain.
+
+    Raises:
+        ValueError: the grammar is not valid.
+    """
+
+    def __init__(self, context: Context, vocabulary: Vocabulary, sampling: Sampling, emit: Emit) -> None:
+        self._context = context
+        self._vocabulary = vocabulary
+        self._sampling = sampling
+        self._emit = emit
+        self._sampler = Sampler(vocabulary, sampling)
+        self._stream = TextStream(sampling.stop)
+        self._n_tokens = self._n_pending = 0
+        self._margins: list[float] = []
+        self._has_newline = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._sampler.close()
+
+    def run(self, control: Control) -> Generated:
+        """Generate until something ends it; the last decode of the context must have left logits.
+
+        Raises:
+            Interrupted: as `control` wished; what was decoded is kept.
+            DecodeFailed: llama.cpp refused; the context is empty now.
+        """
+        begun = perf_counter()
+        deadline = begun + self._sampling.max_ms / 1e3 if self._sampling.max_ms else float("inf")
+        reason = self._until_something_ends_it(control, deadline)
+        self._give_out(self._stream.finish())
+        return Generated(reason, self._stream.stop_word, self._n_tokens, (perf_counter() - begun) * 1e3)
+
+    def _until_something_ends_it(self, control: Control, deadline: float) -> StopReason:
+        while True:
+            token = self._next_token()
+            if self._ends(token):
+                return "end"
+            self._take(token)
+            if self._stream.stop_word:
+                return "stop"
+            if self._n_tokens >= self._sampling.max_tokens or self._context.is_full:
+                return "length"
+            if self._has_newline and perf_counter() > deadline:
+                return "time"
+            control.check()
+            self._context.decode(as_tokens([token]), want_logits=True)
+            self._context.note_generated()
+
+    def _next_token(self) -> int:
+        if self._sampling.with_margins:
+            self._margins.append(margin(self._context.llama.logits()))
+        return self._sampler.sample(self._context.llama)
+
+    def _ends(self, token: int) -> bool:
+        if token in self._sampling.stop_tokens:
+            return True
+        return self._vocabulary.is_end(token) and not self._sampling.ignore_end
+
+    def _take(self, token: int) -> None:
+        self._n_tokens += 1
+        self._n_pending += 1
+        piece = self._vocabulary.piece(token)
+        # A time limit must not cut the first line: half a line is no use to anybody.
+        self._has_newline = self._has_newline or b"\n" in piece
+        self._give_out(self._stream.feed(piece))
+
+    def _give_out(self, text: str) -> None:
+        if text:
+            self._emit(text, self._n_pending, tuple(self._margins))
+            self._n_pending = 0
+            self._margins = []
+
+
+def margin(logits: Logits) -> float:
+    """The best logit minus the second best."""
+    second, best = np.partition(logits, -2)[-2:]
+    return float(best - second)

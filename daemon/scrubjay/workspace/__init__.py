@@ -1,0 +1,1 @@
+"""Documents, projects, and the files on disk below them."""

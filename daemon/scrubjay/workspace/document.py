@@ -1,0 +1,97 @@
+"""Documents as editors have them: text, versions, and incremental changes in three position encodings.
+
+Inside Scrubjay every place in a text is an *offset*: a number of code points from its start. Positions (line and
+character, both from 0, the character in units of the client's encoding) exist only at the edges. Lines end with
+`\\n`, `\\r\\n` or `\\r`, as the language server protocol says.
+"""
+
+from collections.abc import Iterable
+from copy import copy
+from urllib.parse import unquote
+
+from scrubjay.errors import RequestError
+from scrubjay.workspace.text import Change, Position, PositionEncoding, Text, well_formed
+
+
+class Document:
+    """A document: what a client has open, or what is on disk.
+
+    Args:
+        uri: as the client named it.
+        language: the client's language identifier, "" if it gave none.
+        version: the client's number for this text; it only ever increases.
+        text: the whole text.
+        path: canonical path of the file; by default what the URI says, None if it is no file.
+        is_open: a client has it open; otherwise this is what is on disk.
+    """
+
+    def __init__(
+        self, uri: str, language: str, version: int, text: str, path: str | None = None, is_open: bool = True
+    ) -> None:
+        self.uri = uri
+        self.language = language
+        self.path = path or path_of(uri)
+        self.version = version
+        self.is_open = is_open
+        self.content = Text.of(well_formed(text))
+        self.last_edit = 0
+        self._snapshot: Document | None = None
+
+    @property
+    def text(self) -> str:
+        return self.content.text
+
+    @property
+    def key(self) -> str:
+        """What names this document, however a client spells its URI."""
+        return self.path or self.uri
+
+    def snapshot(self) -> "Document":
+        """A copy in which later changes do not show; the same one until there is such a change."""
+        if self._snapshot is None:
+            self._snapshot = copy(self)
+        return self._snapshot
+
+    def apply(
+        self,
+        version: int,
+        changes: Iterable[Change],
+        encoding: PositionEncoding = "utf-16",
+        base_version: int | None = None,
+    ) -> None:
+        """Make `changes`, one after the other, all or none; `last_edit` is then the offset where the last one ends.
+
+        Raises:
+            RequestError: 409 if `version` does not follow, or `base_version` is not the version at hand; 400 for a
+                range outside the document. The document is then as it was.
+        """
+        self._check_version(version, base_version)
+        content, last_edit = self.content, self.last_edit
+        for change in changes:
+            content, last_edit = content.changed(change, encoding)
+        self.content, self.last_edit, self.version = content, last_edit, version
+        self._snapshot = None
+
+    def offset_at(self, position: Position, encoding: PositionEncoding = "utf-16") -> int:
+        """See `Text.offset_at`."""
+        return self.content.offset_at(position, encoding)
+
+    def position_at(self, offset: int, encoding: PositionEncoding = "utf-16") -> Position:
+        """See `Text.position_at`."""
+        return self.content.position_at(offset, encoding)
+
+    def _check_version(self, version: int, base_version: int | None) -> None:
+        has = f"{self.uri} is at version {self.version}"
+        if base_version is not None and base_version != self.version:
+            raise RequestError(f"{has}, not {base_version}; open it again with its whole text.", status=409)
+        if version <= self.version:
+            raise RequestError(f"{has}, so {version} cannot follow; open it again with its whole text.", status=409)
+
+
+def path_of(uri: str) -> str | None:
+    """The path that a `file:` URI names, None for any other."""
+    if not uri.startswith("file:/"):
+        return None
+    rest = uri.removeprefix("file:")
+    path = rest[rest.find("/", 2) :] if rest.startswith("//") else rest
+    return unquote(path, errors="surrogateescape")

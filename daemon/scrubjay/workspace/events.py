@@ -1,0 +1,98 @@
+"""What can happen to documents and files."""
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from scrubjay.workspace.project import File
+from scrubjay.workspace.text import Change, Position, PositionEncoding
+
+T = TypeVar("T")
+
+
+def _future() -> "asyncio.Future[None]":
+    return asyncio.get_running_loop().create_future()
+
+
+def _version() -> "asyncio.Future[int]":
+    return asyncio.get_running_loop().create_future()
+
+
+# --- from clients ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OpenDocument:
+    """See `Projects.open`; `root` None looks for it. The reply is the version."""
+
+    uri: str
+    text: str
+    language: str = ""
+    version: int = 0
+    root: str | None = None
+    owner: str = ""
+    reply: "asyncio.Future[int]" = field(default_factory=_version)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ChangeDocument:
+    """See `Projects.change`. The reply is the version."""
+
+    uri: str
+    version: int
+    changes: tuple[Change, ...]
+    encoding: PositionEncoding = "utf-16"
+    base_version: int | None = None
+    owner: str = ""
+    reply: "asyncio.Future[int]" = field(default_factory=_version)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CloseDocument:
+    uri: str
+    owner: str = ""
+    reply: "asyncio.Future[None]" = field(default_factory=_future)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SaveDocument:
+    uri: str
+    owner: str = ""
+    reply: "asyncio.Future[None]" = field(default_factory=_future)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FocusDocument:
+    """The user is in this document, at `position` if it is known."""
+
+    uri: str
+    position: Position | None = None
+    encoding: PositionEncoding = "utf-16"
+    owner: str = ""
+    reply: "asyncio.Future[None]" = field(default_factory=_future)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CloseOwner:
+    """A session has ended: close what it had open."""
+
+    owner: str
+    reply: "asyncio.Future[None]" = field(default_factory=_future)
+
+
+@dataclass(frozen=True, slots=True)
+class FilesChanged:
+    """What is now known to be on disk below `root`, the most recently edited file last.
+
+    It comes once for every batch of changes, and a first time when the root is watched.
+    """
+
+    root: str
+    files: tuple[File, ...]
+    is_first: bool
+
+
+def answer(reply: "asyncio.Future[T]", value: T) -> None:
+    """Set `reply`, unless its handler has gone away."""
+    if not reply.done():
+        reply.set_result(value)

@@ -1,0 +1,119 @@
+"""One project: its documents, open and on disk, and the order of their edits."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from scrubjay.workspace.document import Document
+
+
+class Focus(NamedTuple):
+    """Where the user is: a document and an offset in it."""
+
+    document: Document
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """What a file on disk says; `path` is canonical."""
+
+    path: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tail:
+    """A text that prompts show behind all files, such as a compiler's output; with `once` only the next one does."""
+
+    name: str
+    text: str
+    once: bool = True
+
+
+MAX_TAILS = 8
+
+
+@dataclass(eq=False, slots=True)
+class Project:
+    """A workspace root, its documents by `Document.key`, and the number of each one's last edit.
+
+    Args:
+        documents: what is open, and what of `files` is not.
+        files: what is known to be on disk, open or not.
+        tails: by name, the last one that came at the end.
+    """
+
+    root: str
+    recency: dict[str, int] = field(default_factory=dict)
+    documents: dict[str, Document] = field(default_factory=dict)
+    cursor: tuple[str, int] | None = None
+    files: dict[str, Document] = field(default_factory=dict)
+    tails: dict[str, Tail] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The last part of the root: what the model is told."""
+        return self.root.rstrip("/").rpartition("/")[2] or self.root
+
+    @property
+    def focus(self) -> Focus | None:
+        """Where the user was last, else the end of the last edit; None while nothing is open."""
+        if not self.n_open:
+            return None
+        document = self.documents.get(self.cursor[0]) if self.cursor else None
+        if self.cursor and document and document.is_open:
+            return Focus(document, min(self.cursor[1], len(document.text)))
+        document = self.by_recency()[-1]
+        return Focus(document, min(document.last_edit, len(document.text)))
+
+    @property
+    def n_open(self) -> int:
+        """How many documents are open."""
+        return sum(document.is_open for document in self.documents.values())
+
+    def by_recency(self) -> list[Document]:
+        """All documents, least recently edited first; those that are open come after all others."""
+        return sorted(self.documents.values(), key=lambda document: (document.is_open, self.recency[document.key]))
+
+    def label(self, document: Document) -> str:
+        """The document's path as the model sees it: relative to the root, with forward slashes."""
+        if document.path is None:
+            return document.uri.partition(":")[2].lstrip("/") or document.uri
+        path = document.path.removeprefix(self.root.rstrip("/") + "/")
+        return path.rpartition("/")[2] if path == document.path else path
+
+    def show(self, document: Document) -> None:
+        """Let `document` be the project's copy under its key."""
+        self.documents[document.key] = document
+
+    def edited(self, document: Document, number: int) -> None:
+        """`document` was edited as the `number`-th thing that happened; the user is where that edit ends."""
+        self.show(document)
+        self.recency[document.key] = number
+        self.cursor = (document.key, document.last_edit)
+
+    def forget(self, key: str) -> None:
+        """Nobody has the document under `key` open any more: what is on disk counts again, if it is known."""
+        if (on_disk := self.files.get(key)) is not None:
+            self.show(on_disk)
+        else:
+            del self.documents[key], self.recency[key]
+
+    def add_tail(self, tail: Tail) -> None:
+        """Show `tail`, in the place of one of the same name; one without text is shown no more."""
+        self.tails.pop(tail.name, None)
+        if tail.text:
+            self.tails[tail.name] = tail
+        for name in list(self.tails)[:-MAX_TAILS]:
+            del self.tails[name]
+
+    def use_up(self, shown: Mapping[str, Tail]) -> None:
+        """Those of `shown` that were to be shown once have been."""
+        for name, tail in shown.items():
+            if tail.once and self.tails.get(name) is tail:
+                del self.tails[name]
+
+    def is_held(self, key: str) -> bool:
+        """Whether the document under `key` is open."""
+        return key in self.documents and self.documents[key].is_open

@@ -1,0 +1,208 @@
+"""Last stage: measure the file that ships, through llama.cpp, on packages that it never saw."""
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from random import Random
+from statistics import fmean
+
+import numpy as np
+
+from scrubjay.completion.cursor import Place
+from scrubjay.completion.postprocess import finish
+from scrubjay.completion.stop_rules import choose_mode
+from scrubjay.tokens import as_tokens
+from scrubjay_training.collect import SourceFile
+from scrubjay_training.cursors import Hole, Kind, choose_hole
+from scrubjay_training.examples import Examples, split
+from scrubjay_training.runner import Runner
+from scrubjay_training.scores import Completion, ends_in_place, goes_on, loops, matches_line, parses
+from scrubjay_training.values import END, FILE, PREFIX, REPO, SUFFIX
+
+Note = Callable[[str], None]
+_PLACE = 512
+_N_CONTEXT, _N_CURRENT = 512, 1024
+_MOST_TOKENS = {"rest": 64, "block": 192}
+_LINES_BACK = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """How much to measure."""
+
+    n_files: int = 25
+    n_long: int = 4
+    n_tokens: int = 1024
+    n_long_tokens: int = 4096
+    n_lines: int = 225
+    n_bodies: int = 75
+    n_pairs: int = 12
+    seed: int = 7
+
+
+@dataclass(frozen=True, slots=True)
+class TextScore:
+    """How well a text was foreseen: for each of its tokens after the first few, nats and whether it was the likeliest."""
+
+    nats: tuple[float, ...]
+    hits: tuple[bool, ...]
+    n_characters: int
+
+    @property
+    def bits_per_character(self) -> float:
+        return sum(self.nats) / math.log(2) / self.n_characters
+
+
+def evaluate(runner: Runner, files: Sequence[SourceFile], sizes: Sizes, note: Note) -> dict[str, object]:
+    """All numbers of the model card, for the held-out ones among `files`."""
+    held_out = sorted((file for file in files if file.held_out), key=lambda file: (file.package, file.path))
+    examples = Examples(held_out, runner.encode, runner.specials)
+    results: dict[str, object] = {}
+    for name, measure in _MEASURES.items():
+        results[name] = measure(runner, examples, held_out, sizes)
+        note(f"{name}: {results[name]}")
+    return results
+
+
+def score_text(runner: Runner, before: Sequence[int], text: str, n_tokens: int) -> TextScore:
+    """How well a text is foreseen behind the tokens `before`; at most `n_tokens` tokens in all."""
+    tokens = runner.encode(text)[: n_tokens - len(before)]
+    logits = runner.all_logits([*before, *tokens])[len(before) - 1 : -1].astype(np.float64)
+    highest = logits.max(axis=1)
+    totals = highest + np.log(np.exp(logits - highest[:, None]).sum(axis=1))
+    nats = totals - logits[np.arange(len(tokens)), tokens]
+    hits = logits.argmax(axis=1) == np.array(tokens)
+    n_characters = len(b"".join(runner.vocabulary.piece(token) for token in tokens).decode(errors="ignore"))
+    return TextScore(tuple(map(float, nats)), tuple(map(bool, hits)), max(n_characters, 1))
+
+
+def _header(runner: Runner, file: SourceFile) -> list[int]:
+    fim = runner.specials
+    return [fim[REPO], *runner.encode(f"{file.package}\n"), fim[FILE], *runner.encode(f"{file.path}\n")]
+
+
+def plain_text(runner: Runner, _examples: Examples, files: Sequence[SourceFile], sizes: Sizes) -> dict[str, float]:
+    """Files from their start: next-token accuracy, nats a token, bits a character."""
+    chosen = Random(sizes.seed).sample(list(files), min(sizes.n_files, len(files)))
+    scores = [score_text(runner, _header(runner, file), file.text, sizes.n_tokens) for file in chosen]
+    nats = [value for score in scores for value in score.nats]
+    return {
+        "next_token_accuracy": round(fmean(hit for score in scores for hit in score.hits), 4),
+        "nats_per_token": round(fmean(nats), 4),
+        "bits_per_character": round(sum(nats) / math.log(2) / sum(score.n_characters for score in scores), 4),
+        "n_tokens": len(nats),
+    }
+
+
+def by_position(runner: Runner, _examples: Examples, files: Sequence[SourceFile], sizes: Sizes) -> list[float]:
+    """Nats a token in each stretch of 512 tokens of long files, so that every place has the same files."""
+    longest = sorted(files, key=lambda file: -len(file.text))[: sizes.n_long]
+    scores = [score_text(runner, _header(runner, file), file.text, sizes.n_long_tokens).nats for file in longest]
+    places = range(0, max(map(len, scores)), _PLACE)
+    return [round(fmean(value for nats in scores for value in nats[at : at + _PLACE]), 3) for at in places]
+
+
+def repo_context(runner: Runner, examples: Examples, files: Sequence[SourceFile], sizes: Sizes) -> dict[str, float]:
+    """Mean log-likelihood a character of files' beginnings, in nats, with and without other files before them."""
+    chosen = Random(sizes.seed + 1).sample(list(files), min(sizes.n_pairs, len(files)))
+    totals = {"with_context": 0.0, "without_context": 0.0}
+    n_characters = 0
+    for i, file in enumerate(chosen):
+        path = [runner.specials[FILE], *runner.encode(f"{file.path}\n")]
+        text = file.text[:2400]
+        for name, budget in (("with_context", 2 * _N_CONTEXT), ("without_context", 0)):
+            before = examples.files_before(file, budget, Random(i))
+            score = score_text(runner, [*before, *path], text, 4096)
+            totals[name] -= sum(score.nats)
+        n_characters += len(text)
+    return {name: round(total / n_characters, 4) for name, total in totals.items()}
+
+
+def completions(runner: Runner, examples: Examples, files: Sequence[SourceFile], sizes: Sizes) -> dict[str, float]:
+    """Greedy completions at cursors inside lines and at bodies of functions, with other files before them."""
+    lines = _complete_all(runner, examples, files, "rest", sizes.n_lines, sizes.seed + 2)
+    bodies = _complete_all(runner, examples, files, "block", sizes.n_bodies, sizes.seed + 3)
+    both = [*lines, *bodies]
+    shown = [each for completion in both if (each := as_shown(runner, completion)).written]
+    shown_bodies = [completion for completion in shown if completion.hole.kind == "block"]
+    return {
+        "n_cursors": len(both),
+        "goes_on_with_line": _share(goes_on, lines),
+        "rest_of_line_exact": _share(matches_line, lines),
+        "file_parses_after_line": _share(parses, lines),
+        "ends_in_place": _share(ends_in_place, both),
+        "free_of_loops": 1 - _share(loops, both),
+        "def_bodies_parse": _share(parses, bodies),
+        "shown_by_the_rules": round(len(shown) / len(both), 4),
+        "shown_free_of_loops": 1 - _share(loops, shown),
+        "shown_def_bodies_parse": _share(parses, shown_bodies),
+    }
+
+
+def speed(runner: Runner, examples: Examples, _files: Sequence[SourceFile], sizes: Sizes) -> dict[str, float]:
+    """Tokens a second, reading a prompt of 1,024 and writing 64."""
+    prompt = examples.sequence(1024, Random(sizes.seed)).tokens
+    begun = time.perf_counter()
+    runner.complete(prompt, 0, ())
+    read = time.perf_counter() - begun
+    runner.complete(prompt, 64, ())
+    wrote = time.perf_counter() - begun - 2 * read
+    return {"read_tokens_per_s": round(1024 / read), "written_tokens_per_s": round(64 / max(wrote, 1e-6))}
+
+
+def _share(is_so: Callable[[Completion], bool], all_of: Sequence[Completion]) -> float:
+    return round(fmean(map(is_so, all_of)), 4) if all_of else 0.0
+
+
+def _complete_all(
+    runner: Runner, examples: Examples, files: Sequence[SourceFile], kind: Kind, n: int, seed: int
+) -> list[Completion]:
+    random = Random(seed)
+    found: list[Completion] = []
+    for _ in range(20 * n):
+        if len(found) == n:
+            break
+        file = random.choice(files)
+        hole = choose_hole(file.text, random, kind)
+        if hole is not None and (kind == "rest" or _is_body(file.text, hole)):
+            found.append(complete(runner, examples, file, hole, random))
+    return found
+
+
+def complete(runner: Runner, examples: Examples, file: SourceFile, hole: Hole, random: Random) -> Completion:
+    """Ask as the daemon asks: other files, then the current one, anchored four lines above the cursor."""
+    parts = split(file.text, hole, at_cursor=False, n_lines_back=_LINES_BACK)
+    prompt = [
+        *examples.files_before(file, _N_CONTEXT, random),
+        *examples.prompt(file, parts, _N_CURRENT),
+    ]
+    stops = {runner.specials[text] for text in (END, FILE, REPO, PREFIX, SUFFIX)}
+    written, has_ended = runner.complete(prompt, _MOST_TOKENS.get(hole.kind, 96), stops)
+    text = runner.vocabulary.detokenize(as_tokens(written))
+    return Completion(file.text, hole, hole.start + len(parts.answer), text, tuple(written), has_ended)
+
+
+def as_shown(runner: Runner, completion: Completion) -> Completion:
+    """What the daemon's rules leave of a completion, perhaps nothing: what its users meet."""
+    place = Place.at(
+        completion.text[: completion.hole.start] + completion.text[completion.end :], completion.hole.start, "python"
+    )
+    text = finish(place, choose_mode(place), completion.written).text
+    return replace(completion, written=text, tokens=tuple(runner.encode(text)))
+
+
+def _is_body(text: str, hole: Hole) -> bool:
+    """Whether a block's hole is the body of a function."""
+    opener = text[: hole.start].rstrip().rsplit("\n", 1)[-1]
+    return opener.lstrip().startswith(("def ", "async def "))
+
+
+_Measure = Callable[[Runner, Examples, Sequence[SourceFile], Sizes], object]
+_MEASURES: dict[str, _Measure] = {
+    "plain_text": plain_text,
+    "by_position": by_position,
+    "repo_context": repo_context,
+    "completions": completions,
+    "speed": speed,
+}
