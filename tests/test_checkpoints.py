@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scrubjay.kvcache.checkpoint_index import Checkpoint, CheckpointIndex, EditModel, Kind
+from scrubjay.contexts.checkpoint_index import Checkpoint, CheckpointIndex, EditModel, Kind
 from scrubjay.tokens import Tokens, as_tokens, prefix_digest
 
 RESIDENT = as_tokens(np.arange(2000) % 97)

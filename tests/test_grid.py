@@ -5,7 +5,7 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scrubjay.kvcache.decode_grid import FINE, FINEST, Grid
+from scrubjay.contexts.decode_grid import FINE, FINEST, Grid
 
 grids = st.builds(Grid, st.integers(1, 300), st.integers(1, 300)).filter(lambda grid: grid.longest <= grid.interval)
 positions = st.integers(0, 2000)

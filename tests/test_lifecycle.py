@@ -13,8 +13,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from scrubjay.daemon.client import Client
-from scrubjay.daemon.lifecycle import claim_socket, is_running, start_daemon, stop_daemon
+from scrubjay.process.client import Client
+from scrubjay.process.lifecycle import claim_socket, is_running, start_daemon, stop_daemon
 from scrubjay.errors import DaemonError, ModelRefused, RequestError, UsageError
 from tests.gguf_models import tiny_model
 
@@ -71,7 +71,7 @@ def test_many_threads_that_start_it_have_one_daemon(place: Path, flags: dict[str
 
 
 def test_many_processes_that_start_it_have_one_daemon(place: Path, flags: dict[str, str]) -> None:
-    code = "import sys; from scrubjay.daemon.lifecycle import *; from scrubjay.daemon.client import Client\n"
+    code = "import sys; from scrubjay.process.lifecycle import *; from scrubjay.process.client import Client\n"
     code += f"start_daemon({str(place)!r}, {flags!r}); print(Client({str(place)!r}).get('status')['pid'])"
     command = [sys.executable, "-c", code]
     starters = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(N_STARTERS)]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from scrubjay.daemon.model_files import HubName, choose_files, find_model, parse_hub_name
+from scrubjay.process.model_files import HubName, choose_files, find_model, parse_hub_name
 from scrubjay.errors import ModelRefused, UsageError
 from tests.gguf_models import tiny_model
 

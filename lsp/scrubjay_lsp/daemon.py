@@ -18,7 +18,7 @@ def starter(path: str) -> Callable[[], object]:
     """What starts the daemon on the socket `path`, or finds it started, and returns when it listens."""
 
     def start() -> None:
-        from scrubjay.daemon.lifecycle import start_daemon
+        from scrubjay.process.lifecycle import start_daemon
 
         start_daemon(path)
 
@@ -29,7 +29,7 @@ def stopper(path: str) -> Callable[[], object]:
     """What stops the daemon on the socket `path` and returns when it has ended."""
 
     def stop() -> None:
-        from scrubjay.daemon.lifecycle import stop_daemon
+        from scrubjay.process.lifecycle import stop_daemon
 
         stop_daemon(path)
 

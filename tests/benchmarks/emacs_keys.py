@@ -13,7 +13,7 @@ from threading import Event
 
 import pytest
 
-from scrubjay.daemon.lifecycle import start_daemon, stop_daemon
+from scrubjay.process.lifecycle import start_daemon, stop_daemon
 from tests.editors.debian import EMACSES, emacs
 from tests.editors.terminal import EmacsInTmux
 

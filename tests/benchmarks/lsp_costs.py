@@ -23,8 +23,8 @@ import psutil
 from pygls.protocol import default_converter
 from pytest_lsp import client_capabilities
 
-from scrubjay.daemon.client import Client
-from scrubjay.daemon.lifecycle import start_daemon, stop_daemon
+from scrubjay.process.client import Client
+from scrubjay.process.lifecycle import start_daemon, stop_daemon
 from scrubjay_lsp.asking import Ending
 from tests.lsp.raw import Json, Pipe
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from scrubjay import __version__
-from scrubjay.daemon.lifecycle import stop_daemon
+from scrubjay.process.lifecycle import stop_daemon
 from tests.gguf_models import corrupt_model, tiny_model
 
 PROGRAM = '"""Shapes."""\n\n\ndef größe(width: int, height: int) -> int:\n    return width * \n\n\nprint(größe(2, 3))\n'

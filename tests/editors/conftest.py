@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from aiohttp.test_utils import unused_port
 
-from scrubjay.daemon.client import Client
-from scrubjay.daemon.lifecycle import start_daemon, stop_daemon
+from scrubjay.process.client import Client
+from scrubjay.process.lifecycle import start_daemon, stop_daemon
 from tests.lsp.conftest import FLAGS, place, shared_daemon
 
 __all__ = ["place", "shared_daemon"]

@@ -15,7 +15,7 @@ from urllib.parse import quote
 import psutil
 import pytest
 
-from scrubjay.daemon.lifecycle import stop_daemon
+from scrubjay.process.lifecycle import stop_daemon
 from tests.editors.vscode import HOME, Browser, built_extension, code_server, packaged_extension
 from tests.lsp.conftest import FLAGS, Daemon, a_daemon
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from scrubjay.kvcache.base import Context, Control, Counters
-from scrubjay.kvcache.checkpoint_pool import CheckpointPool
-from scrubjay.kvcache.checkpointed import WarmContext
+from scrubjay.contexts.naive import Context, Control, Counters
+from scrubjay.contexts.checkpoint_pool import CheckpointPool
+from scrubjay.contexts.checkpointed import WarmContext
 from scrubjay.llama.backend import _raw
 from scrubjay.llama.context import LlamaContext, Logits
 from scrubjay.llama.model import Model

@@ -9,9 +9,9 @@ import psutil
 import pytest
 
 from scrubjay.errors import ModelRefused
-from scrubjay.kvcache.base import Control
-from scrubjay.kvcache.checkpointed import WarmContext
-from scrubjay.kvcache.context_pool import ContextPool
+from scrubjay.contexts.naive import Control
+from scrubjay.contexts.checkpointed import WarmContext
+from scrubjay.contexts.context_pool import ContextPool
 from scrubjay.llama.model import Model, can_offload
 from scrubjay.protocol.messages import EngineSettings, FromEngine, Piece, Run, Sampling, Synced
 from scrubjay.tokens import Tokens, as_tokens

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scrubjay.kvcache.checkpoint_index import CheckpointIndex
-from scrubjay.kvcache.checkpoint_pool import CheckpointPool
+from scrubjay.contexts.checkpoint_index import CheckpointIndex
+from scrubjay.contexts.checkpoint_pool import CheckpointPool
 from scrubjay.tokens import as_tokens
 from tests.engine.rigs import MIB, Rig, random_tokens, rig
 

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from scrubjay.kvcache.base import Control, Interrupted
+from scrubjay.contexts.naive import Control, Interrupted
 from scrubjay.llama.context import Logits
 from scrubjay.protocol.messages import Processed
 from scrubjay.tokens import EMPTY, Tokens, as_tokens, common_length

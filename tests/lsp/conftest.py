@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from scrubjay.daemon.client import Client
-from scrubjay.daemon.lifecycle import start_daemon, stop_daemon
+from scrubjay.process.client import Client
+from scrubjay.process.lifecycle import start_daemon, stop_daemon
 from scrubjay.errors import RequestError
 from tests.lsp.editor import Editor
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from scrubjay.config import Config, options, read_config
-from scrubjay.daemon.client import Client, Json
+from scrubjay.process.client import Client, Json
 from scrubjay.errors import DaemonError, RequestError, UsageError
 from scrubjay.workspace.roots import find_root
 
@@ -20,15 +20,15 @@ def serve(arguments: argparse.Namespace) -> int:
     """Be the daemon."""
     config = _config(arguments)
     if arguments.ready_fd is not None:
-        from scrubjay.daemon.lifecycle import detach
+        from scrubjay.process.lifecycle import detach
 
         detach()
     import asyncio
     import logging
 
-    from scrubjay.daemon.lifecycle import tell_ready
-    from scrubjay.daemon.model_files import find_model
-    from scrubjay.daemon.run import run_daemon
+    from scrubjay.process.lifecycle import tell_ready
+    from scrubjay.process.model_files import find_model
+    from scrubjay.process.run import run_daemon
 
     logging.basicConfig(level=config.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     config = replace(config, model=str(find_model(config.model)))
@@ -46,7 +46,7 @@ def start(arguments: argparse.Namespace) -> int:
 
 def stop(arguments: argparse.Namespace) -> int:
     """End the daemon."""
-    from scrubjay.daemon.lifecycle import stop_daemon
+    from scrubjay.process.lifecycle import stop_daemon
 
     path = _config(arguments).socket
     if not stop_daemon(path):
@@ -98,7 +98,7 @@ def warm(arguments: argparse.Namespace) -> int:
 
 def model(arguments: argparse.Namespace) -> int:
     """Where models are."""
-    from scrubjay.daemon.model_files import cached_models, find_model
+    from scrubjay.process.model_files import cached_models, find_model
 
     if arguments.action == "list":
         for name, path, size in cached_models():
@@ -152,7 +152,7 @@ def _config(arguments: argparse.Namespace) -> Config:
 
 def _started(arguments: argparse.Namespace) -> tuple[Client, bool]:
     """A client of a daemon whose model is loaded, and whether that daemon is new."""
-    from scrubjay.daemon.lifecycle import start_daemon
+    from scrubjay.process.lifecycle import start_daemon
 
     config = _config(arguments)
     is_new = start_daemon(config.socket, flags_of(arguments), arguments.config)

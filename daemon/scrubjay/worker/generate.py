@@ -7,7 +7,7 @@ from typing import Self
 
 import numpy as np
 
-from scrubjay.kvcache.base import Context, Control
+from scrubjay.contexts.naive import Context, Control
 from scrubjay.llama.context import Logits
 from scrubjay.llama.sampler import Sampler
 from scrubjay.llama.vocabulary import Vocabulary

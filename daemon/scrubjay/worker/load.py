@@ -11,8 +11,8 @@ import numpy as np
 import psutil
 
 from scrubjay.errors import ModelRefused
-from scrubjay.kvcache.base import MemoryClass
-from scrubjay.kvcache.decode_grid import Grid
+from scrubjay.contexts.naive import MemoryClass
+from scrubjay.contexts.decode_grid import Grid
 from scrubjay.llama.context import FULL, PARTIAL, LlamaContext
 from scrubjay.llama.model import Model
 from scrubjay.protocol.messages import LONGEST_DECODE, EngineSettings, ModelInfo

@@ -11,10 +11,10 @@ from pathlib import Path
 import psutil
 
 from scrubjay.errors import EngineError, ModelRefused, PromptRefused
-from scrubjay.kvcache.base import Context, Control, Counters, Interrupted
-from scrubjay.kvcache.checkpoint_pool import CheckpointPool
-from scrubjay.kvcache.checkpointed import WarmContext
-from scrubjay.kvcache.context_pool import ContextPool
+from scrubjay.contexts.naive import Context, Control, Counters, Interrupted
+from scrubjay.contexts.checkpoint_pool import CheckpointPool
+from scrubjay.contexts.checkpointed import WarmContext
+from scrubjay.contexts.context_pool import ContextPool
 from scrubjay.llama.context import LlamaContext
 from scrubjay.protocol.messages import (
     AskStatus,

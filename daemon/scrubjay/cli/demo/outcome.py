@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 
 from scrubjay.cli.demo.edits import Edit
-from scrubjay.daemon.client import Json
+from scrubjay.process.client import Json
 
 NOISE = 0.1
 """Logits. A warm and a cold run may cut their decodes at different places, and so add floating-point numbers in different

@@ -18,8 +18,8 @@ from time import perf_counter
 from scrubjay.cli.demo.edits import Edit, Place, choose_files, edited_files, make_edits
 from scrubjay.cli.demo.outcome import Outcome
 from scrubjay.cli.demo.view import View
-from scrubjay.daemon.client import Client, Json
-from scrubjay.daemon.lifecycle import start_daemon, stop_daemon
+from scrubjay.process.client import Client, Json
+from scrubjay.process.lifecycle import start_daemon, stop_daemon
 
 N_TOKENS = 24
 FLAGS = {"model": "starter", "ctx": "8192", "context_budget": "6144", "warm": "false", "watch": "false"}

@@ -11,7 +11,7 @@ from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 
-from scrubjay.daemon.client import Json
+from scrubjay.process.client import Json
 
 if TYPE_CHECKING:
     from scrubjay.cli.demo.outcome import Outcome

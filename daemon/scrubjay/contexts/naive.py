@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 
 from scrubjay.errors import EngineError, PromptRefused
-from scrubjay.kvcache.decode_grid import LONG, Grid
+from scrubjay.contexts.decode_grid import LONG, Grid
 from scrubjay.llama.context import LlamaContext
 from scrubjay.protocol.messages import Processed
 from scrubjay.tokens import Tokens

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from scrubjay.kvcache.checkpoint_index import Checkpoint, CheckpointIndex, Kind
+from scrubjay.contexts.checkpoint_index import Checkpoint, CheckpointIndex, Kind
 from scrubjay.llama.context import Buffer
 
 _SLACK = 2  # a recycled buffer may be this many times larger than what it is to hold

@@ -16,7 +16,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from scrubjay.config import Config, read_config
-from scrubjay.daemon.model_files import find_model
+from scrubjay.process.model_files import find_model
 from scrubjay.errors import DaemonError
 
 START_S = 30.0

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from scrubjay.errors import ModelRefused
-from scrubjay.kvcache.checkpointed import WarmContext
+from scrubjay.contexts.checkpointed import WarmContext
 from scrubjay.tokens import Tokens, common_length, is_sequel
 
 UNNAMED = "#"  # begins the keys of contexts that no project claims

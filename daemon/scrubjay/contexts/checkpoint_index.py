@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from scrubjay.kvcache.decode_grid import FINE
+from scrubjay.contexts.decode_grid import FINE
 from scrubjay.tokens import Tokens, prefix_digest
 
 Kind = Literal["grid", "boundary", "hot", "tip"]

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from scrubjay.config import Config
-from scrubjay.daemon.lifecycle import claim_socket
+from scrubjay.process.lifecycle import claim_socket
 from scrubjay.http.app import serving
 from scrubjay.http.guard import Address
 from scrubjay.protocol.messages import EngineSettings

@@ -10,10 +10,10 @@ from collections.abc import Iterable
 from time import perf_counter
 
 from scrubjay.errors import EngineError
-from scrubjay.kvcache.base import Context, Control, Counters, DecodeFailed, MemoryClass
-from scrubjay.kvcache.checkpoint_index import Checkpoint, CheckpointIndex, Kind
-from scrubjay.kvcache.checkpoint_pool import CheckpointPool
-from scrubjay.kvcache.decode_grid import Grid
+from scrubjay.contexts.naive import Context, Control, Counters, DecodeFailed, MemoryClass
+from scrubjay.contexts.checkpoint_index import Checkpoint, CheckpointIndex, Kind
+from scrubjay.contexts.checkpoint_pool import CheckpointPool
+from scrubjay.contexts.decode_grid import Grid
 from scrubjay.llama.context import LlamaContext
 from scrubjay.protocol.messages import Processed, Reason
 from scrubjay.tokens import Tokens, common_length, prefix_digest
