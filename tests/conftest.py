@@ -4,6 +4,10 @@ import os
 
 from hypothesis import settings
 
+from tests.support.shared_daemon import daemon_with_rules, place, shared_daemon
+
+__all__ = ["daemon_with_rules", "place", "shared_daemon"]
+
 # Tests run beside their daemons: threads of a model that spin while they wait would take the cores from the rest.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 

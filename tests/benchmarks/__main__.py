@@ -17,7 +17,7 @@ from tests.benchmarks.contestants import BenchmarkFailed
 from tests.benchmarks.measure import Sample, measure
 from tests.benchmarks.peer import ROOT, program
 from tests.benchmarks.plan import PAIR, Cell, cells, fitting, quick_cells
-from tests.gguf_models import MODEL_CLASSES, true_shape
+from tests.support.gguf_models import MODEL_CLASSES, true_shape
 
 FOLDER = ROOT / ".cache" / "bench"
 QUICK_LINES = 4

@@ -26,7 +26,7 @@ from pytest_lsp import client_capabilities
 from scrubjay.process.client import Client
 from scrubjay.process.lifecycle import start_daemon, stop_daemon
 from scrubjay_lsp.asking import Ending
-from tests.lsp.raw import Json, Pipe
+from tests.support.lsp_pipe import Json, Pipe
 
 N_STARTS = 10
 N_KEYS = 100

@@ -34,8 +34,8 @@ from tests.benchmarks.contestants import (
 from tests.benchmarks.peer import program
 from tests.benchmarks.plan import CUT_ANYWHERE, HYBRIDS, N_FOR_ALL, Cell
 from tests.benchmarks.work import Change, Step, Trace, base_prompt, edited, line_ends, raw_prompt, read_files
-from tests.daemons import running_daemon
-from tests.gguf_models import tiny_model, true_shape
+from tests.support.daemon_process import running_daemon
+from tests.support.gguf_models import tiny_model, true_shape
 
 Sample = dict[str, Any]
 """One measured thing: `contestant`, `round`, `ms`, and what else is known of it; `equal` where an answer was checked."""

@@ -1,6 +1,6 @@
 """How soon a prefill gives the model away, and what a busy daemon costs the engine.
 
-    python -m tests.benchmarks.preemption [KIND ...]     (kinds of tests.gguf_models.true_shape; default: deltanet)
+    python -m tests.benchmarks.preemption [KIND ...]     (kinds of tests.support.gguf_models.true_shape; default: deltanet)
 
 Real engine processes on models of true shape with random weights. Speeds are printed, never asserted; that the interrupted
 prefill gives the same bits as an undisturbed one is.
@@ -20,11 +20,11 @@ import numpy as np
 from scrubjay.engine.client import EngineClient
 from scrubjay.protocol.messages import Done, EngineSettings, Opened, Piece, Prefilling, Refused, Run, Sampling, Stopped
 from scrubjay.workspace.watcher import NICENESS
-from tests.apis import connected, next_prefill
-from tests.daemons import running_daemon
-from tests.engine.rigs import random_tokens
-from tests.gguf_models import true_shape
-from tests.services import source
+from tests.support.api import connected, next_prefill
+from tests.support.daemon_process import running_daemon
+from tests.support.engine_rig import random_tokens
+from tests.support.gguf_models import true_shape
+from tests.support.service import source
 
 N_TOKENS = 8192
 N_TRIALS = 8

@@ -1,6 +1,6 @@
 """How soon a real request has the model when a preload is killed by closing its connection.
 
-    python -m tests.benchmarks.preloads [KIND ...]     (kinds of tests.gguf_models.true_shape; default: deltanet)
+    python -m tests.benchmarks.preloads [KIND ...]     (kinds of tests.support.gguf_models.true_shape; default: deltanet)
 
 A daemon as users have it, on a model of true shape with random weights. The real request comes from another connection, in
 every other trial just before the preload's is closed. Times are printed, never asserted.
@@ -12,10 +12,10 @@ import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from tests.apis import Json, connected, next_prefill
-from tests.daemons import running_daemon
-from tests.gguf_models import true_shape
-from tests.services import source
+from tests.support.api import Json, connected, next_prefill
+from tests.support.daemon_process import running_daemon
+from tests.support.gguf_models import true_shape
+from tests.support.service import source
 
 N_CTX = 9216
 N_TRIALS = 16

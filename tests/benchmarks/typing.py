@@ -32,7 +32,7 @@ from scrubjay.service.service import Service
 from scrubjay.service.settings import ServiceSettings
 from scrubjay.workspace.events import ChangeDocument, OpenDocument
 from scrubjay.workspace.text import Change, Position
-from tests.gguf_models import TINY, write_model
+from tests.support.gguf_models import TINY, write_model
 
 N_CTX = 16_384
 N_VOCAB = 16_384

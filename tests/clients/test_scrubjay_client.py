@@ -12,7 +12,7 @@ import pytest
 
 from scrubjay import config
 from scrubjay_client import Scrubjay, ScrubjayError, default_socket
-from tests.lsp.conftest import Daemon
+from tests.support.shared_daemon import Daemon
 
 FOLDER = Path(__file__).parents[2] / "clients" / "python"
 SNIPPETS = re.findall(r"^```python\n(.*?)^```", (FOLDER / "README.md").read_text("utf-8"), re.DOTALL | re.MULTILINE)

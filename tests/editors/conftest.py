@@ -1,4 +1,4 @@
-"""Real editors use the same daemon as the language server's tests, or one that also listens for clients of llama.cpp."""
+"""A daemon that also listens for clients of llama.cpp."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,9 +9,7 @@ from aiohttp.test_utils import unused_port
 
 from scrubjay.process.client import Client
 from scrubjay.process.lifecycle import start_daemon, stop_daemon
-from tests.lsp.conftest import FLAGS, place, shared_daemon
-
-__all__ = ["place", "shared_daemon"]
+from tests.support.shared_daemon import FLAGS
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ import pytest
 
 from tests.editors.debian import Program, emacs
 from tests.editors.readme import installed, snippet
-from tests.lsp.conftest import Daemon
+from tests.support.shared_daemon import Daemon
 
 TESTS = Path(__file__).with_name("eglot-tests.el")
 PROGRAM = "def area(width, height):\n    return width * height\n\n\ndef perimeter(width, height):\n"

@@ -12,7 +12,7 @@ import pytest
 
 from tests.editors.debian import OLDEST, Program, emacs
 from tests.editors.terminal import EmacsInTmux
-from tests.lsp.conftest import Daemon, a_daemon
+from tests.support.shared_daemon import Daemon, a_daemon
 
 PROGRAM = "def area(width, height):\n    return width * height\n\n\ndef perimeter(width, height):\n"
 TENTH_OF_A_SECOND = 0.1

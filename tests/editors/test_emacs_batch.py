@@ -10,7 +10,7 @@ import pytest
 
 from tests.editors.debian import EMACSES, Program, emacs, lisp
 from tests.editors.terminal import PACKAGE
-from tests.lsp.conftest import Daemon
+from tests.support.shared_daemon import Daemon
 
 TESTS = Path(__file__).with_name("emacs_tests.el")
 CHECKDOC = """

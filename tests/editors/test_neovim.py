@@ -10,7 +10,7 @@ import pytest
 
 from tests.editors.debian import Program, neovim
 from tests.editors.readme import VIM, installed, snippet
-from tests.lsp.conftest import Daemon
+from tests.support.shared_daemon import Daemon
 
 QUESTIONS = Path(__file__).with_name("questions.lua")
 PROGRAM = "def area(width, height):\n    return width * height\n\n\ndef perimeter(width, height):\n"

@@ -17,7 +17,7 @@ import pytest
 
 from scrubjay.process.lifecycle import stop_daemon
 from tests.editors.vscode import HOME, Browser, built_extension, code_server, packaged_extension
-from tests.lsp.conftest import FLAGS, Daemon, a_daemon
+from tests.support.shared_daemon import FLAGS, Daemon, a_daemon
 
 PROGRAM = (
     "def area(width, height):\n    return width * height\n\n\n"

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from scrubjay.http.api.routes import NativeRoutes
 from scrubjay.http.compat.info import AboutRoutes
 from scrubjay.http.compat.routes import CompatRoutes
-from tests.apis import BASE
-from tests.daemons import running_daemon
-from tests.gguf_models import tiny_model
+from tests.support.api import BASE
+from tests.support.daemon_process import running_daemon
+from tests.support.gguf_models import tiny_model
 
 N_EXAMPLES = 300
 N_CTX = 256

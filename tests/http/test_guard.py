@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from scrubjay.errors import UsageError
 from scrubjay.http import app
 from scrubjay.http.guard import Address, is_loopback
-from tests.daemons import OPTIONS, running_daemon
-from tests.gguf_models import tiny_model
-from tests.services import running_service, until_state
+from tests.support.daemon_process import OPTIONS, running_daemon
+from tests.support.gguf_models import tiny_model
+from tests.support.service import running_service, until_state
 
 KEY = "a secret ü"
 

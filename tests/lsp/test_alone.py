@@ -10,8 +10,8 @@ import pytest_asyncio
 from lsprotocol import types
 
 from scrubjay_lsp.daemon import socket_path
-from tests.lsp.editor import Editor, with_encodings
-from tests.lsp.raw import Pipe
+from tests.support.lsp_editor import Editor, with_encodings
+from tests.support.lsp_pipe import Pipe
 
 INITIALIZE = {"capabilities": {}, "initializationOptions": {"startDaemon": False}}
 NO_DAEMON = {"startDaemon": False}

@@ -5,7 +5,7 @@ from typing import Any
 from lsprotocol import types
 
 from tests.lsp.conftest import StartEditor
-from tests.lsp.editor import Editor
+from tests.support.lsp_editor import Editor
 from tests.lsp.test_completions import INVOKED, PROGRAM
 
 COPILOT = {"editorInfo": {"name": "Emacs", "version": "30"}, "editorPluginInfo": {"name": "copilot.el", "version": "1"}}

@@ -6,9 +6,10 @@ from typing import Any
 
 from lsprotocol import types
 
-from tests.lsp.conftest import FLAGS, Daemon, StartEditor, a_daemon
-from tests.lsp.editor import READY
-from tests.lsp.raw import Pipe
+from tests.lsp.conftest import StartEditor
+from tests.support.shared_daemon import FLAGS, Daemon, a_daemon
+from tests.support.lsp_editor import READY
+from tests.support.lsp_pipe import Pipe
 from tests.lsp.test_completions import PROGRAM
 
 

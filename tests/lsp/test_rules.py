@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 from lsprotocol import types
 
-from tests.lsp.conftest import Daemon, StartEditor
-from tests.lsp.editor import Buffer, with_encodings
+from tests.lsp.conftest import StartEditor
+from tests.support.shared_daemon import Daemon
+from tests.support.lsp_editor import Buffer, with_encodings
 from tests.lsp.test_completions import EDITORS, INVOKED, PROGRAM, capabilities_of, has_a_menu, has_ghost_text
 
 CALL = PROGRAM.removesuffix("ret") + "return max("

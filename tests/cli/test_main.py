@@ -1,0 +1,170 @@
+"""The command line as users have it: processes, exit statuses, and what is on the screen."""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from scrubjay import __version__
+from scrubjay.process.lifecycle import stop_daemon
+from tests.support.gguf_models import corrupt_model, tiny_model
+
+PROGRAM = '"""Shapes."""\n\n\ndef größe(width: int, height: int) -> int:\n    return width * \n\n\nprint(größe(2, 3))\n'
+
+
+class Shell:
+    """A user with a home of their own, whose daemon shares few cores with other tests."""
+
+    def __init__(self, home: Path, model: str) -> None:
+        self.home = home
+        self.socket = home / "run" / "daemon.sock"
+        usual = {key: value for key, value in os.environ.items() if not key.startswith(("SCRUBJAY_", "XDG_"))}
+        folders = {"XDG_CONFIG_HOME": str(home), "XDG_DATA_HOME": str(home), "HF_HOME": str(home / "hub")}
+        settings = {"MODEL": model, "SOCKET": str(self.socket), "CTX": "2048", "THREADS": "1", "EAGER_LOAD": "no"}
+        self.environment = usual | folders | {f"SCRUBJAY_{key}": value for key, value in settings.items()}
+
+    def run(self, *arguments: str, status: int = 0, **variables: str) -> str:
+        """What the command writes to standard output, or, if it is to fail, to standard error."""
+        done = subprocess.run(
+            [sys.executable, "-m", "scrubjay", *arguments],
+            capture_output=True,
+            text=True,
+            cwd=self.home,
+            env=self.environment | variables,
+            check=False,
+        )
+        assert done.returncode == status, done.stderr
+        return done.stderr if status else done.stdout
+
+    def complaint(self, *arguments: str, status: int, **variables: str) -> str:
+        """The one sentence that the command fails with."""
+        [sentence] = self.run(*arguments, status=status, **variables).splitlines()
+        assert sentence.startswith("scrubjay: ")
+        return sentence.removeprefix("scrubjay: ")
+
+
+@pytest.fixture(scope="module")
+def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
+    shell = Shell(tmp_path_factory.mktemp("home"), "starter")
+    (shell.home / "shapes.py").write_text(PROGRAM)
+    yield shell
+    if shell.socket.parent.exists():
+        stop_daemon(shell.socket)
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> Iterator[Shell]:
+    shell = Shell(tmp_path, str(tiny_model("dense")))
+    yield shell
+    if shell.socket.parent.exists():
+        stop_daemon(shell.socket)
+
+
+def test_a_first_use(shell: Shell) -> None:
+    assert "No daemon answers" in shell.complaint("status", status=1)
+    written = shell.run("complete", "shapes.py:5:20", "--max-tokens", "12")
+    assert written.strip(), "the daemon was started for it, and wrote something"
+    answer = json.loads(shell.run("complete", "shapes.py:5:20", "--max-tokens", "12", "--json"))
+    assert answer["items"][0]["text"] == written[:-1]
+    assert answer["reuse"]["reason"] == "cached", "the same was asked before"
+    longer = json.loads(shell.run("complete", "shapes.py:5:20", "--max-tokens", "13", "--json"))
+    assert longer["reuse"]["processed"] < longer["reuse"]["prompt"], "the daemon remembers the prompt"
+    report = json.loads(shell.run("status", "--json"))
+    assert (report["state"], report["model"]["name"]) == ("ready", "Scrubjay starter")
+    assert all(project["n_documents"] == 0 for project in report["projects"]), "it has closed what it opened"
+    assert "starter (lfm2, hybrid)" in shell.run("status")
+    assert "listens already" in shell.run("start")
+    assert "tokens processed" in shell.run("warm", "shapes.py")
+    assert shell.run("stop") == "Scrubjay has stopped.\n"
+    assert "No daemon runs" in shell.complaint("stop", status=1)
+
+
+def test_columns_count_characters(tiny: Shell) -> None:
+    (tiny.home / "a.py").write_text("größe = '𝒳'\n")
+    tiny.run("complete", "a.py:1:12", "--max-tokens", "1")
+    (tiny.home / "latin.py").write_bytes(b"gr\xf6\xdfe")
+    assert "not text in UTF-8" in tiny.complaint("complete", "latin.py:1:1", status=1)
+    assert tiny.complaint("complete", "a.py:9:1", status=1)
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("", "COMMAND"),
+        ("bogus", "bogus"),
+        ("serve --modle x", "did you mean '--model'?"),
+        ("serve --ctx much", "--ctx"),
+        ("serve --kv-type f64", "--kv-type"),
+        ("serve --http nowhere", "--http"),
+        ("serve --config none.toml", "none.toml"),
+        ("start --socket other/s --model hf:nobody", "hf:OWNER/REPO"),
+        ("complete shapes.py", "FILE:LINE:COL"),
+        ("complete shapes.py:0:1", "FILE:LINE:COL"),
+        ("complete none.py:1:1", "none.py"),
+        ("complete shapes.py:1:1 --max-tokens 0", "--max-tokens"),
+        ("warm none.py", "none.py"),
+        ("model push x", "push"),
+        ("lsp --bogus", "--bogus"),
+    ],
+)
+def test_what_is_wrong_is_said(shell: Shell, line: str, words: str) -> None:
+    assert words in shell.run(*line.split(), status=2)
+
+
+def test_wrong_settings_name_their_source(shell: Shell) -> None:
+    assert "SCRUBJAY_CTX" in shell.complaint("status", status=2, SCRUBJAY_CTX="much")
+    assert "'ctx'" in shell.complaint("status", status=2, SCRUBJAY_CTXX="1")
+    (shell.home / "own.toml").write_text("modle = 'x'")
+    sentence = shell.complaint("status", "--config", "own.toml", status=2)
+    assert sentence == "own.toml: modle is no option of Scrubjay; did you mean 'model'?"
+
+
+def test_help_and_version(shell: Shell) -> None:
+    assert shell.run("--version") == f"scrubjay {__version__}\n"
+    for command in ("serve", "start", "stop", "status", "complete", "warm", "demo", "lsp", "model"):
+        assert command in shell.run("--help")
+        assert "usage" in shell.run(command, "--help")
+
+
+def test_models(shell: Shell) -> None:
+    starter = shell.run("model", "path", "starter").strip()
+    assert Path(starter).is_file()
+    assert starter in shell.run("model", "list")
+    sentence = shell.complaint("model", "pull", "hf:someone/something-GGUF", status=1, HF_HUB_OFFLINE="1")
+    assert "hf:someone/something-GGUF is not on this machine" in sentence
+
+
+@pytest.mark.parametrize("damage", ["magic", "architecture"])
+def test_a_model_that_cannot_be_loaded(tiny: Shell, damage: str) -> None:
+    broken = corrupt_model(tiny_model("dense"), damage, tiny.home / "broken.gguf")  # type: ignore[arg-type]
+    assert "broken.gguf" in tiny.complaint("start", "--model", str(broken), status=1)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_serving_in_the_foreground(tiny: Shell, number: signal.Signals) -> None:
+    command = (sys.executable, "-m", "scrubjay", "serve")
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(*command, env=tiny.environment, cwd=tiny.home, stderr=pipe)
+    assert process.stderr
+    while b"Listening" not in (line := await process.stderr.readline()):
+        assert line, "it ended"
+    sentence = await asyncio.to_thread(tiny.complaint, "serve", status=1)
+    assert "already listens" in sentence
+    process.send_signal(number)
+    assert await process.wait() == 0
+    assert not tiny.socket.exists()
+
+
+def test_a_reader_that_has_had_enough(shell: Shell) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-m", "scrubjay", "model", "list"]
+    done = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, env=shell.environment, check=False)
+    os.close(write)
+    assert (done.returncode, done.stderr) == (1, b"")

@@ -1,0 +1,86 @@
+"""The checkpoints' bytes: never over the budget, every buffer accounted for, and coverage kept when they run out."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scrubjay.contexts.checkpoint_index import CheckpointIndex
+from scrubjay.contexts.checkpoint_pool import CheckpointPool
+from scrubjay.tokens import as_tokens
+from tests.support.engine_rig import MIB, Rig, random_tokens, rig
+
+
+def fill(pool: CheckpointPool, index: CheckpointIndex, n_tokens: int, size: int) -> bool:
+    digest = n_tokens.to_bytes(16, "little")
+    return pool.save(index, n_tokens, digest, "grid", size, lambda buffer: buffer.nbytes) is not None
+
+
+@given(
+    st.integers(0, 1000),
+    st.lists(st.tuples(st.integers(0, 1), st.integers(1, 60), st.integers(1, 400), st.booleans()), max_size=60),
+)
+def test_the_budget_is_never_exceeded(budget: int, steps: list[tuple[int, int, int, bool]]) -> None:
+    """Whatever is saved and forgotten, of whatever sizes, by two contexts."""
+    pool, indexes = CheckpointPool(budget), [CheckpointIndex(), CheckpointIndex()]
+    for index in indexes:
+        pool.register(index, lambda: (60, 1.0))
+    for which, n_tokens, size, is_forgotten in steps:
+        index = indexes[which]
+        if is_forgotten:
+            pool.forget(index, n_tokens)
+        elif index.at(n_tokens) is None:
+            assert fill(pool, index, n_tokens, size) or size > budget or index_is_stuck(pool, indexes)
+        pool.check()
+        assert pool.used() <= budget
+
+
+def index_is_stuck(pool: CheckpointPool, indexes: list[CheckpointIndex]) -> bool:
+    """Whether only the longest checkpoints are left, which never go."""
+    return all(len(index) <= 1 for index in indexes) and pool.used() > 0
+
+
+def test_the_memory_that_was_given_back_last_is_used_first() -> None:
+    """An edit drops the checkpoints after it and saves as many: in memory that has just been used."""
+    pool, index = CheckpointPool(1000), CheckpointIndex()
+    pool.register(index, lambda: (10, 1.0))
+    pool.prepare(100, 5)
+    for n_tokens in (1, 2, 3):
+        fill(pool, index, n_tokens, 100)
+    used = {id(item.buffer) for item in index if item.n_tokens > 1}
+    pool.forget(index, 1)
+    for n_tokens in (4, 5):
+        fill(pool, index, n_tokens, 100)
+    assert {id(item.buffer) for item in index if item.n_tokens > 1} == used
+
+
+def test_a_state_that_could_not_be_written_is_no_checkpoint() -> None:
+    pool, index = CheckpointPool(1000), CheckpointIndex()
+    pool.register(index, lambda: (10, 1.0))
+    assert pool.save(index, 5, bytes(16), "grid", 100, lambda _: 0) is None
+    assert len(index) == 0
+    pool.check()
+
+
+def edit(r: Rig, prompt: np.ndarray, at: int) -> int:
+    """Change the token at `at`; the excess that it costs."""
+    return r.warm.sync(as_tokens(np.concatenate([prompt[:at], [at % 7], prompt[at + 1 :]]))).excess
+
+
+@pytest.mark.parametrize("kind", ["shortconv", "deltanet", "recurrent"])
+def test_a_budget_too_small_for_every_interval_thins_the_spacing_out_evenly(kind: str) -> None:
+    """With room for n checkpoints the excess is about 2 / n of the prompt, wherever the edit is."""
+    with rig(kind, interval=16, budget=64 * MIB, n_ctx=1024) as sample:
+        sample.warm.sync(random_tokens(np.random.default_rng(0), 17))
+        size = next(iter(sample.warm.checkpoints)).size
+    n_room = 12
+    with rig(kind, interval=16, budget=n_room * size, n_ctx=1024) as r:
+        prompt = random_tokens(np.random.default_rng(1), 960)
+        r.warm.sync(prompt)
+        r.check()
+        assert len(r.warm.checkpoints) == n_room
+        for at in (900, 700, 480, 200):
+            assert edit(r, prompt, at) <= 2.5 * 960 / n_room
+            r.check()
+            assert r.pool.allocated <= r.pool.budget
+            r.warm.sync(prompt)

@@ -1,0 +1,185 @@
+"""The asyncio side of the engine, with real engine processes on tiny models."""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+
+from scrubjay.engine.client import PAST_THE_CACHE, SPINS, EngineClient, environment, how_it_ended
+from scrubjay.engine.interface import EngineGone, FromProcess
+from scrubjay.protocol.messages import (
+    AskStatus,
+    Done,
+    EngineSettings,
+    EngineStatus,
+    Opened,
+    Piece,
+    Prefilling,
+    Refused,
+    Run,
+    Sampling,
+    Stopped,
+    Synced,
+)
+from scrubjay.tokens import Tokens, as_tokens
+from tests.support.gguf_models import corrupt_model, tiny_model
+
+Events = asyncio.Queue[FromProcess]
+
+
+@asynccontextmanager
+async def engine(model: Path, n_ctx: int = 4096) -> AsyncIterator[tuple[EngineClient, Events]]:
+    events: Events = asyncio.Queue()
+    settings = EngineSettings(str(model), n_ctx=n_ctx, n_threads=1, interval=64, eager_load=False)
+    client = await EngineClient.start(settings, events.put_nowait)
+    try:
+        yield client, events
+    finally:
+        await client.close()
+
+
+async def until(events: Events, *wanted: type) -> list[FromProcess]:
+    """All events up to the first one of a wanted type."""
+    seen = [await events.get()]
+    while not isinstance(seen[-1], wanted):
+        assert not isinstance(seen[-1], EngineGone), seen[-1].reason
+        seen.append(await events.get())
+    return seen
+
+
+def prompt(n_tokens: int, seed: int = 0) -> Tokens:
+    return as_tokens(np.random.default_rng(seed).integers(300, 700, n_tokens))
+
+
+async def test_a_job_is_answered_in_order() -> None:
+    async with engine(tiny_model("dense")) as (client, events):
+        opened = (await until(events, Opened))[-1]
+        assert isinstance(opened, Opened)
+        assert opened.info.n_ctx == 4096
+        client.run(Run(1, "a", prompt(600), sampling=Sampling(max_tokens=5)))
+        seen = await until(events, Done)
+        kinds = [type(event) for event in seen if not isinstance(event, Prefilling)]
+        assert kinds[0] is Synced
+        assert set(kinds[1:-1]) <= {Piece}
+        assert isinstance(seen[-1], Done)
+        assert seen[-1].n_generated == 5
+        client.ask(AskStatus())
+        status = (await until(events, EngineStatus))[-1]
+        assert isinstance(status, EngineStatus)
+        assert "a" in [context.key for context in status.contexts]
+
+
+async def test_stop_ends_a_prefill_and_keeps_its_work() -> None:
+    async with engine(tiny_model("deltanet"), n_ctx=16384) as (client, events):
+        await until(events, Opened)
+        tokens = prompt(12000)
+        client.run(Run(1, "a", tokens))
+        await until(events, Prefilling)
+        client.stop(1)
+        stopped = (await until(events, Stopped))[-1]
+        assert isinstance(stopped, Stopped)
+        assert 0 < stopped.done < stopped.total == len(tokens)
+        client.run(Run(2, "a", tokens))
+        synced = (await until(events, Synced))[-1]
+        assert isinstance(synced, Synced)
+        assert synced.processed.processed == len(tokens) - stopped.done
+        await until(events, Done)
+
+
+async def test_a_stray_abort_byte_harms_nobody() -> None:
+    async with engine(tiny_model("deltanet")) as (client, events):
+        await until(events, Opened)
+        client.stop(99)
+        client.run(Run(1, "a", prompt(1000)))
+        synced = (await until(events, Synced))[-1]
+        assert isinstance(synced, Synced)
+        assert synced.processed.processed == 1000
+        await until(events, Done)
+
+
+async def test_a_killed_engine_is_reported_once_with_its_reason() -> None:
+    async with engine(tiny_model("dense")) as (client, events):
+        await until(events, Opened)
+        os.kill(client.pid, signal.SIGKILL)
+        gone = (await until(events, EngineGone))[-1]
+        assert gone == EngineGone("The engine process was killed by SIGKILL.")
+        client.run(Run(1, "a", prompt(10)))
+        client.stop(1)
+    assert events.empty()
+
+
+async def test_a_refused_model_says_why_and_the_process_ends(tmp_path: Path) -> None:
+    broken = corrupt_model(tiny_model("dense"), "truncated", tmp_path / "broken.gguf")
+    async with engine(broken) as (_, events):
+        seen = await until(events, Refused, EngineGone)
+        assert isinstance(seen[-1], Refused)
+        assert str(broken) in seen[-1].message
+        await until(events, EngineGone)
+
+
+async def test_close_ends_it_inside_a_prefill_and_may_be_called_twice() -> None:
+    async with engine(tiny_model("deltanet"), n_ctx=16384) as (client, events):
+        await until(events, Opened)
+        client.run(Run(1, "a", prompt(12000)))
+        await until(events, Prefilling)
+        await client.close()
+        await client.close()
+        assert isinstance((await until(events, EngineGone))[-1], EngineGone)
+        with pytest.raises(ProcessLookupError):
+            os.kill(client.pid, 0)
+
+
+@pytest.mark.parametrize(
+    ("code", "log", "sentence"),
+    [
+        (-9, "", "The engine process was killed by SIGKILL."),
+        (1, "a\nb\n", "The engine process ended with status 1: b"),
+        (
+            -6,
+            "x.cpp:1: GGML_ASSERT(n > 0) failed\n#1 frame\n",
+            "was killed by SIGABRT: x.cpp:1: GGML_ASSERT(n > 0) failed",
+        ),
+        (-200, "", "The engine process was killed by signal 200."),
+    ],
+)
+def test_how_it_ended(code: int, log: str, sentence: str) -> None:
+    assert sentence in how_it_ended(code, log)
+
+
+async def test_an_engine_has_the_environment_that_is_best_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("GOMP_SPINCOUNT", "GLIBC_TUNABLES", "OMP_WAIT_POLICY"):
+        monkeypatch.delenv(name, raising=False)
+    async with engine(tiny_model("dense")) as (client, events):
+        await until(events, Opened)
+        theirs = psutil.Process(client.pid).environ()
+    assert theirs["GOMP_SPINCOUNT"] == SPINS
+    assert theirs["GLIBC_TUNABLES"] == PAST_THE_CACHE
+
+
+@pytest.mark.parametrize(
+    ("chosen", "tunables", "spins"),
+    [
+        ({}, PAST_THE_CACHE, SPINS),
+        ({"GOMP_SPINCOUNT": "7", "GLIBC_TUNABLES": "a.b=1"}, f"a.b=1:{PAST_THE_CACHE}", "7"),
+        ({"OMP_WAIT_POLICY": "passive"}, PAST_THE_CACHE, None),
+        ({"GLIBC_TUNABLES": "glibc.cpu.x86_non_temporal_threshold=9"}, "glibc.cpu.x86_non_temporal_threshold=9", SPINS),
+    ],
+)
+def test_what_the_user_chose_for_threads_and_copies_is_kept(
+    chosen: dict[str, str], tunables: str, spins: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("GOMP_SPINCOUNT", "GLIBC_TUNABLES", "OMP_WAIT_POLICY"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in chosen.items():
+        monkeypatch.setenv(name, value)
+    made = environment()
+    assert (made["GLIBC_TUNABLES"], made.get("GOMP_SPINCOUNT")) == (tunables, spins)
+    for name, value in made.items():
+        monkeypatch.setenv(name, value)
+    assert environment() == made, "a process of ours that starts another changes no more"

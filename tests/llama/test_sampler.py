@@ -1,0 +1,56 @@
+"""Grammars, JSON schemas and biases, in llama.cpp's own sampler."""
+
+import json
+
+import numpy as np
+import pytest
+
+from scrubjay.protocol.messages import Sampling
+from tests.support.engine_rig import random_tokens
+from tests.worker.test_loop import Served
+
+
+@pytest.fixture(scope="module")
+def served() -> Served:
+    return Served("dense_ending")
+
+
+def generated(served: Served, **more: object) -> str:
+    sampling = Sampling(**{"max_tokens": 200, "temperature": 1.0, "seed": 5, **more})  # type: ignore[arg-type]
+    served.run(random_tokens(np.random.default_rng(1), 20), sampling=sampling)
+    return served.text()
+
+
+def test_a_grammar_is_obeyed(served: Served) -> None:
+    assert generated(served, grammar='root ::= "ab" ("c" | "d") "e"') in ("abce", "abde")
+
+
+def test_a_json_schema_is_obeyed(served: Served) -> None:
+    schema = {"type": "object", "properties": {"n": {"enum": [1, 2]}}, "required": ["n"], "additionalProperties": False}
+    assert json.loads(generated(served, json_schema=json.dumps(schema)))["n"] in (1, 2)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"grammar": "root ::= ("},
+        {"grammar": 'other ::= "x"'},
+        {"json_schema": '{"type": "nonsense"}'},
+        {"json_schema": '{"$ref": "#/nowhere"}'},
+        {"json_schema": '{"$ref": "https://example.invalid/schema.json"}'},
+        {"json_schema": '{"type": "string", "pattern": "^(((("}'},
+    ],
+)
+def test_a_wrong_grammar_or_schema_is_refused(served: Served, wrong: dict[str, str]) -> None:
+    with pytest.raises(ValueError, match="gramma"):
+        generated(served, **wrong)
+
+
+def test_a_bias_can_forbid_and_force(served: Served) -> None:
+    token = int(served.opening.model.vocabulary.tokenize("a")[0])
+    assert set(generated(served, logit_bias=((token, 1000.0),))) == {"a"}
+
+
+def test_the_best_token_is_the_one_that_llama_cpp_takes(served: Served) -> None:
+    nothing = ((0, 0.0),)  # a bias makes the choice llama.cpp's
+    assert generated(served, temperature=0.0) == generated(served, temperature=0.0, logit_bias=nothing)

@@ -1,0 +1,203 @@
+"""The daemon as a process, from its start to its end, with everything that may happen in between."""
+
+import asyncio
+import signal
+from pathlib import Path
+
+import aiohttp
+import psutil
+import pytest
+
+from scrubjay.cli.demo.outcome import agree, pieces_of
+from tests.support.api import BASE, Api, connected, next_event, next_prefill
+from tests.support.daemon_process import running_daemon
+from tests.support.gguf_models import MODEL_CLASSES, corrupt_model, tiny_model
+from tests.support.service import source
+
+URI = "file:///project/a.py"
+AT_START = {"line": 0, "character": 0}
+INTERVAL = 64
+STOP_WITHIN_S = 60
+"""For waits that have no event of their own; far longer than anything takes."""
+
+
+async def open_long_project(api: Api, root: str = "/project") -> str:
+    """Files enough for thousands of tokens; returns the URI of the last one."""
+    for number in range(5):
+        uri = f"file://{root}/file_{number}.py"
+        await api.open(uri, source(100, seed=number), root)
+    return uri
+
+
+@pytest.mark.parametrize("kind", MODEL_CLASSES)
+async def test_edits_cost_what_comes_after_them(kind: str, tmp_path: Path) -> None:
+    async with running_daemon(tiny_model(kind), tmp_path / "s") as daemon:
+        await daemon.api.open(URI, source())
+        assert (await daemon.api.complete(URI, 40))[1]["reuse"]["reason"] == "cold"
+        for version, line in enumerate([40, 40, 30, 41, 10, 40], start=2):
+            place = {"line": line, "character": 4}
+            change = {"text": f"x{version} ", "range": {"start": place, "end": place}}
+            body = {"uri": URI, "version": version, "changes": [change]}
+            assert await daemon.api.post("/api/documents/change", body) == (200, {"version": version})
+            status, warm = await daemon.api.complete(URI, line, max_tokens=8, version=version, margins=True)
+            assert status == 200
+            assert 0 <= warm["reuse"]["excess"] <= INTERVAL
+            assert warm["reuse"]["processed"] < warm["reuse"]["prompt"]
+            _, cold = await daemon.api.complete(URI, line, max_tokens=8, cold=True, margins=True)
+            assert cold["reuse"]["processed"] == cold["reuse"]["prompt"] == warm["reuse"]["prompt"]
+            # Cuts off the grid make other batches, and these round otherwise (law 4).
+            assert agree(pieces_of(warm), pieces_of(cold))
+
+
+async def test_status_is_there_at_once_and_requests_wait_for_the_model(tmp_path: Path) -> None:
+    async with running_daemon(tiny_model("deltanet"), tmp_path / "s") as daemon:
+        status, report = await daemon.api.get("/api/status")
+        assert status == 200
+        assert report["pid"] == daemon.process.pid
+        assert report["state"] in ("loading", "ready")
+        await daemon.api.open(URI, source())
+        assert (await daemon.api.complete(URI))[1]["items"]
+
+
+async def test_a_completion_preempts_another_clients_warming(tmp_path: Path) -> None:
+    async with running_daemon(tiny_model("deltanet"), tmp_path / "s") as daemon, connected(daemon.socket) as other:
+        await daemon.ready()
+        await open_long_project(daemon.api)
+        await other.open("file:///small/a.py", source(4), root="/small")
+        async with daemon.api.events() as events:
+            warming = asyncio.create_task(daemon.api.post("/api/warm", {"root": "/project"}))
+            await next_prefill(events)
+            status, answer = await other.complete("file:///small/a.py")
+            assert (status, len(answer["items"])) == (200, 1)
+            assert not warming.done()
+            status, warmed = await warming
+        assert (status, warmed["reuse"]["state"]) == (200, "ready")
+        undisturbed = await daemon.api.complete("file:///project/file_4.py", line=100, max_tokens=16)
+        assert undisturbed[1]["reuse"]["reason"] != "cold"
+        cold = await daemon.api.complete("file:///project/file_4.py", line=100, max_tokens=16, cold=True)
+        assert cold[1]["items"] == undisturbed[1]["items"], "the interruption has left no trace"
+
+
+async def test_a_client_that_hangs_up_has_its_work_kept(tmp_path: Path) -> None:
+    async with running_daemon(tiny_model("deltanet"), tmp_path / "s") as daemon:
+        await daemon.ready()
+        uri = await open_long_project(daemon.api)
+        async with daemon.api.events() as events, connected(daemon.socket) as other:
+            asked = asyncio.create_task(other.complete(uri, 10))
+            await next_prefill(events)
+            asked.cancel()
+            await asyncio.wait([asked])
+        _, answer = await daemon.api.complete(uri, 10)
+        assert answer["reuse"]["common"] > 0
+        assert answer["reuse"]["processed"] == answer["reuse"]["prompt"] - answer["reuse"]["common"]
+
+
+async def test_a_request_cancelled_in_a_session_has_its_work_kept(tmp_path: Path) -> None:
+    async with running_daemon(tiny_model("deltanet"), tmp_path / "s") as daemon:
+        await daemon.ready()
+        uri = await open_long_project(daemon.api)
+        async with daemon.api.events() as events, daemon.api.http.ws_connect(BASE + "/api/session") as socket:
+            params = {"uri": uri, "position": AT_START, "max_tokens": 4}
+            await socket.send_json({"id": 1, "method": "complete", "params": params})
+            await next_prefill(events)
+            await socket.send_json({"method": "cancel", "params": {"id": 1}})
+            while (message := await socket.receive_json()).get("id") != 1:
+                assert "event" in message
+            assert message["error"]["type"] == "cancelled"
+        _, answer = await daemon.api.complete(uri)
+        assert answer["reuse"]["common"] > 0
+
+
+async def test_an_engine_killed_in_a_prefill(tmp_path: Path) -> None:
+    async with running_daemon(tiny_model("deltanet"), tmp_path / "s") as daemon:
+        await daemon.ready()
+        uri = await open_long_project(daemon.api)
+        async with daemon.api.events() as events:
+            asked = asyncio.create_task(daemon.api.complete(uri, 10))
+            await next_prefill(events)
+            engine = daemon.engine()
+            engine.kill()
+            status, answer = await asked
+            assert (status, answer["error"]["type"]) == (503, "unavailable_error")
+            assert "SIGKILL" in answer["error"]["message"]
+            assert "ask once more" in answer["error"]["message"]
+        status, answer = await daemon.api.complete(uri, 10)
+        assert (status, answer["reuse"]["reason"]) == (200, "cold")
+        assert daemon.engine().pid != engine.pid
+        assert (await daemon.api.get("/api/status"))[1]["counters"]["n_restarts"] == 1
+
+
+async def test_an_engine_killed_in_a_generation(tmp_path: Path) -> None:
+    async with running_daemon(tiny_model("deltanet"), tmp_path / "s") as daemon:
+        await daemon.api.open(URI, source())
+        body = {"uri": URI, "position": AT_START, "max_tokens": 8000, "stream": True}
+        async with daemon.api.http.post(BASE + "/api/complete", json=body) as response:
+            await response.content.readline()
+            daemon.engine().kill()
+            last = [line async for line in response.content][-1]
+        assert b'"done":true' in last
+        assert b"SIGKILL" in last
+        assert (await daemon.api.complete(URI))[0] == 200
+
+
+@pytest.mark.parametrize("damage", ["truncated", "truncated_header", "architecture", "huge_counts"])
+async def test_a_damaged_model(tmp_path: Path, damage: str) -> None:
+    broken = corrupt_model(tiny_model("dense"), damage, tmp_path / "broken.gguf")  # type: ignore[arg-type]
+    async with running_daemon(broken, tmp_path / "s") as daemon:
+        await daemon.api.until("state", state="failed")
+        await daemon.api.open(URI, source())
+        status, answer = await daemon.api.complete(URI)
+        assert status == 503
+        assert "broken.gguf" in answer["error"]["message"]
+        _, report = await daemon.api.get("/api/status")
+        assert (report["state"], report["message"]) == ("failed", answer["error"]["message"])
+        assert report["counters"]["n_restarts"] == 0
+        daemon.process.send_signal(signal.SIGTERM)
+        assert await daemon.process.wait() == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_a_signal_lets_what_is_in_flight_end(tmp_path: Path, number: signal.Signals) -> None:
+    async with running_daemon(tiny_model("deltanet"), tmp_path / "s") as daemon:
+        await daemon.ready()
+        uri = await open_long_project(daemon.api)
+        engine = daemon.engine()
+        async with daemon.api.events() as events:
+            asked = asyncio.create_task(daemon.api.complete(uri, 10))
+            await next_prefill(events)
+            daemon.process.send_signal(number)
+            status, answer = await asked
+            assert (status, len(answer["items"])) == (200, 1)
+        assert await daemon.process.wait() == 0
+        assert not engine.is_running()
+        with pytest.raises(aiohttp.ClientError):
+            await daemon.api.get("/api/status")
+
+
+async def test_an_engine_does_not_outlive_its_daemon(tmp_path: Path) -> None:
+    async with running_daemon(tiny_model("deltanet"), tmp_path / "s") as daemon:
+        await daemon.ready()
+        uri = await open_long_project(daemon.api)
+        async with daemon.api.events() as events:
+            asked = asyncio.create_task(daemon.api.complete(uri, 10))
+            await next_prefill(events)
+            engine = daemon.engine()
+            daemon.process.kill()
+            await asyncio.wait([asked])
+            assert isinstance(asked.exception(), aiohttp.ClientError)
+        _, alive = await asyncio.to_thread(psutil.wait_procs, [engine], timeout=STOP_WITHIN_S)
+        assert not alive
+
+
+async def test_several_clients_at_once_all_get_answers(tmp_path: Path) -> None:
+    async with running_daemon(tiny_model("dense"), tmp_path / "s") as daemon:
+        roots = [f"/project{number}" for number in range(3)]
+        for root in roots:
+            await daemon.api.open(f"file://{root}/a.py", source(60), root)
+        async with daemon.api.events() as events:
+            requests = [daemon.api.complete(f"file://{root}/a.py", line) for line in (3, 9, 27) for root in roots]
+            answers = await asyncio.gather(*requests)
+            assert [status for status, _ in answers] == [200] * 9
+            await next_event(events, "completion")
+        _, report = await daemon.api.get("/api/status")
+        assert report["counters"]["n_done"] == report["counters"]["n_accepted"] == 9

@@ -1,0 +1,59 @@
+"""What a pause is good for: the project is warmed, or at least what has changed in it is laid out anew."""
+
+import pytest
+
+from scrubjay.service.events import Settled
+from scrubjay.service.service import Service
+from scrubjay.workspace.events import FilesChanged
+from scrubjay.workspace.project import File
+from tests.support.service import complete, model, open_document, running_service, source, warm
+
+URI = "file:///project/a.py"
+
+
+def on_disk(service: Service, *texts: str) -> None:
+    """Files of the project have these texts now."""
+    files = tuple(File(f"/project/disk{number}.py", text) for number, text in enumerate(texts))
+    service.post(FilesChanged("/project", files, is_first=False))
+
+
+def shown(service: Service) -> dict[str, int]:
+    """How many tokens the last prompt has of each file that is not the current one."""
+    prompt = service.desk.record("/project").prompt
+    spans = prompt.segments if prompt else ()
+    return {span.label: span.end - span.start for span in spans if span.kind == "file"}
+
+
+@pytest.mark.parametrize("is_asked_for", [True, False])
+async def test_what_changes_on_disk_reaches_the_prompt_though_nothing_is_warmed_unasked(is_asked_for: bool) -> None:
+    async with running_service(model(), layout="anchored") as service:
+        await open_document(service, URI, source(20))
+        on_disk(service, "old = 1\n", "other = 1\n")
+        await complete(service, URI, 2)
+        before = shown(service)
+        assert before.keys() == {"disk0.py", "disk1.py"}
+        on_disk(service, "new = 1\n" * 20)
+        if is_asked_for:
+            await warm(service)
+        else:
+            service.post(Settled("/project"))
+            await complete(service, URI, 3)
+        after = shown(service)
+        assert after.keys() == {"disk0.py"}
+        assert after["disk0.py"] > before["disk0.py"] + 20
+
+
+async def test_a_completion_that_was_known_leaves_the_work_of_a_pause_to_the_next_one() -> None:
+    async with running_service(model(), layout="anchored", rules=True) as service:
+        await open_document(service, URI, source(20))
+        first = await complete(service, URI, 3, max_tokens=8, trigger="invoked")
+        assert first.items, "there is something to know"
+        await open_document(service, "file:///project/b.py", source(20, seed=1))
+        service.post(Settled("/project"))
+        assert (await complete(service, URI, 3, max_tokens=8, trigger="invoked")).reuse.reason != "cached"
+        assert shown(service).keys() == {"b.py"}
+        service.post(Settled("/project"))
+        assert (await complete(service, URI, 3, max_tokens=8, trigger="invoked")).reuse.reason == "cached"
+        on_disk(service, "new = 1\n")
+        assert (await complete(service, URI, 3, max_tokens=8, trigger="invoked")).reuse.reason != "cached"
+        assert shown(service).keys() == {"b.py", "disk0.py"}

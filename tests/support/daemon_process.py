@@ -1,0 +1,67 @@
+"""A daemon as users have it: a process of its own, with an engine process below it, on a real socket."""
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from tests.support.api import Api, connected
+
+OPTIONS = ("--threads=1", "--interval=64", "--no-eager-load", "--no-warm", "--no-rules")
+
+
+@dataclass(frozen=True, slots=True)
+class Daemon:
+    """A running daemon: its process, its socket, and a client."""
+
+    process: asyncio.subprocess.Process
+    socket: Path
+    api: Api
+
+    def engine(self) -> psutil.Process:
+        """The engine process."""
+        (child,) = psutil.Process(self.process.pid).children()
+        return child
+
+    async def ready(self) -> None:
+        """Wait until the model is loaded."""
+        await self.api.until("state", state="ready")
+
+
+@asynccontextmanager
+async def running_daemon(
+    model: Path, socket: Path, n_ctx: int = 16384, more: tuple[str, ...] = OPTIONS
+) -> AsyncIterator[Daemon]:
+    """A daemon that listens; its model is loading. Whatever is left of it afterwards is killed."""
+    options = (f"--model={model}", f"--socket={socket}", f"--data-dir={socket.parent}", f"--ctx={n_ctx}", *more)
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "scrubjay", "serve", *options),
+        stderr=asyncio.subprocess.PIPE,
+        env={**os.environ, "XDG_CONFIG_HOME": str(socket.parent)},
+    )
+    assert process.stderr
+    try:
+        log = b""
+        while b"Listening" not in log:
+            line = await process.stderr.readline()
+            assert line, f"the daemon ended: {log.decode()}"
+            log += line
+        reader = asyncio.create_task(_read_all(process.stderr))
+        async with connected(socket) as api:
+            yield Daemon(process, socket, api)
+        reader.cancel()
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
+async def _read_all(stream: asyncio.StreamReader) -> None:
+    """Keep the pipe from filling up."""
+    while await stream.read(1 << 16):
+        pass

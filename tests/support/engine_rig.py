@@ -1,0 +1,183 @@
+"""Real contexts on tiny models: a warm one, and the naive one whose answers are right by definition."""
+
+import ctypes
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from scrubjay.contexts.naive import Context, Control, Counters
+from scrubjay.contexts.checkpoint_pool import CheckpointPool
+from scrubjay.contexts.checkpointed import WarmContext
+from scrubjay.llama.backend import _raw
+from scrubjay.llama.context import LlamaContext, Logits
+from scrubjay.llama.model import Model
+from scrubjay.protocol.messages import EngineSettings, Sampling
+from scrubjay.tokens import Tokens, as_tokens
+from scrubjay.worker.generate import Generation
+from scrubjay.worker.load import Opening, open_model
+from tests.support.gguf_models import tiny_model
+
+N_CTX = 2048
+INTERVAL = 64
+MIB = 1 << 20
+
+
+@dataclass(slots=True)
+class AbortFlag:
+    """The shared byte, here in ordinary memory."""
+
+    view: ctypes.Array[ctypes.c_char] = field(default_factory=lambda: ctypes.create_string_buffer(2))
+
+    @property
+    def address(self) -> int:
+        return ctypes.addressof(self.view)
+
+    def set(self) -> None:
+        self.view[0] = b"\x01"
+
+    def clear(self) -> None:
+        self.view[0] = b"\x00"
+
+
+class RecordingLlama(LlamaContext):
+    """A real llama_context that remembers which decodes its memory is made of."""
+
+    made_of: list[tuple[int, Tokens, int]]
+    """(start, the tokens of the decode, how many of them are still there)."""
+    _ask: Any = None
+
+    @contextmanager
+    def asking(self, abort_at: int = 0) -> Iterator[list[int]]:
+        """Count how often llama.cpp asks whether to abort, and abort the decode that asks for the `abort_at`th time."""
+        n_asked = [0]
+
+        @ctypes.CFUNCTYPE(ctypes.c_bool, ctypes.c_void_p)  # type: ignore[untyped-decorator]
+        def ask(_: object) -> bool:
+            n_asked[0] += 1
+            return n_asked[0] == abort_at
+
+        self._ask = ask
+        try:
+            yield n_asked
+        finally:
+            self._let_abort(False)
+            self._ask = None
+
+    def _let_abort(self, abortable: bool) -> None:
+        if self._ask is None:
+            super()._let_abort(abortable)
+        else:
+            callback = ctypes.cast(self._ask, ctypes.c_void_p) if abortable else None
+            _raw.llama_set_abort_callback(ctypes.cast(self.handle, ctypes.c_void_p), callback, None)
+            self._abortable = False
+
+    def decode(self, tokens: Tokens, start: int, want_logits: bool, abortable: bool) -> int:
+        result = super().decode(tokens, start, want_logits, abortable)
+        if result == 0:
+            self.made_of.append((start, as_tokens(tokens), len(tokens)))
+        return result
+
+    def truncate(self, n: int) -> bool:
+        done = super().truncate(n)
+        if done:
+            self.made_of = [(at, tokens, min(kept, n - at)) for at, tokens, kept in self.made_of if at < n]
+        return done
+
+    def clear(self) -> None:
+        super().clear()
+        self.made_of = []
+
+
+@dataclass(slots=True)
+class Rig:
+    """One model with a warm context over a pool, and a cold one."""
+
+    opening: Opening
+    llama: RecordingLlama
+    warm: WarmContext
+    cold: Context
+    pool: CheckpointPool
+    counters: Counters
+    abort: AbortFlag
+
+    @property
+    def model(self) -> Model:
+        return self.opening.model
+
+    @property
+    def interval(self) -> int:
+        return self.opening.grid.interval
+
+    def generate(self, context: Context, n_tokens: int) -> list[int]:
+        """Greedy tokens after what `context` holds, which must just have been synced."""
+        before = context.n_resident
+        sampling = Sampling(max_tokens=n_tokens, ignore_end=True)
+        with Generation(context, self.model.vocabulary, sampling, lambda *_: None) as generation:
+            generation.run(Control())
+        # The last one was given out without being put through the model.
+        return [int(token) for token in context.resident[before:]]
+
+    def logits_of_the_same_decodes(self) -> Logits:
+        """The last logits when the decodes that the warm memory is made of are done again, without any reuse."""
+        self.cold.clear()
+        for start, tokens, kept in self.llama.made_of:
+            assert self.cold.llama.decode(tokens, start, want_logits=True, abortable=False) == 0
+            if kept < len(tokens):
+                assert self.cold.llama.truncate(start + kept)
+        return logits_after(self.cold)
+
+    def check(self) -> None:
+        self.warm.check()
+        self.pool.check()
+
+    def close(self) -> None:
+        self.warm.close()
+        self.cold.close()
+        self.opening.llama.close()
+        self.model.close()
+
+
+@contextmanager
+def rig(
+    kind: str, interval: int = INTERVAL, budget: int = 64 * MIB, n_ctx: int = N_CTX, swa_full: bool = False
+) -> Iterator[Rig]:
+    """A rig on the tiny model of `kind`."""
+    abort = AbortFlag()
+    settings = EngineSettings(
+        str(tiny_model(kind)),
+        n_ctx=n_ctx,
+        n_threads=1,
+        interval=interval,
+        checkpoint_budget=budget,
+        eager_load=False,
+        swa_full=swa_full,
+    )
+    opening = open_model(settings, abort.address, lambda *_: None)
+    counters, pool = Counters(), CheckpointPool(budget)
+    parts = (opening.model, opening.settings, n_ctx, opening.llama.n_ubatch, swa_full)
+    llama = RecordingLlama(*parts, abort.address)
+    llama.made_of = []
+    warm = WarmContext(llama, opening.memory_class, opening.grid, counters, opening.model.n_swa, pool)
+    cold = Context(LlamaContext(*parts, 0), opening.memory_class, opening.grid, Counters())
+    made = Rig(opening, llama, warm, cold, pool, counters, abort)
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+def logits_after(context: Context) -> Logits:
+    """A copy of the logits that the last decode left."""
+    return context.llama.logits().copy()
+
+
+def nmse(got: Logits, want: Logits) -> float:
+    """Mean squared error, relative to the variance of `want`."""
+    return float(np.mean((got - want) ** 2) / np.var(want))
+
+
+def random_tokens(rng: np.random.Generator, n: int, n_vocab: int = 700) -> Tokens:
+    return as_tokens(rng.integers(0, n_vocab, n))

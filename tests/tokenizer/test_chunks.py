@@ -1,0 +1,95 @@
+"""Cutting texts: never where it would change the tokens, and the same after an edit as from scratch."""
+
+import functools
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from scrubjay.tokenizer.chunks import N_MAX, N_MIN, CutRule, Pieces, find_cut_rule
+from tests.support import vocabularies
+from tests.support.gguf_vocab import source_text
+
+ATOMS = st.sampled_from(
+    [
+        "def f(x):", "return 'x'", "class A:", "é", "日本語", "🙂", "\u0301", " ", "  ", "    ", "\t", "\t\t", "\n", "\n\n",
+        "\r\n", "\r", "1", "123", "'s", "'re", "/", "//", "# c", "}", "{", "(", ")", ";", "=", "$", "<", "_", '"', "@", "->",
+        "\u00a0", "\u2028", "%d", "\\", "<|fim_prefix|>", "\n    ", "\n        return", "\nif x:\n", "\n\tx = 1\n",
+    ]
+)  # fmt: skip
+SNIPPETS = st.lists(ATOMS, max_size=60).map("".join)
+SOURCE = source_text("argparse")
+KINDS = pytest.mark.parametrize("kind", vocabularies.ALL)
+
+
+@functools.cache
+def rule_of(kind: str) -> CutRule:
+    rule = find_cut_rule(vocabularies.open_vocabulary(kind).tokenize)
+    assert rule is not None
+    return rule
+
+
+def test_every_sort_of_vocabulary_has_its_rule() -> None:
+    found = {kind: (rule_of(kind).pattern.pattern[:9], rule_of(kind).lead) for kind in vocabularies.ALL}
+    lines, indents = ("(?<=\\n)(?", ""), ("(?<=\\n)[ ", "")
+    assert found == {
+        "qwen2": lines,
+        "llama-bpe": lines,
+        "deepseek-coder": lines,
+        "gpt-4o": lines,
+        "starcoder": indents,
+        "gpt-2": indents,
+        "sentencepiece": ("(?<=\\n)(?", "\n"),
+    }
+
+
+def test_a_tokenizer_that_joins_lines_is_never_cut() -> None:
+    lengths: dict[str, int] = {}
+
+    def by_whole_text(text: str) -> np.ndarray[tuple[int], np.dtype[np.int32]]:
+        return np.array([lengths.setdefault(text, len(lengths))], dtype=np.int32)
+
+    assert find_cut_rule(by_whole_text) is None
+    assert [piece.text for piece in Pieces.of(SOURCE, None).pieces] == [SOURCE]
+
+
+@KINDS
+@settings(max_examples=60)
+@given(st.lists(SNIPPETS, min_size=1, max_size=4).map("".join))
+@example("a=1\n1")
+@example("x \n\n    y")
+def test_no_cut_changes_the_tokens(kind: str, text: str) -> None:
+    tokenize = vocabularies.open_vocabulary(kind).tokenize
+    rule = rule_of(kind)
+    cuts = [0, *(match.end() for match in rule.pattern.finditer(text) if match.end() > 0), len(text)]
+    parts = [
+        tokenize(text[a:b]) if a == 0 else tokenize(rule.lead + text[a:b])[rule.n_lead :] for a, b in pairwise(cuts)
+    ]
+    assert np.concatenate(parts).tolist() == tokenize(text).tolist()
+
+
+@settings(max_examples=150)
+@given(st.data())
+def test_pieces_after_edits_equal_pieces_from_scratch(data: st.DataObject) -> None:
+    rule = rule_of("qwen2")
+    start = data.draw(st.integers(0, len(SOURCE)))
+    text = SOURCE[start : start + data.draw(st.integers(0, 12_000))]
+    pieces = Pieces.of(text, rule)
+    for _ in range(6):
+        a = data.draw(st.integers(0, len(text)))
+        b = min(len(text), a + data.draw(st.sampled_from([0, 0, 1, 5, 80, 700])))
+        text = text[:a] + data.draw(SNIPPETS) + text[b:]
+        before = {id(piece) for piece in pieces.pieces}
+        pieces = pieces.updated(text, rule)
+        assert pieces == Pieces.of(text, rule)
+        assert "".join(piece.text for piece in pieces.pieces) == text
+        assert sum(id(piece) not in before for piece in pieces.pieces) <= 12
+
+
+def test_pieces_have_their_sizes() -> None:
+    sizes = [len(piece.text) for piece in Pieces.of(SOURCE, rule_of("qwen2")).pieces]
+    assert min(sizes[:-1]) >= N_MIN
+    assert max(sizes) <= 2 * N_MAX
+    assert sum(sizes) / len(sizes) < 800

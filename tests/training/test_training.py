@@ -1,0 +1,135 @@
+"""The stages that need PyTorch, at tiny sizes. Install the extra `train` to run them."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch", reason="needs the extra `train` (torch, tokenizers): pip install .[train]")
+pytest.importorskip("tokenizers", reason="needs the extra `train` (torch, tokenizers): pip install .[train]")
+
+import torch
+
+from scrubjay_training.__main__ import main
+from scrubjay_training.batches import all_rows, open_examples, rows_of
+from scrubjay_training.collect import write_corpus
+from scrubjay_training.export import export
+from scrubjay_training.model import StarterModel, initialise
+from scrubjay_training.optimizer import half_orthogonal, is_matrix
+from scrubjay_training.parity import llama_logits, nmse, torch_logits
+from scrubjay_training.tokenizer import encode_plain, load_tokenizer, train_tokenizer
+from scrubjay_training.train import load_learner, load_model, train
+from scrubjay_training.values import SPECIALS, Plan, Shape, Workspace
+from tests.support.training_corpus import TEXT, corpus
+
+SHAPE = Shape(n_vocab=320, width=64, n_layers=3, feed_forward=96, n_heads=1, attention=(1,), n_ctx=256)
+PLAN = Plan(n_steps=6, n_warmup=2, n_decay=2, n_tokens=256, window=64, long_window=128, minutes_between_saves=60)
+
+
+def _workspace(folder: Path) -> Workspace:
+    workspace = Workspace(folder)
+    write_corpus(corpus(), workspace.corpus)
+    tokenizer = train_tokenizer([file.text for file in corpus()], SHAPE.n_vocab)
+    tokenizer.save(str(workspace.tokenizer))
+    return workspace
+
+
+def _model(seed: int = 3) -> StarterModel:
+    model = StarterModel(SHAPE)
+    initialise(model, seed)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(torch.randn(parameter.shape, generator=torch.Generator().manual_seed(seed)) * 0.2)
+    return model
+
+
+def test_the_tokenizer_gives_every_text_back(tmp_path: Path) -> None:
+    tokenizer = load_tokenizer(_workspace(tmp_path).tokenizer)
+    assert tokenizer.get_vocab_size() <= SHAPE.n_vocab
+    for text in (TEXT, "naïve 日本 \t\r\n  x", "<|endoftext|> <| |>"):
+        tokens = encode_plain(tokenizer, text)
+        assert tokenizer.decode(tokens, skip_special_tokens=False) == text
+        assert not {tokenizer.token_to_id(special) for special in SPECIALS} & set(tokens)
+
+
+def test_muons_direction_has_singular_values_near_one() -> None:
+    for shape in ((16, 48), (48, 16)):
+        values = torch.linalg.svdvals(half_orthogonal(torch.randn(*shape)))
+        assert 0.5 < values.min() < values.max() < 1.5
+
+
+def test_muon_moves_maps_and_not_tables() -> None:
+    names = {name for name, parameter in _model().named_parameters() if is_matrix(name, parameter)}
+    assert "layers.0.mixer.in_proj.weight" in names
+    assert not names & {"embedding.weight", "layers.0.mixer.conv", "last_norm.weight"}
+
+
+def test_the_model_does_not_look_ahead() -> None:
+    model, tokens = _model(), torch.arange(40)[None]
+    changed = torch.cat((tokens[:, :30], tokens[:, 30:] + 1), dim=1)
+    assert torch.allclose(model(tokens)[:, :30], model(changed)[:, :30], atol=1e-5)
+
+
+def test_learning_lowers_the_loss_and_says_how_long_it_will_take(tmp_path: Path) -> None:
+    workspace, notes = _workspace(tmp_path), list[str]()
+    plan = Plan(n_steps=20, n_warmup=2, n_decay=5, n_tokens=512, window=128, long_window=128)
+    train(workspace, SHAPE, plan, notes.append, mirror=tmp_path / "mirror")
+    losses = [json.loads(line)["loss"] for line in workspace.log.read_text().splitlines()]
+    assert losses[-1] < losses[0] - 0.3
+    assert "minutes to go" in notes[-1]
+    assert {path.name for path in (tmp_path / "mirror").iterdir()} >= {"checkpoint.pt", "stable.pt", "tokenizer.json"}
+
+
+def test_an_interrupted_training_ends_as_an_uninterrupted_one(tmp_path: Path) -> None:
+    (tmp_path / "whole").mkdir()
+    (tmp_path / "halves").mkdir()
+    whole, halves = _workspace(tmp_path / "whole"), _workspace(tmp_path / "halves")
+    train(whole, SHAPE, PLAN, lambda _: None)
+    learner = train(halves, SHAPE, PLAN, lambda _: None)
+    learner.save(halves.checkpoint)
+    # As if the machine had stopped before the rate began to fall: go on from there.
+    halves.stable_checkpoint.replace(halves.checkpoint)
+    assert load_learner(halves.checkpoint, PLAN).n_done == PLAN.n_steps - PLAN.n_decay
+    train(halves, SHAPE, PLAN, lambda _: None)
+    ends = [load_model(workspace.checkpoint).state_dict() for workspace in (whole, halves)]
+    assert all(torch.equal(ends[0][name], ends[1][name]) for name in ends[0])
+
+
+def test_batches_depend_on_seed_and_step_alone(tmp_path: Path) -> None:
+    workspace = _workspace(tmp_path)
+    examples = open_examples(workspace)
+    assert [len(rows_of(examples, PLAN, step)) for step in (0, 5)] == [4, 2]
+    assert {len(row.tokens) for row in rows_of(examples, PLAN, 5)} == {129}
+    made_here = list(all_rows(workspace, PLAN, 2))
+    assert made_here == [rows_of(examples, PLAN, step) for step in (2, 3, 4, 5)]
+    assert made_here == list(all_rows(workspace, replace(PLAN, n_workers=2), 2))
+    assert made_here[0] != made_here[1]
+
+
+@pytest.mark.parametrize("kind", ["f32", "f16", "q8_0"])
+def test_llama_cpp_computes_what_pytorch_does(tmp_path: Path, kind: str) -> None:
+    pytest.importorskip("llama_cpp", reason="needs llama-cpp-python, which Scrubjay itself depends on")
+    model, tokenizer = _model(), load_tokenizer(_workspace(tmp_path).tokenizer)
+    export(model, tokenizer, tmp_path / "model.gguf", kind)  # type: ignore[arg-type]
+    tokens = encode_plain(tokenizer, TEXT)[:100]
+    ours, theirs = torch_logits(model, [tokens]), llama_logits(tmp_path / "model.gguf", [tokens])
+    # The norm of f32 is set by llama.cpp's f16 cache of keys and values, that of q8_0 by its 8 bits.
+    assert nmse(ours, theirs) < {"f32": 1e-5, "f16": 1e-4, "q8_0": 3e-3}[kind]
+    assert np.mean(ours.argmax(1) == theirs.argmax(1)) >= 0.95
+
+
+def test_every_stage_after_collecting_runs_from_the_command_line(tmp_path: Path) -> None:
+    pytest.importorskip("llama_cpp", reason="needs llama-cpp-python, which Scrubjay itself depends on")
+    workspace = Workspace(tmp_path)
+    write_corpus(corpus(), workspace.corpus)
+    folder = ["--folder", str(tmp_path)]
+    assert main(["tokenizer", *folder, "--vocabulary", "320"]) == 0
+    sizes = ["--width", "64", "--layers", "2", "--feed-forward", "64", "--vocabulary", "320"]
+    n_vocab = load_tokenizer(workspace.tokenizer).get_vocab_size()
+    sizes[-1] = str(n_vocab)
+    steps = ["--steps", "2", "--decay", "1", "--step-tokens", "128", "--window", "64", "--long-window", "128"]
+    assert main(["train", *folder, *sizes, *steps]) == 0
+    assert main(["export", *folder]) == 0
+    assert main(["check", *folder]) == 0
