@@ -1,10 +1,10 @@
 """Everybody hears everything, and nobody waits for a slow listener."""
 
-from scrubjay.notifications import MAX_WAITING, Feed
+from scrubjay.notifications import MAX_WAITING, Broadcaster
 
 
 async def test_a_listener_hears_what_happens_until_the_feed_ends() -> None:
-    feed = Feed()
+    feed = Broadcaster()
     early, late = feed.subscribe(), feed.subscribe()
     feed.publish({"type": "edit"})
     feed.unsubscribe(late)
@@ -15,7 +15,7 @@ async def test_a_listener_hears_what_happens_until_the_feed_ends() -> None:
 
 
 async def test_a_slow_listener_loses_the_oldest() -> None:
-    feed = Feed()
+    feed = Broadcaster()
     slow = feed.subscribe()
     for number in range(MAX_WAITING + 5):
         feed.publish({"number": number})

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 
-News = Mapping[str, object]
+Notification = Mapping[str, object]
 """An event as JSON: `type` is one of project, files, edit, checkpoint, restore, progress, completion, state."""
 
 MAX_WAITING = 1000
@@ -14,24 +14,24 @@ class Subscription:
     """One listener: an asynchronous iterator that ends when the feed is closed."""
 
     def __init__(self) -> None:
-        self._queue: asyncio.Queue[News | None] = asyncio.Queue(MAX_WAITING)
+        self._queue: asyncio.Queue[Notification | None] = asyncio.Queue(MAX_WAITING)
 
-    def put(self, news: News | None) -> None:
+    def put(self, news: Notification | None) -> None:
         """Add an event; None is the end."""
         if self._queue.full():
             self._queue.get_nowait()
         self._queue.put_nowait(news)
 
-    def __aiter__(self) -> AsyncIterator[News]:
+    def __aiter__(self) -> AsyncIterator[Notification]:
         return self
 
-    async def __anext__(self) -> News:
+    async def __anext__(self) -> Notification:
         if (news := await self._queue.get()) is None:
             raise StopAsyncIteration
         return news
 
 
-class Feed:
+class Broadcaster:
     """Hands every event to every listener; nobody waits for anybody."""
 
     def __init__(self) -> None:
@@ -49,7 +49,7 @@ class Feed:
     def unsubscribe(self, subscription: Subscription) -> None:
         self._subscriptions.discard(subscription)
 
-    def publish(self, news: News) -> None:
+    def publish(self, news: Notification) -> None:
         for subscription in self._subscriptions:
             subscription.put(news)
 

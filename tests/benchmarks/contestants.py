@@ -32,15 +32,15 @@ from scrubjay.protocol.messages import (
     EngineSettings,
     EngineStatus,
     Failed,
+    LoadFailed,
     ModelInfo,
     Opened,
     Piece,
-    Prefilling,
-    Refused,
+    PrefillDone,
+    PrefillProgress,
     Run,
     Sampling,
     Stopped,
-    Synced,
 )
 from scrubjay.tokens import Tokens
 from scrubjay.worker.load import probe
@@ -134,7 +134,7 @@ class Ours:
         self._job += 1
         self._started().run(Run(self._job, context or self._context, prompt, cuts, sampling=sampling, cold=cold))
         got = await self._until(Done)
-        (cost,) = (event.processed for event in got if isinstance(event, Synced))
+        (cost,) = (event.processed for event in got if isinstance(event, PrefillDone))
         pieces = [(event.text, list(event.margins)) for event in got if isinstance(event, Piece)]
         done = got[-1]
         assert isinstance(done, Done)
@@ -144,7 +144,7 @@ class Ours:
         """Begin to process `prompt` ahead of need, and stop as soon as a part of it is done."""
         self._job += 1
         self._started().run(Run(self._job, self._context, prompt))
-        await self._until(Prefilling)
+        await self._until(PrefillProgress)
         self._started().stop(self._job)
         await self._until(Stopped, Done)
 
@@ -173,7 +173,7 @@ class Ours:
         got: list[object] = []
         while not (got and isinstance(got[-1], kinds)):
             got.append(await self._arrived.get())
-            if isinstance(got[-1], Refused | Failed | EngineGone):
+            if isinstance(got[-1], LoadFailed | Failed | EngineGone):
                 raise BenchmarkFailed(f"Scrubjay's engine said: {got[-1]}")
         return got
 

@@ -22,8 +22,8 @@ from rich.console import Console
 from rich.table import Table
 
 from scrubjay.llama.vocabulary import Vocabulary
-from scrubjay.prompt.anchored import NOTHING_LAID, Laid, anchored_prompt
-from scrubjay.prompt.file_order import Slot, relaid
+from scrubjay.prompt.anchored import NOTHING_LAID, LayoutState, anchored_prompt
+from scrubjay.prompt.file_order import FileSlot, reorder
 from scrubjay.prompt.fim import find_template
 from scrubjay.prompt.limits import Limits
 from scrubjay.prompt.segments import Prompt, part_tokens
@@ -97,7 +97,7 @@ class Replay:
     cache: TokenCache
     order: Order
     projects: Projects = field(default_factory=Projects)
-    laid: Laid = NOTHING_LAID
+    laid: LayoutState = NOTHING_LAID
     last: Prompt | None = None
     n_prompts: int = 0
     n_processed: int = 0
@@ -141,17 +141,17 @@ class Replay:
         change = Change(edit.new, content.position_at(start, "utf-32"), content.position_at(end, "utf-32"))
         return self.projects.change(_uri(edit.name), document.version + 1, [change], "utf-32")
 
-    def _ordered(self, current: Document) -> Laid:
+    def _ordered(self, current: Document) -> LayoutState:
         """How the project is laid out now, in the order that is to be tried."""
         if self.order == "recency":
             return self.laid
         others = sorted(self.project.documents.values(), key=lambda document: document.key)
-        return replace(self.laid, slots=relaid((), others, current.key, self._slot))
+        return replace(self.laid, slots=reorder((), others, current.key, self._slot))
 
-    def _slot(self, document: Document) -> Slot:
+    def _slot(self, document: Document) -> FileSlot:
         label, template = self.project.label(document), find_template(self.vocabulary)
         segment = file_segment(document, label, template, self.cache)
-        return Slot(document.key, label, document.text, part_tokens(segment.parts, self.cache))
+        return FileSlot(document.key, label, document.text, part_tokens(segment.parts, self.cache))
 
 
 def _uri(name: str) -> str:

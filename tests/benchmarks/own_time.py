@@ -25,13 +25,13 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from scrubjay.completion.history import Remembered
+from scrubjay.completion.history import CompletionHistory
 from scrubjay.completion.requests import CompletionRequest
-from scrubjay.completion.rules import Polish
+from scrubjay.completion.rules import CompletionRules
 from scrubjay.prompt.layouts import LayoutName
 from scrubjay.prompt.limits import Limits
-from scrubjay.prompt.view import View
-from scrubjay.service.prompt_builder import PromptMaker
+from scrubjay.prompt.view import ProjectView
+from scrubjay.service.prompt_builder import PromptBuilder
 from scrubjay.starter import model_path
 from scrubjay.workspace.projects import Projects
 from scrubjay.workspace.text import Change, Position
@@ -83,11 +83,13 @@ def open_project(projects: Projects) -> str:
 
 async def measure(model: Path, layout: LayoutName, n_keys: int) -> tuple[Split, int]:
     """The times of all keys, and the length of the last prompt."""
-    maker, projects, split, remembered = PromptMaker(layout), Projects(), Split(), Remembered()
+    maker, projects, split, remembered = PromptBuilder(layout), Projects(), Split(), CompletionHistory()
     await maker.open(model, model.stem)
     uri = open_project(projects)
     line = projects.document(uri).text.count("\n") // 2
-    n_prompt = len((await maker.make(View.of(projects.project_of(uri), projects.document(uri), 0), LIMITS)).tokens)
+    n_prompt = len(
+        (await maker.make(ProjectView.of(projects.project_of(uri), projects.document(uri), 0), LIMITS)).tokens
+    )
     column = 0
     for number in range(n_keys):
         key = TYPED[number % len(TYPED)]
@@ -98,14 +100,16 @@ async def measure(model: Path, layout: LayoutName, n_keys: int) -> tuple[Split, 
             line, column = (line + 1, 0) if key == "\n" else (line, column + 1)
             with split.timed("copy"):
                 request = CompletionRequest(uri, Position(line, column), "utf-32")
-                view = View.of(projects.project_of(uri), document, document.offset_at(request.position, "utf-32"))
+                view = ProjectView.of(
+                    projects.project_of(uri), document, document.offset_at(request.position, "utf-32")
+                )
             with split.timed("known"):
                 remembered.find(request, view.project, view.document, view.offset)
             with split.timed("prompt"):
                 n_prompt = len((await maker.make(view, LIMITS)).tokens)
             with split.timed("rules"):
-                polish = Polish.of(request, view.document, view.offset)
-                polish.end_of(COMPLETION)
+                polish = CompletionRules.of(request, view.document, view.offset)
+                polish.stop_offset(COMPLETION)
                 polish.finished(COMPLETION)
     await maker.close()
     return split, n_prompt

@@ -18,7 +18,17 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from scrubjay.engine.client import EngineClient
-from scrubjay.protocol.messages import Done, EngineSettings, Opened, Piece, Prefilling, Refused, Run, Sampling, Stopped
+from scrubjay.protocol.messages import (
+    Done,
+    EngineSettings,
+    LoadFailed,
+    Opened,
+    Piece,
+    PrefillProgress,
+    Run,
+    Sampling,
+    Stopped,
+)
 from scrubjay.workspace.watcher import NICENESS
 from tests.support.api import connected, next_prefill
 from tests.support.daemon_process import running_daemon
@@ -43,7 +53,7 @@ class Bench:
         self.client = await EngineClient.start(
             settings, lambda event: self.arrived.put_nowait((time.perf_counter(), event))
         )
-        await self.until(Opened, Refused)
+        await self.until(Opened, LoadFailed)
 
     async def until(self, *kinds: type) -> tuple[float, list[object]]:
         got: list[object] = []
@@ -60,7 +70,7 @@ class Bench:
         for trial in range(N_TRIALS):
             job += 1
             self.client.run(Run(job, "/warm", tokens))
-            await self.until(Prefilling)
+            await self.until(PrefillProgress)
             await asyncio.sleep(0.05 + 0.1 * trial)  # anywhere inside a decode
             asked = time.perf_counter()
             self.client.stop(job)

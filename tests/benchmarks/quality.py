@@ -25,7 +25,7 @@ import scrubjay
 from scrubjay.prompt.fim import find_template
 from scrubjay.prompt.layouts import LayoutName, Layouts
 from scrubjay.prompt.limits import Limits
-from scrubjay.prompt.view import View
+from scrubjay.prompt.view import ProjectView
 from scrubjay.starter import model_path
 from scrubjay.tokenizer.token_cache import TokenCache
 from scrubjay.workspace.projects import Projects
@@ -83,7 +83,7 @@ def likelihood(runner: Runner, cache: TokenCache, layout: LayoutName, cursor: Cu
             projects.open(f"file://{ROOT}/{other.name}", "python", 1, other.read_text("utf-8"), ROOT, str)
     document = projects.open(uri, "python", 1, cursor.before + cursor.after, ROOT, str)
     template = find_template(runner.vocabulary, "starter")
-    view = View.of(projects.by_root(ROOT), document, len(cursor.before))
+    view = ProjectView.of(projects.by_root(ROOT), document, len(cursor.before))
     place = (view.project, view.document, view.start)
     prompt = Layouts(layout).prompt(*place, template, cache, Limits(N_CTX, N_RESERVE)).tokens.tolist()
     truth = runner.encode(document.text[view.start : view.offset] + cursor.truth)

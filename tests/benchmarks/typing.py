@@ -102,11 +102,11 @@ class Typist:
     @property
     def interval(self) -> int:
         """The I of the promise."""
-        return self.service.keeper.info.interval if self.service.keeper.info else 0
+        return self.service.supervisor.info.interval if self.service.supervisor.info else 0
 
     def _n_window(self) -> int:
         """Tokens of the current file in the last prompt."""
-        prompt = self.service.desk.record(ROOT).prompt
+        prompt = self.service.dispatcher.record(ROOT).prompt
         spans = prompt.segments if prompt else ()
         return sum(span.end - span.start for span in spans if span.kind in ("prefix", "suffix", "middle"))
 

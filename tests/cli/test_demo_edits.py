@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from scrubjay.cli.demo.edits import MAX_CHARACTERS, Place, choose_files, edited_files, make_edits
+from scrubjay.cli.demo.edits import MAX_CHARACTERS, Position, choose_files, edited_files, make_edits
 from scrubjay.cli.demo.outcome import NOISE, Pieces, agree, largest_difference
 
 SURE, CLOSE = [5.0], [NOISE / 2]
@@ -64,6 +64,6 @@ def read(files: list[Path]) -> dict[Path, str]:
     return {path: path.read_text("utf-8") for path in files}
 
 
-def offset(text: str, place: Place) -> int:
+def offset(text: str, place: Position) -> int:
     line, column = place
     return sum(len(before) + 1 for before in text.split("\n")[:line]) + column

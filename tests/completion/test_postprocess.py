@@ -6,16 +6,16 @@ from hypothesis import strategies as st
 
 from scrubjay.code_text import is_similar, open_brackets, overlap, unmatched_closers
 from scrubjay.completion import postprocess as rules
-from scrubjay.completion.cursor import Place
-from scrubjay.completion.postprocess import Finished, finish
+from scrubjay.completion.cursor import CursorContext
+from scrubjay.completion.postprocess import DisplayText, postprocess
 from scrubjay.completion.stop_rules import Mode
 
-EMPTY = Place("", "")
-BODY = Place("def f(x):\n    ", "\n\nprint(f(1))\n", "python")
+EMPTY = CursorContext("", "")
+BODY = CursorContext("def f(x):\n    ", "\n\nprint(f(1))\n", "python")
 
 
-def show(place: Place, text: str, can_replace: bool = False) -> Finished:
-    return finish(place, "multi", text, can_replace=can_replace)
+def show(place: CursorContext, text: str, can_replace: bool = False) -> DisplayText:
+    return postprocess(place, "multi", text, can_replace=can_replace)
 
 
 def test_thoughts_are_not_shown() -> None:
@@ -31,72 +31,78 @@ def test_a_fence_is_not_shown() -> None:
 
 
 def test_a_chat_model_may_repeat_what_it_goes_on_with() -> None:
-    place = Place("def compute(", ")\n")
+    place = CursorContext("def compute(", ")\n")
     assert rules.strip_repeated_prefix(place, "compute(a, b") == "a, b"
     assert rules.strip_repeated_prefix(place, "(a, b") == "(a, b"
-    assert finish(place, "multi", "```\ndef compute(a, b\n```", is_chat=True).text == "a, b"
+    assert postprocess(place, "multi", "```\ndef compute(a, b\n```", is_chat=True).text == "a, b"
 
 
 def test_a_path_comment_is_not_part_of_the_file() -> None:
-    assert rules.strip_path_line(Place("a = 1\n", ""), "# lib/b.py\nb = 2\n") == "b = 2\n"
-    assert rules.strip_path_line(Place("a = 1\n", ""), "// Path: lib/b.c\nint b;") == "int b;"
-    assert rules.strip_path_line(Place("a = 1\n", ""), "# see lib/b.py for more\nb") == "# see lib/b.py for more\nb"
+    assert rules.strip_path_line(CursorContext("a = 1\n", ""), "# lib/b.py\nb = 2\n") == "b = 2\n"
+    assert rules.strip_path_line(CursorContext("a = 1\n", ""), "// Path: lib/b.c\nint b;") == "int b;"
+    assert (
+        rules.strip_path_line(CursorContext("a = 1\n", ""), "# see lib/b.py for more\nb")
+        == "# see lib/b.py for more\nb"
+    )
 
 
 def test_a_space_is_not_doubled() -> None:
-    assert rules.strip_second_space(Place("x = ", ""), " 5") == "5"
-    assert rules.strip_second_space(Place("x =", ""), " 5") == " 5"
-    assert rules.strip_second_space(Place("    ", ""), " 5") == " 5"
+    assert rules.strip_second_space(CursorContext("x = ", ""), " 5") == "5"
+    assert rules.strip_second_space(CursorContext("x =", ""), " 5") == " 5"
+    assert rules.strip_second_space(CursorContext("    ", ""), " 5") == " 5"
 
 
 def test_an_indentation_is_not_doubled() -> None:
-    assert rules.strip_second_indent(Place("def f():\n    x = 1\n    ", ""), "    return x\n    y") == "return x\n    y"
-    assert rules.strip_second_indent(Place("def f():\n  ", ""), "        return x") == "      return x"
-    assert rules.strip_second_indent(Place("def f():\n    if x:\n    ", ""), "    return x") == "    return x"
-    assert rules.strip_second_indent(Place("\tx = 1\n\t", ""), "\treturn x") == "return x"
+    assert (
+        rules.strip_second_indent(CursorContext("def f():\n    x = 1\n    ", ""), "    return x\n    y")
+        == "return x\n    y"
+    )
+    assert rules.strip_second_indent(CursorContext("def f():\n  ", ""), "        return x") == "      return x"
+    assert rules.strip_second_indent(CursorContext("def f():\n    if x:\n    ", ""), "    return x") == "    return x"
+    assert rules.strip_second_indent(CursorContext("\tx = 1\n\t", ""), "\treturn x") == "return x"
 
 
 def test_one_space_makes_no_indentation_odd() -> None:
-    assert rules.even_indent(Place("f():\n    ", ""), " return") == "return"
-    assert rules.even_indent(Place("f():\n    ", ""), "    return") == "    return"
-    assert rules.even_indent(Place("f():\n ", ""), " return") == " return"
+    assert rules.even_indent(CursorContext("f():\n    ", ""), " return") == "return"
+    assert rules.even_indent(CursorContext("f():\n    ", ""), "    return") == "    return"
+    assert rules.even_indent(CursorContext("f():\n ", ""), " return") == " return"
 
 
 @pytest.mark.parametrize(
     ("before", "after", "text", "cut", "replaced"),
     [
-        ("foo(", ")", "a, b)", "a, b", Finished("a, b)", 1)),
-        ("foo(", ")", "a, b", "a, b", Finished("a, b", 0)),
-        ("foo(", "):", "a, b):\n    pass", "a, b", Finished("a, b):\n    pass", 2)),
-        ("foo(", ");", "a, b)", "a, b", Finished("a, b", 0)),
-        ("foo([", "])", "1,\n    2,\n])", "1,\n    2,\n", Finished("1,\n    2,\n])", 2)),
-        ("foo(", ")", "bar(1)", "bar(1", Finished("bar(1)", 1)),
-        ("foo(", ")", "bar(1),\n    baz(2)", "bar(1),\n    baz(2)", Finished("bar(1),\n    baz(2)", 0)),
-        ("x = ", " + 1", "y + 1", "y", Finished("y", 0)),
-        ("x = ", " + 1", "y\nz = 3", "y", Finished("y", 0)),
-        ("x = ", "", "y\nz = 3", "y\nz = 3", Finished("y\nz = 3", 0)),
+        ("foo(", ")", "a, b)", "a, b", DisplayText("a, b)", 1)),
+        ("foo(", ")", "a, b", "a, b", DisplayText("a, b", 0)),
+        ("foo(", "):", "a, b):\n    pass", "a, b", DisplayText("a, b):\n    pass", 2)),
+        ("foo(", ");", "a, b)", "a, b", DisplayText("a, b", 0)),
+        ("foo([", "])", "1,\n    2,\n])", "1,\n    2,\n", DisplayText("1,\n    2,\n])", 2)),
+        ("foo(", ")", "bar(1)", "bar(1", DisplayText("bar(1)", 1)),
+        ("foo(", ")", "bar(1),\n    baz(2)", "bar(1),\n    baz(2)", DisplayText("bar(1),\n    baz(2)", 0)),
+        ("x = ", " + 1", "y + 1", "y", DisplayText("y", 0)),
+        ("x = ", " + 1", "y\nz = 3", "y", DisplayText("y", 0)),
+        ("x = ", "", "y\nz = 3", "y\nz = 3", DisplayText("y\nz = 3", 0)),
     ],
 )
 def test_a_completion_fits_before_the_rest_of_the_line(
-    before: str, after: str, text: str, cut: str, replaced: Finished
+    before: str, after: str, text: str, cut: str, replaced: DisplayText
 ) -> None:
-    place = Place(before, after + "\nprint(x)\n")
+    place = CursorContext(before, after + "\nprint(x)\n")
     assert rules.fit_line(place, text) == (cut, 0)
     assert rules.fit_line(place, text, can_replace=True) == (replaced.text, replaced.n_replaced)
 
 
 def test_an_end_that_is_the_suffix_goes() -> None:
-    place = Place("def f():\n    ", "\n    return compute(x)\n")
+    place = CursorContext("def f():\n    ", "\n    return compute(x)\n")
     assert rules.strip_repeated_suffix(place, "x = 1\n    return compute(x)") == "x = 1"
-    assert rules.strip_repeated_suffix(Place("", "\n}\n"), "x\n}\n") == "x\n}\n"
+    assert rules.strip_repeated_suffix(CursorContext("", "\n}\n"), "x\n}\n") == "x\n}\n"
 
 
 def test_last_lines_that_are_the_next_ones_go() -> None:
-    place = Place("if (a) {\n  ", "\n}\nreturn;\n")
+    place = CursorContext("if (a) {\n  ", "\n}\nreturn;\n")
     assert rules.strip_repeated_lines(place, "b();\n}") == "b();"
     assert rules.strip_repeated_lines(place, "b();\n}\nreturn;") == "b();"
     assert rules.strip_repeated_lines(place, "b();\n  }") == "b();\n  }"
-    assert rules.strip_repeated_lines(Place("", "\n\n"), "b()\n") == "b()\n"
+    assert rules.strip_repeated_lines(CursorContext("", "\n\n"), "b()\n") == "b()\n"
 
 
 def test_endless_lines_and_lists_are_shortened() -> None:
@@ -111,14 +117,14 @@ def test_endless_lines_and_lists_are_shortened() -> None:
 
 
 def test_a_bracket_that_nothing_opened_ends_it() -> None:
-    assert rules.strip_unmatched_closer(Place("x = ", ""), "f(1))") == "f(1)"
-    assert rules.strip_unmatched_closer(Place("x = (", ""), "f(1))") == "f(1))"
-    assert rules.strip_unmatched_closer(Place("class A {\n  x = ", ""), "1;\n}\n}") == "1;\n}\n"
-    assert rules.strip_unmatched_closer(Place("x = '(' + ", ""), "')'") == "')'"
+    assert rules.strip_unmatched_closer(CursorContext("x = ", ""), "f(1))") == "f(1)"
+    assert rules.strip_unmatched_closer(CursorContext("x = (", ""), "f(1))") == "f(1))"
+    assert rules.strip_unmatched_closer(CursorContext("class A {\n  x = ", ""), "1;\n}\n}") == "1;\n}\n"
+    assert rules.strip_unmatched_closer(CursorContext("x = '(' + ", ""), "')'") == "')'"
 
 
 def test_indentation_is_the_documents() -> None:
-    spaces, tabs = Place("def f():\n    a\n    b\n    ", ""), Place("def f():\n\ta\n\tb\n\t", "")
+    spaces, tabs = CursorContext("def f():\n    a\n    b\n    ", ""), CursorContext("def f():\n\ta\n\tb\n\t", "")
     assert rules.match_indent_style(spaces, "if x:\n\t\ty\tz") == "if x:\n        y\tz"
     assert rules.match_indent_style(tabs, "if x:\n        y") == "if x:\n\t\ty"
     assert rules.match_indent_style(EMPTY, "if x:\n\ty") == "if x:\n\ty"
@@ -126,58 +132,58 @@ def test_indentation_is_the_documents() -> None:
 
 @pytest.mark.parametrize("text", ["", "  \n\n ", "\n"])
 def test_blanks_are_not_shown(text: str) -> None:
-    assert show(BODY, text) == Finished("", discarded="is_blank")
+    assert show(BODY, text) == DisplayText("", discarded="is_blank")
 
 
 def test_what_is_there_already_is_not_shown() -> None:
-    place = Place("a = 1\n", "\nb = 2\nc = 3\n")
-    assert rules.is_line_rest(Place("f(", "a, b)\n"), "a, b)")
+    place = CursorContext("a = 1\n", "\nb = 2\nc = 3\n")
+    assert rules.is_line_rest(CursorContext("f(", "a, b)\n"), "a, b)")
     assert rules.repeats_below(place, "\nb = 2\nc = 3")
     assert rules.repeats_below(place, "b = 2")
-    assert rules.repeats_below(Place("a = 1\nb ", "\n\nb = 2\nc = 3\n"), "= 2\nc = ")
-    assert rules.repeats_below(Place("a = 1\nb ", "\nb = 2\nc = 3\nd = 4\n"), "= 2\nc = 3\nd = 4")
+    assert rules.repeats_below(CursorContext("a = 1\nb ", "\n\nb = 2\nc = 3\n"), "= 2\nc = ")
+    assert rules.repeats_below(CursorContext("a = 1\nb ", "\nb = 2\nc = 3\nd = 4\n"), "= 2\nc = 3\nd = 4")
     assert not rules.repeats_below(place, "b = 2\nx = 9")
     assert not rules.repeats_below(place, "c = 3")
-    assert not rules.repeats_below(Place("", ""), "x")
+    assert not rules.repeats_below(CursorContext("", ""), "x")
     assert show(place, "b = 2").text == ""
 
 
 def test_what_is_nearly_there_is_not_shown() -> None:
-    place = Place("", "\n    result = self.compute(first, second)\n    return result\n")
+    place = CursorContext("", "\n    result = self.compute(first, second)\n    return result\n")
     assert rules.nearly_repeats_below(place, "result = self.compute(first, secand)")
     assert not rules.nearly_repeats_below(place, "result = self.forget(first)")
-    assert not rules.nearly_repeats_below(Place("", ""), "x")
+    assert not rules.nearly_repeats_below(CursorContext("", ""), "x")
 
 
 def test_the_line_above_is_not_repeated() -> None:
-    place = Place("    value = compute(x)\n    value = ", "\n")
+    place = CursorContext("    value = compute(x)\n    value = ", "\n")
     assert rules.repeats_line_above(place, "compute(x)\nreturn")
     assert not rules.repeats_line_above(place, "compute(y)")
-    assert not rules.repeats_line_above(Place("}\n", ""), "}")
+    assert not rules.repeats_line_above(CursorContext("}\n", ""), "}")
 
 
 def test_very_little_is_shown_only_when_asked_for() -> None:
-    assert finish(BODY, "multi", "x", is_automatic=True) == Finished("", discarded="is_too_little")
-    assert finish(BODY, "multi", "x", is_automatic=False) == Finished("x")
+    assert postprocess(BODY, "multi", "x", is_automatic=True) == DisplayText("", discarded="is_too_little")
+    assert postprocess(BODY, "multi", "x", is_automatic=False) == DisplayText("x")
 
 
 def test_crlf_documents_get_crlf() -> None:
-    place = Place.at("def f():\r\n    \r\nend\r\n", 14, "python")
+    place = CursorContext.at("def f():\r\n    \r\nend\r\n", 14, "python")
     assert (place.line_before, place.lines_below(1)) == ("    ", ["end"])
-    assert show(place, "x = 1\n    y = 2\r\n") == Finished("x = 1\r\n    y = 2")
+    assert show(place, "x = 1\n    y = 2\r\n") == DisplayText("x = 1\r\n    y = 2")
 
 
 def test_a_good_completion_is_left_alone() -> None:
     text = "if x > 0:\n        return g(x)\n    return [h(y) for y in x]"
-    assert show(BODY, text) == Finished(text)
-    assert finish(BODY, "single", text) == Finished("if x > 0:")
+    assert show(BODY, text) == DisplayText(text)
+    assert postprocess(BODY, "single", text) == DisplayText("if x > 0:")
 
 
 def test_rules_are_switched_off_by_name() -> None:
-    place = Place("a = 1\n", "\nb = 2\n")
+    place = CursorContext("a = 1\n", "\nb = 2\n")
     assert show(place, "b = 2\n").text == ""
     off = frozenset({"stop_at", "repeats_below", "nearly_repeats_below", "strip_repeated_lines", "strip_blank_end"})
-    assert finish(place, "multi", "b = 2\n", switched_off=off) == Finished("b = 2\n")
+    assert postprocess(place, "multi", "b = 2\n", switched_off=off) == DisplayText("b = 2\n")
 
 
 ATOMS = st.lists(
@@ -190,8 +196,8 @@ ATOMS = st.lists(
 def test_finishing_ends_in_something_to_show_or_a_reason(
     before: str, after: str, text: str, mode: Mode, automatic: bool, chat: bool, can_replace: bool
 ) -> None:
-    place = Place.at(before + after, len(before), "python")
-    done = finish(place, mode, text, automatic, chat, can_replace)
+    place = CursorContext.at(before + after, len(before), "python")
+    done = postprocess(place, mode, text, automatic, chat, can_replace)
     assert (done.text == "") == bool(done.discarded)
     assert done.text == "" or done.text.strip()
     assert 0 <= done.n_replaced <= len(place.line_after)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scrubjay.completion.cursor import Place
+from scrubjay.completion.cursor import CursorContext
 from scrubjay.completion.stop_rules import (
     Mode,
     choose_mode,
@@ -18,7 +18,7 @@ from scrubjay.completion.stop_rules import (
     stop_at,
 )
 
-PYTHON = Place("def f(x):\n    y = 1\n    ", "\n    return x\n", "python")
+PYTHON = CursorContext("def f(x):\n    y = 1\n    ", "\n    return x\n", "python")
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,7 @@ PYTHON = Place("def f(x):\n    y = 1\n    ", "\n    return x\n", "python")
     ],
 )
 def test_one_line_in_the_middle_of_a_line_and_in_comments(before: str, after: str, language: str, mode: Mode) -> None:
-    place = Place("a = 0\n" + before, after + "\nb = 2\n", language)
+    place = CursorContext("a = 0\n" + before, after + "\nb = 2\n", language)
     assert choose_mode(place) == mode
 
 
@@ -49,14 +49,14 @@ def test_a_single_line_ends_with_the_first_that_is_not_blank() -> None:
 
 
 def test_the_beginning_of_the_suffix_is_not_repeated() -> None:
-    place = Place("a = 1\n", "\nwith open(path) as file:\n    pass\n")
+    place = CursorContext("a = 1\n", "\nwith open(path) as file:\n    pass\n")
     assert repeats_suffix(place, "b = 2\nwith open(path) as file") == 6
     assert repeats_suffix(place, "b = 2\nwith open(p") is None
-    assert repeats_suffix(Place("", "\n}\n"), "x\n}\n") is None
+    assert repeats_suffix(CursorContext("", "\n}\n"), "x\n}\n") is None
 
 
 def test_the_next_line_ends_it_exactly_or_nearly() -> None:
-    place = Place("def f():\n    ", "\n    return compute(first, second)\n")
+    place = CursorContext("def f():\n    ", "\n    return compute(first, second)\n")
     assert repeats_next_line(place, "a = 1\n    return compute(first, second)\n") == 5
     assert repeats_next_line(place, "a = 1\n    return compute(first, secand)\n") == 5
     assert repeats_next_line(place, "a = 1\n    return other(first)\n") is None
@@ -65,16 +65,16 @@ def test_the_next_line_ends_it_exactly_or_nearly() -> None:
 
 
 def test_a_list_may_be_written_line_by_similar_line() -> None:
-    place = Place("numbers.append(1)\nnumbers.", "\nnumbers.append(3)\n")
+    place = CursorContext("numbers.append(1)\nnumbers.", "\nnumbers.append(3)\n")
     assert repeats_next_line(place, "append(2)\n") is None
 
 
 def test_a_line_of_brackets_is_like_another_by_chance() -> None:
-    assert repeats_next_line(Place("if (a) {\n  ", "\n}\n"), "if (b) {\n  }\n}\n") is None
+    assert repeats_next_line(CursorContext("if (a) {\n  ", "\n}\n"), "if (b) {\n  }\n}\n") is None
 
 
 def test_three_equal_lines_are_two_too_many() -> None:
-    place = Place("", "")
+    place = CursorContext("", "")
     assert repeats_itself(place, "print(1)\nprint(1)\nprint(1)\n") == 8
     assert repeats_itself(place, "a\nprint(1)\n\nprint(1)\nprint(1)\n") == 11
     assert repeats_itself(place, "print(1)\nprint(1)\n") is None
@@ -90,9 +90,9 @@ def test_two_blank_lines_end_it_but_not_at_the_start() -> None:
 def test_a_line_indented_less_leaves_the_scope() -> None:
     assert leaves_scope(PYTHON, "z = 2\n    return z\n\ndef g():\n    pass\n") == len("z = 2\n    return z\n")
     assert leaves_scope(PYTHON, "z = 2\n        deeper\n    return z\n") is None
-    at_top = Place("", "\n")
+    at_top = CursorContext("", "\n")
     assert leaves_scope(at_top, "def f():\n    return 1\nx = 2\n") is None
-    unindented = Place("def f():\n", "\n")
+    unindented = CursorContext("def f():\n", "\n")
     assert leaves_scope(unindented, "    return 1\nx = 2\n") == len("    return 1")
 
 
@@ -101,7 +101,7 @@ def test_a_line_indented_less_leaves_the_scope() -> None:
     [("", "foo();\n  }"), ("\n}\n", "foo();\n  }"), ("\n  }\n}\n", "foo();"), ("\n  bar();\n", "foo();")],
 )
 def test_a_closing_line_is_kept_if_nothing_below_closes_the_block(suffix: str, kept: str) -> None:
-    place = Place("function f() {\n  if (x) {\n    ", suffix, "javascript")
+    place = CursorContext("function f() {\n  if (x) {\n    ", suffix, "javascript")
     text = "foo();\n  }\n}\n"
     assert text[: leaves_scope(place, text)] == kept
 
@@ -120,7 +120,7 @@ TEXTS = st.lists(LINES, max_size=10).map("\n".join)
 
 @given(TEXTS, st.sampled_from(["single", "multi"]), st.sampled_from(["\n    y = 10\n    return x\n", "", ")\n}\n"]))
 def test_what_is_cut_stays_cut_as_the_text_goes_on(text: str, mode: Mode, suffix: str) -> None:
-    place = Place("def f(x):\n    y = 1\n    ", suffix, "python")
+    place = CursorContext("def f(x):\n    y = 1\n    ", suffix, "python")
     first = next(((n, cut) for n in range(len(text) + 1) if (cut := stop_at(place, mode, text[:n])) is not None), None)
     at_end = stop_at(place, mode, text)
     if first is None:

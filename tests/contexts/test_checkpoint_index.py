@@ -4,13 +4,13 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scrubjay.contexts.checkpoint_index import Checkpoint, CheckpointIndex, EditModel, Kind
+from scrubjay.contexts.checkpoint_index import Checkpoint, CheckpointIndex, CheckpointKind, EditPredictor
 from scrubjay.tokens import Tokens, as_tokens, prefix_digest
 
 RESIDENT = as_tokens(np.arange(2000) % 97)
 
 
-def index_of(lengths: list[int], resident: Tokens = RESIDENT, kind: Kind = "grid") -> CheckpointIndex:
+def index_of(lengths: list[int], resident: Tokens = RESIDENT, kind: CheckpointKind = "grid") -> CheckpointIndex:
     index = CheckpointIndex()
     for n in lengths:
         index.add(Checkpoint(n, prefix_digest(resident, n), kind, None, 100))
@@ -32,7 +32,7 @@ def test_the_best_is_what_a_linear_search_finds(at: list[int], keep: int, first_
 @given(lengths, st.integers(0, 1999))
 def test_dropping_what_is_beyond_a_cut_keeps_the_rest(at: list[int], cut: int) -> None:
     index = index_of(at)
-    dropped = index.drop_beyond(cut)
+    dropped = index.drop_after(cut)
     assert sorted(item.n_tokens for item in dropped) == sorted(n for n in at if n > cut)
     assert [item.n_tokens for item in index] == sorted(n for n in at if n <= cut)
 
@@ -41,7 +41,7 @@ def test_dropping_what_is_beyond_a_cut_keeps_the_rest(at: list[int], cut: int) -
 def test_the_longest_and_the_pinned_one_are_never_offered(at: list[int], pick: int) -> None:
     index = index_of(at)
     index.pinned = index.at(at[pick % len(at)])
-    offered = [item for _, item in index.losses(2000)]
+    offered = [item for _, item in index.eviction_costs(2000)]
     assert index.pinned not in offered
     assert index.at(max(at)) not in offered
 
@@ -50,7 +50,7 @@ def test_thinning_by_least_loss_keeps_the_spacing_even_without_edits() -> None:
     """Never the lowest by rule: what remains covers the context."""
     index = index_of(list(range(32, 2000, 32)))
     while len(index) > 16:
-        index.remove(min(index.losses(2000), key=lambda pair: (pair[0], pair[1].n_tokens))[1])
+        index.remove(min(index.eviction_costs(2000), key=lambda pair: (pair[0], pair[1].n_tokens))[1])
     kept = [item.n_tokens for item in index]
     gaps = np.diff([0, *kept])
     assert gaps.max() <= 2 * 2000 / 16 + 32
@@ -61,14 +61,14 @@ def test_checkpoints_stay_denser_near_recent_edits() -> None:
     for _ in range(4):
         index.edits.record(640)
     while len(index) > 10:
-        index.remove(min(index.losses(2000), key=lambda pair: (pair[0], pair[1].n_tokens))[1])
+        index.remove(min(index.eviction_costs(2000), key=lambda pair: (pair[0], pair[1].n_tokens))[1])
     kept = np.array([item.n_tokens for item in index])
     assert np.sum(np.abs(kept - 640) <= 256) > np.sum(np.abs(kept - 1600) <= 256)
 
 
 @given(st.lists(st.integers(0, 2000), max_size=12), st.integers(0, 2000), st.integers(0, 2000), st.integers(0, 2000))
 def test_weights_add_up_over_neighbouring_ranges(edits: list[int], a: int, b: int, c: int) -> None:
-    model = EditModel()
+    model = EditPredictor()
     for at in edits:
         model.record(at)
     low, middle, high = sorted((a, b, c))
@@ -79,4 +79,4 @@ def test_weights_add_up_over_neighbouring_ranges(edits: list[int], a: int, b: in
 
 def test_a_new_tip_makes_older_ones_of_its_fine_cell_useless_but_the_last() -> None:
     index = index_of([64, 66, 68, 70, 90, 97], kind="tip")
-    assert [item.n_tokens for item in index.crowding_tips(92)] == [64, 66, 68, 70]
+    assert [item.n_tokens for item in index.redundant_tips(92)] == [64, 66, 68, 70]

@@ -11,7 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 
 from scrubjay.contexts.naive import Control, Interrupted
 from scrubjay.llama.context import Logits
-from scrubjay.protocol.messages import Processed
+from scrubjay.protocol.messages import PrefillCost
 from scrubjay.tokens import EMPTY, Tokens, as_tokens, common_length
 from scrubjay.worker.generate import margin
 from tests.support.engine_rig import Rig, logits_after, nmse, random_tokens, rig
@@ -107,7 +107,7 @@ class WarmEqualsCold(RuleBasedStateMachine):
         edited = np.concatenate([self.prompt[:at], new, self.prompt[at + n_gone :]])[: self.longest]
         return as_tokens(edited if len(edited) else [1])
 
-    def sync(self, prompt: Tokens, control: Control | None = None) -> Processed:
+    def sync(self, prompt: Tokens, control: Control | None = None) -> PrefillCost:
         boundaries, hot = (len(prompt) // 3, 2 * len(prompt) // 3), (len(prompt) // 2,)
         processed = self.r.warm.sync(prompt, boundaries, hot, control)
         assert 0 <= processed.excess <= (INTERVAL if self.r.warm.memory_class not in ("dense", "swa-full") else 0)

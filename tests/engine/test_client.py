@@ -18,14 +18,14 @@ from scrubjay.protocol.messages import (
     Done,
     EngineSettings,
     EngineStatus,
+    LoadFailed,
     Opened,
     Piece,
-    Prefilling,
-    Refused,
+    PrefillDone,
+    PrefillProgress,
     Run,
     Sampling,
     Stopped,
-    Synced,
 )
 from scrubjay.tokens import Tokens, as_tokens
 from tests.support.gguf_models import corrupt_model, tiny_model
@@ -64,8 +64,8 @@ async def test_a_job_is_answered_in_order() -> None:
         assert opened.info.n_ctx == 4096
         client.run(Run(1, "a", prompt(600), sampling=Sampling(max_tokens=5)))
         seen = await until(events, Done)
-        kinds = [type(event) for event in seen if not isinstance(event, Prefilling)]
-        assert kinds[0] is Synced
+        kinds = [type(event) for event in seen if not isinstance(event, PrefillProgress)]
+        assert kinds[0] is PrefillDone
         assert set(kinds[1:-1]) <= {Piece}
         assert isinstance(seen[-1], Done)
         assert seen[-1].n_generated == 5
@@ -80,14 +80,14 @@ async def test_stop_ends_a_prefill_and_keeps_its_work() -> None:
         await until(events, Opened)
         tokens = prompt(12000)
         client.run(Run(1, "a", tokens))
-        await until(events, Prefilling)
+        await until(events, PrefillProgress)
         client.stop(1)
         stopped = (await until(events, Stopped))[-1]
         assert isinstance(stopped, Stopped)
         assert 0 < stopped.done < stopped.total == len(tokens)
         client.run(Run(2, "a", tokens))
-        synced = (await until(events, Synced))[-1]
-        assert isinstance(synced, Synced)
+        synced = (await until(events, PrefillDone))[-1]
+        assert isinstance(synced, PrefillDone)
         assert synced.processed.processed == len(tokens) - stopped.done
         await until(events, Done)
 
@@ -97,8 +97,8 @@ async def test_a_stray_abort_byte_harms_nobody() -> None:
         await until(events, Opened)
         client.stop(99)
         client.run(Run(1, "a", prompt(1000)))
-        synced = (await until(events, Synced))[-1]
-        assert isinstance(synced, Synced)
+        synced = (await until(events, PrefillDone))[-1]
+        assert isinstance(synced, PrefillDone)
         assert synced.processed.processed == 1000
         await until(events, Done)
 
@@ -117,8 +117,8 @@ async def test_a_killed_engine_is_reported_once_with_its_reason() -> None:
 async def test_a_refused_model_says_why_and_the_process_ends(tmp_path: Path) -> None:
     broken = corrupt_model(tiny_model("dense"), "truncated", tmp_path / "broken.gguf")
     async with engine(broken) as (_, events):
-        seen = await until(events, Refused, EngineGone)
-        assert isinstance(seen[-1], Refused)
+        seen = await until(events, LoadFailed, EngineGone)
+        assert isinstance(seen[-1], LoadFailed)
         assert str(broken) in seen[-1].message
         await until(events, EngineGone)
 
@@ -127,7 +127,7 @@ async def test_close_ends_it_inside_a_prefill_and_may_be_called_twice() -> None:
     async with engine(tiny_model("deltanet"), n_ctx=16384) as (client, events):
         await until(events, Opened)
         client.run(Run(1, "a", prompt(12000)))
-        await until(events, Prefilling)
+        await until(events, PrefillProgress)
         await client.close()
         await client.close()
         assert isinstance((await until(events, EngineGone))[-1], EngineGone)

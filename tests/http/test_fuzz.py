@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from scrubjay.http.api.routes import NativeRoutes
-from scrubjay.http.compat.info import AboutRoutes
+from scrubjay.http.compat.info import InfoRoutes
 from scrubjay.http.compat.routes import CompatRoutes
 from tests.support.api import BASE
 from tests.support.daemon_process import running_daemon
@@ -24,7 +24,7 @@ NOTHING = cast(Any, None)
 ROUTES = sorted(
     {
         (route.method, route.path)
-        for routes in (CompatRoutes(NOTHING), AboutRoutes(NOTHING, NOTHING), NativeRoutes(NOTHING, NOTHING))
+        for routes in (CompatRoutes(NOTHING), InfoRoutes(NOTHING, NOTHING), NativeRoutes(NOTHING, NOTHING))
         for route in routes.routes()
     }
 )

@@ -5,8 +5,8 @@ from typing import Any
 from lsprotocol import types
 
 from tests.lsp.conftest import StartEditor
-from tests.support.lsp_editor import Editor
 from tests.lsp.test_completions import INVOKED, PROGRAM
+from tests.support.lsp_editor import Editor
 
 COPILOT = {"editorInfo": {"name": "Emacs", "version": "30"}, "editorPluginInfo": {"name": "copilot.el", "version": "1"}}
 

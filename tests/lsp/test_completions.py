@@ -9,8 +9,8 @@ from pygls.exceptions import JsonRpcRequestCancelled
 from pytest_lsp import client_capabilities
 
 from tests.lsp.conftest import StartEditor
-from tests.support.shared_daemon import Daemon
 from tests.support.lsp_editor import Editor, with_encodings
+from tests.support.shared_daemon import Daemon
 
 EDITORS = ["visual_studio_code@v1.65.2", "neovim@v0.11.0", "neovim@v0.6.1", "emacs@v29.1"]
 PROGRAM = '''"""Shapes."""

@@ -7,10 +7,10 @@ from typing import Any
 from lsprotocol import types
 
 from tests.lsp.conftest import StartEditor
-from tests.support.shared_daemon import FLAGS, Daemon, a_daemon
+from tests.lsp.test_completions import PROGRAM
 from tests.support.lsp_editor import READY
 from tests.support.lsp_pipe import Pipe
-from tests.lsp.test_completions import PROGRAM
+from tests.support.shared_daemon import FLAGS, Daemon, a_daemon
 
 
 async def test_documents_are_closed_when_the_editor_leaves(start: StartEditor, shared_daemon: Daemon) -> None:

@@ -7,9 +7,9 @@ import pytest
 from lsprotocol import types
 
 from tests.lsp.conftest import StartEditor
-from tests.support.shared_daemon import Daemon
-from tests.support.lsp_editor import Buffer, with_encodings
 from tests.lsp.test_completions import EDITORS, INVOKED, PROGRAM, capabilities_of, has_a_menu, has_ghost_text
+from tests.support.lsp_editor import Buffer, with_encodings
+from tests.support.shared_daemon import Daemon
 
 CALL = PROGRAM.removesuffix("ret") + "return max("
 """The cursor goes behind it, and an editor that closes brackets by itself has put one there."""

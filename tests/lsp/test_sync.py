@@ -7,8 +7,8 @@ from lsprotocol import types
 
 from scrubjay_lsp.text import Encoding
 from tests.lsp.conftest import StartEditor
-from tests.support.shared_daemon import Daemon
 from tests.support.lsp_editor import Buffer, Editor, with_encodings
+from tests.support.shared_daemon import Daemon
 
 N_LINES, N_EDITS = 2000, 1000
 PIECES = ["x", "\n", "\r\n", "\r", "naïve", "漢字", "😀", "\f", "\u2028", "    return value\n", "a = 1\nb = 2\n", "\t"]

@@ -13,9 +13,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from scrubjay.errors import DaemonError, ModelRefused, RequestError, UsageError
 from scrubjay.process.client import Client
 from scrubjay.process.lifecycle import claim_socket, is_running, start_daemon, stop_daemon
-from scrubjay.errors import DaemonError, ModelRefused, RequestError, UsageError
 from tests.support.gguf_models import tiny_model
 
 N_STARTERS = 5

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from scrubjay.process.model_files import HubName, choose_files, find_model, parse_hub_name
 from scrubjay.errors import ModelRefused, UsageError
+from scrubjay.process.model_files import HubName, choose_files, find_model, parse_hub_name
 from tests.support.gguf_models import tiny_model
 
 REPO = (

@@ -15,8 +15,8 @@ from scrubjay.prompt.limits import Limits
 from scrubjay.prompt.segments import Prompt
 from scrubjay.tokens import common_length
 from scrubjay.workspace.text import Change
-from tests.support.gguf_vocab import source_text
 from tests.prompt.test_plain import Workspace, cache_of, workspace
+from tests.support.gguf_vocab import source_text
 
 SOURCE = source_text("argparse")
 CLOSERS = {"(": ")", "[": "]", "{": "}"}

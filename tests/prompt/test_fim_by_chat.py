@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from scrubjay.llama.vocabulary import Vocabulary
-from scrubjay.prompt.fim_by_chat import FENCE, HERE, emulated
+from scrubjay.prompt.fim_by_chat import FENCE, HERE, chat_fim_template
 from scrubjay.prompt.layouts import LayoutName, Layouts
 from scrubjay.prompt.limits import Limits
 from scrubjay.service.events import Complete
@@ -24,7 +24,7 @@ BEFORE = "def total(items):\n    result = 0\n    for item in items:\n        res
 @pytest.mark.parametrize("layout", ["anchored", "plain"])
 def test_the_answer_begins_with_what_was_typed(layout: LayoutName) -> None:
     vocabulary = Vocabulary.open(tiny_model("dense_plain"))
-    template = emulated(vocabulary)
+    template = chat_fim_template(vocabulary)
     assert template
     projects = Projects()
     projects.open("file:///project/b.py", "python", 1, "x = 1\n", "/project", str)
@@ -50,7 +50,7 @@ def test_a_model_with_tokens_of_its_own_is_not_asked_in_a_chat_nor_one_without_a
         chat_template = ""
 
     vocabulary = Silent.open(tiny_model("dense_plain"))
-    assert emulated(vocabulary) is None
+    assert chat_fim_template(vocabulary) is None
     vocabulary.close()
 
 

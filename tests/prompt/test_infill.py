@@ -8,8 +8,8 @@ from scrubjay.code_text import without_closers
 from scrubjay.errors import RequestError
 from scrubjay.prompt.fim import find_template
 from scrubjay.prompt.infill import Extra, InfillPrompt, split_at_line
-from scrubjay.prompt.infill_history import MAX_STREAMS, Streams
-from scrubjay.prompt.recipe import Kit
+from scrubjay.prompt.infill_history import MAX_STREAMS, InfillHistory
+from scrubjay.prompt.recipe import PromptTools
 from scrubjay.prompt.segments import Prompt
 from scrubjay.tokenizer.token_cache import TokenCache
 from scrubjay.tokens import common_length
@@ -19,10 +19,10 @@ from tests.support.vocabularies import open_vocabulary
 LINES = source_text("argparse").splitlines(keepends=True)
 
 
-def kit(n_ctx: int = 8192, reserve: int = 512) -> Kit:
+def kit(n_ctx: int = 8192, reserve: int = 512) -> PromptTools:
     vocabulary = open_vocabulary("qwen2")
     cache = TokenCache(vocabulary.tokenize, 1 << 22)
-    return Kit(vocabulary, find_template(vocabulary), cache, Streams(), n_ctx, reserve)
+    return PromptTools(vocabulary, find_template(vocabulary), cache, InfillHistory(), n_ctx, reserve)
 
 
 def shown(prompt: Prompt, kind: str) -> str:
@@ -98,7 +98,7 @@ def test_a_context_that_is_too_small_is_refused() -> None:
 
 
 def test_only_so_many_texts_are_remembered() -> None:
-    streams = Streams()
+    streams = InfillHistory()
     windows = [f"# text {number}\n" * 30 for number in range(MAX_STREAMS + 1)]
     keys = [streams.extended(window).key for window in windows]
     assert len(set(keys)) == MAX_STREAMS + 1

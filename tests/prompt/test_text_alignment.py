@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scrubjay.prompt.text_alignment import MAX_KNOWN, agreement, aligned
+from scrubjay.prompt.text_alignment import MAX_KNOWN, agreement, align_window
 
 LINES = [f"line number {number} of a text\n" for number in range(200)]
 texts = st.text("ab\n", max_size=40)
@@ -18,7 +18,7 @@ def window(lines: list[str], n_lines: int) -> str:
 def test_each_new_line_is_added_to_what_is_known() -> None:
     known = window(LINES[:50], 40)
     for end in range(51, 200):
-        after = aligned(known, window(LINES[:end], 40))
+        after = align_window(known, window(LINES[:end], 40))
         assert after == "".join(LINES[10:end])
         known = after
 
@@ -26,16 +26,16 @@ def test_each_new_line_is_added_to_what_is_known() -> None:
 def test_a_window_of_characters_begins_in_the_middle_of_a_line() -> None:
     text = "".join(LINES)
     known = text[:3000]
-    assert aligned(known, text[1010:3001]) == text[:3001]
+    assert align_window(known, text[1010:3001]) == text[:3001]
 
 
 def test_an_edit_within_the_window_changes_what_is_known_there() -> None:
     edited = [*LINES[:30], "an edit\n", *LINES[31:60]]
-    assert aligned("".join(LINES[:60]), window(edited, 40)) == "".join(edited)
+    assert align_window("".join(LINES[:60]), window(edited, 40)) == "".join(edited)
 
 
 def test_going_up_forgets_what_was_below() -> None:
-    assert aligned("".join(LINES[:100]), "".join(LINES[:90])) == "".join(LINES[:90])
+    assert align_window("".join(LINES[:100]), "".join(LINES[:90])) == "".join(LINES[:90])
 
 
 @pytest.mark.parametrize(
@@ -47,18 +47,18 @@ def test_going_up_forgets_what_was_below() -> None:
     ],
 )
 def test_windows_of_other_texts_are_not_aligned(known: str, shown: str) -> None:
-    assert aligned(known, shown) is None
+    assert align_window(known, shown) is None
 
 
 def test_of_equal_places_the_last_one_counts() -> None:
     head, block = "import os\n", "def f():\n    return 1\n\n\n"
-    assert aligned(head + block * 10, block * 3 + "x") == head + block * 10 + "x"
+    assert align_window(head + block * 10, block * 3 + "x") == head + block * 10 + "x"
 
 
 def test_the_beginning_of_a_huge_text_is_forgotten() -> None:
     line = "a line of some length, number {:7}\n"
     lines = [line.format(number) for number in range(2 * MAX_KNOWN // len(line))]
-    after = aligned("".join(lines), "".join(lines[-100:]) + "x")
+    after = align_window("".join(lines), "".join(lines[-100:]) + "x")
     assert after
     assert len(after) <= MAX_KNOWN
     assert "".join([*lines, "x"]).endswith(after)
@@ -66,7 +66,7 @@ def test_the_beginning_of_a_huge_text_is_forgotten() -> None:
 
 @given(texts, texts)
 def test_what_comes_out_ends_with_the_window(known: str, shown: str) -> None:
-    after = aligned(known, shown)
+    after = align_window(known, shown)
     assert after is None or after.endswith(shown) or after == shown.partition("\n")[2]
 
 

@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scrubjay.code_text import without_indent
-from scrubjay.completion.history import Remembered
+from scrubjay.completion.history import CompletionHistory
 from scrubjay.completion.postprocess import DISCARDS, RULES
 from scrubjay.completion.requests import Completion, CompletionRequest, Item
 from scrubjay.errors import RequestError
-from scrubjay.http.api import methods as calls
+from scrubjay.http.api import methods
 from scrubjay.http.params import Params
 from scrubjay.prompt.windows import resume_at
 from scrubjay.service.events import Complete
@@ -126,9 +126,9 @@ async def test_a_rule_that_is_switched_off_for_a_request_hides_nothing() -> None
         assert discarded
         assert (len(answer.items), answer.discarded) == (1, ())
         asked = {"uri": URI, "position": {"line": 0, "character": 0}}
-        assert calls.complete(Params({**asked, "rules_off": ["stop_at"]})).request.rules_off == ("stop_at",)
+        assert methods.complete(Params({**asked, "rules_off": ["stop_at"]})).request.rules_off == ("stop_at",)
         with pytest.raises(RequestError, match=r"'mind' is no completion rule; these are: .*stop_at"):
-            calls.complete(Params({**asked, "rules_off": ["mind"]}))
+            methods.complete(Params({**asked, "rules_off": ["mind"]}))
 
 
 async def test_what_was_decoded_before_a_rule_ended_it_stays_in_the_context() -> None:
@@ -171,7 +171,7 @@ async def test_alternatives_that_are_not_shown_are_replaced_but_not_for_ever() -
 def test_what_is_remembered_goes_on_from_what_was_typed_along(
     prefix: str, suffix: str, text: str, data: st.DataObject
 ) -> None:
-    remembered, project = Remembered(), Project("/project")
+    remembered, project = CompletionHistory(), Project("/project")
     asked = Document(URI, "python", 1, prefix + suffix)
     remembered.put(REQUEST, project, asked, len(prefix), (Item(text, "end", 1),))
     typed = data.draw(st.text("ab\n", max_size=4))
@@ -182,7 +182,7 @@ def test_what_is_remembered_goes_on_from_what_was_typed_along(
 
 
 def test_another_question_or_another_project_text_finds_nothing() -> None:
-    remembered, document = Remembered(), Document(URI, "python", 1, "a = ")
+    remembered, document = CompletionHistory(), Document(URI, "python", 1, "a = ")
     other = Document("file:///project/b.py", "python", 1, "b")
     project = Project("/project", documents={document.key: document, other.key: other})
     remembered.put(REQUEST, project, document, 4, (Item("1 + 1", "end", 1),))

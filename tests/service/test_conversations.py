@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scrubjay.service.residency import MAX_TRUNKS, Trunks
+from scrubjay.service.residency import MAX_TRUNKS, ConversationIndex
 from scrubjay.tokens import WORTH_SHARING, Tokens, as_tokens, common_length
 
 
@@ -17,7 +17,7 @@ def joined(*parts: Tokens) -> Tokens:
 
 
 def test_a_conversation_that_goes_on_keeps_its_key() -> None:
-    trunks = Trunks()
+    trunks = ConversationIndex()
     first, _ = trunks.choose(prompt(1))
     other, _ = trunks.choose(prompt(2))
     assert first != other
@@ -26,7 +26,7 @@ def test_a_conversation_that_goes_on_keeps_its_key() -> None:
 
 
 def test_an_edit_near_the_beginning_does_not_begin_anew() -> None:
-    trunks = Trunks()
+    trunks = ConversationIndex()
     first, _ = trunks.choose(prompt(1, 1000))
     edited = joined(prompt(1, 1000)[:100], prompt(2, 5), prompt(1, 1000)[103:])
     assert trunks.choose(edited) == (first, None)
@@ -34,7 +34,7 @@ def test_an_edit_near_the_beginning_does_not_begin_anew() -> None:
 
 def test_a_short_common_beginning_is_no_conversation() -> None:
     """A title for a long chat must not take its place."""
-    trunks = Trunks()
+    trunks = ConversationIndex()
     first, _ = trunks.choose(prompt(1))
     short, _ = trunks.choose(joined(prompt(1)[: WORTH_SHARING - 2], prompt(5, 40)))
     long, _ = trunks.choose(joined(prompt(1)[:60], prompt(6, 500)))
@@ -42,7 +42,7 @@ def test_a_short_common_beginning_is_no_conversation() -> None:
 
 
 def test_the_one_not_used_for_longest_is_forgotten() -> None:
-    trunks = Trunks()
+    trunks = ConversationIndex()
     keys = [trunks.choose(prompt(seed))[0] for seed in range(MAX_TRUNKS)]
     trunks.choose(prompt(0))
     _, forgotten = trunks.choose(prompt(99))
@@ -52,7 +52,7 @@ def test_the_one_not_used_for_longest_is_forgotten() -> None:
 
 @given(st.lists(st.lists(st.integers(0, 2), min_size=1, max_size=80), min_size=1, max_size=40))
 def test_a_key_means_one_conversation(prompts: list[list[int]]) -> None:
-    trunks, last = Trunks(), dict[str, Tokens]()
+    trunks, last = ConversationIndex(), dict[str, Tokens]()
     for tokens in map(as_tokens, prompts):
         key, forgotten = trunks.choose(tokens)
         if key in last:

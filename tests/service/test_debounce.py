@@ -1,6 +1,6 @@
 """What clients are advised from how fast keys and answers come."""
 
-from scrubjay.service.debounce import Pace, advise_debounce
+from scrubjay.service.debounce import TypingPace, advise_debounce
 
 
 def test_debounce_is_advised_only_while_answers_are_slower_than_keys() -> None:
@@ -13,7 +13,7 @@ def test_debounce_is_advised_only_while_answers_are_slower_than_keys() -> None:
 
 
 def test_pauses_are_not_typing_and_old_answers_do_not_count() -> None:
-    pace = Pace()
+    pace = TypingPace()
     for at in (0, 100, 300, 60_000, 60_150):
         pace.typed(at)
     assert pace.debounce_ms == 0

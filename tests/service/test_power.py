@@ -26,11 +26,11 @@ def test_this_machine_can_be_asked() -> None:
 async def test_on_battery_nothing_is_warmed_unless_asked(is_wanted: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(psutil, "sensors_battery", lambda: Battery(50, 3600, False), raising=False)
     async with running_service(model(), warm=True, warm_on_battery=is_wanted) as service:
-        news = service.feed.subscribe()
+        news = service.broadcaster.subscribe()
         await open_document(service, "file:///project/a.py", source())
         if is_wanted:
             await until(news, lambda event: event["type"] == "edit")
         else:
             # Projects are settled when the model is ready at the latest, so before this is answered.
             await complete(service, "file:///project/a.py")
-            assert service.desk.scheduler.n_accepted == 1
+            assert service.dispatcher.scheduler.n_accepted == 1

@@ -7,8 +7,8 @@ import pytest
 
 from scrubjay.errors import EngineError, ModelRefused
 from scrubjay.prompt.limits import Limits
-from scrubjay.prompt.view import View
-from scrubjay.service.prompt_builder import PromptMaker
+from scrubjay.prompt.view import ProjectView
+from scrubjay.service.prompt_builder import PromptBuilder
 from scrubjay.workspace.projects import Projects
 from scrubjay.workspace.text import Change, Position
 from tests.support.gguf_models import corrupt_model, tiny_model
@@ -19,8 +19,8 @@ URI = "file:///project/file_2.py"
 
 
 @pytest.fixture
-async def maker() -> AsyncIterator[PromptMaker]:
-    maker = PromptMaker()
+async def maker() -> AsyncIterator[PromptBuilder]:
+    maker = PromptBuilder()
     await maker.open(tiny_model("dense"), "test")
     yield maker
     await maker.close()
@@ -34,15 +34,15 @@ def projects() -> Projects:
     return projects
 
 
-def view(projects: Projects, offset: int = 500) -> View:
-    return View.of(projects.project_of(URI), projects.document(URI), offset)
+def view(projects: Projects, offset: int = 500) -> ProjectView:
+    return ProjectView.of(projects.project_of(URI), projects.document(URI), offset)
 
 
 def edit(projects: Projects, version: int, text: str) -> None:
     projects.change(URI, version, [Change(text, Position(10, 0), Position(10, 0))])
 
 
-async def test_much_text_goes_to_the_thread_and_a_keystroke_does_not(maker: PromptMaker, projects: Projects) -> None:
+async def test_much_text_goes_to_the_thread_and_a_keystroke_does_not(maker: PromptBuilder, projects: Projects) -> None:
     first = maker.make(view(projects), LIMITS)
     assert not first.done()
     await first
@@ -50,7 +50,7 @@ async def test_much_text_goes_to_the_thread_and_a_keystroke_does_not(maker: Prom
         edit(projects, version, text)
         made = maker.make(view(projects), LIMITS)
         assert made.done()
-        fresh = PromptMaker()
+        fresh = PromptBuilder()
         await fresh.open(tiny_model("dense"), "test")
         expected = await fresh.make(view(projects), LIMITS)
         assert made.result().tokens.tolist() == expected.tokens.tolist()
@@ -58,7 +58,9 @@ async def test_much_text_goes_to_the_thread_and_a_keystroke_does_not(maker: Prom
         await fresh.close()
 
 
-async def test_a_long_rest_of_a_file_that_no_prompt_shows_sends_no_keystroke_to_the_thread(maker: PromptMaker) -> None:
+async def test_a_long_rest_of_a_file_that_no_prompt_shows_sends_no_keystroke_to_the_thread(
+    maker: PromptBuilder,
+) -> None:
     projects = Projects()
     projects.open(URI, "python", 1, source(2000), "/project", str)
     await maker.make(view(projects), LIMITS)
@@ -67,7 +69,7 @@ async def test_a_long_rest_of_a_file_that_no_prompt_shows_sends_no_keystroke_to_
         assert maker.make(view(projects), LIMITS).done()
 
 
-async def test_prompts_keep_their_order_while_the_thread_has_work(maker: PromptMaker, projects: Projects) -> None:
+async def test_prompts_keep_their_order_while_the_thread_has_work(maker: PromptBuilder, projects: Projects) -> None:
     large = maker.make(view(projects), LIMITS)
     small = maker.make(view(projects), LIMITS)
     assert not small.done()
@@ -75,7 +77,7 @@ async def test_prompts_keep_their_order_while_the_thread_has_work(maker: PromptM
     assert maker.make(view(projects), LIMITS).done()
 
 
-async def test_a_view_does_not_see_later_edits(maker: PromptMaker, projects: Projects) -> None:
+async def test_a_view_does_not_see_later_edits(maker: PromptBuilder, projects: Projects) -> None:
     before = view(projects)
     expected = await maker.make(before, LIMITS)
     edit(projects, 2, "x = 1\n")
@@ -83,7 +85,7 @@ async def test_a_view_does_not_see_later_edits(maker: PromptMaker, projects: Pro
     assert (await maker.make(view(projects), LIMITS)).tokens.tolist() != expected.tokens.tolist()
 
 
-async def test_no_room_is_said_so_both_ways(maker: PromptMaker, projects: Projects) -> None:
+async def test_no_room_is_said_so_both_ways(maker: PromptBuilder, projects: Projects) -> None:
     for _ in ("in the thread", "at once"):
         with pytest.raises(EngineError, match="room"):
             await maker.make(view(projects), Limits(64, 60))
@@ -91,7 +93,7 @@ async def test_no_room_is_said_so_both_ways(maker: PromptMaker, projects: Projec
 
 
 async def test_a_file_that_is_no_model_is_refused(tmp_path: Path) -> None:
-    maker = PromptMaker()
+    maker = PromptBuilder()
     broken = corrupt_model(tiny_model("dense"), "magic", tmp_path / "broken.gguf")
     with pytest.raises(ModelRefused):
         await maker.open(broken, "test")

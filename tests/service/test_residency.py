@@ -1,15 +1,15 @@
 """What the daemon believes of contexts: never more than the engine has said."""
 
 from scrubjay.protocol.messages import ContextStatus
-from scrubjay.service.residency import Records
+from scrubjay.service.residency import Residency
 
 
-def lengths(records: Records, *keys: str) -> list[int]:
+def lengths(records: Residency, *keys: str) -> list[int]:
     return [records.of(key).n_resident for key in keys]
 
 
 def test_what_the_engine_does_not_hold_is_not_believed() -> None:
-    records = Records()
+    records = Residency()
     for key in ("/kept", "/cut", "/gone", "#1"):
         records.of(key).n_resident = 8
     contexts = [ContextStatus("/kept", 9, (), 0), ContextStatus("/cut", 3, (), 0), ContextStatus("#7", 1, (), 0)]
@@ -20,7 +20,7 @@ def test_what_the_engine_does_not_hold_is_not_believed() -> None:
 
 
 def test_a_lost_engine_holds_nothing_and_the_costs_are_remembered() -> None:
-    records = Records()
+    records = Residency()
     records.of("/project").n_resident = 8
     before = records.of("/project").costs
     records.lose_all()

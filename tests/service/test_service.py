@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 
 from scrubjay.errors import RequestError
-from scrubjay.service.events import Complete, Look, Warm
+from scrubjay.service.events import Complete, RequestStatus, Warm
 from scrubjay.service.scheduler import Outcome
-from scrubjay.service.status import Reporter
+from scrubjay.service.status import StatusReport
 from scrubjay.workspace.events import ChangeDocument, CloseDocument, CloseOwner, FocusDocument
 from scrubjay.workspace.text import Change, Position
 from tests.support.service import (
@@ -104,7 +104,7 @@ async def test_warming_a_project_makes_its_next_completion_cheap() -> None:
 
 async def test_an_edit_that_settles_is_warmed_unasked() -> None:
     async with running_service(model(), warm=True) as service:
-        news = service.feed.subscribe()
+        news = service.broadcaster.subscribe()
         await open_document(service, URI, source())
         await until(news, lambda event: event["type"] == "edit")
         change = ChangeDocument(URI, 2, (Change("    x = 1\n", Position(20, 0), Position(20, 0)),))
@@ -123,11 +123,11 @@ async def test_a_project_that_had_to_make_room_is_warmed_again_when_its_user_com
             await open_document(service, uri, source(seed=number), f"/project{number}")
             service.post(warming := Warm(uri=uri, position=Position(20, 0)))
             await warming.reply
-        service.post(look := Look())
+        service.post(look := RequestStatus())
         await look.reply
-        assert service.keeper.status
-        assert [context.key for context in service.keeper.status.contexts] == ["/project2", "/project1"]
-        news = service.feed.subscribe()
+        assert service.supervisor.status
+        assert [context.key for context in service.supervisor.status.contexts] == ["/project2", "/project1"]
+        news = service.broadcaster.subscribe()
         service.post(FocusDocument(uris[0], Position(20, 0)))
         cost = await until(news, lambda event: event["type"] == "edit")
         assert (cost["root"], cost["reason"]) == ("/project0", "cold")
@@ -136,11 +136,11 @@ async def test_a_project_that_had_to_make_room_is_warmed_again_when_its_user_com
 
 async def test_a_warming_that_nobody_asked_for_gives_way_to_a_completion_of_its_project() -> None:
     async with running_service(model(), n_ctx=LONG, warm=True) as service:
-        news = service.feed.subscribe()
+        news = service.broadcaster.subscribe()
         uri = await open_long_project(service)
         await until(news, is_progress)
         assert (await complete(service, uri, 10)).items
-        assert service.desk.is_idle, "the completion has done its work"
+        assert service.dispatcher.is_idle, "the completion has done its work"
 
 
 async def test_typing_in_the_anchored_layout_costs_what_is_typed() -> None:
@@ -161,10 +161,10 @@ async def test_the_report_shows_what_a_project_holds() -> None:
     async with running_service(model()) as service:
         await open_document(service, URI, source())
         answer = await complete(service, URI, line=20)
-        look = Look()
+        look = RequestStatus()
         service.post(look)
         await look.reply
-        reporter = Reporter(service)
+        reporter = StatusReport(service)
         context = reporter.context("/project")
         assert context["segments"][0]["start"] == 0
         assert context["segments"][-1]["end"] == answer.reuse.prompt
@@ -229,7 +229,7 @@ async def test_a_completion_preempts_warming_which_is_not_lost() -> None:
         warmed = await warming.reply
         assert warmed.reuse.prompt > 4000
         assert warmed.reuse.common > 0, "what was done before the preemption is kept"
-        assert service.desk.scheduler.ended == {Outcome.DONE: 2}
+        assert service.dispatcher.scheduler.ended == {Outcome.DONE: 2}
 
 
 async def test_a_warming_that_supersedes_another_answers_for_both() -> None:
@@ -238,7 +238,7 @@ async def test_a_warming_that_supersedes_another_answers_for_both() -> None:
         await prefilling(service, old := Warm(root="/project"))
         service.post(new := Warm(uri=uri, position=Position(3, 0)))
         assert await old.reply is await new.reply
-        assert service.desk.scheduler.ended == {Outcome.CANCELLED: 1, Outcome.DONE: 1}
+        assert service.dispatcher.scheduler.ended == {Outcome.CANCELLED: 1, Outcome.DONE: 1}
 
 
 async def test_an_abandoned_prefill_is_ended_and_its_work_kept() -> None:
@@ -249,7 +249,7 @@ async def test_an_abandoned_prefill_is_ended_and_its_work_kept() -> None:
         answer = await complete(service, uri, 10)
         assert answer.reuse.common > 0
         assert answer.reuse.processed == answer.reuse.prompt - answer.reuse.common
-        assert service.desk.scheduler.ended == {Outcome.CANCELLED: 1, Outcome.DONE: 1}
+        assert service.dispatcher.scheduler.ended == {Outcome.CANCELLED: 1, Outcome.DONE: 1}
 
 
 async def test_a_generation_ends_when_it_is_abandoned() -> None:
@@ -279,7 +279,7 @@ async def test_a_prompt_that_takes_too_long_is_answered_in_time_and_warmed() -> 
     async with running_service(model(), n_ctx=LONG) as service:
         uri = await open_long_project(service)
         await until_state(service, "ready")
-        news = service.feed.subscribe()
+        news = service.broadcaster.subscribe()
         answer = await complete(service, uri, 10, t_max_prompt_ms=1)
         assert answer.items == ()
         assert (answer.reuse.state, answer.reuse.reason) == ("warming", "estimated")
@@ -290,7 +290,7 @@ async def test_a_prompt_that_takes_too_long_is_answered_in_time_and_warmed() -> 
 async def test_a_time_limit_holds_while_the_model_is_loading() -> None:
     async with running_service(model()) as service:
         await open_document(service, URI, source())
-        news = service.feed.subscribe()
+        news = service.broadcaster.subscribe()
         answer = await complete(service, URI, t_max_prompt_ms=0)
         assert answer.reuse.state == "warming"
         await until(news, lambda event: event["type"] == "edit")

@@ -41,10 +41,10 @@ async def test_a_model_that_is_refused_fails_all_requests_with_its_sentence(tmp_
         await open_document(service, URI, source())
         with pytest.raises(EngineError, match=r"broken\.gguf"):
             await complete(service, URI)
-        assert service.keeper.state == "failed"
+        assert service.supervisor.state == "failed"
         with pytest.raises(EngineError, match=r"broken\.gguf"):
             await complete(service, URI)
-        assert service.keeper.n_restarts == 0
+        assert service.supervisor.n_restarts == 0
 
 
 def model_that_never_loads(folder: Path) -> Path:
@@ -55,10 +55,10 @@ def model_that_never_loads(folder: Path) -> Path:
 
 
 async def until_engine_starts(service: Service) -> None:
-    news = service.feed.subscribe()
+    news = service.broadcaster.subscribe()
     news.put(service.state_news())
     await until(news, lambda event: event["type"] == "state" and event["load"] == {"stage": "start", "fraction": 0.0})
-    service.feed.unsubscribe(news)
+    service.broadcaster.unsubscribe(news)
 
 
 async def test_an_engine_that_dies_while_loading_is_not_started_again(tmp_path: Path) -> None:
@@ -66,12 +66,12 @@ async def test_an_engine_that_dies_while_loading_is_not_started_again(tmp_path: 
         await open_document(service, URI, source())
         service.post(event := completion(URI))
         await until_engine_starts(service)
-        assert service.keeper.pid
-        os.kill(service.keeper.pid, signal.SIGKILL)
+        assert service.supervisor.pid
+        os.kill(service.supervisor.pid, signal.SIGKILL)
         with pytest.raises(EngineError, match=r"pipe\.gguf could not be loaded.*SIGKILL"):
             await event.reply
-        assert service.keeper.state == "failed"
-        assert service.keeper.n_restarts == 0
+        assert service.supervisor.state == "failed"
+        assert service.supervisor.n_restarts == 0
 
 
 async def test_a_model_that_never_loads_keeps_nobody_from_going(tmp_path: Path) -> None:
@@ -79,7 +79,7 @@ async def test_a_model_that_never_loads_keeps_nobody_from_going(tmp_path: Path) 
         await open_document(service, URI, source())
         service.post(event := completion(URI))
         await until_engine_starts(service)
-        pid = service.keeper.pid
+        pid = service.supervisor.pid
     with pytest.raises(RequestError, match="shutting down"):
         await event.reply
     assert pid
@@ -97,13 +97,13 @@ async def test_a_model_that_is_damaged_later_fails_what_waits_for_the_reload(tmp
         # Another file, so that the one that the engine has mapped stays as it is.
         (tmp_path / "other").write_bytes(b"no model")
         (tmp_path / "other").replace(copy)
-        assert service.keeper.pid
-        os.kill(service.keeper.pid, signal.SIGKILL)
+        assert service.supervisor.pid
+        os.kill(service.supervisor.pid, signal.SIGKILL)
         with pytest.raises(EngineDied):
             await event.reply
         with pytest.raises(EngineError, match=r"copy\.gguf"):
             await queued.reply
-        assert service.keeper.state == "failed"
+        assert service.supervisor.state == "failed"
 
 
 # --- the engine dies -------------------------------------------------------------------------------------------------
@@ -114,22 +114,22 @@ async def test_an_engine_killed_in_a_prefill_fails_that_request_only() -> None:
         uri = await open_long_project(service)
         await prefilling(service, event := completion(uri, 10))
         service.post(queued := completion(uri, 11))
-        assert service.keeper.pid
-        os.kill(service.keeper.pid, signal.SIGKILL)
+        assert service.supervisor.pid
+        os.kill(service.supervisor.pid, signal.SIGKILL)
         with pytest.raises(EngineDied, match=r"SIGKILL.*ask once more"):
             await event.reply
         answer = await queued.reply
         assert answer.items
         assert answer.reuse.reason == "cold"
-        assert service.keeper.n_restarts == 1
+        assert service.supervisor.n_restarts == 1
 
 
 async def test_an_engine_killed_in_a_generation_fails_that_request_only() -> None:
     async with running_service(model(), n_ctx=LONG) as service:
         await open_document(service, URI, source())
         event = await generating(service, URI)
-        assert service.keeper.pid
-        os.kill(service.keeper.pid, signal.SIGKILL)
+        assert service.supervisor.pid
+        os.kill(service.supervisor.pid, signal.SIGKILL)
         with pytest.raises(EngineDied, match="SIGKILL"):
             await event.reply
         assert (await complete(service, URI)).items
@@ -137,26 +137,26 @@ async def test_an_engine_killed_in_a_generation_fails_that_request_only() -> Non
 
 async def test_an_engine_killed_when_idle_is_started_again_and_warmed() -> None:
     async with running_service(model(), warm=True) as service:
-        news = service.feed.subscribe()
+        news = service.broadcaster.subscribe()
         await open_document(service, URI, source())
         await until(news, lambda event: event["type"] == "edit")
-        assert service.keeper.pid
-        os.kill(service.keeper.pid, signal.SIGKILL)
+        assert service.supervisor.pid
+        os.kill(service.supervisor.pid, signal.SIGKILL)
         cost = await until(news, lambda event: event["type"] == "edit")
         assert cost["reason"] == "cold"
-        assert service.keeper.n_restarts == 1
+        assert service.supervisor.n_restarts == 1
 
 
 async def test_an_engine_killed_while_it_warms_unasked_is_started_again_and_warms_again() -> None:
     async with running_service(model(), n_ctx=LONG, warm=True) as service:
-        news = service.feed.subscribe()
+        news = service.broadcaster.subscribe()
         uri = await open_long_project(service)
         await until(news, is_progress)
-        assert service.keeper.pid
-        os.kill(service.keeper.pid, signal.SIGKILL)
+        assert service.supervisor.pid
+        os.kill(service.supervisor.pid, signal.SIGKILL)
         cost = await until(news, lambda event: event["type"] == "edit")
         assert cost["reason"] == "cold"
-        assert service.desk.scheduler.ended[Outcome.FAILED] == service.keeper.n_restarts == 1
+        assert service.dispatcher.scheduler.ended[Outcome.FAILED] == service.supervisor.n_restarts == 1
         assert (await complete(service, uri, 10)).reuse.common > 1000
 
 

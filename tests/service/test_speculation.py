@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from scrubjay.completion.requests import Completion
-from scrubjay.notifications import News, Subscription
-from scrubjay.service.events import Complete, Look, Settled
+from scrubjay.notifications import Notification, Subscription
+from scrubjay.service.events import Complete, ProjectIdle, RequestStatus
 from scrubjay.service.scheduler import Outcome
 from scrubjay.service.service import Service
 from scrubjay.starter import model_path
@@ -42,18 +42,18 @@ async def insert(service: Service, version: int, text: str, at: Position = CURSO
 
 
 async def look(service: Service) -> None:
-    event = Look()
+    event = RequestStatus()
     service.post(event)
     await event.reply
 
 
-async def ahead(news: Subscription) -> News:
+async def ahead(news: Subscription) -> Notification:
     return await until(news, lambda event: event["type"] == "ahead")
 
 
 async def test_what_follows_an_accepted_completion_is_there_already() -> None:
     async with running_service(model_path(), rules=True, layout="anchored", warm=True) as service:
-        news = service.feed.subscribe()
+        news = service.broadcaster.subscribe()
         await open_document(service, URI, TEXT)
         text = (await ask(service)).items[0].text
         assert (await ahead(news))["n_items"] == 1
@@ -70,7 +70,7 @@ async def test_what_was_written_ahead_is_what_would_be_written_later() -> None:
     texts = []
     for is_ahead in (True, False):
         async with running_service(model_path(), rules=True, layout="anchored", warm=is_ahead) as service:
-            news = service.feed.subscribe()
+            news = service.broadcaster.subscribe()
             await open_document(service, URI, TEXT)
             text = (await ask(service)).items[0].text
             if is_ahead:
@@ -88,19 +88,19 @@ async def test_an_edit_that_leads_elsewhere_ends_it(at: Position, text: str) -> 
         await open_document(service, URI, TEXT)
         await warm(service)
         await ask(service)
-        service.post(Settled("/project"))
+        service.post(ProjectIdle("/project"))
         # The loop has one thing after the other: when this one is answered, the completion ahead is under way.
         await look(service)
-        assert any(flight.is_ahead for flight in service.desk)
-        before = service.desk.scheduler.ended[Outcome.CANCELLED]
+        assert any(flight.is_ahead for flight in service.dispatcher)
+        before = service.dispatcher.scheduler.ended[Outcome.CANCELLED]
         await insert(service, 2, text, at)
-        assert service.desk.scheduler.ended[Outcome.CANCELLED] == before + 1
-        assert not any(flight.is_ahead for flight in service.desk)
+        assert service.dispatcher.scheduler.ended[Outcome.CANCELLED] == before + 1
+        assert not any(flight.is_ahead for flight in service.dispatcher)
 
 
 async def test_it_makes_the_next_key_hardly_dearer() -> None:
     async with running_service(model_path(), rules=True, layout="anchored", warm=True) as service:
-        news = service.feed.subscribe()
+        news = service.broadcaster.subscribe()
         await open_document(service, URI, TEXT * 4)
         first = await ask(service)
         await ahead(news)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scrubjay.code_text import has_words
 from scrubjay.completion.requests import Completion
 from scrubjay.errors import EngineDied
-from scrubjay.service.events import Complete, Event, Settled, Warm
+from scrubjay.service.events import Complete, Event, ProjectIdle, Warm
 from scrubjay.service.service import Service
 from scrubjay.workspace.events import ChangeDocument, CloseDocument, FilesChanged, OpenDocument
 from scrubjay.workspace.project import File
@@ -89,7 +89,7 @@ class World:
                 files = tuple(File(f"{root}/{other}", now) for other, now in self.disk[root].items())
                 await self.post(FilesChanged(root, files, is_first=False))
             case "pause":
-                await self.post(Settled(root))
+                await self.post(ProjectIdle(root))
             case "warm" if any(at == root and held for (at, _), held in self.copies.items()):
                 await self.asked(lambda: Warm(root=root))
             case "ask" if owner in copies:
@@ -98,8 +98,8 @@ class World:
                 self.kill()
 
     def kill(self) -> None:
-        if self.service.keeper.pid and self.service.keeper.is_ready:
-            os.kill(self.service.keeper.pid, signal.SIGKILL)
+        if self.service.supervisor.pid and self.service.supervisor.is_ready:
+            os.kill(self.service.supervisor.pid, signal.SIGKILL)
 
     async def asked(self, make: Callable[[], Complete | Warm]) -> Completion:
         """The answer; asked once more where the engine has died, as its sentence says."""
@@ -117,7 +117,7 @@ class World:
         lines = text.split("\n")
         position = Position(number % len(lines), 0)
         request = replace(completion(f"file://{root}/{name}", owner=owner).request, position=position)
-        self.service.post(Settled(root))
+        self.service.post(ProjectIdle(root))
         answer = await self.asked(lambda: Complete(request))
         await self.require_true(root, name, sum(len(line) + 1 for line in lines[: position.line]))
         self.n_asked += 1
@@ -126,7 +126,7 @@ class World:
 
     async def require_true(self, root: str, current: str, offset: int) -> None:
         """The last prompt of the project shows what the project shows, with the cursor at `offset` of `current`."""
-        prompt = self.service.desk.record(root).prompt
+        prompt = self.service.dispatcher.record(root).prompt
         assert prompt
         parts = [(span, prompt.tokens[span.start : span.end]) for span in prompt.segments]
         said = await self.service.use_vocabulary(

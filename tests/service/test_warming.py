@@ -2,7 +2,7 @@
 
 import pytest
 
-from scrubjay.service.events import Settled
+from scrubjay.service.events import ProjectIdle
 from scrubjay.service.service import Service
 from scrubjay.workspace.events import FilesChanged
 from scrubjay.workspace.project import File
@@ -19,7 +19,7 @@ def on_disk(service: Service, *texts: str) -> None:
 
 def shown(service: Service) -> dict[str, int]:
     """How many tokens the last prompt has of each file that is not the current one."""
-    prompt = service.desk.record("/project").prompt
+    prompt = service.dispatcher.record("/project").prompt
     spans = prompt.segments if prompt else ()
     return {span.label: span.end - span.start for span in spans if span.kind == "file"}
 
@@ -36,7 +36,7 @@ async def test_what_changes_on_disk_reaches_the_prompt_though_nothing_is_warmed_
         if is_asked_for:
             await warm(service)
         else:
-            service.post(Settled("/project"))
+            service.post(ProjectIdle("/project"))
             await complete(service, URI, 3)
         after = shown(service)
         assert after.keys() == {"disk0.py"}
@@ -49,10 +49,10 @@ async def test_a_completion_that_was_known_leaves_the_work_of_a_pause_to_the_nex
         first = await complete(service, URI, 3, max_tokens=8, trigger="invoked")
         assert first.items, "there is something to know"
         await open_document(service, "file:///project/b.py", source(20, seed=1))
-        service.post(Settled("/project"))
+        service.post(ProjectIdle("/project"))
         assert (await complete(service, URI, 3, max_tokens=8, trigger="invoked")).reuse.reason != "cached"
         assert shown(service).keys() == {"b.py"}
-        service.post(Settled("/project"))
+        service.post(ProjectIdle("/project"))
         assert (await complete(service, URI, 3, max_tokens=8, trigger="invoked")).reuse.reason == "cached"
         on_disk(service, "new = 1\n")
         assert (await complete(service, URI, 3, max_tokens=8, trigger="invoked")).reuse.reason != "cached"

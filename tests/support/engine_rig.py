@@ -8,16 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from scrubjay.contexts.naive import Context, Control, Counters
 from scrubjay.contexts.checkpoint_pool import CheckpointPool
-from scrubjay.contexts.checkpointed import WarmContext
+from scrubjay.contexts.checkpointed import CheckpointedContext
+from scrubjay.contexts.naive import Context, Control, Counters
 from scrubjay.llama.backend import _raw
 from scrubjay.llama.context import LlamaContext, Logits
 from scrubjay.llama.model import Model
 from scrubjay.protocol.messages import EngineSettings, Sampling
 from scrubjay.tokens import Tokens, as_tokens
 from scrubjay.worker.generate import Generation
-from scrubjay.worker.load import Opening, open_model
+from scrubjay.worker.load import LoadedModel, open_model
 from tests.support.gguf_models import tiny_model
 
 N_CTX = 2048
@@ -95,9 +95,9 @@ class RecordingLlama(LlamaContext):
 class Rig:
     """One model with a warm context over a pool, and a cold one."""
 
-    opening: Opening
+    opening: LoadedModel
     llama: RecordingLlama
-    warm: WarmContext
+    warm: CheckpointedContext
     cold: Context
     pool: CheckpointPool
     counters: Counters
@@ -160,7 +160,7 @@ def rig(
     parts = (opening.model, opening.settings, n_ctx, opening.llama.n_ubatch, swa_full)
     llama = RecordingLlama(*parts, abort.address)
     llama.made_of = []
-    warm = WarmContext(llama, opening.memory_class, opening.grid, counters, opening.model.n_swa, pool)
+    warm = CheckpointedContext(llama, opening.memory_class, opening.grid, counters, opening.model.n_swa, pool)
     cold = Context(LlamaContext(*parts, 0), opening.memory_class, opening.grid, Counters())
     made = Rig(opening, llama, warm, cold, pool, counters, abort)
     try:

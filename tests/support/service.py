@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from scrubjay.completion.requests import Completion, CompletionRequest
-from scrubjay.notifications import News, Subscription
+from scrubjay.notifications import Notification, Subscription
 from scrubjay.prompt.layouts import LayoutName
 from scrubjay.protocol.messages import EngineSettings, Sampling
 from scrubjay.service.events import Complete, Warm
@@ -47,7 +47,7 @@ async def running_service(
     loop = asyncio.create_task(service.run())
     try:
         yield service
-        service.desk.scheduler.check_integrity()
+        service.dispatcher.scheduler.check_integrity()
     finally:
         loop.cancel()
         await asyncio.wait([loop])
@@ -55,7 +55,7 @@ async def running_service(
     assert loop.cancelled(), loop.exception()
 
 
-async def until(news: Subscription, matches: Callable[[News], bool]) -> News:
+async def until(news: Subscription, matches: Callable[[Notification], bool]) -> Notification:
     """The next event that matches."""
     async for event in news:
         if matches(event):
@@ -65,10 +65,10 @@ async def until(news: Subscription, matches: Callable[[News], bool]) -> News:
 
 async def until_state(service: Service, state: str) -> None:
     """Wait until the service is in that state."""
-    news = service.feed.subscribe()
+    news = service.broadcaster.subscribe()
     news.put(service.state_news())
     await until(news, lambda event: event["type"] == "state" and event["state"] == state)
-    service.feed.unsubscribe(news)
+    service.broadcaster.unsubscribe(news)
 
 
 def source(n_lines: int = N_LINES, seed: int = 0) -> str:
@@ -113,16 +113,16 @@ async def open_long_project(service: Service, root: str = "/project") -> str:
     return uri
 
 
-def is_progress(event: News) -> bool:
+def is_progress(event: Notification) -> bool:
     return event["type"] == "progress" and event["done"] != event["total"]
 
 
 async def prefilling(service: Service, event: Complete | Warm) -> None:
     """Post `event` and wait until its prompt is being processed."""
-    news = service.feed.subscribe()
+    news = service.broadcaster.subscribe()
     service.post(event)
     await until(news, is_progress)
-    service.feed.unsubscribe(news)
+    service.broadcaster.unsubscribe(news)
 
 
 async def generating(service: Service, uri: str) -> Complete:

@@ -5,13 +5,12 @@ import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from scrubjay.errors import RequestError
 from scrubjay.process.client import Client
 from scrubjay.process.lifecycle import start_daemon, stop_daemon
-from scrubjay.errors import RequestError
 
 FLAGS = {"ctx": "8192", "threads": "1", "eager_load": "false", "warm": "false", "rules": "false"}
 """Options of a daemon that shares few cores with other tests."""

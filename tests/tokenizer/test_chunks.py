@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from scrubjay.tokenizer.chunks import N_MAX, N_MIN, CutRule, Pieces, find_cut_rule
+from scrubjay.tokenizer.chunks import N_MAX, N_MIN, ChunkedText, SplitRule, find_cut_rule
 from tests.support import vocabularies
 from tests.support.gguf_vocab import source_text
 
@@ -25,7 +25,7 @@ KINDS = pytest.mark.parametrize("kind", vocabularies.ALL)
 
 
 @functools.cache
-def rule_of(kind: str) -> CutRule:
+def rule_of(kind: str) -> SplitRule:
     rule = find_cut_rule(vocabularies.open_vocabulary(kind).tokenize)
     assert rule is not None
     return rule
@@ -52,7 +52,7 @@ def test_a_tokenizer_that_joins_lines_is_never_cut() -> None:
         return np.array([lengths.setdefault(text, len(lengths))], dtype=np.int32)
 
     assert find_cut_rule(by_whole_text) is None
-    assert [piece.text for piece in Pieces.of(SOURCE, None).pieces] == [SOURCE]
+    assert [piece.text for piece in ChunkedText.of(SOURCE, None).pieces] == [SOURCE]
 
 
 @KINDS
@@ -76,20 +76,20 @@ def test_pieces_after_edits_equal_pieces_from_scratch(data: st.DataObject) -> No
     rule = rule_of("qwen2")
     start = data.draw(st.integers(0, len(SOURCE)))
     text = SOURCE[start : start + data.draw(st.integers(0, 12_000))]
-    pieces = Pieces.of(text, rule)
+    pieces = ChunkedText.of(text, rule)
     for _ in range(6):
         a = data.draw(st.integers(0, len(text)))
         b = min(len(text), a + data.draw(st.sampled_from([0, 0, 1, 5, 80, 700])))
         text = text[:a] + data.draw(SNIPPETS) + text[b:]
         before = {id(piece) for piece in pieces.pieces}
         pieces = pieces.updated(text, rule)
-        assert pieces == Pieces.of(text, rule)
+        assert pieces == ChunkedText.of(text, rule)
         assert "".join(piece.text for piece in pieces.pieces) == text
         assert sum(id(piece) not in before for piece in pieces.pieces) <= 12
 
 
 def test_pieces_have_their_sizes() -> None:
-    sizes = [len(piece.text) for piece in Pieces.of(SOURCE, rule_of("qwen2")).pieces]
+    sizes = [len(piece.text) for piece in ChunkedText.of(SOURCE, rule_of("qwen2")).pieces]
     assert min(sizes[:-1]) >= N_MIN
     assert max(sizes) <= 2 * N_MAX
     assert sum(sizes) / len(sizes) < 800

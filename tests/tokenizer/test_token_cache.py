@@ -95,12 +95,12 @@ def test_heating_fills_what_was_cold() -> None:
     tokenize = Counted("sentencepiece")
     cache = TokenCache(tokenize, 10_000_000)
     document = cache.document("a", SOURCE)
-    cold = document.cold()
+    cold = document.untokenized()
     assert sum(len(piece.text) for piece, _ in cold) == len(SOURCE)
-    cache.heat(cold)
+    cache.tokenize_ahead(cold)
     tokenize.n_characters = 0
     assert document.tokens.tolist() == tokenize.vocabulary.tokenize(SOURCE).tolist()
-    assert (document.cold(), tokenize.n_characters) == ([], 0)
+    assert (document.untokenized(), tokenize.n_characters) == ([], 0)
 
 
 def test_memory_is_bounded_and_what_is_used_stays() -> None:

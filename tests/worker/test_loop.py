@@ -8,12 +8,12 @@ import numpy as np
 import psutil
 import pytest
 
-from scrubjay.errors import ModelRefused
-from scrubjay.contexts.naive import Control
-from scrubjay.contexts.checkpointed import WarmContext
+from scrubjay.contexts.checkpointed import CheckpointedContext
 from scrubjay.contexts.context_pool import ContextPool
+from scrubjay.contexts.naive import Control
+from scrubjay.errors import ModelRefused
 from scrubjay.llama.model import Model, can_offload
-from scrubjay.protocol.messages import EngineSettings, FromEngine, Piece, Run, Sampling, Synced
+from scrubjay.protocol.messages import EngineSettings, FromEngine, Piece, PrefillDone, Run, Sampling
 from scrubjay.tokens import Tokens, as_tokens
 from scrubjay.worker.load import open_model
 from scrubjay.worker.loop import Engine
@@ -34,11 +34,13 @@ class Served:
         self.engine = Engine(self.opening, AbortFlag())  # type: ignore[arg-type]
         self.answers: list[FromEngine] = []
 
-    def run(self, tokens: Tokens, context: str = "", sampling: Sampling | None = None, cold: bool = False) -> Synced:
+    def run(
+        self, tokens: Tokens, context: str = "", sampling: Sampling | None = None, cold: bool = False
+    ) -> PrefillDone:
         """Do one job; what its prompt cost."""
         self.answers = []
         self.engine.run(Run(1, context, tokens, sampling=sampling, cold=cold), Control(), self.answers.append)
-        (synced,) = (answer for answer in self.answers if isinstance(answer, Synced))
+        (synced,) = (answer for answer in self.answers if isinstance(answer, PrefillDone))
         return synced
 
     def text(self) -> str:
@@ -163,7 +165,7 @@ def test_a_cold_run_reuses_nothing_and_disturbs_nothing(served: Served) -> None:
 
 
 def test_where_memory_has_no_room_for_another_context_one_is_given_up() -> None:
-    def refuse() -> WarmContext:
+    def refuse() -> CheckpointedContext:
         raise ModelRefused("There is not enough memory for a context.")
 
     rng = np.random.default_rng(9)

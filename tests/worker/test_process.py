@@ -21,18 +21,18 @@ from scrubjay.protocol.messages import (
     EngineStatus,
     Failed,
     FromEngine,
+    LoadFailed,
     Message,
     Open,
     Opened,
     Piece,
-    Prefilling,
-    Refused,
+    PrefillDone,
+    PrefillProgress,
     Run,
     Sampling,
-    Soon,
     Stop,
     Stopped,
-    Synced,
+    Wake,
 )
 from scrubjay.tokens import as_tokens
 from tests.support.engine_rig import random_tokens
@@ -89,7 +89,7 @@ def process() -> Iterator[Process]:
 
 def opened(process: Process, kind: str = "shortconv", n_ctx: int = 16384, interval: int = 256) -> Process:
     process.send(Open(EngineSettings(str(tiny_model(kind)), n_ctx=n_ctx, n_threads=1, interval=interval)))
-    assert isinstance(process.until(Opened, Refused)[-1], Opened)
+    assert isinstance(process.until(Opened, LoadFailed)[-1], Opened)
     return process
 
 
@@ -98,7 +98,7 @@ def test_a_run_is_answered_in_order_and_once(process: Process) -> None:
     tokens = random_tokens(np.random.default_rng(0), 600)
     answers = process.answer(Run(7, "/p", tokens, sampling=Sampling(max_tokens=5, ignore_end=True, with_margins=True)))
     kinds = [type(answer).__name__ for answer in answers if not isinstance(answer, Piece)]
-    assert kinds == ["Prefilling"] * (len(kinds) - 2) + ["Synced", "Done"]
+    assert kinds == ["PrefillProgress"] * (len(kinds) - 2) + ["PrefillDone", "Done"]
     pieces = [answer for answer in answers if isinstance(answer, Piece)]
     assert sum(piece.n_tokens for piece in pieces) == 5
     assert all(margin >= 0 for piece in pieces for margin in piece.margins)
@@ -109,7 +109,7 @@ def test_a_prefill_is_stopped_inside_a_decode_and_its_continuation_is_bit_equal(
     opened(process)
     tokens = random_tokens(np.random.default_rng(1), 5_000)
     process.send(Run(1, "/p", tokens))
-    process.until(Prefilling)
+    process.until(PrefillProgress)
     process.send(Stop(1))
     process.abort[0] = 1
     (*_, stopped) = process.until(Stopped, Done)
@@ -117,7 +117,7 @@ def test_a_prefill_is_stopped_inside_a_decode_and_its_continuation_is_bit_equal(
     assert 0 < stopped.done < 5_000
     sampling = Sampling(max_tokens=8, ignore_end=True, with_margins=True)
     again = process.answer(Run(2, "/p", tokens, sampling=sampling))
-    (synced,) = (answer for answer in again if isinstance(answer, Synced))
+    (synced,) = (answer for answer in again if isinstance(answer, PrefillDone))
     assert synced.processed.processed == 5_000 - stopped.done
     assert pieces_of(again) == pieces_of(process.answer(Run(3, "/p", tokens, sampling=sampling, cold=True)))
 
@@ -129,12 +129,12 @@ def pieces_of(answers: list[Message]) -> list[tuple[str, tuple[float, ...]]]:
 
 def test_who_announces_a_run_need_not_send_it(process: Process) -> None:
     opened(process)
-    process.send(Soon())
+    process.send(Wake())
     assert isinstance(process.answer(Run(1, tokens=as_tokens([1, 2])))[-1], Done)
-    process.send(Soon())
+    process.send(Wake())
     process.send(AskStatus())
     process.until(EngineStatus)
-    process.send(Soon())
+    process.send(Wake())
     process.connection.shutdown(socket.SHUT_WR)
     assert process.popen.wait(timeout=30) == 0
 
@@ -190,15 +190,15 @@ def test_a_bad_run_gets_a_sentence_and_the_engine_lives(process: Process, run: R
 def test_a_damaged_model_is_refused_with_a_sentence(process: Process, damage: Damage, tmp_path: Path) -> None:
     path = corrupt_model(tiny_model("dense"), damage, tmp_path / "model.gguf")
     process.send(Open(EngineSettings(str(path))))
-    (*_, refused) = process.until(Opened, Refused)
-    assert isinstance(refused, Refused)
+    (*_, refused) = process.until(Opened, LoadFailed)
+    assert isinstance(refused, LoadFailed)
     assert str(path) in refused.message
     assert process.popen.wait(timeout=30) == 0
 
 
 def test_a_missing_model_is_refused_with_a_sentence(process: Process, tmp_path: Path) -> None:
     process.send(Open(EngineSettings(str(tmp_path / "none.gguf"))))
-    (refused,) = process.until(Refused)
+    (refused,) = process.until(LoadFailed)
     assert "none.gguf cannot be read: No such file" in str(refused)
 
 

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from scrubjay.workspace.file_tree import MAX_CANDIDATES, MAX_EDITS, MAX_FILE_BYTES, Share, Tree
+from scrubjay.workspace.file_tree import MAX_CANDIDATES, MAX_EDITS, MAX_FILE_BYTES, FileBudget, FileTree
 from scrubjay.workspace.project import File
 
 
-def scanned(root: Path, share: Share | None = None) -> Tree:
-    tree = Tree(str(root), share or Share())
+def scanned(root: Path, share: FileBudget | None = None) -> FileTree:
+    tree = FileTree(str(root), share or FileBudget())
     tree.scan()
     return tree
 
@@ -30,8 +30,8 @@ def write(root: Path, texts: dict[str, str], first_second: int = 1) -> None:
 
 def test_the_texts_edited_last_that_fit_are_known(tmp_path: Path) -> None:
     write(tmp_path, {"0": "old", "1": "middle", "2": "x" * 100, "3": "bin\0ary", "4": "new", "5": "", "6": "last"})
-    assert [file.text for file in scanned(tmp_path, Share(3, 50)).members()] == ["middle", "new", "last"]
-    assert [file.text for file in scanned(tmp_path, Share(9, 16)).members()] == ["old", "new", "last"]
+    assert [file.text for file in scanned(tmp_path, FileBudget(3, 50)).members()] == ["middle", "new", "last"]
+    assert [file.text for file in scanned(tmp_path, FileBudget(9, 16)).members()] == ["old", "new", "last"]
 
 
 def test_what_is_no_text_of_the_project_is_not_known(tmp_path: Path) -> None:
@@ -84,7 +84,7 @@ def test_a_changed_rule_counts_at_once(tmp_path: Path) -> None:
 
 def test_what_belongs_to_another_root_is_left_to_it(tmp_path: Path) -> None:
     write(tmp_path, {"lib/a.py": "a", "lib/deep/b.py": "b", "library/c.py": "c", "d.py": "d"})
-    tree = Tree(str(tmp_path), others=frozenset({"lib"}))
+    tree = FileTree(str(tmp_path), others=frozenset({"lib"}))
     tree.scan()
     assert names(tree.members()) == ["c.py", "d.py"]
     paths = [tmp_path / "lib" / "a.py", tmp_path / "lib" / "new" / "e.py"]
@@ -107,7 +107,7 @@ def test_moved_folders_are_looked_into(tmp_path: Path) -> None:
 
 def test_when_one_has_to_go_room_is_made_for_several(tmp_path: Path) -> None:
     write(tmp_path, {f"old{number}.py": "text" for number in range(10)})
-    tree = scanned(tmp_path, Share(n_files=8))
+    tree = scanned(tmp_path, FileBudget(n_files=8))
     assert len(tree.members()) == 6
     sizes = []
     for number in range(6):
@@ -153,7 +153,7 @@ def test_many_files_are_not_all_remembered(tmp_path: Path) -> None:
 
 
 def test_a_fast_model_is_shown_more() -> None:
-    sizes = [Share.for_model(speed, 40_960).n_bytes for speed in (50, 500, 5e6)]
+    sizes = [FileBudget.for_model(speed, 40_960).n_bytes for speed in (50, 500, 5e6)]
     assert sizes == sorted(set(sizes))
-    assert Share.for_model(0, 40_960) == Share(), "nothing is known of its speed"
-    assert Share.for_model(5e6, 100).n_bytes == 300
+    assert FileBudget.for_model(0, 40_960) == FileBudget(), "nothing is known of its speed"
+    assert FileBudget.for_model(5e6, 100).n_bytes == 300

@@ -7,7 +7,7 @@ from pathlib import Path
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from scrubjay.workspace.ignore_rules import NO_RULES, Rules
+from scrubjay.workspace.ignore_rules import NO_RULES, IgnoreRules
 
 NAMES = ("a", "b.o", "lib", "x")
 PATTERNS = st.sampled_from(
@@ -44,14 +44,14 @@ PATHS = [f"{folder}{name}" for folder in ("", "lib/", "lib/x/", "a/") for name i
 
 def is_left_out(path: str, ignore_files: dict[str, list[str]]) -> bool:
     """Whether the file at `path` is never reached by somebody who walks down from the root."""
-    rules: Rules = NO_RULES.below("", "\n".join(ignore_files.get("", [])))
+    rules: IgnoreRules = NO_RULES.below("", "\n".join(ignore_files.get("", [])))
     parts = path.split("/")
     for n in range(1, len(parts)):
         folder = "/".join(parts[:n])
-        if rules.leave_out(folder, is_folder=True):
+        if rules.ignores(folder, is_folder=True):
             return True
         rules = rules.below(folder, "\n".join(ignore_files.get(folder, [])))
-    return rules.leave_out(path)
+    return rules.ignores(path)
 
 
 def git_ignores(root: Path, ignore_files: dict[str, list[str]]) -> set[str]:
@@ -89,12 +89,12 @@ def test_git_says_the_same(tmp_path: Path) -> None:
 
 def test_a_line_that_is_no_pattern_is_passed_over() -> None:
     rules = NO_RULES.below("", "!\n*.o\n")
-    assert rules.leave_out("b.o")
-    assert not rules.leave_out("b.py")
+    assert rules.ignores("b.o")
+    assert not rules.ignores("b.py")
 
 
 def test_what_nobody_edits_is_left_out_without_a_rule() -> None:
-    assert NO_RULES.leave_out("lib/node_modules", is_folder=True)
-    assert NO_RULES.leave_out("lib/.gitignore")
-    assert NO_RULES.leave_out("web/package-lock.json")
-    assert not NO_RULES.leave_out("lib", is_folder=True)
+    assert NO_RULES.ignores("lib/node_modules", is_folder=True)
+    assert NO_RULES.ignores("lib/.gitignore")
+    assert NO_RULES.ignores("web/package-lock.json")
+    assert not NO_RULES.ignores("lib", is_folder=True)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from watchdog.observers.api import BaseObserver
 
 from scrubjay.workspace.events import FilesChanged
-from scrubjay.workspace.file_tree import Share, Tree
+from scrubjay.workspace.file_tree import FileBudget, FileTree
 from scrubjay.workspace.project import File
 from scrubjay.workspace.watcher import MAX_ROOTS, Watcher
 
@@ -25,7 +25,7 @@ Events = asyncio.Queue[FilesChanged]
 async def watching(root: Path, **more: object) -> AsyncIterator[tuple[Watcher, Events]]:
     events: Events = asyncio.Queue()
     watcher = Watcher(events.put_nowait, QUIET_S, **more)  # type: ignore[arg-type]
-    watcher.watch(str(root), Share(), is_named=True)
+    watcher.watch(str(root), FileBudget(), is_named=True)
     try:
         yield watcher, events
     finally:
@@ -33,7 +33,7 @@ async def watching(root: Path, **more: object) -> AsyncIterator[tuple[Watcher, E
 
 
 def fresh(root: Path) -> set[File]:
-    tree = Tree(str(root))
+    tree = FileTree(str(root))
     tree.scan()
     return set(tree.members())
 
@@ -135,7 +135,7 @@ async def test_a_root_that_has_gone_can_come_again(tmp_path: Path) -> None:
         assert (await events.get()).files == ()
         root.mkdir()
         (root / "b.py").write_text("b")
-        watcher.watch(str(root), Share(), is_named=True)
+        watcher.watch(str(root), FileBudget(), is_named=True)
         again = await events.get()
         assert (again.is_first, names(again.files)) == (True, ["b.py"])
         (root / "c.py").write_text("c")
@@ -150,13 +150,13 @@ async def test_folders_that_are_no_projects_are_left_alone(tmp_path: Path, monke
     (project / "Makefile").write_text("all:")
     monkeypatch.setenv("HOME", str(home))
     async with watching(home) as (watcher, events):
-        watcher.watch(str(tmp_path), Share(), is_named=True)
-        watcher.watch("untitled:Untitled-1", Share(), is_named=False)
-        watcher.watch(str(tmp_path / "nowhere"), Share(), is_named=True)
+        watcher.watch(str(tmp_path), FileBudget(), is_named=True)
+        watcher.watch("untitled:Untitled-1", FileBudget(), is_named=False)
+        watcher.watch(str(tmp_path / "nowhere"), FileBudget(), is_named=True)
         (home / "loose").mkdir()
         (home / "loose" / "b.py").write_text("b")
-        watcher.watch(str(home / "loose"), Share(), is_named=False)
-        watcher.watch(str(project), Share(), is_named=False)
+        watcher.watch(str(home / "loose"), FileBudget(), is_named=False)
+        watcher.watch(str(project), FileBudget(), is_named=False)
         assert (await events.get()).root == str(project)
         assert events.empty()
 
@@ -166,12 +166,12 @@ async def test_of_too_many_roots_those_asked_for_longest_ago_are_named(tmp_path:
         for number in range(MAX_ROOTS):
             (folder := tmp_path / f"{number}").mkdir()
             (folder / "a.py").write_text("a")
-            watcher.watch(str(folder), Share(), is_named=True)
-        watcher.watch(str(tmp_path), Share(), is_named=True)
+            watcher.watch(str(folder), FileBudget(), is_named=True)
+        watcher.watch(str(tmp_path), FileBudget(), is_named=True)
         assert watcher.crowded_out() == [str(tmp_path / "0")]
         watcher.unwatch(str(tmp_path / "0"))
         assert watcher.crowded_out() == []
-        watcher.watch(str(tmp_path / "0"), Share(), is_named=True)
+        watcher.watch(str(tmp_path / "0"), FileBudget(), is_named=True)
         roots = {(await events.get()).root for _ in range(MAX_ROOTS)}
         assert str(tmp_path / "1") in roots
 
@@ -185,7 +185,7 @@ async def test_a_root_within_another_has_its_files_for_itself_while_it_claims_th
         assert names((await events.get()).files) == ["a.py", "b.py"]
         watcher.claim([str(tmp_path), str(inner), str(tmp_path / "never watched")])
         assert events.empty(), "nobody else shows them yet"
-        watcher.watch(str(inner), Share(), is_named=True)
+        watcher.watch(str(inner), FileBudget(), is_named=True)
         found = [await events.get() for _ in range(2)]
         assert [(Path(event.root).name, names(event.files)) for event in found] == [
             ("inner", ["b.py"]),

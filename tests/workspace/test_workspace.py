@@ -4,7 +4,7 @@ import asyncio
 import shutil
 from pathlib import Path
 
-from scrubjay.notifications import News
+from scrubjay.notifications import Notification
 from scrubjay.service.events import Event
 from scrubjay.workspace.events import CloseDocument, FilesChanged, OpenDocument, SaveDocument
 from scrubjay.workspace.projects import Projects
@@ -23,7 +23,7 @@ class Told:
         self.projects = Projects()
         self.posted: asyncio.Queue[Event] = asyncio.Queue()
         self.touched: list[str] = []
-        self.news: list[News] = []
+        self.news: list[Notification] = []
         tellers = (self.posted.put_nowait, lambda project: self.touched.append(project.root), self.news.append)
         self.workspace = Workspace(self.projects, *tellers, is_watching)
 

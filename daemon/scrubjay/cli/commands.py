@@ -9,8 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from scrubjay.config import Config, options, read_config
-from scrubjay.process.client import Client, Json
 from scrubjay.errors import DaemonError, RequestError, UsageError
+from scrubjay.process.client import Client, Json
 from scrubjay.workspace.roots import find_root
 
 MIB = 1 << 20

@@ -15,7 +15,7 @@ _COMMENT_STARTS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class CursorContext:
     """Where a completion goes. Line ends are `\\n` here, whatever the document has; see `uses_crlf`.
 
     Args:
@@ -31,7 +31,7 @@ class Place:
     uses_crlf: bool = False
 
     @classmethod
-    def at(cls, text: str, offset: int, language: str = "") -> "Place":
+    def at(cls, text: str, offset: int, language: str = "") -> "CursorContext":
         """The place at `offset` of `text`."""
         crlf = "\r\n" in text
         prefix, suffix = text[:offset], text[offset:]

@@ -12,7 +12,7 @@ from scrubjay.workspace.project import Project
 from scrubjay.workspace.text import Position
 
 
-class Remembered:
+class CompletionHistory:
     """The completions that were shown, for the same question at the same place or one typed along with them.
 
     An edit of any other document of the project makes them another question's.

@@ -19,11 +19,11 @@ from scrubjay.code_text import (
     unmatched_closers,
     without_literals,
 )
-from scrubjay.completion.cursor import Place
+from scrubjay.completion.cursor import CursorContext
 from scrubjay.completion.stop_rules import Mode, stop_at
 
-Trim = Callable[[Place, str], str]
-Discard = Callable[[Place, str], bool]
+Trim = Callable[[CursorContext, str], str]
+Discard = Callable[[CursorContext, str], bool]
 
 N_SUFFIX_OVERLAP = 15
 N_PREFIX_OVERLAP = 2
@@ -40,7 +40,7 @@ _REPEATING_END = re.compile(r"(?:(.{3,}?)\1{5,}|(.{10,}?)\2{3,})$")
 
 
 @dataclass(frozen=True, slots=True)
-class Finished:
+class DisplayText:
     """A completion as it may be shown.
 
     Args:
@@ -54,15 +54,15 @@ class Finished:
     discarded: str = ""
 
 
-def finish(
-    place: Place,
+def postprocess(
+    place: CursorContext,
     mode: Mode,
     text: str,
     is_automatic: bool = False,
     is_chat: bool = False,
     can_replace: bool = False,
     switched_off: frozenset[str] = frozenset(),
-) -> Finished:
+) -> DisplayText:
     """What of `text`, as the model wrote it, is to be shown at `place`.
 
     Args:
@@ -83,43 +83,43 @@ def finish(
         text = text if trim.__name__ in switched_off else trim(place, text)
     for discard in (*DISCARDS, *(AUTOMATIC_DISCARDS if is_automatic else ())):
         if discard.__name__ not in switched_off and discard(place, text):
-            return Finished("", discarded=discard.__name__)
-    return Finished(text.replace("\n", "\r\n") if place.uses_crlf else text, n_replaced)
+            return DisplayText("", discarded=discard.__name__)
+    return DisplayText(text.replace("\n", "\r\n") if place.uses_crlf else text, n_replaced)
 
 
 # --- trims -----------------------------------------------------------------------------------------------------------
 
 
-def strip_thinking(_: Place, text: str) -> str:
+def strip_thinking(_: CursorContext, text: str) -> str:
     """No thoughts of a model that thinks aloud, finished or not."""
     return _THINKING.sub("", text, count=1) if text.lstrip().startswith("<think>") else text
 
 
-def strip_fence(_: Place, text: str) -> str:
+def strip_fence(_: CursorContext, text: str) -> str:
     """What is between the fences of a code block, if there is one."""
     match = _FENCED.fullmatch(text)
     return match[1] if match else text
 
 
-def strip_repeated_prefix(place: Place, text: str) -> str:
+def strip_repeated_prefix(place: CursorContext, text: str) -> str:
     """Without what a chat model repeats of the text before the cursor."""
     n = overlap(place.prefix, text)
     return text[n:] if n >= N_PREFIX_OVERLAP else text
 
 
-def strip_path_line(place: Place, text: str) -> str:
+def strip_path_line(place: CursorContext, text: str) -> str:
     """Without a comment that is nothing but a file's path, as prompts have them between files."""
     match = _PATH_LINE.match(text) if not place.line_before.strip() else None
     return text[match.end() :] if match else text
 
 
-def strip_second_space(place: Place, text: str) -> str:
+def strip_second_space(place: CursorContext, text: str) -> str:
     """Without the space with which some models begin, where there is one already."""
     line = place.line_before
     return text[1:] if line.strip() and line.endswith(" ") and text.startswith(" ") else text
 
 
-def strip_second_indent(place: Place, text: str) -> str:
+def strip_second_indent(place: CursorContext, text: str) -> str:
     """Without the indentation that the cursor's line has already, if the model wrote it once more."""
     there, written = place.line_before, indent_of(text.partition("\n")[0])
     if not there or there.strip() or len(there) + len(written) <= _deepest_indent(place):
@@ -127,14 +127,14 @@ def strip_second_indent(place: Place, text: str) -> str:
     return text[min(len(written), len(there)) :]
 
 
-def even_indent(place: Place, text: str) -> str:
+def even_indent(place: CursorContext, text: str) -> str:
     """Without the one space that would make an even indentation odd."""
     there = place.line_before
     is_odd_one = there and not there.strip() and len(there) % 2 == 0 and indent_of(text) == " "
     return text[1:] if is_odd_one else text
 
 
-def fit_line(place: Place, text: str, can_replace: bool = False) -> tuple[str, int]:
+def fit_line(place: CursorContext, text: str, can_replace: bool = False) -> tuple[str, int]:
     """The text as it fits before the rest of the cursor's line, and how much of that rest it replaces.
 
     Where the text brings the rest of the line itself, it is replaced, or else cut from the text. With anything but
@@ -153,13 +153,13 @@ def fit_line(place: Place, text: str, can_replace: bool = False) -> tuple[str, i
     return text[:at], 0
 
 
-def strip_repeated_suffix(place: Place, text: str) -> str:
+def strip_repeated_suffix(place: CursorContext, text: str) -> str:
     """Without an end that the text after the cursor begins with."""
     n = overlap(text, place.suffix)
     return text[: len(text) - n] if n >= N_SUFFIX_OVERLAP else text
 
 
-def strip_repeated_lines(place: Place, text: str) -> str:
+def strip_repeated_lines(place: CursorContext, text: str) -> str:
     """Without last lines that are the first ones below."""
     lines = text.split("\n")
     below = [line.rstrip() for line in place.lines_below(len(lines))]
@@ -170,13 +170,13 @@ def strip_repeated_lines(place: Place, text: str) -> str:
     return text
 
 
-def strip_repeating_end(_: Place, text: str) -> str:
+def strip_repeating_end(_: CursorContext, text: str) -> str:
     """Without a last line that ends in the same few characters over and over."""
     before, newline, line = text.rpartition("\n")
     return before if _REPEATING_END.search(line) else before + newline + line
 
 
-def strip_similar_lines(_: Place, text: str) -> str:
+def strip_similar_lines(_: CursorContext, text: str) -> str:
     """Only the first of five or more lines that hardly differ."""
     lines = text.split("\n")
     n_similar = 1
@@ -188,7 +188,7 @@ def strip_similar_lines(_: Place, text: str) -> str:
     return text
 
 
-def strip_repeated_blocks(_: Place, text: str) -> str:
+def strip_repeated_blocks(_: CursorContext, text: str) -> str:
     """Only the first of three equal blocks of lines."""
     lines = text.split("\n")
     for size in range(2, len(lines) // N_REPEATED_BLOCKS + 1):
@@ -199,7 +199,7 @@ def strip_repeated_blocks(_: Place, text: str) -> str:
     return text
 
 
-def strip_unmatched_closer(place: Place, text: str) -> str:
+def strip_unmatched_closer(place: CursorContext, text: str) -> str:
     """Up to a bracket that closes what nothing has opened."""
     plain = without_literals(text)
     if not unmatched_closers(plain, []):
@@ -209,7 +209,7 @@ def strip_unmatched_closer(place: Place, text: str) -> str:
     return text[: unmatched[0]] if unmatched else text
 
 
-def match_indent_style(place: Place, text: str) -> str:
+def match_indent_style(place: CursorContext, text: str) -> str:
     """Spaces for tabs at the starts of lines in a text that is indented by spaces, and the other way round."""
     before = place.prefix[-4_000:]
     if "\t" not in before and "\t" not in text:
@@ -222,7 +222,7 @@ def match_indent_style(place: Place, text: str) -> str:
     return "\n".join([first, *(_reindented(line, n_tabs > n_spaces) for line in others)])
 
 
-def strip_blank_end(place: Place, text: str) -> str:
+def strip_blank_end(place: CursorContext, text: str) -> str:
     """Without blank lines at the end, and without blanks at the end of the last unless something follows them."""
     return text.rstrip("\n") if place.line_after.strip() else text.rstrip()
 
@@ -244,17 +244,17 @@ LAST_TRIMS: tuple[Trim, ...] = (
 # --- reasons to show nothing -----------------------------------------------------------------------------------------
 
 
-def is_blank(_: Place, text: str) -> bool:
+def is_blank(_: CursorContext, text: str) -> bool:
     """There is nothing to see."""
     return not text.strip()
 
 
-def is_line_rest(place: Place, text: str) -> bool:
+def is_line_rest(place: CursorContext, text: str) -> bool:
     """It is what follows in the line."""
     return bool(place.line_after.strip()) and text.strip() == place.line_after.strip()
 
 
-def repeats_below(place: Place, text: str) -> bool:
+def repeats_below(place: CursorContext, text: str) -> bool:
     """It is the lines below: from a new line on, or the next line that is not blank and those after it."""
     first, *others = text.split("\n")
     if not first.strip() and others:
@@ -266,7 +266,7 @@ def repeats_below(place: Place, text: str) -> bool:
     return not others or is_begun or others == below[1 : len(others) + 1]
 
 
-def nearly_repeats_below(place: Place, text: str) -> bool:
+def nearly_repeats_below(place: CursorContext, text: str) -> bool:
     """It is hardly different from the up to three lines below."""
     lines = (place.line_before + text).split("\n")
     below = [line for line in place.lines_below(12) if line.strip()][: len(lines)]
@@ -274,13 +274,13 @@ def nearly_repeats_below(place: Place, text: str) -> bool:
     return len(lines) <= 3 and is_similar(whole, "\n".join(line.strip() for line in below), 0.05)
 
 
-def repeats_line_above(place: Place, text: str) -> bool:
+def repeats_line_above(place: CursorContext, text: str) -> bool:
     """Its first line makes the cursor's line equal to the one above."""
     line = (place.line_before + text.partition("\n")[0]).strip()
     return len(line) > N_LEAST_CHARACTERS and line == place.line_above.strip() and not is_only_brackets(line)
 
 
-def is_too_little(_: Place, text: str) -> bool:
+def is_too_little(_: CursorContext, text: str) -> bool:
     """It saves no typing."""
     return len(text.strip()) < N_LEAST_CHARACTERS
 
@@ -310,7 +310,7 @@ def _comes_in(rest: str, text: str) -> bool:
     return all(character in characters for character in rest)
 
 
-def _deepest_indent(place: Place) -> int:
+def _deepest_indent(place: CursorContext) -> int:
     """The deepest indentation that makes sense in the cursor's line, after what is above."""
     above = place.line_above
     opens_block = above.rstrip().endswith((":", "{", "(", "[", ","))

@@ -4,8 +4,8 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Literal
 
-from scrubjay.prompt.recipe import Recipe
-from scrubjay.protocol.messages import Processed, Sampling, StopReason
+from scrubjay.prompt.recipe import PromptRecipe
+from scrubjay.protocol.messages import PrefillCost, Sampling, StopReason
 from scrubjay.workspace.text import Position, PositionEncoding
 
 Trigger = Literal["automatic", "invoked"]
@@ -109,7 +109,7 @@ class Reuse:
     state: Literal["ready", "warming"]
 
     @classmethod
-    def of(cls, cost: Processed) -> "Reuse":
+    def of(cls, cost: PrefillCost) -> "Reuse":
         """What the engine said."""
         return cls(
             cost.prompt, cost.common, cost.restored, cost.processed, cost.needed, cost.excess, cost.reason, "ready"
@@ -170,7 +170,7 @@ class RawRequest:
         n_indent: an answer ends before a line that is indented by fewer characters.
     """
 
-    recipe: Recipe
+    recipe: PromptRecipe
     n: int = 1
     sampling: Sampling = field(default_factory=Sampling)
     t_max_prompt_ms: float | None = None

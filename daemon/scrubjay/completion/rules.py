@@ -2,18 +2,18 @@
 
 from dataclasses import dataclass
 
-from scrubjay.completion.cursor import Place
-from scrubjay.completion.postprocess import Finished, finish
+from scrubjay.completion.cursor import CursorContext
+from scrubjay.completion.postprocess import DisplayText, postprocess
 from scrubjay.completion.requests import CompletionRequest
 from scrubjay.completion.stop_rules import Mode, choose_mode, stop_at
 from scrubjay.workspace.document import Document
 
 
 @dataclass(frozen=True, slots=True)
-class Polish:
+class CompletionRules:
     """The completion rules for one request at one place."""
 
-    place: Place
+    place: CursorContext
     mode: Mode
     is_automatic: bool
     can_replace: bool
@@ -21,17 +21,17 @@ class Polish:
     is_chat: bool = False
 
     @classmethod
-    def of(cls, request: CompletionRequest, document: Document, offset: int) -> "Polish":
+    def of(cls, request: CompletionRequest, document: Document, offset: int) -> "CompletionRules":
         """The rules for `request` at `offset` of `document`."""
-        place = Place.at(document.text, offset, document.language)
+        place = CursorContext.at(document.text, offset, document.language)
         is_automatic, off = request.trigger == "automatic", frozenset(request.rules_off)
         return cls(place, choose_mode(place), is_automatic, request.can_replace, off)
 
-    def end_of(self, text: str) -> int | None:
+    def stop_offset(self, text: str) -> int | None:
         """After how many characters `text`, of which more may come, should have ended; None to go on."""
         return None if stop_at.__name__ in self.switched_off else stop_at(self.place, self.mode, text)
 
-    def finished(self, text: str) -> Finished:
+    def postprocess(self, text: str) -> DisplayText:
         """What of `text` is to be shown."""
         how = (self.is_automatic, self.is_chat, self.can_replace, self.switched_off)
-        return finish(self.place, self.mode, text, *how)
+        return postprocess(self.place, self.mode, text, *how)

@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator
 from typing import Literal
 
 from scrubjay.code_text import has_words, indent_of, is_only_brackets, is_similar
-from scrubjay.completion.cursor import Place
+from scrubjay.completion.cursor import CursorContext
 
 Mode = Literal["single", "multi"]
-Rule = Callable[[Place, str], int | None]
+Rule = Callable[[CursorContext, str], int | None]
 
 N_SUFFIX_START = 20
 """Characters of the suffix that a completion must not begin to repeat."""
@@ -25,14 +25,14 @@ STOP_STRINGS = ("\ndiff --git ",)
 """Strings at which a model has left the file that it was to go on with."""
 
 
-def choose_mode(place: Place) -> Mode:
+def choose_mode(place: CursorContext) -> Mode:
     """One line where something but closers follows in the line, or in a comment; else as many as make sense."""
     if has_words(place.line_after):
         return "single"
     return "single" if place.is_in_comment else "multi"
 
 
-def stop_at(place: Place, mode: Mode, text: str, is_complete: bool = False) -> int | None:
+def stop_at(place: CursorContext, mode: Mode, text: str, is_complete: bool = False) -> int | None:
     """The least number of characters after which a rule ends `text`, None if none does.
 
     Args:
@@ -45,20 +45,20 @@ def stop_at(place: Place, mode: Mode, text: str, is_complete: bool = False) -> i
     return None if cut is not None and is_complete and cut >= len(text) else cut
 
 
-def single_line(_: Place, text: str) -> int | None:
+def single_line(_: CursorContext, text: str) -> int | None:
     """Ends with the first line that is not blank."""
     match = _LINE_WITH_TEXT.search(text)
     return match.end() - 1 if match else None
 
 
-def repeats_suffix(place: Place, text: str) -> int | None:
+def repeats_suffix(place: CursorContext, text: str) -> int | None:
     """Ends where the text after the cursor begins to be repeated."""
     start = place.suffix.lstrip()[:N_SUFFIX_START]
     found = text.find(start) if len(start) == N_SUFFIX_START else -1
     return found if found >= 0 else None
 
 
-def repeats_next_line(place: Place, text: str) -> int | None:
+def repeats_next_line(place: CursorContext, text: str) -> int | None:
     """Ends before a line that is the next one below, or nearly: then the rest is there already."""
     below = place.next_line.strip()
     if is_only_brackets(below):
@@ -70,7 +70,7 @@ def repeats_next_line(place: Place, text: str) -> int | None:
     return None
 
 
-def repeats_itself(place: Place, text: str) -> int | None:
+def repeats_itself(place: CursorContext, text: str) -> int | None:
     """Ends after the first of three equal lines."""
     lines = [(start, line) for start, line in _lines(place, text) if line.strip()]
     for index in range(len(lines) - N_REPEATED_LINES + 1):
@@ -80,13 +80,13 @@ def repeats_itself(place: Place, text: str) -> int | None:
     return None
 
 
-def leaves_blank_lines(_: Place, text: str) -> int | None:
+def leaves_blank_lines(_: CursorContext, text: str) -> int | None:
     """Ends before two blank lines: what follows is something else."""
     match = _DOUBLE_BLANK.search(text, len(text) - len(text.lstrip()))
     return match.start() if match else None
 
 
-def leaves_scope(place: Place, text: str) -> int | None:
+def leaves_scope(place: CursorContext, text: str) -> int | None:
     """Ends before the first line indented less than the cursor's.
 
     A closing line is kept if the text below does not close that block itself.
@@ -123,7 +123,7 @@ MULTI_LINE_RULES: tuple[Rule, ...] = (
 )
 
 
-def _lines(place: Place, text: str) -> Iterator[tuple[int, str]]:
+def _lines(place: CursorContext, text: str) -> Iterator[tuple[int, str]]:
     """The complete lines of `text` with their starts; the first one together with what the cursor's line has before."""
     start = 0
     for line in text.split("\n")[:-1]:
@@ -131,7 +131,7 @@ def _lines(place: Place, text: str) -> Iterator[tuple[int, str]]:
         start += len(line) + 1
 
 
-def _cursor_line(place: Place, text: str) -> str:
+def _cursor_line(place: CursorContext, text: str) -> str:
     """The line that the cursor is in, with the completion's first line if it has nothing else."""
     return place.line_before + text.partition("\n")[0]
 

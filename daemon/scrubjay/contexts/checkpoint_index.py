@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from scrubjay.contexts.decode_grid import FINE
+from scrubjay.contexts.decode_grid import FINE_SPACING
 from scrubjay.tokens import Tokens, prefix_digest
 
-Kind = Literal["grid", "boundary", "hot", "tip"]
+CheckpointKind = Literal["grid", "boundary", "hot", "tip"]
 """Why a checkpoint stands where it stands; "tip" is where a prompt or a piece of work ended."""
 
 
@@ -22,12 +22,12 @@ class Checkpoint:
 
     n_tokens: int
     digest: bytes
-    kind: Kind
+    kind: CheckpointKind
     buffer: Any
     size: int
 
 
-class EditModel:
+class EditPredictor:
     """Where the next edit is expected: anywhere a little, near the recent edits much more.
 
     Args:
@@ -67,12 +67,12 @@ class EditModel:
 class CheckpointIndex:
     """The checkpoints of one context, in order of their lengths.
 
-    All of them belong to prefixes of what is resident: whoever truncates a context calls `drop_beyond`.
+    All of them belong to prefixes of what is resident: whoever truncates a context calls `drop_after`.
     """
 
     def __init__(self) -> None:
         self._items: list[Checkpoint] = []
-        self.edits = EditModel()
+        self.edits = EditPredictor()
         self.pinned: Checkpoint | None = None
         """The last one restored: the next edit is likely to want it again."""
 
@@ -107,7 +107,7 @@ class CheckpointIndex:
         if self.pinned is item:
             self.pinned = None
 
-    def drop_beyond(self, n_tokens: int) -> list[Checkpoint]:
+    def drop_after(self, n_tokens: int) -> list[Checkpoint]:
         """Remove and return those longer than `n_tokens`: what they continue is no longer resident."""
         i = bisect_right(self._items, n_tokens, key=_length)
         dropped = self._items[i:]
@@ -115,13 +115,13 @@ class CheckpointIndex:
             self.remove(item)
         return dropped
 
-    def crowding_tips(self, n_tokens: int) -> list[Checkpoint]:
+    def redundant_tips(self, n_tokens: int) -> list[Checkpoint]:
         """Older tips in the fine cell of `n_tokens`: a new tip there makes them useless but the nearest before it."""
-        cell = n_tokens - n_tokens % FINE
+        cell = n_tokens - n_tokens % FINE_SPACING
         begin, end = (bisect_left(self._items, n, key=_length) for n in (cell, n_tokens))
         return [item for item in self._items[begin:end] if item.kind == "tip"][:-1]
 
-    def losses(self, n_resident: int) -> Iterator[tuple[float, Checkpoint]]:
+    def eviction_costs(self, n_resident: int) -> Iterator[tuple[float, Checkpoint]]:
         """For each checkpoint that may go: expected tokens to process again without it, per byte.
 
         Without checkpoint k, an edit between k and the next one starts from the one before k. The longest is never offered:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from scrubjay.contexts.checkpoint_index import Checkpoint, CheckpointIndex, Kind
+from scrubjay.contexts.checkpoint_index import Checkpoint, CheckpointIndex, CheckpointKind
 from scrubjay.llama.context import Buffer
 
 _SLACK = 2  # a recycled buffer may be this many times larger than what it is to hold
@@ -45,7 +45,7 @@ class CheckpointPool:
         index: CheckpointIndex,
         n_tokens: int,
         digest: bytes,
-        kind: Kind,
+        kind: CheckpointKind,
         size: int,
         write: Callable[[Buffer], int],
     ) -> Checkpoint | None:
@@ -54,7 +54,7 @@ class CheckpointPool:
         Returns:
             None if the state does not fit the budget, or if `write` did not write exactly `size` bytes.
         """
-        for tip in index.crowding_tips(n_tokens) if kind == "tip" else []:
+        for tip in index.redundant_tips(n_tokens) if kind == "tip" else []:
             self._release(index, tip)
         buffer = self._take(size)
         if buffer is None:
@@ -69,7 +69,7 @@ class CheckpointPool:
 
     def forget(self, index: CheckpointIndex, n_tokens: int) -> None:
         """Drop the checkpoints of `index` longer than `n_tokens`; 0 drops all."""
-        self._free += [item.buffer for item in index.drop_beyond(n_tokens if n_tokens > 0 else -1)]
+        self._free += [item.buffer for item in index.drop_after(n_tokens if n_tokens > 0 else -1)]
 
     def used(self) -> int:
         """Bytes of all checkpoints."""
@@ -119,7 +119,9 @@ class CheckpointPool:
         candidates = []
         for index, importance in self._owners.items():
             n_resident, weight = importance()
-            candidates += [(weight * loss, item.n_tokens, index, item) for loss, item in index.losses(n_resident)]
+            candidates += [
+                (weight * loss, item.n_tokens, index, item) for loss, item in index.eviction_costs(n_resident)
+            ]
         if not candidates:
             return False
         _, _, index, item = min(candidates, key=lambda candidate: candidate[:2])

@@ -9,13 +9,13 @@ start      = where the prefill begins: keep itself, where the memory can be cut 
 from collections.abc import Iterable
 from time import perf_counter
 
-from scrubjay.errors import EngineError
-from scrubjay.contexts.naive import Context, Control, Counters, DecodeFailed, MemoryClass
-from scrubjay.contexts.checkpoint_index import Checkpoint, CheckpointIndex, Kind
+from scrubjay.contexts.checkpoint_index import Checkpoint, CheckpointIndex, CheckpointKind
 from scrubjay.contexts.checkpoint_pool import CheckpointPool
-from scrubjay.contexts.decode_grid import Grid
+from scrubjay.contexts.decode_grid import DecodeGrid
+from scrubjay.contexts.naive import Context, Control, Counters, DecodeFailed, MemoryClass
+from scrubjay.errors import EngineError
 from scrubjay.llama.context import LlamaContext
-from scrubjay.protocol.messages import Processed, Reason
+from scrubjay.protocol.messages import PrefillCost, Reason
 from scrubjay.tokens import Tokens, common_length, prefix_digest
 
 ABORTABLE_FROM = 5  # shorter decodes end by themselves sooner than the state for aborting them is saved
@@ -23,7 +23,7 @@ GENERATED_BETWEEN_CHECKPOINTS = 128
 WORTH_A_CUT = 8  # tokens: processing as many costs about as much as one more decode does
 
 
-class WarmContext(Context):
+class CheckpointedContext(Context):
     """A `Context` that keeps checkpoints and reuses all it can.
 
     Args:
@@ -35,7 +35,7 @@ class WarmContext(Context):
         self,
         llama: LlamaContext,
         memory_class: MemoryClass,
-        grid: Grid,
+        grid: DecodeGrid,
         counters: Counters,
         n_swa: int,
         pool: CheckpointPool,
@@ -45,13 +45,13 @@ class WarmContext(Context):
         self.importance = 1.0
         self._n_swa = n_swa
         self._pool = pool
-        self._wanted: dict[int, Kind] = {}
+        self._wanted: dict[int, CheckpointKind] = {}
         self._checkpoint_seconds = 0.0
         pool.register(self.checkpoints, lambda: (self.n_resident, self.importance))
 
     def sync(
         self, prompt: Tokens, boundaries: Iterable[int] = (), hot: Iterable[int] = (), control: Control | None = None
-    ) -> Processed:
+    ) -> PrefillCost:
         control = control or Control()
         boundaries, hot = tuple(boundaries), tuple(hot)
         try:
@@ -62,7 +62,7 @@ class WarmContext(Context):
 
     def _sync(
         self, prompt: Tokens, boundaries: tuple[int, ...], hot: tuple[int, ...], control: Control, from_zero: Reason
-    ) -> Processed:
+    ) -> PrefillCost:
         begun = perf_counter()
         self._checkpoint_seconds = 0.0
         common = common_length(self.resident, prompt)
@@ -80,7 +80,7 @@ class WarmContext(Context):
         cuts = self._plan(prompt, boundaries, hot, fork)
         self._save_if_wanted(start)
         n_decodes = self._prefill(prompt, cuts, control)
-        return Processed(
+        return PrefillCost(
             prompt=len(prompt),
             common=common,
             restored=restored,
@@ -185,7 +185,7 @@ class WarmContext(Context):
         if kind and n_tokens and self._keeps_checkpoints and self.checkpoints.at(n_tokens) is None:
             self._save(kind)
 
-    def _save(self, kind: Kind) -> bool:
+    def _save(self, kind: CheckpointKind) -> bool:
         """Save the present state; False if it does not fit the budget."""
         if not self._keeps_checkpoints or self.checkpoints.at(self.n_resident) is not None:
             return self._keeps_checkpoints

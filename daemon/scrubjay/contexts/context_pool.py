@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
+from scrubjay.contexts.checkpointed import CheckpointedContext
 from scrubjay.errors import ModelRefused
-from scrubjay.contexts.checkpointed import WarmContext
 from scrubjay.tokens import Tokens, common_length, is_sequel
 
 UNNAMED = "#"  # begins the keys of contexts that no project claims
@@ -19,21 +19,21 @@ class ContextPool:
         max_contexts: how many there may be.
     """
 
-    def __init__(self, create: Callable[[], WarmContext], max_contexts: int) -> None:
+    def __init__(self, create: Callable[[], CheckpointedContext], max_contexts: int) -> None:
         self._create = create
         self._max_contexts = max_contexts
-        self._recent: list[tuple[str, WarmContext]] = []  # the most recently used first
+        self._recent: list[tuple[str, CheckpointedContext]] = []  # the most recently used first
         self._n_unnamed = 0
 
-    def all(self) -> list[tuple[str, WarmContext]]:
+    def all(self) -> list[tuple[str, CheckpointedContext]]:
         """The contexts with their keys, the most recently used first."""
         return list(self._recent)
 
-    def adopt(self, context: WarmContext) -> None:
+    def adopt(self, context: CheckpointedContext) -> None:
         """Take in a context that exists already, as the least recently used."""
         self._recent.append((self._unnamed_key(), context))
 
-    def choose(self, key: str, prompt: Tokens) -> WarmContext:
+    def choose(self, key: str, prompt: Tokens) -> CheckpointedContext:
         """The context for `prompt`: that of `key`; without a key, the one that shares most with the prompt.
 
         It becomes the most recently used one.
@@ -46,10 +46,10 @@ class ContextPool:
             context.importance = FADE**age
         return found[1]
 
-    def _by_key(self, key: str) -> tuple[str, WarmContext] | None:
+    def _by_key(self, key: str) -> tuple[str, CheckpointedContext] | None:
         return next((item for item in self._recent if item[0] == key), None)
 
-    def _by_content(self, prompt: Tokens) -> tuple[str, WarmContext] | None:
+    def _by_content(self, prompt: Tokens) -> tuple[str, CheckpointedContext] | None:
         shared = [(common_length(context.resident, prompt), (key, context)) for key, context in self._recent]
         if not shared:
             return None
@@ -57,7 +57,7 @@ class ContextPool:
         # Taking over a context throws away what the two do not share: only for what it has become.
         return best if is_sequel(best[1].resident, prompt) else None
 
-    def _spare(self) -> WarmContext:
+    def _spare(self) -> CheckpointedContext:
         """An empty context: a new one, or one whose contents are missed least; a named one only if there is no other."""
         ages = {context: age for age, (_, context) in enumerate(self._recent)}
         unnamed = [context for key, context in self._recent if key.startswith(UNNAMED)]

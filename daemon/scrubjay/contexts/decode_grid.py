@@ -8,16 +8,16 @@ the cuts that were asked for.
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-FINE = 32
+FINE_SPACING = 32
 """Spacing of the fine grid near edits, in tokens; also the least distance of a segment boundary from another cut."""
-FINEST = 8
+TAIL_SPACING = 8
 """Spacing of the cuts just before the end of a long prompt."""
-LONG = 1024
+LONG_PREFILL = 1024
 """Where so many tokens are new, some more cuts before the prompt's end cost a few hundredths of its time."""
 
 
 @dataclass(frozen=True, slots=True)
-class Grid:
+class DecodeGrid:
     """Decodes of at most `longest` tokens between checkpoints at multiples of `interval`."""
 
     interval: int
@@ -31,15 +31,19 @@ class Grid:
 
     def fine(self, position: int) -> int:
         """The last place of the fine grid at or before `position`."""
-        return position - position % min(FINE, self.interval)
+        return position - position % min(FINE_SPACING, self.interval)
 
-    def approach(self, end: int) -> list[int]:
+    def tail_cuts(self, end: int) -> list[int]:
         """Cuts before the `end` of a long prompt, closer together the nearer it is: next edits are likely there.
 
         Those before an edit add at most half of what it costs anyway, or 7 tokens.
         """
-        far, near, step = max(0, end - 8 * FINE), max(0, end - 8 * FINEST), min(FINEST, self.interval)
-        fine = range(self.fine(far), end, min(FINE, self.interval))
+        far, near, step = (
+            max(0, end - 8 * FINE_SPACING),
+            max(0, end - 8 * TAIL_SPACING),
+            min(TAIL_SPACING, self.interval),
+        )
+        fine = range(self.fine(far), end, min(FINE_SPACING, self.interval))
         finest = range(near - near % step, end, step)
         return sorted({*fine, *finest} - {0})
 
@@ -52,11 +56,11 @@ class Grid:
                 yield start, stop
                 start = stop
 
-    def worthwhile(self, boundaries: Iterable[int], end: int) -> list[int]:
+    def select_boundaries(self, boundaries: Iterable[int], end: int) -> list[int]:
         """The segment boundaries worth a cut: each cut costs a decode, and saves at most the tokens since the one before."""
         kept: list[int] = []
         for boundary in sorted(set(boundaries)):
             before = max([boundary - boundary % self.interval, *kept[-1:]])
-            if before + FINE <= boundary <= end - FINE:
+            if before + FINE_SPACING <= boundary <= end - FINE_SPACING:
                 kept.append(boundary)
         return kept

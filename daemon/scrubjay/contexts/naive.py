@@ -10,10 +10,10 @@ from typing import Literal
 
 import numpy as np
 
+from scrubjay.contexts.decode_grid import LONG_PREFILL, DecodeGrid
 from scrubjay.errors import EngineError, PromptRefused
-from scrubjay.contexts.decode_grid import LONG, Grid
 from scrubjay.llama.context import LlamaContext
-from scrubjay.protocol.messages import Processed
+from scrubjay.protocol.messages import PrefillCost
 from scrubjay.tokens import Tokens
 
 MemoryClass = Literal["dense", "swa", "swa-full", "hybrid", "hybrid-swa", "recurrent", "opaque"]
@@ -58,7 +58,7 @@ class Context:
     `resident` grows only when a decode has succeeded.
     """
 
-    def __init__(self, llama: LlamaContext, memory_class: MemoryClass, grid: Grid, counters: Counters) -> None:
+    def __init__(self, llama: LlamaContext, memory_class: MemoryClass, grid: DecodeGrid, counters: Counters) -> None:
         self.llama = llama
         self.memory_class: MemoryClass = memory_class
         self.grid = grid
@@ -87,7 +87,7 @@ class Context:
 
     def sync(
         self, prompt: Tokens, boundaries: Iterable[int] = (), hot: Iterable[int] = (), control: Control | None = None
-    ) -> Processed:
+    ) -> PrefillCost:
         """Make `prompt` the resident tokens, with the logits after its last token ready to sample from.
 
         Args:
@@ -108,7 +108,7 @@ class Context:
         begun = perf_counter()
         n_decodes = self._prefill(prompt, cuts, control or Control())
         n = len(prompt)
-        return Processed(n, 0, 0, n, n, "cold", (perf_counter() - begun) * 1e3, n_decodes=n_decodes)
+        return PrefillCost(n, 0, 0, n, n, "cold", (perf_counter() - begun) * 1e3, n_decodes=n_decodes)
 
     def decode(self, tokens: Tokens, want_logits: bool, abortable: bool = False) -> int:
         """Append `tokens`, one decode; returns llama.cpp's answer, 0 or 2 (aborted: the caller must restore the state).
@@ -168,8 +168,8 @@ class Context:
         if not self._keeps_checkpoints:
             return []
         n = len(prompt)
-        approach = self.grid.approach(n) if n - self._n_resident >= LONG else []
-        return [*self.grid.worthwhile(boundaries, n), *(self.grid.fine(at) for at in hot), *approach, n - 1]
+        approach = self.grid.tail_cuts(n) if n - self._n_resident >= LONG_PREFILL else []
+        return [*self.grid.select_boundaries(boundaries, n), *(self.grid.fine(at) for at in hot), *approach, n - 1]
 
     @property
     def _keeps_checkpoints(self) -> bool:

@@ -15,7 +15,7 @@ from typing import Any
 
 from scrubjay.engine.interface import Deliver, EngineGone
 from scrubjay.protocol.codec import Decoder, encode
-from scrubjay.protocol.messages import Close, EngineSettings, Open, Run, Soon, Stop, ToEngine
+from scrubjay.protocol.messages import Close, EngineSettings, Open, Run, Stop, ToEngine, Wake
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ PAST_THE_CACHE = "glibc.cpu.x86_non_temporal_threshold=0x80000"
 of 20 MB is saved in 1.9 ms instead of 2.8, and restored in 2.1 instead of 3.5; at this size the speed of decodes is the same."""
 GRACE_S = 2.0
 """How long an engine that has hung up may take to end, and its log to be read."""
-_SOON = encode(Soon())
+_SOON = encode(Wake())
 
 
 class EngineClient:

@@ -10,12 +10,12 @@ from aiohttp import web
 from scrubjay.errors import DaemonError
 from scrubjay.http.api.routes import NativeRoutes
 from scrubjay.http.api.session import Session
-from scrubjay.http.compat.info import AboutRoutes
+from scrubjay.http.compat.info import InfoRoutes
 from scrubjay.http.compat.routes import CompatRoutes
 from scrubjay.http.errors import MAX_BODY, answer_errors
-from scrubjay.http.guard import Address, Visitors, guard
+from scrubjay.http.guard import Address, IdleConnections, guard
 from scrubjay.service.service import Service
-from scrubjay.service.status import Reporter
+from scrubjay.service.status import StatusReport
 
 CLEANUP_S = 2.0
 """How long handlers may take to end when the daemon does."""
@@ -35,8 +35,8 @@ async def serving(
         DaemonError: the address cannot be had.
         UsageError: it is not safe.
     """
-    reporter = Reporter(service)
-    compatible = [*CompatRoutes(service, anchor).routes(), *AboutRoutes(service, reporter).routes()]
+    reporter = StatusReport(service)
+    compatible = [*CompatRoutes(service, anchor).routes(), *InfoRoutes(service, reporter).routes()]
     async with AsyncExitStack() as stack:
         runner = await _runner(stack, make_app(service, reporter, compatible))
         await web.UnixSite(runner, str(socket)).start()
@@ -47,7 +47,7 @@ async def serving(
         yield
 
 
-def make_app(service: Service, reporter: Reporter, compatible: list[web.RouteDef]) -> web.Application:
+def make_app(service: Service, reporter: StatusReport, compatible: list[web.RouteDef]) -> web.Application:
     """All routes over `service`, which must be running. Shutting it down ends sessions and event streams."""
     app = web.Application(client_max_size=MAX_BODY, middlewares=[answer_errors])
 
@@ -59,14 +59,14 @@ def make_app(service: Service, reporter: Reporter, compatible: list[web.RouteDef
         return socket
 
     async def end_streams(_: web.Application) -> None:
-        service.feed.close()
+        service.broadcaster.close()
 
     app.add_routes([*NativeRoutes(service, reporter).routes(), *compatible, web.get("/api/session", session)])
     app.on_shutdown.append(end_streams)
     return app
 
 
-def make_foreign_app(address: Address, compatible: list[web.RouteDef], visitors: Visitors) -> web.Application:
+def make_foreign_app(address: Address, compatible: list[web.RouteDef], visitors: IdleConnections) -> web.Application:
     """What strangers may use: never the documents."""
     app = web.Application(client_max_size=MAX_BODY, middlewares=[answer_errors, visitors.middleware, guard(address)])
     app.add_routes(compatible)
@@ -87,7 +87,7 @@ async def _runner(stack: AsyncExitStack, app: web.Application) -> web.AppRunner:
 
 
 async def _listen(stack: AsyncExitStack, address: Address, compatible: list[web.RouteDef]) -> None:
-    visitors = Visitors(HEADERS_S)
+    visitors = IdleConnections(HEADERS_S)
     runner = await _runner(stack, make_foreign_app(address, compatible, visitors))
     connect = runner.server
     if connect is None:

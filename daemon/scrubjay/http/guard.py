@@ -48,7 +48,7 @@ def guard(address: Address) -> Middleware:
     return check
 
 
-class Visitors:
+class IdleConnections:
     """Connections, which are ended if no request comes within `patience` seconds.
 
     aiohttp only limits how long a connection may be idle after its first request.

@@ -16,8 +16,8 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from scrubjay.config import Config, read_config
-from scrubjay.process.model_files import find_model
 from scrubjay.errors import DaemonError
+from scrubjay.process.model_files import find_model
 
 START_S = 30.0
 """How long a daemon may take until it listens; loading its model comes after that."""

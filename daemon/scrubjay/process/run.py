@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from scrubjay.config import Config
-from scrubjay.process.lifecycle import claim_socket
 from scrubjay.http.app import serving
 from scrubjay.http.guard import Address
+from scrubjay.process.lifecycle import claim_socket
 from scrubjay.protocol.messages import EngineSettings
 from scrubjay.service.events import Drain
 from scrubjay.service.service import Service

@@ -7,28 +7,28 @@ The FIM prefix ends at an *anchor*, the start of a line a little above the curso
 after the middle token, as the beginning of what the model is to write. The suffix begins with the line after the
 cursor's; a rest of the cursor's line belongs to it only if it is more than closers, which editors insert by themselves.
 
-Pure: what has to be known of earlier prompts is a value, `Laid`, that goes in and comes out.
+Pure: what has to be known of earlier prompts is a value, `LayoutState`, that goes in and comes out.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from scrubjay.code_text import has_words
-from scrubjay.prompt.file_order import Slot, admitted, relaid
+from scrubjay.prompt.file_order import FileSlot, admit, reorder
 from scrubjay.prompt.fim import FimTemplate
 from scrubjay.prompt.limits import Limits
 from scrubjay.prompt.segments import Prompt, Segment, assemble, part_tokens
 from scrubjay.prompt.windows import (
-    Cut,
-    Frame,
+    PromptFrame,
+    Window,
     cut_reason,
     file_segment,
     fim_segments,
     frame,
-    prefix_cut,
     prefix_limit,
+    prefix_window,
     rounded_up,
-    suffix_cut,
+    suffix_window,
 )
 from scrubjay.tokenizer.token_cache import TokenCache, TokenizedText
 from scrubjay.tokens import common_length
@@ -55,25 +55,25 @@ class Anchor:
 
     offset: int
     before: str
-    prefix: Cut
-    suffix: Cut
+    prefix: Window
+    suffix: Window
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
-class Laid:
+class LayoutState:
     """How a project was laid out last: its files in their order, and an anchor for each document that was edited."""
 
-    slots: tuple[Slot, ...] = ()
+    slots: tuple[FileSlot, ...] = ()
     anchors: Mapping[str, Anchor] = field(default_factory=dict)
     current: str = ""
 
 
-NOTHING_LAID = Laid()
+NOTHING_LAID = LayoutState()
 
 
 @dataclass(frozen=True, slots=True)
-class Room:
+class TokenBudget:
     """How many tokens each part may have; `share` is what prefix and other files have together."""
 
     prefix: int
@@ -83,7 +83,7 @@ class Room:
 
 
 def anchored_prompt(
-    laid: Laid,
+    laid: LayoutState,
     project: Project,
     document: Document,
     offset: int,
@@ -91,7 +91,7 @@ def anchored_prompt(
     tokenize: TokenCache,
     limits: Limits,
     is_idle: bool = False,
-) -> tuple[Prompt, Laid]:
+) -> tuple[Prompt, LayoutState]:
     """The prompt for a completion at `offset` of `document`, and how the project is laid out now.
 
     Args:
@@ -107,25 +107,25 @@ def anchored_prompt(
     if is_idle or laid.current != document.key:
         slots = _slots(laid, project, document, template, tokenize)
     room = rooms(framed, template, limits.window, _n_other_tokens(project, document, tokenize))
-    anchor = kept_or_new(laid.anchors.get(document.key), document, text, offset, room, tokenize, is_idle)
+    anchor = keep_or_reanchor(laid.anchors.get(document.key), document, text, offset, room, tokenize, is_idle)
     n_prefix = rounded_up(len(anchor.prefix.tokens), max(room.share // 16, 64), room.share)
     recent = [other.key for other in project.by_recency()]
-    slots = admitted(slots, recent, room.share - n_prefix, {slot.key for slot in laid.slots})
+    slots = admit(slots, recent, room.share - n_prefix, {slot.key for slot in laid.slots})
     segments = [framed.start, *map(_segment, slots), *framed.tails, framed.path]
     prompt = assemble([*segments, *current_segments(anchor, framed.path.label, text, offset, template)], tokenize)
     anchors = {key: old for key, old in laid.anchors.items() if key in project.documents}
-    return prompt, Laid(slots, anchors | {document.key: anchor}, document.key)
+    return prompt, LayoutState(slots, anchors | {document.key: anchor}, document.key)
 
 
 def _slots(
-    laid: Laid, project: Project, document: Document, template: FimTemplate, tokenize: TokenCache
-) -> tuple[Slot, ...]:
-    def make(other: Document) -> Slot:
+    laid: LayoutState, project: Project, document: Document, template: FimTemplate, tokenize: TokenCache
+) -> tuple[FileSlot, ...]:
+    def make(other: Document) -> FileSlot:
         label = project.label(other)
         segment = file_segment(other, label, template, tokenize)
-        return Slot(other.key, label, other.text, part_tokens(segment.parts, tokenize))
+        return FileSlot(other.key, label, other.text, part_tokens(segment.parts, tokenize))
 
-    return relaid(laid.slots, project.by_recency(), document.key, make)
+    return reorder(laid.slots, project.by_recency(), document.key, make)
 
 
 def _n_other_tokens(project: Project, document: Document, tokenize: TokenCache) -> int:
@@ -133,17 +133,17 @@ def _n_other_tokens(project: Project, document: Document, tokenize: TokenCache) 
     return sum(len(tokenize.document(other.key, other.text).tokens) for other in others)
 
 
-def rooms(framed: Frame, template: FimTemplate, window_limit: int, n_others: int) -> Room:
+def rooms(framed: PromptFrame, template: FimTemplate, window_limit: int, n_others: int) -> TokenBudget:
     """How the room that `framed` leaves is shared out; arguments as of `anchored_prompt`, other files have `n_others` tokens."""
     quarter = framed.room // 4
     suffix = 0 if template.order == "plain" else min(N_SUFFIX_TOKENS, quarter)
     middle = min(N_MIDDLE_TOKENS, quarter)
     share = framed.room - suffix - middle
     prefix = prefix_limit(share, n_others)
-    return Room(min(prefix, window_limit or prefix), suffix, middle, share)
+    return TokenBudget(min(prefix, window_limit or prefix), suffix, middle, share)
 
 
-def _segment(slot: Slot) -> Segment:
+def _segment(slot: FileSlot) -> Segment:
     return Segment("file", slot.label, (slot.tokens,), reason=slot.reason)
 
 
@@ -165,12 +165,12 @@ def current_segments(
 # --- the anchor ------------------------------------------------------------------------------------------------------
 
 
-def kept_or_new(
+def keep_or_reanchor(
     anchor: Anchor | None,
     document: Document,
     text: TokenizedText,
     offset: int,
-    room: Room,
+    room: TokenBudget,
     tokenize: TokenCache,
     is_idle: bool,
 ) -> Anchor:
@@ -179,13 +179,13 @@ def kept_or_new(
     if anchor is not None and not reason:
         return anchor
     at = _place_anchor(document, text, offset, room.middle)
-    prefix = prefix_cut(text, at, room.prefix, tokenize)
-    suffix = suffix_cut(document, _suffix_start(document, offset), room.suffix, tokenize)
+    prefix = prefix_window(text, at, room.prefix, tokenize)
+    suffix = suffix_window(document, _suffix_start(document, offset), room.suffix, tokenize)
     return Anchor(at, document.text[:at], prefix, suffix, cut_reason(prefix, f"text before the anchor, set {reason}"))
 
 
 def _why_anew(
-    anchor: Anchor | None, document: Document, text: TokenizedText, offset: int, room: Room, is_idle: bool
+    anchor: Anchor | None, document: Document, text: TokenizedText, offset: int, room: TokenBudget, is_idle: bool
 ) -> str:
     """Why the anchor must be set anew, "" if it may stay."""
     if anchor is None:
@@ -204,7 +204,7 @@ def _why_anew(
     return ""
 
 
-def _shows(suffix: Cut, document: Document, start: int) -> bool:
+def _shows(suffix: Window, document: Document, start: int) -> bool:
     """Whether the text from `start` on still begins as the suffix does."""
     ends = len(document.text) - start == len(suffix.text) if suffix.is_whole else True
     return ends and document.text.startswith(suffix.text, start)

@@ -13,7 +13,7 @@ from scrubjay.workspace.document import Document
 
 
 @dataclass(frozen=True, slots=True)
-class Slot:
+class FileSlot:
     """A file where it stands in the prompt.
 
     Args:
@@ -32,9 +32,9 @@ class Slot:
     reason: str = "new; what is new stands at the end"
 
 
-def relaid(
-    slots: Sequence[Slot], recent: Sequence[Document], current: str, make: Callable[[Document], Slot]
-) -> tuple[Slot, ...]:
+def reorder(
+    slots: Sequence[FileSlot], recent: Sequence[Document], current: str, make: Callable[[Document], FileSlot]
+) -> tuple[FileSlot, ...]:
     """The slots after some of `recent` were opened, edited or closed, or changed on disk.
 
     Args:
@@ -44,8 +44,8 @@ def relaid(
         make: a new slot at the end for a document.
     """
     by_key = {document.key: document for document in recent if document.text}
-    stay: list[Slot] = []
-    go: dict[str, Slot] = {}
+    stay: list[FileSlot] = []
+    go: dict[str, FileSlot] = {}
     n_after = sum(len(slot.tokens) for slot in slots)
     for slot in slots:
         n_after -= len(slot.tokens)
@@ -63,7 +63,7 @@ def relaid(
     return (*stay, *(go[key] for key in by_key if key in go))
 
 
-def admitted(slots: Sequence[Slot], recent: Sequence[str], room: int, before: Collection[str]) -> tuple[Slot, ...]:
+def admit(slots: Sequence[FileSlot], recent: Sequence[str], room: int, before: Collection[str]) -> tuple[FileSlot, ...]:
     """Those of `slots` that fit into `room` tokens, the most recently edited first; the order stays.
 
     When not all fit any more, a quarter of the room is freed at once: leaving out a file costs all that stands after it.
@@ -82,11 +82,11 @@ def admitted(slots: Sequence[Slot], recent: Sequence[str], room: int, before: Co
     return tuple(slot for slot in slots if slot.key in chosen)
 
 
-def _edited(new: Slot, rent: int) -> Slot:
+def _edited(new: FileSlot, rent: int) -> FileSlot:
     return replace(new, rent=rent, reason=f"edited where it stands: that cost {rent} tokens, less than to move it")
 
 
-def _walked(order: Sequence[Slot], room: int, limits: dict[str, int], limit: int) -> set[str]:
+def _walked(order: Sequence[FileSlot], room: int, limits: dict[str, int], limit: int) -> set[str]:
     """Keys of the slots that fit, taken in `order`, each as long as all together stay within its limit."""
     chosen: set[str] = set()
     n_tokens = 0

@@ -27,7 +27,7 @@ class FimVocabulary(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Chat:
+class ChatFim:
     """What stands for the special tokens where a chat model is asked: tokens before all files, at the cursor, and between
     the suffix and the beginning of the answer; and the strings at which an answer ends."""
 
@@ -57,7 +57,7 @@ class FimTemplate:
     separator: int | None = None
     bos: int | None = None
     repo_end: str = "\n"
-    chat: Chat | None = None
+    chat: ChatFim | None = None
 
     @property
     def marks(self) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:

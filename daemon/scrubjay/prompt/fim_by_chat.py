@@ -7,7 +7,7 @@ So the layouts stay as they are: what is typed after the anchor is the beginning
 
 from scrubjay.errors import RequestError
 from scrubjay.prompt.chat import render
-from scrubjay.prompt.fim import Chat, FimTemplate
+from scrubjay.prompt.fim import ChatFim, FimTemplate
 from scrubjay.prompt.raw import raw_tokens
 from scrubjay.prompt.recipe import RawVocabulary
 
@@ -18,7 +18,7 @@ FENCE = "```"
 _FILES = "\x1f"
 
 
-def emulated(vocabulary: RawVocabulary) -> FimTemplate | None:
+def chat_fim_template(vocabulary: RawVocabulary) -> FimTemplate | None:
     """How to ask a model that chats; None if it does not, or if its template makes something else of a question."""
     if not vocabulary.chat_template:
         return None
@@ -35,5 +35,5 @@ def emulated(vocabulary: RawVocabulary) -> FimTemplate | None:
     question = raw_tokens((f"{after}{FENCE}\n",), vocabulary, add_special=False)
     cursor = vocabulary.tokenize(f"{HERE}\n")
     start = raw_tokens((before,), vocabulary)
-    chat = Chat(tuple(start.tolist()), tuple(cursor.tolist()), tuple(question.tolist()), (FENCE,))
+    chat = ChatFim(tuple(start.tolist()), tuple(cursor.tolist()), tuple(question.tolist()), (FENCE,))
     return FimTemplate("psm", chat=chat)

@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 
 from scrubjay.code_text import has_words
 from scrubjay.errors import RequestError
-from scrubjay.prompt.anchored import current_segments, kept_or_new, rooms
+from scrubjay.prompt.anchored import current_segments, keep_or_reanchor, rooms
 from scrubjay.prompt.fim import FimTemplate
-from scrubjay.prompt.recipe import Kit
+from scrubjay.prompt.recipe import PromptTools
 from scrubjay.prompt.segments import Prompt, Segment, assemble, count_tokens
-from scrubjay.prompt.windows import Frame, fim_segments, fitting, rounded_up
+from scrubjay.prompt.windows import PromptFrame, fim_segments, fitting, rounded_up
 from scrubjay.workspace.document import Document
 
 PROJECT, FILE = "myproject", "filename"
@@ -65,33 +65,33 @@ class InfillPrompt:
         """Whether only other texts are there: what comes after them is not known, so it is left out."""
         return bool(self.extras) and not (self.prefix or self.suffix or self.middle)
 
-    def make(self, kit: Kit) -> Prompt:
+    def make(self, kit: PromptTools) -> Prompt:
         template = kit.template
         start = Segment("repo", PROJECT, template.start(PROJECT), reason="start of every prompt")
         extras = [_extra_segment(extra, template) for extra in self.extras]
         path = Segment("path", FILE, template.header(FILE), reason="current file")
         n_marks = max(N_FIM_TOKENS, sum(map(len, template.marks)))
         n_fixed = count_tokens(start, kit.cache) + count_tokens(path, kit.cache) + n_marks
-        framed = Frame(start, path, kit.n_ctx - kit.reserve - n_fixed)
+        framed = PromptFrame(start, path, kit.n_ctx - kit.reserve - n_fixed)
         if framed.room < N_LEAST_ROOM:
             raise RequestError(f"A context of {kit.n_ctx} tokens is too small to fill in anything; use a larger --ctx.")
         if self.only_extras:
             return assemble([start, *fitting(extras, framed.room, kit.cache)], kit.cache)
         return self._anchored(framed, extras, kit) if self.anchor else self._plain(framed, extras, kit)
 
-    def _anchored(self, framed: Frame, extras: Sequence[Segment], kit: Kit) -> Prompt:
+    def _anchored(self, framed: PromptFrame, extras: Sequence[Segment], kit: PromptTools) -> Prompt:
         stream = kit.streams.extended(self.prefix + self.middle)
         document = Document(stream.key, "", 0, stream.before + self.suffix, None)
         offset = len(stream.before) - len(self.indent)
         room = rooms(framed, kit.template, 0, sum(count_tokens(extra, kit.cache) for extra in extras))
         text = kit.cache.document(stream.key, document.text)
-        stream.anchor = kept_or_new(stream.anchor, document, text, offset, room, kit.cache, is_idle=False)
+        stream.anchor = keep_or_reanchor(stream.anchor, document, text, offset, room, kit.cache, is_idle=False)
         n_prefix = rounded_up(len(stream.anchor.prefix.tokens), max(room.share // 16, 64), room.share)
         shown = fitting(extras, room.share - n_prefix, kit.cache)
         current = current_segments(stream.anchor, FILE, text, offset, kit.template)
         return assemble([framed.start, *shown, framed.path, *current], kit.cache)
 
-    def _plain(self, framed: Frame, extras: Sequence[Segment], kit: Kit) -> Prompt:
+    def _plain(self, framed: PromptFrame, extras: Sequence[Segment], kit: PromptTools) -> Prompt:
         middle = kit.cache(self.middle)[-(framed.room // 2) :]
         suffix = kit.cache(self.suffix)[: max((framed.room - len(middle)) // 4, 1)]
         n_prefix = max(framed.room - len(middle) - len(suffix), 1)

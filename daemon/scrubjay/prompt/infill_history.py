@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from itertools import count
 
 from scrubjay.prompt.anchored import Anchor
-from scrubjay.prompt.text_alignment import aligned
+from scrubjay.prompt.text_alignment import align_window
 
 MAX_STREAMS = 32
 
 
 @dataclass(eq=False, slots=True)
-class Stream:
+class InfillClient:
     """One text that somebody edits.
 
     Args:
@@ -24,21 +24,21 @@ class Stream:
     anchor: Anchor | None = None
 
 
-class Streams:
+class InfillHistory:
     """The texts that are being edited through windows; those not touched for longest are forgotten."""
 
     def __init__(self) -> None:
         self._numbers = count(1)
-        self._streams: OrderedDict[str, Stream] = OrderedDict()
+        self._streams: OrderedDict[str, InfillClient] = OrderedDict()
 
-    def extended(self, window: str) -> Stream:
+    def extended(self, window: str) -> InfillClient:
         """The stream whose text `window`, everything up to the cursor, is the end of; `before` is that text now."""
         for stream in reversed(self._streams.values()):
-            if (before := aligned(stream.before, window)) is not None:
+            if (before := align_window(stream.before, window)) is not None:
                 stream.before = before
                 self._streams.move_to_end(stream.key)
                 return stream
-        stream = Stream(f"infill:{next(self._numbers)}", window)
+        stream = InfillClient(f"infill:{next(self._numbers)}", window)
         self._streams[stream.key] = stream
         if len(self._streams) > MAX_STREAMS:
             self._streams.popitem(last=False)

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from scrubjay.prompt.anchored import NOTHING_LAID, Laid, anchored_prompt
+from scrubjay.prompt.anchored import NOTHING_LAID, LayoutState, anchored_prompt
 from scrubjay.prompt.fim import FimTemplate
 from scrubjay.prompt.limits import Limits
 from scrubjay.prompt.plain import completion_prompt
@@ -23,7 +23,7 @@ class Layouts:
 
     def __init__(self, name: LayoutName = "anchored") -> None:
         self.name = name
-        self._laid: dict[str, Laid] = {}
+        self._laid: dict[str, LayoutState] = {}
 
     def prompt(
         self,
@@ -49,7 +49,7 @@ class Layouts:
             self._laid[project.root] = laid
         return prompt
 
-    def laid(self, root: str) -> Laid:
+    def laid(self, root: str) -> LayoutState:
         """How the project at `root` was laid out last."""
         return self._laid.get(root, NOTHING_LAID)
 

@@ -15,10 +15,10 @@ from scrubjay.prompt.windows import (
     fim_segments,
     fitting,
     frame,
-    prefix_cut,
     prefix_limit,
+    prefix_window,
     rounded_up,
-    suffix_cut,
+    suffix_window,
 )
 from scrubjay.tokenizer.token_cache import TokenCache
 from scrubjay.workspace.document import Document
@@ -42,14 +42,14 @@ def completion_prompt(
     """
     framed = frame(project, document, template, tokenize, limits)
     n_suffix = 0 if template.order == "plain" else min(N_SUFFIX_TOKENS, framed.room // 4)
-    suffix = suffix_cut(document, offset, n_suffix, tokenize)
+    suffix = suffix_window(document, offset, n_suffix, tokenize)
     others = other_files(project, document, template, tokenize)
     # The suffix may grow up to its limit, and the prefix by a step, without taking room from anything else.
     share = framed.room - n_suffix
     n_others = sum(count_tokens(other, tokenize) for other in fitting(others, share // 2, tokenize))
     text = tokenize.document(document.key, document.text)
     limit = prefix_limit(share, n_others)
-    prefix = prefix_cut(text, offset, min(limit, limits.window or limit), tokenize)
+    prefix = prefix_window(text, offset, min(limit, limits.window or limit), tokenize)
     files = fitting(others, share - rounded_up(len(prefix.tokens), max(share // 16, 64), share), tokenize)
     label = framed.path.label
     current = fim_segments(

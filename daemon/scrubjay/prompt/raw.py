@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from scrubjay.errors import RequestError
-from scrubjay.prompt.recipe import Kit, RawVocabulary
+from scrubjay.prompt.recipe import PromptTools, RawVocabulary
 from scrubjay.prompt.segments import Prompt, Span
 from scrubjay.tokens import EMPTY, Tokens, as_tokens, frozen
 
@@ -24,8 +24,8 @@ class RawPrompt:
     def n_characters(self) -> int:
         return sum(len(part) for part in self.parts if isinstance(part, str))
 
-    def make(self, kit: Kit) -> Prompt:
-        return whole(raw_tokens(self.parts, kit.vocabulary), kit)
+    def make(self, kit: PromptTools) -> Prompt:
+        return single_segment(raw_tokens(self.parts, kit.vocabulary), kit)
 
 
 def raw_tokens(parts: Sequence[str | int], vocabulary: RawVocabulary, add_special: bool = True) -> Tokens:
@@ -42,7 +42,7 @@ def raw_tokens(parts: Sequence[str | int], vocabulary: RawVocabulary, add_specia
     return frozen(np.concatenate([as_tokens([vocabulary.bos]), tokens])) if wants_bos else tokens
 
 
-def whole(tokens: Tokens, kit: Kit) -> Prompt:
+def single_segment(tokens: Tokens, kit: PromptTools) -> Prompt:
     """A prompt in one piece.
 
     Raises:
@@ -52,7 +52,7 @@ def whole(tokens: Tokens, kit: Kit) -> Prompt:
     return Prompt(tokens, (), (), (Span("prefix", "prompt", 0, len(tokens)),), ("sent as it is",))
 
 
-def require_room(n_tokens: int, kit: Kit) -> None:
+def require_room(n_tokens: int, kit: PromptTools) -> None:
     """Raises RequestError unless a prompt of `n_tokens` has room in the context."""
     if n_tokens == 0:
         raise RequestError("The prompt is empty; send at least one token.")

@@ -9,7 +9,7 @@ from scrubjay.tokenizer.token_cache import TokenCache
 from scrubjay.tokens import Tokens
 
 if TYPE_CHECKING:
-    from scrubjay.prompt.infill_history import Streams
+    from scrubjay.prompt.infill_history import InfillHistory
 
 
 class RawVocabulary(FimVocabulary, Protocol):
@@ -26,7 +26,7 @@ class RawVocabulary(FimVocabulary, Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Kit:
+class PromptTools:
     """What prompts are made with; only for the one thread that makes them.
 
     Args:
@@ -38,12 +38,12 @@ class Kit:
     vocabulary: RawVocabulary
     template: FimTemplate
     cache: TokenCache
-    streams: "Streams"
+    streams: "InfillHistory"
     n_ctx: int
     reserve: int
 
 
-class Recipe(Protocol):
+class PromptRecipe(Protocol):
     """How the tokens of a foreign prompt are made."""
 
     @property
@@ -62,7 +62,7 @@ class Recipe(Protocol):
     def closers(self) -> str:
         """What stands behind the cursor, and the model writes all the same at the end of the line."""
 
-    def make(self, kit: Kit) -> Prompt:
+    def make(self, kit: PromptTools) -> Prompt:
         """The prompt.
 
         Raises:

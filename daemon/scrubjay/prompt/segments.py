@@ -10,7 +10,7 @@ import numpy as np
 
 from scrubjay.tokens import EMPTY, Tokens, as_tokens, frozen, n_shared
 
-Kind = Literal["repo", "file", "path", "prefix", "suffix", "middle", "tail"]
+SegmentKind = Literal["repo", "file", "path", "prefix", "suffix", "middle", "tail"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class Segment:
         reason: why the segment is here and like this, in a few words.
     """
 
-    kind: Kind
+    kind: SegmentKind
     label: str
     parts: tuple[int | str | Tokens, ...]
     hot: tuple[int, ...] = ()
@@ -34,7 +34,7 @@ class Segment:
 class Span(NamedTuple):
     """A segment in its prompt: its tokens are those in [start, end)."""
 
-    kind: Kind
+    kind: SegmentKind
     label: str
     start: int
     end: int

@@ -15,7 +15,7 @@ MAX_KNOWN = 1 << 19
 """Characters; of a longer text the beginning is forgotten."""
 
 
-def aligned(known: str, window: str) -> str | None:
+def align_window(known: str, window: str) -> str | None:
     """The text that ends with `window` and begins as `known` does; None if the two are not of one text."""
     text = _same_start(known, window) or _slid(known, window) or _slid(known, _behind_first_line(window))
     return _end_of(text) if text else None

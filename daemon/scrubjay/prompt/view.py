@@ -8,7 +8,7 @@ from scrubjay.workspace.project import Project
 
 
 @dataclass(frozen=True, slots=True)
-class View:
+class ProjectView:
     """A project as it was at one moment, and a place in one of its documents."""
 
     project: Project
@@ -21,7 +21,7 @@ class View:
         return resume_at(self.document, self.offset)
 
     @classmethod
-    def of(cls, project: Project, document: Document, offset: int) -> "View":
+    def of(cls, project: Project, document: Document, offset: int) -> "ProjectView":
         """The project now; later changes do not show in it."""
         shown = document.snapshot()
         documents = {key: other.snapshot() for key, other in project.documents.items()} | {document.key: shown}
@@ -30,5 +30,5 @@ class View:
         return cls(now, shown, offset)
 
 
-NOWHERE = View(Project(""), Document("", "", 0, "", None), 0)
+NO_PROJECT = ProjectView(Project(""), Document("", "", 0, "", None), 0)
 """The place of prompts that belong to no project."""

@@ -28,7 +28,7 @@ N_LONG = 32_768
 
 
 @dataclass(frozen=True, slots=True)
-class Frame:
+class PromptFrame:
     """What every prompt for a file has, and how many tokens are left for the rest.
 
     `tails` stand behind all other files, so that they cost what they and the current file have when they come and go.
@@ -41,7 +41,7 @@ class Frame:
 
 
 @dataclass(frozen=True, slots=True)
-class Cut:
+class Window:
     """What of a text the prompt shows.
 
     Args:
@@ -62,7 +62,7 @@ def frame(
     template: FimTemplate,
     tokenize: TokenCache,
     limits: Limits,
-) -> Frame:
+) -> PromptFrame:
     """The frame of a prompt for `document`.
 
     Raises:
@@ -80,7 +80,7 @@ def frame(
             "use a larger --ctx or --context-budget."
         )
     tails = _tail_segments(project, template, tokenize, room // 4)
-    return Frame(start, path, room - sum(count_tokens(tail, tokenize) for tail in tails), tails)
+    return PromptFrame(start, path, room - sum(count_tokens(tail, tokenize) for tail in tails), tails)
 
 
 def _tail_segments(project: Project, template: FimTemplate, tokenize: TokenCache, room: int) -> tuple[Segment, ...]:
@@ -107,7 +107,7 @@ def resume_at(document: Document, offset: int) -> int:
     return start if is_alone and not before.strip(" \t") else offset
 
 
-def prefix_cut(text: TokenizedText, offset: int, limit: int, tokenize: TokenCache) -> Cut:
+def prefix_window(text: TokenizedText, offset: int, limit: int, tokenize: TokenCache) -> Window:
     """The end of the text before `offset`, at most `limit` tokens.
 
     What does not fit is left out in steps of a quarter of `limit`, counted from the start of the text.
@@ -125,7 +125,7 @@ def prefix_cut(text: TokenizedText, offset: int, limit: int, tokenize: TokenCach
     return _cut_from(tokens, starts[at] if n_out and whole_pieces else n_out, (n_hot,))
 
 
-def suffix_cut(document: Document, offset: int, limit: int, tokenize: TokenCache) -> Cut:
+def suffix_window(document: Document, offset: int, limit: int, tokenize: TokenCache) -> Window:
     """The start of the text after `offset`: whole lines if they fit, at most `limit` tokens."""
     content, text = document.content, document.text
     line, n_lines = content.line_at(offset), limit // N_TOKENS_A_LINE
@@ -133,9 +133,9 @@ def suffix_cut(document: Document, offset: int, limit: int, tokenize: TokenCache
         end = min(content.line_start(line + 1 + n_lines), offset + N_LONG)
         tokens = tokenize(text[offset:end])
         if len(tokens) <= limit:
-            return Cut(tokens, is_whole=end == len(text), text=text[offset:end])
+            return Window(tokens, is_whole=end == len(text), text=text[offset:end])
         if n_lines == 0:
-            return Cut(tokens[:limit], is_whole=False, text=text[offset:end])
+            return Window(tokens[:limit], is_whole=False, text=text[offset:end])
         n_lines //= 2
 
 
@@ -175,7 +175,7 @@ def fim_segments(template: FimTemplate, prefix: Segment, suffix: Segment, middle
     return by_order[template.order]
 
 
-def cut_reason(cut: Cut, what: str) -> str:
+def cut_reason(cut: Window, what: str) -> str:
     """Why a window is as it is."""
     return what if cut.is_whole else f"{what}, as much as fits"
 
@@ -188,8 +188,8 @@ def _n_left_out(n_tokens: int, n_to_line: int, limit: int) -> int:
     return n_out if n_tokens - n_out <= limit else rounded_up(n_tokens - limit, step, n_tokens)
 
 
-def _cut_from(tokens: Tokens, n_out: int, hot: tuple[int, ...]) -> Cut:
-    return Cut(tokens[n_out:], tuple(n - n_out for n in hot if n > n_out), is_whole=n_out == 0)
+def _cut_from(tokens: Tokens, n_out: int, hot: tuple[int, ...]) -> Window:
+    return Window(tokens[n_out:], tuple(n - n_out for n in hot if n > n_out), is_whole=n_out == 0)
 
 
 def _behind(mark: tuple[int, ...], segment: Segment) -> Segment:

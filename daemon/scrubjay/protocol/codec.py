@@ -15,26 +15,26 @@ from scrubjay.protocol.messages import (
     Done,
     EngineStatus,
     Failed,
+    LoadFailed,
     LoadProgress,
     Message,
     Open,
     Opened,
     Piece,
-    Prefilling,
-    Refused,
+    PrefillDone,
+    PrefillProgress,
     Run,
-    Soon,
     Stop,
     Stopped,
-    Synced,
+    Wake,
 )
 from scrubjay.tokens import EMPTY, Tokens, frozen, n_shared
 
 _TYPES: dict[str, type[Any]] = {
     cls.__name__: cls
     for cls in (
-        Open, Soon, Run, Stop, AskStatus, Close,
-        LoadProgress, Opened, Refused, Prefilling, Synced, Piece, Done, Stopped, Failed, EngineStatus,
+        Open, Wake, Run, Stop, AskStatus, Close,
+        LoadProgress, Opened, LoadFailed, PrefillProgress, PrefillDone, Piece, Done, Stopped, Failed, EngineStatus,
     )
 }  # fmt: skip
 _LENGTHS = struct.Struct("<II")

@@ -71,13 +71,13 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True)
 class Open:
-    """Load the model. Answered by `LoadProgress`..., then `Opened` or `Refused`."""
+    """Load the model. Answered by `LoadProgress`..., then `Opened` or `LoadFailed`."""
 
     settings: EngineSettings
 
 
 @dataclass(frozen=True, slots=True)
-class Soon:
+class Wake:
     """A `Run` is about to come: stay awake for it. Not answered."""
 
 
@@ -85,7 +85,7 @@ class Soon:
 class Run:
     """Bring `tokens` into a context and, with `sampling`, generate after them.
 
-    Answered by `Prefilling`..., `Synced`, `Piece`..., and at last exactly one of `Done`, `Stopped` and `Failed`.
+    Answered by `PrefillProgress`..., `PrefillDone`, `Piece`..., and at last exactly one of `Done`, `Stopped` and `Failed`.
 
     Args:
         job: the daemon's number for it.
@@ -168,14 +168,14 @@ class Opened:
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class LoadFailed:
     """The model cannot be used; the engine process ends."""
 
     message: str
 
 
 @dataclass(frozen=True, slots=True)
-class Prefilling:
+class PrefillProgress:
     """`done` of the `total` tokens that `job` has to put through the model."""
 
     job: int
@@ -184,7 +184,7 @@ class Prefilling:
 
 
 @dataclass(frozen=True, slots=True)
-class Processed:
+class PrefillCost:
     """What a prompt cost. All but the times (milliseconds) are numbers of tokens; names as in the design.
 
     `restored` is the length of the checkpoint that was restored, or 0. `n_decodes` counts calls of the model.
@@ -208,11 +208,11 @@ class Processed:
 
 
 @dataclass(frozen=True, slots=True)
-class Synced:
+class PrefillDone:
     """The prompt of `job` is in its context."""
 
     job: int
-    processed: Processed
+    processed: PrefillCost
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,8 +281,10 @@ class EngineStatus:
     rss: int
 
 
-ToEngine = Open | Soon | Run | Stop | AskStatus | Close
-FromEngine = LoadProgress | Opened | Refused | Prefilling | Synced | Piece | Done | Stopped | Failed | EngineStatus
+ToEngine = Open | Wake | Run | Stop | AskStatus | Close
+FromEngine = (
+    LoadProgress | Opened | LoadFailed | PrefillProgress | PrefillDone | Piece | Done | Stopped | Failed | EngineStatus
+)
 Message = ToEngine | FromEngine
 
 LONGEST_DECODE = 256

@@ -6,14 +6,14 @@ from dataclasses import dataclass, field
 from time import perf_counter
 
 from scrubjay.code_text import without_closers, without_indent
-from scrubjay.completion.postprocess import Finished
+from scrubjay.completion.postprocess import DisplayText
 from scrubjay.completion.requests import Completion, CompletionRequest, Item, RawRequest, Reuse, Timings, alternative
-from scrubjay.completion.rules import Polish
+from scrubjay.completion.rules import CompletionRules
 from scrubjay.completion.stop_rules import leaves_asked_indent
 from scrubjay.errors import RequestError, ScrubjayError
 from scrubjay.prompt.segments import Prompt
-from scrubjay.prompt.view import View
-from scrubjay.protocol.messages import Done, Piece, Processed, Sampling
+from scrubjay.prompt.view import ProjectView
+from scrubjay.protocol.messages import Done, Piece, PrefillCost, Sampling
 from scrubjay.service.scheduler import Priority
 from scrubjay.workspace.document import Document
 from scrubjay.workspace.project import Project
@@ -48,7 +48,7 @@ class Clock:
 
 
 @dataclass(slots=True, eq=False)
-class InFlight:
+class ActiveRequest:
     """A completion, or a warming (then `request` is None), from its acceptance to its answer.
 
     It is run by one job after the other, one for each alternative; `number` is that of the present one.
@@ -59,24 +59,24 @@ class InFlight:
         replies: who waits for it; for a warming that superseded another one, also those who waited for that.
         is_automatic: nobody asked for it.
         is_idle: nobody types while its prompt is made, so that it may lay out anew what has changed.
-        polish: the completion rules, if they apply.
+        rules: the completion rules, if they apply.
         trunk: for a raw prompt, the conversation that it belongs to.
         n_done: alternatives that are generated.
         n_prefilled: tokens of the prompt that are resident, while it is being processed.
     """
 
     key: Hashable
-    view: View
+    view: ProjectView
     request: CompletionRequest | RawRequest | None = None
     on_text: Callable[[str], None] | None = None
     replies: Replies = field(default_factory=list)
     is_automatic: bool = False
     is_idle: bool = False
-    polish: Polish | None = None
+    rules: CompletionRules | None = None
     number: int = 0
     priority: Priority = Priority.WARM
     prompt: Prompt | None = None
-    processed: Processed | None = None
+    processed: PrefillCost | None = None
     is_answered: bool = False
     trunk: str = ""
     timer: asyncio.TimerHandle | None = None
@@ -107,11 +107,11 @@ class InFlight:
     def asked(self) -> CompletionRequest | None:
         """The request, if its answer may be one that is known, and is worth keeping."""
         request = self.request
-        return request if self.polish and isinstance(request, CompletionRequest) and not self.is_cold else None
+        return request if self.rules and isinstance(request, CompletionRequest) and not self.is_cold else None
 
     @property
     def record_key(self) -> str:
-        """Under which the desk notes what the context of this request holds."""
+        """Under which the dispatcher notes what the context of this request holds."""
         return self.trunk or self.root
 
     @property
@@ -144,7 +144,7 @@ class InFlight:
         """Whether another alternative is to be generated: by the rules, also in the place of one that is not shown."""
         if self.request is None or self.is_answered:
             return False
-        if self.polish is None or self.request.n == 1:
+        if self.rules is None or self.request.n == 1:
             # Who types has gone on by the time that a second try would be there.
             return self.n_done < self.request.n
         return len(self.items) < self.request.n and self.n_done < N_TRIES * self.request.n
@@ -177,13 +177,13 @@ class InFlight:
             self.is_cut, self._text = True, self._text[:end]
         if "\n" in self._text or not self._closers:
             # Blanks at the end may be taken off by the rules: they wait for what comes after them.
-            self._tell(self._text.rstrip() if self.polish else self._text)
+            self._tell(self._text.rstrip() if self.rules else self._text)
 
     def start_again(self) -> None:
         """The present job was given back: what it has generated does not count."""
         self._forget_text()
 
-    def synced(self, processed: Processed) -> None:
+    def synced(self, processed: PrefillCost) -> None:
         """The prompt is in its context; the first job's cost is that of the request."""
         self.processed = self.processed or processed
         self._generating_since = perf_counter()
@@ -193,7 +193,7 @@ class InFlight:
         """The present job has ended well."""
         text = self._text if self.is_cut else without_closers(self._text, self._closers)
         pieces = tuple((piece.text, piece.margins) for piece in self._pieces if piece.margins)
-        finished = self.polish.finished(text) if self.polish and done.stop_reason != "none" else Finished(text)
+        finished = self.rules.postprocess(text) if self.rules and done.stop_reason != "none" else DisplayText(text)
         self._tell(finished.text)
         self._forget_text()
         self.n_done += 1
@@ -248,7 +248,7 @@ class InFlight:
             if newline and fitted != line:
                 return len(fitted)
             return leaves_asked_indent(text, self.request.n_indent) if self.request.n_indent else None
-        return self.polish.end_of(text) if self.polish else None
+        return self.rules.stop_offset(text) if self.rules else None
 
     def _tell(self, text: str) -> None:
         """Hand on what `text`, the first alternative's so far, says beyond what was told already."""
@@ -258,7 +258,7 @@ class InFlight:
 
     def _has(self, text: str) -> bool:
         """Whether an item says the same; with rules, blanks around it make no difference."""
-        if self.polish:
+        if self.rules:
             return any(item.text.strip() == text.strip() for item in self.items)
         return any(item.text == text for item in self.items)
 

@@ -8,7 +8,7 @@ LONGEST_MS = 1000.0
 """A longer time between two edits is a pause, not typing."""
 
 
-class Pace:
+class TypingPace:
     """The last keys and answers. One for all clients: the user types in one of them at a time."""
 
     def __init__(self) -> None:

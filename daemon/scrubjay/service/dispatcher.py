@@ -8,11 +8,11 @@ from dataclasses import asdict, replace
 from functools import partial
 from itertools import count
 
-from scrubjay.completion.history import Remembered
+from scrubjay.completion.history import CompletionHistory
 from scrubjay.completion.requests import Completion, CompletionRequest, Cost, RawRequest, stopping
 from scrubjay.completion.stop_rules import STOP_STRINGS
 from scrubjay.errors import EngineDied, EngineError, RequestError, ScrubjayError
-from scrubjay.notifications import News
+from scrubjay.notifications import Notification
 from scrubjay.prompt.limits import Budgets, Limits, limits_for
 from scrubjay.prompt.segments import Prompt
 from scrubjay.protocol.messages import (
@@ -20,52 +20,55 @@ from scrubjay.protocol.messages import (
     EngineStatus,
     Failed,
     Piece,
-    Prefilling,
-    Processed,
+    PrefillCost,
+    PrefillDone,
+    PrefillProgress,
     Run,
     Sampling,
     Stopped,
-    Synced,
 )
-from scrubjay.service.active_request import InFlight, superseded
-from scrubjay.service.debounce import Pace
-from scrubjay.service.engine_supervisor import Keeper
-from scrubjay.service.events import Post, Shown, outcome
-from scrubjay.service.prompt_builder import PromptMaker
-from scrubjay.service.residency import ContextRecord, PrefillSpeed, Records, Trunks
+from scrubjay.service.active_request import ActiveRequest, superseded
+from scrubjay.service.debounce import TypingPace
+from scrubjay.service.engine_supervisor import EngineSupervisor
+from scrubjay.service.events import CompletionShown, Post, outcome
+from scrubjay.service.prompt_builder import PromptBuilder
+from scrubjay.service.residency import ContextResidency, ConversationIndex, PrefillSpeed, Residency
 from scrubjay.service.scheduler import Job, Outcome, Priority, Scheduler
+
+Tell = Callable[[Notification], None]
+
+Tell = Callable[[Notification], None]
 
 MOST_AHEAD = 256
 """A completion ahead of need is not worth a longer prefill."""
 
 
-class Desk:
+class Dispatcher:
     """Accepts requests, and sees each of them to its one answer.
 
-    Args:
-        post: takes the events of prompts that were made.
+    Args: post: takes the events of prompts that were made.
         tell: takes what listeners should know.
         budgets: how long prompts may be.
     """
 
     def __init__(
-        self, keeper: Keeper, maker: PromptMaker, post: Post, tell: Callable[[News], None], budgets: Budgets
+        self, supervisor: EngineSupervisor, maker: PromptBuilder, post: Post, tell: Tell, budgets: Budgets
     ) -> None:
-        self._keeper = keeper
+        self._supervisor = supervisor
         self._maker = maker
         self._post = post
         self._tell = tell
         self._budgets = budgets
         self._numbers = count(1)
-        self._flights: dict[int, InFlight] = {}
+        self._flights: dict[int, ActiveRequest] = {}
         self._speed = PrefillSpeed()
         self.scheduler = Scheduler()
-        self.remembered = Remembered()
-        self.pace = Pace()
-        self._trunks = Trunks()
-        self._records = Records()
+        self.remembered = CompletionHistory()
+        self.pace = TypingPace()
+        self._trunks = ConversationIndex()
+        self._records = Residency()
 
-    def __iter__(self) -> Iterator[InFlight]:
+    def __iter__(self) -> Iterator[ActiveRequest]:
         return iter(list(self._flights.values()))
 
     @property
@@ -73,13 +76,13 @@ class Desk:
         """Whether no request is in flight."""
         return not self._flights
 
-    def record(self, root: str) -> ContextRecord:
+    def record(self, root: str) -> ContextResidency:
         """What is known of the context of the project at `root`."""
         return self._records.of(root)
 
     # --- requests -----------------------------------------------------------------------------------------------------
 
-    def accept(self, flight: InFlight, priority: Priority) -> None:
+    def accept(self, flight: ActiveRequest, priority: Priority) -> None:
         """Take `flight` in; it supersedes what has its key, and what was to be warmed for it."""
         flight.priority = priority
         if self._answer_known(flight):
@@ -87,7 +90,7 @@ class Desk:
         if flight.request and not flight.is_cold and not flight.is_automatic:
             self._forget_unasked(flight.root)
         self._submit(flight)
-        if self._keeper.is_ready:
+        if self._supervisor.is_ready:
             self._make_prompt(flight)
         else:
             flight.clock.wait()
@@ -99,7 +102,7 @@ class Desk:
                 flight.clock.go()
                 self._make_prompt(flight)
 
-    def prompt_made(self, flight: InFlight, prompt: Prompt) -> None:
+    def prompt_made(self, flight: ActiveRequest, prompt: Prompt) -> None:
         """The prompt is there: the request waits for its turn, if there is time for that."""
         if flight.number not in self._flights or flight.prompt is not None:
             return
@@ -115,22 +118,22 @@ class Desk:
         elif self._is_prepared(flight):
             self._end(flight, Outcome.DONE)
             flight.resolve(flight.answer(self._model))
-        elif limit is not None and self._speed.estimated_ms(self._n_needed(flight), self._keeper.info) > limit:
+        elif limit is not None and self._speed.estimated_ms(self._n_needed(flight), self._supervisor.info) > limit:
             self.overdue(flight)
 
-    def prompt_failed(self, flight: InFlight, error: ScrubjayError) -> None:
+    def prompt_failed(self, flight: ActiveRequest, error: ScrubjayError) -> None:
         """There is no prompt for this request."""
         if self._end(flight, Outcome.FAILED):
             flight.reject(error)
 
-    def overdue(self, flight: InFlight) -> None:
+    def overdue(self, flight: ActiveRequest) -> None:
         """The client waits no longer: answer with nothing, and go on in the background."""
         if flight.number not in self._flights or flight.processed or flight.is_answered:
             return
         flight.resolve(flight.answer_warming(self._n_common(flight), self._model))
         self.scheduler.demote(flight.number, Priority.WARM)
 
-    def cancel(self, flight: InFlight, error: ScrubjayError | None = None) -> None:
+    def cancel(self, flight: ActiveRequest, error: ScrubjayError | None = None) -> None:
         """End `flight`; whoever still waits for it is told `error`."""
         if self._end(flight, Outcome.CANCELLED) and error:
             flight.reject(error)
@@ -145,27 +148,27 @@ class Desk:
     def stop_stale(self) -> None:
         """Have the engine end a job that nobody wants any more, or that is in the way of a more urgent one."""
         if (number := self.scheduler.job_to_stop()) is not None:
-            self._keeper.stop(number)
+            self._supervisor.stop(number)
 
     def start_next(self) -> None:
         """If the engine is free, hand it the most urgent job, as soon as that one's prompt is made."""
         job = self.scheduler.next_job()
-        flight = self._flights[job.number] if job and self._keeper.is_ready else None
+        flight = self._flights[job.number] if job and self._supervisor.is_ready else None
         if flight is None or flight.prompt is None:
             return
         self.scheduler.start(flight.number)
         flight.clock.go()
-        self._keeper.run(self._run(flight, flight.prompt))
+        self._supervisor.run(self._run(flight, flight.prompt))
 
     # --- what the engine says -----------------------------------------------------------------------------------------
 
-    def heard(self, message: Prefilling | Synced | Piece | Done | Stopped | Failed) -> None:
+    def heard(self, message: PrefillProgress | PrefillDone | Piece | Done | Stopped | Failed) -> None:
         """The engine has said something about a job; if it has ended here, only the engine's being free matters."""
         flight = self._flights.get(message.job)
         match message:
-            case Prefilling() if flight:
+            case PrefillProgress() if flight:
                 self._prefilling(flight, message)
-            case Synced() if flight:
+            case PrefillDone() if flight:
                 self._synced(flight, message.processed)
             case Piece() if flight:
                 self._written(flight, message)
@@ -190,21 +193,21 @@ class Desk:
                 EngineDied(f"{reason.rstrip('.')}, during this request; it is being started again, so ask once more.")
             )
 
-    def _prefilling(self, flight: InFlight, message: Prefilling) -> None:
+    def _prefilling(self, flight: ActiveRequest, message: PrefillProgress) -> None:
         self._holds(flight, message.done)
         flight.n_prefilled = message.done
         self._tell_progress(flight, message.total)
 
-    def _tell_progress(self, flight: InFlight, total: int) -> None:
+    def _tell_progress(self, flight: ActiveRequest, total: int) -> None:
         self._tell({**flight.news("progress"), "done": flight.n_prefilled, "total": total})
 
-    def _stands_still(self, flight: InFlight) -> None:
+    def _stands_still(self, flight: ActiveRequest) -> None:
         """Nothing more is done for `flight` now: its progress is over, so that nobody shows a bar that does not move."""
         if flight.n_prefilled:
             self._tell_progress(flight, flight.n_prefilled)
             flight.n_prefilled = 0
 
-    def _synced(self, flight: InFlight, cost: Processed) -> None:
+    def _synced(self, flight: ActiveRequest, cost: PrefillCost) -> None:
         flight.synced(cost)
         flight.n_prefilled = 0
         self._speed.note(cost)
@@ -216,21 +219,21 @@ class Desk:
             # Its client has been told to come again: the prompt is all that is wanted of it.
             self._end(flight, Outcome.DONE)
 
-    def _done(self, flight: InFlight | None, message: Done) -> None:
-        self._keeper.did_well()
+    def _done(self, flight: ActiveRequest | None, message: Done) -> None:
+        self._supervisor.did_well()
         if not self.scheduler.finish(message.job, Outcome.DONE) or flight is None:
             return
         del self._flights[message.job]
         flight.done(message)
         self._go_on(flight)
 
-    def _ended_by_rule(self, flight: InFlight) -> None:
+    def _ended_by_rule(self, flight: ActiveRequest) -> None:
         if self.scheduler.finish(flight.number, Outcome.DONE):
             del self._flights[flight.number]
             flight.cut()
             self._go_on(flight)
 
-    def _go_on(self, flight: InFlight) -> None:
+    def _go_on(self, flight: ActiveRequest) -> None:
         """One alternative is done: generate the next, or answer."""
         if flight.has_more:
             self._submit(flight)
@@ -238,7 +241,7 @@ class Desk:
         elif not flight.is_answered:
             self._answer(flight)
 
-    def _answer_known(self, flight: InFlight) -> bool:
+    def _answer_known(self, flight: ActiveRequest) -> bool:
         """Answer with completions that were shown before, if some go on from this place."""
         request = flight.asked
         items = self.remembered.find(request, *flight.place) if request else ()
@@ -250,7 +253,7 @@ class Desk:
         self._resolve(flight, partial(flight.answer_known, items))
         return True
 
-    def _answer(self, flight: InFlight) -> None:
+    def _answer(self, flight: ActiveRequest) -> None:
         if flight.asked and flight.items:
             self.remembered.put(flight.asked, *flight.place, tuple(flight.items))
         completion = self._resolve(flight, flight.answer)
@@ -258,22 +261,22 @@ class Desk:
             news = flight.news("ahead" if flight.is_ahead else "completion") | {"n_items": len(flight.items)}
             self._tell({**news, "timings": asdict(completion.timings), "reuse": asdict(completion.reuse)})
 
-    def _resolve(self, flight: InFlight, answer: Callable[[str, int], Completion]) -> Completion:
+    def _resolve(self, flight: ActiveRequest, answer: Callable[[str, int], Completion]) -> Completion:
         if is_shown := isinstance(flight.request, CompletionRequest) and not flight.is_automatic:
             self.pace.answered(flight.clock.elapsed_ms)
         completion = answer(self._model, self.pace.debounce_ms)
         if is_shown:
-            self._post(Shown(flight, completion.items))
+            self._post(CompletionShown(flight, completion.items))
         flight.resolve(completion)
         return completion
 
-    def _written(self, flight: InFlight, piece: Piece) -> None:
+    def _written(self, flight: ActiveRequest, piece: Piece) -> None:
         was_cut = flight.is_cut
         flight.add(piece)
         if flight.is_cut and not was_cut:
-            self._keeper.end_early(piece.job)
+            self._supervisor.end_early(piece.job)
 
-    def _stopped(self, flight: InFlight | None, message: Stopped) -> None:
+    def _stopped(self, flight: ActiveRequest | None, message: Stopped) -> None:
         if flight and flight.is_cut:
             self._ended_by_rule(flight)
         elif self.scheduler.give_back(message.job) and flight:
@@ -282,7 +285,7 @@ class Desk:
             flight.start_again()
             flight.clock.wait()
 
-    def _failed(self, flight: InFlight | None, message: Failed) -> None:
+    def _failed(self, flight: ActiveRequest | None, message: Failed) -> None:
         if self.scheduler.finish(message.job, Outcome.FAILED) and flight:
             del self._flights[message.job]
             self._stands_still(flight)
@@ -290,7 +293,7 @@ class Desk:
 
     # --- raw prompts --------------------------------------------------------------------------------------------------
 
-    def _join_trunk(self, flight: InFlight, request: RawRequest, prompt: Prompt) -> None:
+    def _join_trunk(self, flight: ActiveRequest, request: RawRequest, prompt: Prompt) -> None:
         """Find out which conversation a raw prompt goes on from, and what is stale now."""
         flight.trunk, forgotten = self._trunks.choose(prompt.tokens)
         if forgotten:
@@ -301,7 +304,7 @@ class Desk:
                 if other.trunk == flight.trunk and other.is_answered:
                     self.cancel(other)
 
-    def _is_prepared(self, flight: InFlight) -> bool:
+    def _is_prepared(self, flight: ActiveRequest) -> bool:
         """Whether `flight` only wants to have in its context what is there already, perhaps with more behind it."""
         if not isinstance(flight.request, RawRequest) or flight.request.sampling.max_tokens > 0 or not flight.prompt:
             return False
@@ -311,9 +314,9 @@ class Desk:
 
     @property
     def _model(self) -> str:
-        return self._keeper.info.name if self._keeper.info else ""
+        return self._supervisor.info.name if self._supervisor.info else ""
 
-    def _submit(self, flight: InFlight) -> None:
+    def _submit(self, flight: ActiveRequest) -> None:
         flight.number = next(self._numbers)
         for number in self.scheduler.submit(Job(flight.number, flight.priority, flight.key)):
             self._supersede(self._flights.pop(number), flight)
@@ -325,23 +328,23 @@ class Desk:
             if flight.root == root and flight.is_automatic and not flight.replies:
                 self.cancel(flight)
 
-    def _supersede(self, old: InFlight, new: InFlight) -> None:
+    def _supersede(self, old: ActiveRequest, new: ActiveRequest) -> None:
         if old.request is None and new.request is None:
             # Who waits for a project to be warm wants it as it is now.
             new.replies.extend(old.replies)
         else:
             old.reject(superseded())
 
-    def _end(self, flight: InFlight, outcome: Outcome) -> bool:
+    def _end(self, flight: ActiveRequest, outcome: Outcome) -> bool:
         """End the present job of `flight` here; False if it has ended before."""
         self._flights.pop(flight.number, None)
         self._stands_still(flight)
         return self.scheduler.end(flight.number, outcome)
 
-    def _make_prompt(self, flight: InFlight) -> None:
+    def _make_prompt(self, flight: ActiveRequest) -> None:
         limits = self._limits(flight.sampling)
         if self.scheduler.is_free:
-            self._keeper.wake()
+            self._supervisor.wake()
         if isinstance(flight.request, RawRequest):
             recipe = flight.request.recipe
             making = self._maker.use(recipe.make, recipe.n_characters, limits)
@@ -354,17 +357,17 @@ class Desk:
             making.add_done_callback(lambda made: self._post(outcome(flight, made)))
 
     def _limits(self, sampling: Sampling | None) -> Limits:
-        info = self._keeper.info
+        info = self._supervisor.info
         n_ctx, speed = (info.n_ctx, info.prefill_speed) if info else (0, 0.0)
         return limits_for(self._budgets, n_ctx, speed, sampling.max_tokens if sampling else 0)
 
-    def _run(self, flight: InFlight, prompt: Prompt) -> Run:
+    def _run(self, flight: ActiveRequest, prompt: Prompt) -> Run:
         sampling = flight.sampling
         if sampling and (template := self._maker.template_for(flight.request)):
-            rules = STOP_STRINGS if flight.polish else ()
+            rules = STOP_STRINGS if flight.rules else ()
             sampling = stopping(sampling, template.stop_tokens, (*sampling.stop, *template.stop, *rules))
-            if flight.polish and template.chat:
-                flight.polish = replace(flight.polish, is_chat=True)
+            if flight.rules and template.chat:
+                flight.rules = replace(flight.rules, is_chat=True)
         if not flight.is_cold:
             record = self.record(flight.record_key)
             record.n_resident, record.prompt = self._n_common(flight), prompt
@@ -373,24 +376,24 @@ class Desk:
             flight.number, context, prompt.tokens, prompt.boundaries, prompt.hot, sampling, flight.is_cold, prompt.parts
         )
 
-    def _holds(self, flight: InFlight, n_tokens: int) -> None:
+    def _holds(self, flight: ActiveRequest, n_tokens: int) -> None:
         """The context of `flight` holds that many tokens of its prompt."""
         if n_tokens and not flight.is_cold:
             self.record(flight.record_key).n_resident = n_tokens
 
-    def _n_common(self, flight: InFlight) -> int:
+    def _n_common(self, flight: ActiveRequest) -> int:
         if flight.prompt is None or flight.is_cold:
             return 0
         record = self.record(flight.record_key)
         return min(record.n_resident, flight.prompt.n_common(record.prompt)) if record.prompt else 0
 
-    def _n_needed(self, flight: InFlight) -> int:
-        n_prompt = len(flight.prompt.tokens) if flight.prompt else 0
-        return n_prompt - min(self._n_common(flight), n_prompt - 1)
+    def _n_needed(self, flight: ActiveRequest) -> int:
+        n = len(flight.prompt.tokens) if flight.prompt else 0
+        return n - min(self._n_common(flight), n - 1)
 
-    def _note_cost(self, flight: InFlight, cost: Processed) -> None:
-        uri, ms = flight.view.document.uri, cost.prefill_ms + cost.restore_ms
-        noted = Cost(uri, cost.processed, cost.needed, ms, cost.reason)
+    def _note_cost(self, flight: ActiveRequest, cost: PrefillCost) -> None:
+        ms = cost.prefill_ms + cost.restore_ms
+        noted = Cost(flight.view.document.uri, cost.processed, cost.needed, ms, cost.reason)
         self.record(flight.record_key).costs.append(noted)
         self._tell({"type": "edit", "root": flight.root, **asdict(noted)})
         if cost.restored:

@@ -2,21 +2,21 @@
 
 import asyncio
 
-from scrubjay.notifications import Feed
+from scrubjay.notifications import Broadcaster
 from scrubjay.protocol.messages import EngineStatus
-from scrubjay.service.engine_supervisor import Keeper
-from scrubjay.service.events import Look, Post
+from scrubjay.service.engine_supervisor import EngineSupervisor
+from scrubjay.service.events import Post, RequestStatus
 
 LATER_S = 0.1
 """After a job the engine is asked so much later: not in the way of the next request."""
 
 
-class Lookout:
+class EngineStatusPoller:
     """Asks the engine for its status, once at a time, and tells those who wait for it."""
 
-    def __init__(self, keeper: Keeper, feed: Feed, post: Post) -> None:
-        self._keeper = keeper
-        self._feed = feed
+    def __init__(self, supervisor: EngineSupervisor, feed: Broadcaster, post: Post) -> None:
+        self._supervisor = supervisor
+        self._broadcaster = feed
         self._post = post
         self._is_asked = False
         self._waiting: list[asyncio.Future[None]] = []
@@ -33,7 +33,7 @@ class Lookout:
         """The engine has done something."""
         loop = asyncio.get_running_loop()
         if self._timer is None or self._timer.when() < loop.time():
-            self._timer = loop.call_later(LATER_S, lambda: self._post(Look()))
+            self._timer = loop.call_later(LATER_S, lambda: self._post(RequestStatus()))
 
     def engine_ready(self) -> None:
         """A new engine can be asked."""
@@ -42,12 +42,12 @@ class Lookout:
 
     def seen(self, status: EngineStatus) -> None:
         """The engine has answered."""
-        old, self._keeper.status = self._keeper.status, status
+        old, self._supervisor.status = self._supervisor.status, status
         self._is_asked = False
         self._answer()
         if old is None or old.n_saved != status.n_saved:
             news = {"count": status.n_checkpoints, "bytes": status.checkpoint_bytes, "budget": status.checkpoint_budget}
-            self._feed.publish({"type": "checkpoint", **news})
+            self._broadcaster.publish({"type": "checkpoint", **news})
 
     def engine_gone(self) -> None:
         """There is nothing to wait for."""
@@ -61,7 +61,7 @@ class Lookout:
 
     def _ask(self) -> None:
         if not self._is_asked:
-            self._is_asked = self._keeper.ask_status()
+            self._is_asked = self._supervisor.ask_status()
 
     def _answer(self) -> None:
         waiting, self._waiting = self._waiting, []

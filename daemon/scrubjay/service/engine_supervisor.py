@@ -11,7 +11,7 @@ from scrubjay.errors import ScrubjayError
 from scrubjay.prompt.fim import FimTemplate
 from scrubjay.protocol.messages import AskStatus, EngineSettings, EngineStatus, LoadProgress, ModelInfo, Run, Stop
 from scrubjay.service.events import EngineDue, Post, VocabularyOpened, VocabularyRefused
-from scrubjay.service.prompt_builder import PromptMaker
+from scrubjay.service.prompt_builder import PromptBuilder
 
 logger = logging.getLogger(__name__)
 
@@ -23,7 +23,7 @@ MAX_PAUSE_S = 30.0
 ENDING_S = 5.0
 
 
-class Keeper:
+class EngineSupervisor:
     """The engine as the daemon sees it, one process after the other. Events go to `post`; the service hands them back.
 
     Attributes:
@@ -34,7 +34,7 @@ class Keeper:
         status: what the engine said last.
     """
 
-    def __init__(self, settings: EngineSettings, maker: PromptMaker, post: Post) -> None:
+    def __init__(self, settings: EngineSettings, maker: PromptBuilder, post: Post) -> None:
         self._settings = settings
         self._maker = maker
         self._post = post

@@ -14,7 +14,7 @@ from scrubjay.engine.interface import FromProcess
 from scrubjay.errors import RequestError, ScrubjayError
 from scrubjay.prompt.fim import FimTemplate
 from scrubjay.prompt.segments import Prompt
-from scrubjay.service.active_request import InFlight
+from scrubjay.service.active_request import ActiveRequest
 from scrubjay.workspace.events import (
     ChangeDocument,
     CloseDocument,
@@ -29,7 +29,7 @@ from scrubjay.workspace.project import Tail
 from scrubjay.workspace.text import Position, PositionEncoding
 
 if TYPE_CHECKING:
-    from scrubjay.service.active_request import InFlight
+    from scrubjay.service.active_request import ActiveRequest
 
 
 def _completion() -> "asyncio.Future[Completion]":
@@ -80,7 +80,7 @@ class AddTail:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Look:
+class RequestStatus:
     """Get the engine's status, if it has the time; the reply comes when `Keeper.status` is as new as can be."""
 
     reply: "asyncio.Future[None]" = field(default_factory=_future)
@@ -94,20 +94,20 @@ class Drain:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Abandoned:
+class ClientGone:
     """The client of `flight` went away, or no longer wants it."""
 
-    flight: "InFlight"
+    flight: "ActiveRequest"
 
 
 # --- from the daemon itself ------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Shown:
+class CompletionShown:
     """A client was given completions, perhaps none, the best one first."""
 
-    flight: "InFlight"
+    flight: "ActiveRequest"
     items: tuple[Item, ...]
 
 
@@ -115,14 +115,14 @@ class Shown:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Overdue:
+class PromptDeadline:
     """The client of `flight` waits no longer for its prompt to be processed."""
 
-    flight: "InFlight"
+    flight: "ActiveRequest"
 
 
 @dataclass(frozen=True, slots=True)
-class Settled:
+class ProjectIdle:
     """Nothing has happened in the project at `root` for a while."""
 
     root: str
@@ -130,13 +130,13 @@ class Settled:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PromptMade:
-    flight: "InFlight"
+    flight: "ActiveRequest"
     prompt: Prompt
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PromptFailed:
-    flight: "InFlight"
+    flight: "ActiveRequest"
     error: ScrubjayError
 
 
@@ -166,14 +166,14 @@ Asked = (
     | Generate
     | Warm
     | AddTail
-    | Look
+    | RequestStatus
     | Drain
 )
 Brought = (
-    Abandoned
-    | Shown
-    | Overdue
-    | Settled
+    ClientGone
+    | CompletionShown
+    | PromptDeadline
+    | ProjectIdle
     | FilesChanged
     | PromptMade
     | PromptFailed
@@ -187,7 +187,7 @@ Post = Callable[[Event], None]
 logger = logging.getLogger(__name__)
 
 
-def outcome(flight: InFlight, made: "asyncio.Future[Prompt]") -> PromptMade | PromptFailed:
+def outcome(flight: ActiveRequest, made: "asyncio.Future[Prompt]") -> PromptMade | PromptFailed:
     """What to post when the making of its prompt has come to an end."""
     if made.cancelled():
         return PromptFailed(flight, RequestError("The daemon is shutting down.", 503))

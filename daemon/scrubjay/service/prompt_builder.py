@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, TypeVar
 
 from scrubjay.completion.requests import CompletionRequest, RawRequest
 from scrubjay.prompt.fim import FimTemplate, find_template
-from scrubjay.prompt.fim_by_chat import emulated
-from scrubjay.prompt.infill_history import Streams
+from scrubjay.prompt.fim_by_chat import chat_fim_template
+from scrubjay.prompt.infill_history import InfillHistory
 from scrubjay.prompt.layouts import LayoutName, Layouts
 from scrubjay.prompt.limits import Limits
-from scrubjay.prompt.recipe import Kit
+from scrubjay.prompt.recipe import PromptTools
 from scrubjay.prompt.segments import Prompt
-from scrubjay.prompt.view import View
+from scrubjay.prompt.view import ProjectView
 from scrubjay.tokenizer.token_cache import TokenCache
 from scrubjay.workspace.document import Document
 
@@ -34,7 +34,7 @@ MAX_AT_ONCE = 4096
 """Characters that may be tokenised in the event loop for one prompt: a few milliseconds."""
 
 
-class PromptMaker:
+class PromptBuilder:
     """Opens the vocabulary of a model and makes prompts for it, one after the other. Called from the event loop."""
 
     def __init__(self, layout: LayoutName = "anchored", cache_bytes: int = CACHE_BYTES) -> None:
@@ -44,7 +44,7 @@ class PromptMaker:
         self._n_in_thread = 0
         self._vocabulary: Vocabulary | None = None
         self._cache: TokenCache | None = None
-        self._streams = Streams()
+        self._streams = InfillHistory()
         # The texts of each project that were tokenised last, by document.
         self._seen: dict[str, dict[str, str]] = {}
         self.template: FimTemplate | None = None
@@ -61,7 +61,7 @@ class PromptMaker:
         return self._in_thread(lambda: self._open(path, name))
 
     def make(
-        self, view: View, limits: Limits, is_idle: bool = False, is_trial: bool = False
+        self, view: ProjectView, limits: Limits, is_idle: bool = False, is_trial: bool = False
     ) -> "asyncio.Future[Prompt]":
         """The prompt for a completion at the place of `view`; the vocabulary must be open.
 
@@ -77,9 +77,11 @@ class PromptMaker:
         work = partial(self._make, view, limits, is_idle, is_trial)
         if is_warm and self._n_in_thread == 0:
             return _at_once(work)
-        return self._in_thread(work if is_warm else partial(self._make_and_heat, view, limits, is_idle, is_trial))
+        return self._in_thread(
+            work if is_warm else partial(self._make_and_tokenize_ahead, view, limits, is_idle, is_trial)
+        )
 
-    def use(self, work: Callable[[Kit], T], n_characters: int, limits: Limits) -> "asyncio.Future[T]":
+    def use(self, work: Callable[[PromptTools], T], n_characters: int, limits: Limits) -> "asyncio.Future[T]":
         """What `work` makes, which has about `n_characters` to tokenise; the vocabulary must be open."""
         is_quick = self._n_in_thread == 0 and n_characters <= MAX_AT_ONCE
         whole = partial(self._use, work, limits)
@@ -96,7 +98,7 @@ class PromptMaker:
         await self._in_thread(self._close)
         self._executor.shutdown()
 
-    def _n_cold(self, view: View) -> int:
+    def _n_cold(self, view: ProjectView) -> int:
         """About how many characters have to be tokenised for a prompt."""
         seen = self._seen.get(view.project.root, {})
         changed = [document for key, document in view.project.documents.items() if seen.get(key) is not document.text]
@@ -105,7 +107,7 @@ class PromptMaker:
     def _n_cold_in(self, document: Document, is_known: bool) -> int:
         if self._cache is None or not is_known:
             return len(document.text)
-        pieces = self._cache.document(document.key, document.text).cold()
+        pieces = self._cache.document(document.key, document.text).untokenized()
         return sum(len(piece.text) for piece, _ in pieces)
 
     def _in_thread(self, work: Callable[[], T]) -> "asyncio.Future[T]":
@@ -126,26 +128,28 @@ class PromptMaker:
         self._cache = TokenCache(self._vocabulary.tokenize, self._cache_bytes)
         self.template = self.asking = find_template(self._vocabulary, name)
         if self.template.order == "plain":
-            self.asking = emulated(self._vocabulary) or self.template
+            self.asking = chat_fim_template(self._vocabulary) or self.template
         return self.template
 
-    def _make(self, view: View, limits: Limits, is_idle: bool, is_trial: bool) -> Prompt:
+    def _make(self, view: ProjectView, limits: Limits, is_idle: bool, is_trial: bool) -> Prompt:
         if self.asking is None or self._cache is None:
             raise RuntimeError("a prompt was asked for before the vocabulary was open")
         place = (view.project, view.document, view.start)
         return self._layouts.prompt(*place, self.asking, self._cache, limits, is_idle, is_trial)
 
-    def _make_and_heat(self, view: View, limits: Limits, is_idle: bool, is_trial: bool) -> Prompt:
+    def _make_and_tokenize_ahead(self, view: ProjectView, limits: Limits, is_idle: bool, is_trial: bool) -> Prompt:
         """The prompt, and tokens also of what it does not show: else each key would go to the thread because of that."""
         prompt = self._make(view, limits, is_idle, is_trial)
         if self._cache is not None:
-            self._cache.heat(self._cache.document(view.document.key, view.document.text).cold())
+            self._cache.tokenize_ahead(self._cache.document(view.document.key, view.document.text).untokenized())
         return prompt
 
-    def _use(self, work: Callable[[Kit], T], limits: Limits) -> T:
+    def _use(self, work: Callable[[PromptTools], T], limits: Limits) -> T:
         if self._vocabulary is None or self.asking is None or self._cache is None:
             raise RuntimeError("a vocabulary was needed before it was open")
-        return work(Kit(self._vocabulary, self.asking, self._cache, self._streams, limits.n_ctx, limits.reserve))
+        return work(
+            PromptTools(self._vocabulary, self.asking, self._cache, self._streams, limits.n_ctx, limits.reserve)
+        )
 
     def _close(self) -> None:
         if self._vocabulary:

@@ -7,14 +7,14 @@ from itertools import count
 
 from scrubjay.completion.requests import Cost
 from scrubjay.prompt.segments import Prompt
-from scrubjay.protocol.messages import ContextStatus, ModelInfo, Processed
+from scrubjay.protocol.messages import ContextStatus, ModelInfo, PrefillCost
 from scrubjay.tokens import EMPTY, Tokens, common_length, is_sequel
 
 N_COSTS = 20
 
 
 @dataclass(slots=True)
-class ContextRecord:
+class ContextResidency:
     """What is known of one context: of `prompt`, which was run last, it should hold `n_resident` leading tokens at least."""
 
     prompt: Prompt | None = None
@@ -22,15 +22,15 @@ class ContextRecord:
     costs: deque[Cost] = field(default_factory=lambda: deque(maxlen=N_COSTS))
 
 
-class Records:
+class Residency:
     """A record for each project and each conversation that had a prompt."""
 
     def __init__(self) -> None:
-        self._records: dict[str, ContextRecord] = {}
+        self._records: dict[str, ContextResidency] = {}
 
-    def of(self, key: str) -> ContextRecord:
+    def of(self, key: str) -> ContextResidency:
         """What is known of the context of the project, or conversation, `key`."""
-        return self._records.setdefault(key, ContextRecord())
+        return self._records.setdefault(key, ContextResidency())
 
     def forget(self, key: str) -> None:
         """Nothing is known of that one any more."""
@@ -47,14 +47,14 @@ class Records:
         # The engine finds the contexts of conversations by content, and has names of its own for them.
         most = max(held.values(), default=0)
         for key, record in self._records.items():
-            record.n_resident = min(record.n_resident, most if is_trunk(key) else held.get(key, 0))
+            record.n_resident = min(record.n_resident, most if is_conversation(key) else held.get(key, 0))
 
 
 MAX_TRUNKS = 16
 _MARK = "#"
 
 
-class Trunks:
+class ConversationIndex:
     """The prompts that ran last, one for each conversation, by keys that name them."""
 
     def __init__(self) -> None:
@@ -74,7 +74,7 @@ class Trunks:
         return key, forgotten
 
 
-def is_trunk(key: str) -> bool:
+def is_conversation(key: str) -> bool:
     """Whether `key` names a conversation; otherwise it is the root of a project."""
     return key.startswith(_MARK)
 
@@ -89,7 +89,7 @@ class PrefillSpeed:
     def __init__(self) -> None:
         self._tokens_per_s = 0.0
 
-    def note(self, cost: Processed) -> None:
+    def note(self, cost: PrefillCost) -> None:
         """A prompt has cost that much."""
         if cost.processed >= N_TELLING and cost.prefill_ms > 0:
             self._tokens_per_s = cost.processed / cost.prefill_ms * 1e3

@@ -14,49 +14,49 @@ from time import monotonic
 from typing import TypeVar
 
 from scrubjay.completion.requests import CompletionRequest
-from scrubjay.completion.rules import Polish
+from scrubjay.completion.rules import CompletionRules
 from scrubjay.engine.interface import EngineGone, FromProcess
 from scrubjay.errors import EngineError, RequestError, ScrubjayError
-from scrubjay.notifications import Feed, News
+from scrubjay.notifications import Broadcaster, Notification
 from scrubjay.prompt.limits import Budgets, Limits
-from scrubjay.prompt.recipe import Kit
-from scrubjay.prompt.view import NOWHERE, View
+from scrubjay.prompt.recipe import PromptTools
+from scrubjay.prompt.view import NO_PROJECT, ProjectView
 from scrubjay.protocol.messages import (
     Done,
     EngineStatus,
     Failed,
+    LoadFailed,
     LoadProgress,
     Opened,
     Piece,
-    Prefilling,
-    Refused,
+    PrefillDone,
+    PrefillProgress,
     Stopped,
-    Synced,
 )
-from scrubjay.service.active_request import InFlight
-from scrubjay.service.dispatcher import Desk
-from scrubjay.service.engine_status import Lookout
-from scrubjay.service.engine_supervisor import Keeper
+from scrubjay.service.active_request import ActiveRequest
+from scrubjay.service.dispatcher import Dispatcher
+from scrubjay.service.engine_status import EngineStatusPoller
+from scrubjay.service.engine_supervisor import EngineSupervisor
 from scrubjay.service.events import (
-    Abandoned,
     AddTail,
+    ClientGone,
     Complete,
+    CompletionShown,
     Drain,
     EngineDue,
     Event,
     Generate,
-    Look,
-    Overdue,
+    ProjectIdle,
+    PromptDeadline,
     PromptFailed,
     PromptMade,
-    Settled,
-    Shown,
+    RequestStatus,
     VocabularyOpened,
     VocabularyRefused,
     Warm,
 )
 from scrubjay.service.power import is_on_battery
-from scrubjay.service.prompt_builder import PromptMaker
+from scrubjay.service.prompt_builder import PromptBuilder
 from scrubjay.service.scheduler import Priority
 from scrubjay.service.settings import ServiceSettings
 from scrubjay.service.speculation import Speculator
@@ -87,18 +87,18 @@ class Service:
         self._settings = settings
         self._inbox: deque[Event] = deque()
         self._is_busy = True  # until `run` begins, while an event is being dealt with, and from `close` on
-        self._maker = PromptMaker(settings.layout)
+        self._maker = PromptBuilder(settings.layout)
         self._drained: asyncio.Future[None] | None = None
         self._published: object = None
-        self.feed = Feed()
+        self.broadcaster = Broadcaster()
         self.projects = Projects(os.path.realpath)
-        self.keeper = Keeper(settings.engine, self._maker, self.post)
+        self.supervisor = EngineSupervisor(settings.engine, self._maker, self.post)
         budgets = Budgets(settings.context_budget, settings.latency_budget_ms)
-        self.desk = Desk(self.keeper, self._maker, self.post, self.feed.publish, budgets)
-        self._lookout = Lookout(self.keeper, self.feed, self.post)
-        self._warmer = Warmer(self.projects, self.desk, self.post, settings.warm_delay_ms, self._may_warm)
-        self._speculator = Speculator(self.desk, self._may_warm)
-        tellers = (self.post, self._touched, self.feed.publish)
+        self.dispatcher = Dispatcher(self.supervisor, self._maker, self.post, self.broadcaster.publish, budgets)
+        self._status_poller = EngineStatusPoller(self.supervisor, self.broadcaster, self.post)
+        self._warmer = Warmer(self.projects, self.dispatcher, self.post, settings.warm_delay_ms, self._may_warm)
+        self._speculator = Speculator(self.dispatcher, self._may_warm)
+        tellers = (self.post, self._touched, self.broadcaster.publish)
         self._workspace = Workspace(self.projects, *tellers, settings.watch)
 
     @property
@@ -106,20 +106,20 @@ class Service:
         """In which order the model wants prefix and suffix; None until it is known."""
         return self._maker.template.order if self._maker.template else None
 
-    def state_news(self) -> News:
+    def state_news(self) -> Notification:
         """The present state, as listeners are told it."""
-        load = asdict(self.keeper.progress) if self.keeper.progress else None
-        return {"type": "state", "state": self.keeper.state, "message": self.keeper.message, "load": load}
+        load = asdict(self.supervisor.progress) if self.supervisor.progress else None
+        return {"type": "state", "state": self.supervisor.state, "message": self.supervisor.message, "load": load}
 
-    def use_vocabulary(self, work: Callable[[Kit], T], n_characters: int) -> "asyncio.Future[T]":
+    def use_vocabulary(self, work: Callable[[PromptTools], T], n_characters: int) -> "asyncio.Future[T]":
         """What `work` makes of the vocabulary; it has about `n_characters` to tokenise.
 
         Raises:
             RequestError: 503, there is none yet.
         """
-        if self._maker.template is None or self.keeper.info is None:
+        if self._maker.template is None or self.supervisor.info is None:
             raise RequestError("Loading model", 503)
-        return self._maker.use(work, n_characters, Limits(self.keeper.info.n_ctx, 0))
+        return self._maker.use(work, n_characters, Limits(self.supervisor.info.n_ctx, 0))
 
     def post(self, event: Event) -> None:
         """Have `event` dealt with: now, or after the one that is being dealt with."""
@@ -129,7 +129,7 @@ class Service:
 
     async def run(self) -> None:
         """Deal with events until this is cancelled. Then `close`."""
-        self.keeper.start()
+        self.supervisor.start()
         self._deal()
         await asyncio.get_running_loop().create_future()
 
@@ -137,11 +137,11 @@ class Service:
         """Answer those who still wait, and end the engine."""
         self._is_busy = True
         self._warmer.close()
-        self._lookout.close()
+        self._status_poller.close()
         await self._workspace.close()
-        self.desk.reject_all(_shutting_down())
-        self.feed.close()
-        await self.keeper.close()
+        self.dispatcher.reject_all(_shutting_down())
+        self.broadcaster.close()
+        await self.supervisor.close()
         await self._maker.close()
 
     def _deal(self) -> None:
@@ -151,8 +151,8 @@ class Service:
             while self._inbox:
                 while self._inbox:
                     self._absorb(self._inbox.popleft())
-                self.desk.stop_stale()
-                self.desk.start_next()
+                self.dispatcher.stop_stale()
+                self.dispatcher.start_next()
                 self._publish()
         finally:
             self._is_busy = False
@@ -172,7 +172,7 @@ class Service:
     def _handle(self, event: Event) -> None:  # noqa: PLR0912  # one case for each thing that can happen
         match event:
             case ChangeDocument():
-                self.desk.pace.typed(monotonic() * 1e3)
+                self.dispatcher.pace.typed(monotonic() * 1e3)
                 self._workspace.absorb(event)
             case OpenDocument() | CloseDocument() | SaveDocument() | FocusDocument() | CloseOwner():
                 self._workspace.absorb(event)
@@ -184,58 +184,58 @@ class Service:
                 self._generate(event)
             case Warm():
                 self._warm(event)
-            case Look():
-                self._lookout.look(event.reply, self.desk.scheduler.is_free)
+            case RequestStatus():
+                self._status_poller.look(event.reply, self.dispatcher.scheduler.is_free)
             case Drain():
                 self._drain(event)
-            case Abandoned():
+            case ClientGone():
                 self._abandoned(event.flight)
             case AddTail():
                 project = self.projects.by_root(event.root)
                 project.add_tail(event.tail)
                 self._touched(project)
                 answer(event.reply, None)
-            case Shown():
+            case CompletionShown():
                 self._shown(event)
-            case Overdue():
-                self.desk.overdue(event.flight)
-            case Settled():
+            case PromptDeadline():
+                self.dispatcher.overdue(event.flight)
+            case ProjectIdle():
                 self._settled(event.root)
             case PromptMade():
                 self._warmer.prompt_made(event.flight)
-                self.desk.prompt_made(event.flight, event.prompt)
+                self.dispatcher.prompt_made(event.flight, event.prompt)
             case PromptFailed():
-                self.desk.prompt_failed(event.flight, event.error)
+                self.dispatcher.prompt_failed(event.flight, event.error)
             case VocabularyOpened():
-                self.keeper.vocabulary_opened(event.template)
+                self.supervisor.vocabulary_opened(event.template)
                 self._if_ready()
             case VocabularyRefused():
                 self._refused(event.message)
             case EngineDue():
-                self.keeper.start()
+                self.supervisor.start()
             case _:
                 self._hear(event)
 
     def _hear(self, event: FromProcess) -> None:
         match event:
-            case Prefilling() | Synced() | Piece() | Done() | Stopped() | Failed():
-                self.desk.heard(event)
+            case PrefillProgress() | PrefillDone() | Piece() | Done() | Stopped() | Failed():
+                self.dispatcher.heard(event)
                 if isinstance(event, Done | Stopped):
-                    self._lookout.look_later()
+                    self._status_poller.look_later()
             case EngineStatus():
-                self._lookout.seen(event)
-                self.desk.seen(event)
+                self._status_poller.seen(event)
+                self.dispatcher.seen(event)
             case LoadProgress():
-                self.keeper.loading(event)
+                self.supervisor.loading(event)
             case Opened():
-                self.keeper.opened(event.info)
+                self.supervisor.opened(event.info)
                 self._if_ready()
-            case Refused():
+            case LoadFailed():
                 self._refused(event.message)
             case EngineGone():
                 self._engine_gone(event.reason)
 
-    def _shown(self, event: Shown) -> None:
+    def _shown(self, event: CompletionShown) -> None:
         self._speculator.shown(event)
         for project in self._at(event.flight.root):
             project.use_up(event.flight.view.project.tails)
@@ -265,36 +265,36 @@ class Service:
         if not request.cold:
             self.projects.focus(request.uri, request.position, request.encoding, request.owner)
         key = (request.client, view.document.key) if request.client else None
-        flight = InFlight(key, view, request, event.on_text, [event.reply])
+        flight = ActiveRequest(key, view, request, event.on_text, [event.reply])
         flight.is_idle = self._warmer.has_rested(view.project)
         if request.rules and self._settings.rules:
-            flight.polish = Polish.of(request, view.document, view.offset)
+            flight.rules = CompletionRules.of(request, view.document, view.offset)
         self._watch(flight, event.reply)
         self._set_timer(flight, request.t_max_prompt_ms)
-        self.desk.accept(flight, priority)
+        self.dispatcher.accept(flight, priority)
 
     def _generate(self, event: Generate) -> None:
         self._require_serving()
         request = event.request
-        flight = InFlight(None, NOWHERE, request, event.on_text, [event.reply])
+        flight = ActiveRequest(None, NO_PROJECT, request, event.on_text, [event.reply])
         self._watch(flight, event.reply)
         self._set_timer(flight, request.t_max_prompt_ms)
-        self.desk.accept(flight, Priority.WARM if request.only_prepares else Priority.COMPLETION)
+        self.dispatcher.accept(flight, Priority.WARM if request.only_prepares else Priority.COMPLETION)
 
-    def _set_timer(self, flight: InFlight, t_max_prompt_ms: float | None) -> None:
+    def _set_timer(self, flight: ActiveRequest, t_max_prompt_ms: float | None) -> None:
         """See to it that the client of `flight` is answered in time."""
         if t_max_prompt_ms is not None:
             loop = asyncio.get_running_loop()
-            flight.timer = loop.call_later(t_max_prompt_ms / 1e3, self.post, Overdue(flight))
+            flight.timer = loop.call_later(t_max_prompt_ms / 1e3, self.post, PromptDeadline(flight))
 
-    def _view(self, request: CompletionRequest) -> View:
+    def _view(self, request: CompletionRequest) -> ProjectView:
         document = self.projects.document(request.uri, request.owner)
         if request.version not in (None, document.version):
             raise RequestError(
                 f"{request.uri} is at version {document.version}, not {request.version}; send its changes first.", 409
             )
         offset = document.offset_at(request.position, request.encoding)
-        return View.of(self.projects.project_of(request.uri, request.owner), document, offset)
+        return ProjectView.of(self.projects.project_of(request.uri, request.owner), document, offset)
 
     def _warm(self, event: Warm) -> None:
         self._require_serving()
@@ -307,70 +307,72 @@ class Service:
             raise RequestError("Say what to warm: `root`, or `uri` and `position`.")
         if (focus := project.focus) is None:
             raise RequestError(f"Nothing is open in {project.root}; open one of its documents first.", 404)
-        flight = InFlight(("warm", project.root), View.of(project, focus.document, focus.offset), is_idle=True)
+        flight = ActiveRequest(
+            ("warm", project.root), ProjectView.of(project, focus.document, focus.offset), is_idle=True
+        )
         if event.wait:
             flight.replies.append(event.reply)
             self._watch(flight, event.reply)
         else:
-            answer(event.reply, flight.answer_warming(0, self.keeper.info.name if self.keeper.info else ""))
-        self.desk.accept(flight, Priority.WARM)
+            answer(event.reply, flight.answer_warming(0, self.supervisor.info.name if self.supervisor.info else ""))
+        self.dispatcher.accept(flight, Priority.WARM)
 
-    def _watch(self, flight: InFlight, reply: "asyncio.Future[T]") -> None:
+    def _watch(self, flight: ActiveRequest, reply: "asyncio.Future[T]") -> None:
         """Hear of it when the handler that awaits `reply` is cancelled."""
-        reply.add_done_callback(lambda done: self.post(Abandoned(flight)) if done.cancelled() else None)
+        reply.add_done_callback(lambda done: self.post(ClientGone(flight)) if done.cancelled() else None)
 
-    def _abandoned(self, flight: InFlight) -> None:
+    def _abandoned(self, flight: ActiveRequest) -> None:
         if not flight.is_wanted:
-            self.desk.cancel(flight)
+            self.dispatcher.cancel(flight)
 
     def _may_warm(self) -> bool:
         is_affordable = self._settings.warm_on_battery or not is_on_battery()
-        return self._settings.warm and is_affordable and not self._drained and self.keeper.state != "failed"
+        return self._settings.warm and is_affordable and not self._drained and self.supervisor.state != "failed"
 
     def _require_serving(self) -> None:
         if self._drained:
             raise _shutting_down()
-        if self.keeper.state == "failed":
-            raise EngineError(self.keeper.message)
+        if self.supervisor.state == "failed":
+            raise EngineError(self.supervisor.message)
 
     def _drain(self, event: Drain) -> None:
         self._drained = event.reply
-        for flight in self.desk:
+        for flight in self.dispatcher:
             if flight.request is None or flight.is_answered or flight.is_automatic:
-                self.desk.cancel(flight, _shutting_down())
+                self.dispatcher.cancel(flight, _shutting_down())
 
     # --- the engine ---------------------------------------------------------------------------------------------------
 
     def _engine_gone(self, reason: str) -> None:
-        self.keeper.gone(reason)
-        self.desk.lose_engine(reason)
-        self._lookout.engine_gone()
+        self.supervisor.gone(reason)
+        self.dispatcher.lose_engine(reason)
+        self._status_poller.engine_gone()
         self._if_failed()
 
     def _refused(self, message: str) -> None:
-        self.keeper.refused(message)
+        self.supervisor.refused(message)
         self._if_failed()
 
     def _if_ready(self) -> None:
-        if self.keeper.is_ready and self.keeper.info:
-            self._workspace.model_is_ready(self.keeper.info.prefill_speed, self.keeper.info.n_ctx)
-            self._lookout.engine_ready()
-            self.desk.make_prompts()
+        if self.supervisor.is_ready and self.supervisor.info:
+            self._workspace.model_is_ready(self.supervisor.info.prefill_speed, self.supervisor.info.n_ctx)
+            self._status_poller.engine_ready()
+            self.dispatcher.make_prompts()
             self._warmer.all_settled()
 
     def _if_failed(self) -> None:
-        if self.keeper.state == "failed":
-            self.desk.reject_all(EngineError(self.keeper.message))
+        if self.supervisor.state == "failed":
+            self.dispatcher.reject_all(EngineError(self.supervisor.message))
 
     # --- at the end of each turn --------------------------------------------------------------------------------------
 
     def _publish(self) -> None:
         """Tell listeners of a new state; tell who waits for the drain that it is over."""
-        state = (self.keeper.state, self.keeper.message, self.keeper.progress)
+        state = (self.supervisor.state, self.supervisor.message, self.supervisor.progress)
         if state != self._published:
             self._published = state
-            self.feed.publish(self.state_news())
-        if self._drained and self.desk.is_idle:
+            self.broadcaster.publish(self.state_news())
+        if self._drained and self.dispatcher.is_idle:
             answer(self._drained, None)
 
 

@@ -8,11 +8,11 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from scrubjay.completion.requests import Item
-from scrubjay.completion.rules import Polish
-from scrubjay.prompt.view import View
-from scrubjay.service.active_request import InFlight
-from scrubjay.service.dispatcher import Desk
-from scrubjay.service.events import Shown
+from scrubjay.completion.rules import CompletionRules
+from scrubjay.prompt.view import ProjectView
+from scrubjay.service.active_request import ActiveRequest
+from scrubjay.service.dispatcher import Dispatcher
+from scrubjay.service.events import CompletionShown
 from scrubjay.service.scheduler import Priority
 from scrubjay.workspace.project import Project
 
@@ -24,13 +24,13 @@ class Speculator:
         is_wanted: asked when one would be submitted.
     """
 
-    def __init__(self, desk: Desk, is_wanted: Callable[[], bool]) -> None:
-        self._desk = desk
+    def __init__(self, dispatcher: Dispatcher, is_wanted: Callable[[], bool]) -> None:
+        self._dispatcher = dispatcher
         self._is_wanted = is_wanted
         # By the root of the project: what the user sees, and has not gone on from by typing.
-        self._seen: dict[str, Shown] = {}
+        self._seen: dict[str, CompletionShown] = {}
 
-    def shown(self, event: Shown) -> None:
+    def shown(self, event: CompletionShown) -> None:
         """A client was given completions; the user sees the first of them."""
         if event.flight.asked and event.items:
             self._seen[event.flight.root] = event
@@ -45,29 +45,29 @@ class Speculator:
         if not _leads_to(project, view) or any(_is_same(other.view, view) for other in self._flights(project)):
             return
         question = replace(request, n=1, trigger="automatic", version=None, t_max_prompt_ms=None)
-        polish = Polish.of(question, view.document, view.offset)
-        ahead = InFlight(("ahead", project.root), view, question, is_automatic=True, polish=polish)
-        self._desk.accept(ahead, Priority.SPECULATIVE)
+        rules = CompletionRules.of(question, view.document, view.offset)
+        ahead = ActiveRequest(("ahead", project.root), view, question, is_automatic=True, rules=rules)
+        self._dispatcher.accept(ahead, Priority.SPECULATIVE)
 
     def touched(self, project: Project) -> None:
         """Something happened in the project."""
         for flight in self._flights(project):
             if not _leads_to(project, flight.view):
-                self._desk.cancel(flight)
+                self._dispatcher.cancel(flight)
 
-    def _flights(self, project: Project) -> list[InFlight]:
-        return [flight for flight in self._desk if flight.is_ahead and flight.root == project.root]
+    def _flights(self, project: Project) -> list[ActiveRequest]:
+        return [flight for flight in self._dispatcher if flight.is_ahead and flight.root == project.root]
 
 
-def _ahead(view: View, item: Item) -> View:
+def _ahead(view: ProjectView, item: Item) -> ProjectView:
     """The place behind `item`, once it has been accepted at the place of `view`."""
     document = copy.copy(view.document)
     document.content = document.content.replaced(view.offset, view.offset + item.n_replaced, item.text)
     documents = {**view.project.documents, document.key: document}
-    return View(replace(view.project, documents=documents), document, view.offset + len(item.text))
+    return ProjectView(replace(view.project, documents=documents), document, view.offset + len(item.text))
 
 
-def _leads_to(project: Project, goal: View) -> bool:
+def _leads_to(project: Project, goal: ProjectView) -> bool:
     """Whether nothing but typing is missing in the project for it to be as in `goal`."""
     key, text = goal.document.key, goal.document.text
     if project.documents.keys() != goal.project.documents.keys():
@@ -80,5 +80,5 @@ def _leads_to(project: Project, goal: View) -> bool:
     return is_on_the_way and all(a is b or a == b for a, b in others)
 
 
-def _is_same(a: View, b: View) -> bool:
+def _is_same(a: ProjectView, b: ProjectView) -> bool:
     return (a.document.key, a.offset, a.document.text) == (b.document.key, b.offset, b.document.text)

@@ -15,7 +15,7 @@ from scrubjay.workspace.project import Project
 Json = dict[str, Any]
 
 
-class Reporter:
+class StatusReport:
     """Reads a service; changes nothing."""
 
     def __init__(self, service: Service) -> None:
@@ -25,24 +25,24 @@ class Reporter:
 
     def status(self) -> Json:
         """What `GET /api/status` answers."""
-        keeper = self._service.keeper
+        supervisor = self._service.supervisor
         return {
             "version": __version__,
             "pid": os.getpid(),
             "uptime_s": round(monotonic() - self._started, 1),
-            "state": keeper.state,
-            "message": keeper.message,
-            "load": asdict(keeper.progress) if keeper.progress else None,
-            "model": asdict(keeper.info) if keeper.info else None,
+            "state": supervisor.state,
+            "message": supervisor.message,
+            "load": asdict(supervisor.progress) if supervisor.progress else None,
+            "model": asdict(supervisor.info) if supervisor.info else None,
             "fim": {"order": self._service.fim_order} if self._service.fim_order else None,
             "projects": [_project(project) for project in self._service.projects],
             "contexts": [_context(context) for context in self._contexts()],
-            "checkpoints": _checkpoints(keeper.status),
+            "checkpoints": _checkpoints(supervisor.status),
             "queue": self._queue(),
             "counters": self._counters(),
             "rss": {
                 "daemon": self._process.memory_info().rss,
-                "engine": keeper.status.rss if keeper.status else None,
+                "engine": supervisor.status.rss if supervisor.status else None,
             },
         }
 
@@ -53,7 +53,7 @@ class Reporter:
             RequestError: 404, there is no such project.
         """
         root = self._service.projects.by_root(root).root
-        record, info = self._service.desk.record(root), self._service.keeper.info
+        record, info = self._service.dispatcher.record(root), self._service.supervisor.info
         found = next((context for context in self._contexts() if context.key == root), None)
         spans = record.prompt.segments if record.prompt else ()
         return {
@@ -82,19 +82,19 @@ class Reporter:
         }
 
     def _contexts(self) -> tuple[ContextStatus, ...]:
-        status = self._service.keeper.status
+        status = self._service.supervisor.status
         return status.contexts if status else ()
 
     def _queue(self) -> Json:
-        scheduler = self._service.desk.scheduler
+        scheduler = self._service.dispatcher.scheduler
         running = scheduler.running
         return {"running": running.priority.name.lower() if running else None, "queued": len(scheduler.queued)}
 
     def _counters(self) -> Json:
-        scheduler, keeper = self._service.desk.scheduler, self._service.keeper
+        scheduler, supervisor = self._service.dispatcher.scheduler, self._service.supervisor
         ended = {f"n_{outcome}": n for outcome, n in sorted(scheduler.ended.items())}
-        engine = _engine_counters(keeper.status) if keeper.status else {}
-        return {"n_accepted": scheduler.n_accepted, **ended, "n_restarts": keeper.n_restarts, **engine}
+        engine = _engine_counters(supervisor.status) if supervisor.status else {}
+        return {"n_accepted": scheduler.n_accepted, **ended, "n_restarts": supervisor.n_restarts, **engine}
 
 
 def _project(project: Project) -> Json:

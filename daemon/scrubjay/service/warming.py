@@ -3,10 +3,10 @@
 import asyncio
 from collections.abc import Callable
 
-from scrubjay.prompt.view import View
-from scrubjay.service.active_request import InFlight
-from scrubjay.service.dispatcher import Desk
-from scrubjay.service.events import Post, Settled
+from scrubjay.prompt.view import ProjectView
+from scrubjay.service.active_request import ActiveRequest
+from scrubjay.service.dispatcher import Dispatcher
+from scrubjay.service.events import Post, ProjectIdle
 from scrubjay.service.scheduler import Priority
 from scrubjay.workspace.project import Project
 from scrubjay.workspace.projects import Projects
@@ -21,10 +21,10 @@ class Warmer:
     """
 
     def __init__(
-        self, projects: Projects, desk: Desk, post: Post, delay_ms: float, is_wanted: Callable[[], bool]
+        self, projects: Projects, dispatcher: Dispatcher, post: Post, delay_ms: float, is_wanted: Callable[[], bool]
     ) -> None:
         self._projects = projects
-        self._desk = desk
+        self._dispatcher = dispatcher
         self._post = post
         self._delay_s = delay_ms / 1e3
         self._is_wanted = is_wanted
@@ -36,15 +36,17 @@ class Warmer:
         """Something happened in the project: the time begins anew."""
         if old := self._timers.pop(project.root, None):
             old.cancel()
-        timer = asyncio.get_running_loop().call_later(self._delay_s, self._post, Settled(project.root))
+        timer = asyncio.get_running_loop().call_later(self._delay_s, self._post, ProjectIdle(project.root))
         self._timers[project.root] = timer
 
     def settled(self, project: Project) -> None:
         """The project has been left alone: warm it where the user is, if anything is open there."""
         self._timers.pop(project.root, None)
         if (focus := project.focus) and self._is_wanted():
-            view = View.of(project, focus.document, focus.offset)
-            self._desk.accept(InFlight(("warm", project.root), view, is_automatic=True, is_idle=True), Priority.WARM)
+            view = ProjectView.of(project, focus.document, focus.offset)
+            self._dispatcher.accept(
+                ActiveRequest(("warm", project.root), view, is_automatic=True, is_idle=True), Priority.WARM
+            )
         else:
             self._rested.add(project.root)
 
@@ -55,7 +57,7 @@ class Warmer:
         """
         return project.root in self._rested
 
-    def prompt_made(self, flight: InFlight) -> None:
+    def prompt_made(self, flight: ActiveRequest) -> None:
         """There is a prompt for `flight`."""
         if flight.is_idle:
             self._rested.discard(flight.root)

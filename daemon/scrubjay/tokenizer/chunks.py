@@ -43,7 +43,7 @@ _AFTER_BLANK = r"[A-Za-z!\"#%&'()*,\-.:;?@\[\\\]_{}]"
 
 
 @dataclass(frozen=True, slots=True)
-class CutRule:
+class SplitRule:
     """Where a vocabulary allows cuts: at the end of each match of `pattern`.
 
     Args:
@@ -69,15 +69,15 @@ _IN_INDENTS = re.compile(rf"(?<=\n)[ \t]{{0,{N_INDENT - 1}}}(?=[ \t]{_AFTER_BLAN
 _AT_BARE_LINES = re.compile(rf"(?<=\S\n)(?={_FIRST})")
 
 
-def find_cut_rule(tokenize: Tokenize) -> CutRule | None:
+def find_cut_rule(tokenize: Tokenize) -> SplitRule | None:
     """The rule with the most cuts that stands every trial with this vocabulary; None if none does."""
     remembered = cache(tokenize)
-    lead = CutRule(_AT_LINES, "\n", len(tokenize("\n")))
-    rules = (CutRule(_AT_LINES), CutRule(_IN_INDENTS), lead, CutRule(_AT_BARE_LINES))
+    lead = SplitRule(_AT_LINES, "\n", len(tokenize("\n")))
+    rules = (SplitRule(_AT_LINES), SplitRule(_IN_INDENTS), lead, SplitRule(_AT_BARE_LINES))
     return next((rule for rule in rules if all(_is_safe(rule, text, remembered) for text in _trials())), None)
 
 
-def _is_safe(rule: CutRule, text: str, tokenize: Tokenize) -> bool:
+def _is_safe(rule: SplitRule, text: str, tokenize: Tokenize) -> bool:
     cuts = [match.end() for match in rule.pattern.finditer(text)]
     return all(
         np.array_equal(
@@ -104,7 +104,7 @@ def _trials() -> Iterator[str]:
 
 
 @dataclass(slots=True)
-class Piece:
+class Chunk:
     """A piece of a text; `tokens` are filled in when they are first needed, from whichever thread."""
 
     text: str
@@ -112,28 +112,28 @@ class Piece:
 
 
 @dataclass(frozen=True, slots=True)
-class Pieces:
+class ChunkedText:
     """A text in pieces. `cuts` are the offsets of all their edges, from 0 to the text's length."""
 
     text: str
-    pieces: tuple[Piece, ...]
+    pieces: tuple[Chunk, ...]
     cuts: tuple[int, ...]
 
     @classmethod
-    def of(cls, text: str, rule: CutRule | None) -> "Pieces":
-        return _built(text, [Piece(text[a:b]) for a, b in _chain(text, 0, rule)])
+    def of(cls, text: str, rule: SplitRule | None) -> "ChunkedText":
+        return _built(text, [Chunk(text[a:b]) for a, b in _chain(text, 0, rule)])
 
-    def updated(self, text: str, rule: CutRule | None) -> "Pieces":
+    def updated(self, text: str, rule: SplitRule | None) -> "ChunkedText":
         """The pieces of `text`, the same as `of` makes, with those that are as before taken over."""
         n_kept = self._n_leading(text)
         offset, shift = self.cuts[n_kept], len(text) - len(self.text)
         reusable = self._reusable(text, offset)
-        fresh: list[Piece] = []
+        fresh: list[Chunk] = []
         for start, end in _chain(text, offset, rule):
             if start - shift in reusable:
                 tail = self.pieces[reusable[start - shift] :]
                 return _built(text, [*self.pieces[:n_kept], *fresh, *tail])
-            fresh.append(Piece(text[start:end]))
+            fresh.append(Chunk(text[start:end]))
         return _built(text, [*self.pieces[:n_kept], *fresh])
 
     def _n_leading(self, text: str) -> int:
@@ -170,11 +170,11 @@ def _n_common(a: str, b: str) -> int:
     return low
 
 
-def _built(text: str, pieces: list[Piece]) -> Pieces:
-    return Pieces(text, tuple(pieces), tuple(accumulate((len(piece.text) for piece in pieces), initial=0)))
+def _built(text: str, pieces: list[Chunk]) -> ChunkedText:
+    return ChunkedText(text, tuple(pieces), tuple(accumulate((len(piece.text) for piece in pieces), initial=0)))
 
 
-def _chain(text: str, start: int, rule: CutRule | None) -> Iterator[tuple[int, int]]:
+def _chain(text: str, start: int, rule: SplitRule | None) -> Iterator[tuple[int, int]]:
     """The ranges of the pieces from the cut at `start` on."""
     while rule is not None and (end := _next_cut(text, start, rule)) < len(text):
         yield start, end
@@ -183,7 +183,7 @@ def _chain(text: str, start: int, rule: CutRule | None) -> Iterator[tuple[int, i
         yield start, len(text)
 
 
-def _next_cut(text: str, start: int, rule: CutRule) -> int:
+def _next_cut(text: str, start: int, rule: SplitRule) -> int:
     for match in rule.pattern.finditer(text, start + N_MIN):
         cut = match.end()
         if cut - start >= N_MAX or _is_chosen(text[cut : cut + N_CONTENT]):

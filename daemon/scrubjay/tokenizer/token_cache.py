@@ -13,7 +13,7 @@ from typing import Generic, TypeVar
 import numpy as np
 import xxhash
 
-from scrubjay.tokenizer.chunks import Piece, Pieces, Tokenize, find_cut_rule
+from scrubjay.tokenizer.chunks import Chunk, ChunkedText, Tokenize, find_cut_rule
 from scrubjay.tokens import EMPTY, Tokens, frozen
 
 V = TypeVar("V")
@@ -84,12 +84,12 @@ class TokenCache:
         old = self._by_document.get(key)
         if old is not None and old.text == text:
             return old
-        pieces = Pieces.of(text, self._rule) if old is None else old.pieces.updated(text, self._rule)
+        pieces = ChunkedText.of(text, self._rule) if old is None else old.pieces.updated(text, self._rule)
         new = TokenizedText(pieces, self)
         self._by_document.put(key, new, _ENTRY_BYTES * len(pieces.pieces) + _BYTES_PER_CHARACTER * len(text))
         return new
 
-    def heat(self, pieces: Iterable[tuple[Piece, bool]]) -> None:
+    def tokenize_ahead(self, pieces: Iterable[tuple[Chunk, bool]]) -> None:
         """Tokenise pieces (see `TokenizedText.cold`); the one method that another thread may call at any time."""
         for piece, after_cut in pieces:
             if piece.tokens is None:
@@ -115,7 +115,7 @@ class TokenCache:
 class TokenizedText:
     """A text in pieces with their tokens. Equal to tokenising the text whole, because of where the cuts are."""
 
-    pieces: Pieces
+    pieces: ChunkedText
     _cache: TokenCache = field(repr=False)
     _tokens: Tokens | None = field(default=None, repr=False)
 
@@ -130,7 +130,7 @@ class TokenizedText:
             self._tokens = concatenated([self._piece(index) for index in range(len(self.pieces.pieces))])
         return self._tokens
 
-    def cold(self) -> list[tuple[Piece, bool]]:
+    def untokenized(self) -> list[tuple[Chunk, bool]]:
         """The pieces that still have to be tokenised, for `TokenCache.heat`."""
         return [(piece, index > 0) for index, piece in enumerate(self.pieces.pieces) if piece.tokens is None]
 

@@ -4,7 +4,7 @@ import codecs
 from collections.abc import Iterable
 
 
-class TextStream:
+class IncrementalDetokenizer:
     """Assembles the bytes of generated tokens into text.
 
     Text is given out as soon as it is certain: complete characters, and nothing that may yet turn out to begin a stop string.

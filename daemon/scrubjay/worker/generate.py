@@ -13,7 +13,7 @@ from scrubjay.llama.sampler import Sampler
 from scrubjay.llama.vocabulary import Vocabulary
 from scrubjay.protocol.messages import Sampling, StopReason
 from scrubjay.tokens import as_tokens
-from scrubjay.worker.detokenizer import TextStream
+from scrubjay.worker.detokenizer import IncrementalDetokenizer
 
 Emit = Callable[[str, int, tuple[float, ...]], None]
 """Takes the next text, the number of tokens it is made of, and their margins."""
@@ -45,7 +45,7 @@ class Generation:
         self._sampling = sampling
         self._emit = emit
         self._sampler = Sampler(vocabulary, sampling)
-        self._stream = TextStream(sampling.stop)
+        self._stream = IncrementalDetokenizer(sampling.stop)
         self._n_tokens = self._n_pending = 0
         self._margins: list[float] = []
         self._has_newline = False

@@ -10,9 +10,9 @@ from time import perf_counter
 import numpy as np
 import psutil
 
-from scrubjay.errors import ModelRefused
+from scrubjay.contexts.decode_grid import DecodeGrid
 from scrubjay.contexts.naive import MemoryClass
-from scrubjay.contexts.decode_grid import Grid
+from scrubjay.errors import ModelRefused
 from scrubjay.llama.context import FULL, PARTIAL, LlamaContext
 from scrubjay.llama.model import Model
 from scrubjay.protocol.messages import LONGEST_DECODE, EngineSettings, ModelInfo
@@ -31,7 +31,7 @@ DEFAULT_CTX = 16384
 
 
 @dataclass(frozen=True, slots=True)
-class Opening:
+class LoadedModel:
     """An open model, its first context, and what was decided."""
 
     model: Model
@@ -39,11 +39,11 @@ class Opening:
     settings: EngineSettings
     swa_full: bool
     memory_class: MemoryClass
-    grid: Grid
+    grid: DecodeGrid
     info: ModelInfo
 
 
-def open_model(settings: EngineSettings, abort_address: int, report: Report) -> Opening:
+def open_model(settings: EngineSettings, abort_address: int, report: Report) -> LoadedModel:
     """Load and probe the model that `settings` names.
 
     Raises:
@@ -66,7 +66,7 @@ def open_model(settings: EngineSettings, abort_address: int, report: Report) -> 
     state_size = _largest_state(model, llama, memory_class)
     budget = settings.checkpoint_budget or min(psutil.virtual_memory().available // 4, 2 * GIB)
     interval = choose_interval(settings.interval, warm_up.speeds, state_size, budget, llama.n_ctx, n_ubatch)
-    grid = Grid(interval, min(interval, llama.n_batch))
+    grid = DecodeGrid(interval, min(interval, llama.n_batch))
     info = ModelInfo(
         path=settings.model,
         name=model.metadata("general.name") or Path(settings.model).stem,
@@ -89,7 +89,7 @@ def open_model(settings: EngineSettings, abort_address: int, report: Report) -> 
         warm_up_ms=warm_up.elapsed_ms,
         cold_ratio=warm_up.cold_ratio,
     )
-    return Opening(model, llama, settings, swa_full, memory_class, grid, info)
+    return LoadedModel(model, llama, settings, swa_full, memory_class, grid, info)
 
 
 def probe(model: Model, llama: LlamaContext, swa_full: bool) -> MemoryClass:

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import psutil
 
-from scrubjay.errors import EngineError, ModelRefused, PromptRefused
-from scrubjay.contexts.naive import Context, Control, Counters, Interrupted
 from scrubjay.contexts.checkpoint_pool import CheckpointPool
-from scrubjay.contexts.checkpointed import WarmContext
+from scrubjay.contexts.checkpointed import CheckpointedContext
 from scrubjay.contexts.context_pool import ContextPool
+from scrubjay.contexts.naive import Context, Control, Counters, Interrupted
+from scrubjay.errors import EngineError, ModelRefused, PromptRefused
 from scrubjay.llama.context import LlamaContext
 from scrubjay.protocol.messages import (
     AskStatus,
@@ -24,19 +24,19 @@ from scrubjay.protocol.messages import (
     EngineStatus,
     Failed,
     FromEngine,
+    LoadFailed,
     LoadProgress,
     Open,
     Opened,
     Piece,
-    Prefilling,
-    Refused,
+    PrefillDone,
+    PrefillProgress,
     Run,
     Stopped,
-    Synced,
 )
 from scrubjay.worker.abort_flag import AbortByte
 from scrubjay.worker.generate import Generation
-from scrubjay.worker.load import Opening, open_model
+from scrubjay.worker.load import LoadedModel, open_model
 from scrubjay.worker.mailbox import Hangup, Inbox, Outbox
 
 SPARE_BUFFERS = 8  # for the places of edits and the ends of segments
@@ -46,7 +46,7 @@ WORTH_TELLING = 64  # tokens: who waits for fewer is told when they are done
 class Engine:
     """Serves one model: the contexts, and what the loop does with each message."""
 
-    def __init__(self, opening: Opening, abort: AbortByte) -> None:
+    def __init__(self, opening: LoadedModel, abort: AbortByte) -> None:
         self._opening = opening
         self._abort = abort
         self._counters = Counters()
@@ -58,7 +58,7 @@ class Engine:
         if opening.settings.eager_load and opening.info.state_size:
             n_ctx, grid = opening.llama.n_ctx, opening.grid
             # The longest prompt has a state saved after each of its decodes: to go on from, or to go back to after an abort.
-            n_decodes = sum(1 for _ in grid.ranges(0, n_ctx, grid.approach(n_ctx)))
+            n_decodes = sum(1 for _ in grid.ranges(0, n_ctx, grid.tail_cuts(n_ctx)))
             self.checkpoints.prepare(opening.info.state_size, n_decodes + SPARE_BUFFERS)
 
     def run(self, job: Run, control: Control, send: Callable[[FromEngine], None]) -> Done:
@@ -71,7 +71,7 @@ class Engine:
         """
         context = self._cold_context() if job.cold else self._contexts.choose(job.context, job.tokens)
         if job.sampling is None or job.sampling.max_tokens <= 0:
-            send(Synced(job.job, context.sync(job.tokens, job.boundaries, job.hot, control)))
+            send(PrefillDone(job.job, context.sync(job.tokens, job.boundaries, job.hot, control)))
             return Done(job.job, "none")
 
         def emit(text: str, n_tokens: int, margins: tuple[float, ...]) -> None:
@@ -79,7 +79,7 @@ class Engine:
 
         # Before the prefill, so that a wrong grammar costs nothing.
         with Generation(context, self._opening.model.vocabulary, job.sampling, emit) as generation:
-            send(Synced(job.job, context.sync(job.tokens, job.boundaries, job.hot, control)))
+            send(PrefillDone(job.job, context.sync(job.tokens, job.boundaries, job.hot, control)))
             made = generation.run(control)
         return Done(job.job, made.stop_reason, made.stop_word, made.n_tokens, made.elapsed_ms)
 
@@ -115,9 +115,9 @@ class Engine:
         self._llamas.append(llama)
         return llama
 
-    def _warm(self, llama: LlamaContext) -> WarmContext:
+    def _warm(self, llama: LlamaContext) -> CheckpointedContext:
         o = self._opening
-        return WarmContext(llama, o.memory_class, o.grid, self._counters, o.model.n_swa, self.checkpoints)
+        return CheckpointedContext(llama, o.memory_class, o.grid, self._counters, o.model.n_swa, self.checkpoints)
 
     def _cold_context(self) -> Context:
         if self._cold is None:
@@ -152,10 +152,10 @@ def _open(inbox: Inbox, abort: AbortByte, send: Callable[[FromEngine], None]) ->
         opening = open_model(settings, abort.address, lambda stage, part: send(LoadProgress(stage, round(part, 3))))
         engine = Engine(opening, abort)
     except ModelRefused as refusal:
-        send(Refused(str(refusal)))
+        send(LoadFailed(str(refusal)))
         return None
     except OSError as error:
-        send(Refused(f"{Path(settings.model)} cannot be read: {error.strerror}."))
+        send(LoadFailed(f"{Path(settings.model)} cannot be read: {error.strerror}."))
         return None
     send(Opened(opening.info))
     return engine
@@ -193,4 +193,4 @@ class Progress:
     def note(self, n_tokens: int) -> None:
         self.done = n_tokens
         if len(self._job.tokens) - n_tokens >= WORTH_TELLING:
-            self._outbox.put(Prefilling(self._job.job, n_tokens, len(self._job.tokens)))
+            self._outbox.put(PrefillProgress(self._job.job, n_tokens, len(self._job.tokens)))

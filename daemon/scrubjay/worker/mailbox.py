@@ -11,8 +11,8 @@ from scrubjay.protocol.codec import Decoder, encode
 from scrubjay.protocol.messages import (
     FromEngine,
     Message,
-    Soon,
     Stop,
+    Wake,
 )
 
 _READ_SIZE = 1 << 16
@@ -59,7 +59,7 @@ class Inbox:
             raise Hangup
         for message in self._decoder.feed(data):
             match message:
-                case Soon():
+                case Wake():
                     self._awake_until = perf_counter() + AWAKE_S
                 case Stop():
                     self._stopped.add(message.job)

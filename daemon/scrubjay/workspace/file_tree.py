@@ -12,7 +12,7 @@ from heapq import nlargest
 from pathlib import PurePath
 from typing import NamedTuple
 
-from scrubjay.workspace.ignore_rules import IGNORE_FILES, NO_RULES, REPOSITORY_RULES, Rules
+from scrubjay.workspace.ignore_rules import IGNORE_FILES, NO_RULES, REPOSITORY_RULES, IgnoreRules
 from scrubjay.workspace.project import File
 from scrubjay.workspace.roots import is_home_or_above
 
@@ -31,7 +31,7 @@ WAIT_S = 15.0
 
 
 @dataclass(frozen=True, slots=True)
-class Share:
+class FileBudget:
     """How much of what is on disk a project knows.
 
     Args:
@@ -43,7 +43,7 @@ class Share:
     n_bytes: int = 64 << 10
 
     @classmethod
-    def for_model(cls, prefill_speed: float, n_ctx: int) -> "Share":
+    def for_model(cls, prefill_speed: float, n_ctx: int) -> "FileBudget":
         """What a model can bring in within a reasonable time.
 
         Args:
@@ -54,9 +54,9 @@ class Share:
         return cls(n_bytes=min(max(n_bytes, 4 << 10), 512 << 10, n_ctx * N_BYTES_A_TOKEN))
 
     @property
-    def for_new(self) -> "Share":
+    def for_new(self) -> "FileBudget":
         """The part in which files that are not known yet must find room: when one goes, room for several is made."""
-        return Share(self.n_files - self.n_files // 4, self.n_bytes - self.n_bytes // 4)
+        return FileBudget(self.n_files - self.n_files // 4, self.n_bytes - self.n_bytes // 4)
 
 
 class Stamp(NamedTuple):
@@ -67,7 +67,7 @@ class Stamp(NamedTuple):
     inode: int
 
 
-class Seen(NamedTuple):
+class KnownFile(NamedTuple):
     """A file as it was when it was looked at last, and when it was edited last, in ns since 1970."""
 
     edited_ns: int
@@ -75,7 +75,7 @@ class Seen(NamedTuple):
 
 
 @dataclass(slots=True)
-class Tree:
+class FileTree:
     """What is known of the files below `root`, a canonical path. Nothing is until `scan`.
 
     Args:
@@ -85,12 +85,12 @@ class Tree:
     """
 
     root: str
-    share: Share = field(default_factory=Share)
+    share: FileBudget = field(default_factory=FileBudget)
     is_given_up: bool = False
     others: frozenset[str] = frozenset()
-    _rules: dict[str, Rules] = field(default_factory=dict)
+    _rules: dict[str, IgnoreRules] = field(default_factory=dict)
     # The files edited last that no rule leaves out, by path below the root; and whether there are more.
-    _seen: dict[str, Seen] = field(default_factory=dict)
+    _seen: dict[str, KnownFile] = field(default_factory=dict)
     _is_cut: bool = False
     _looked_ns: int = 0
     _texts: dict[str, tuple[Stamp, str]] = field(default_factory=dict)
@@ -104,7 +104,7 @@ class Tree:
         self._is_cut = len(found) > MAX_CANDIDATES
         self._seen = dict(found[:MAX_CANDIDATES])
         if len(fresh) <= MAX_EDITS:
-            self._seen |= {path: Seen(stamp.mtime_ns, stamp) for path, stamp in fresh}
+            self._seen |= {path: KnownFile(stamp.mtime_ns, stamp) for path, stamp in fresh}
             self._forget_oldest()
         self._looked_ns = begun - CLOCK_STEP_NS
 
@@ -160,7 +160,7 @@ class Tree:
         # No Path: there may be a hundred thousand of them.
         return f"{self.root.rstrip('/')}/{path}" if path else self.root
 
-    def _dated(self, fresh: list[tuple[str, Stamp]]) -> Iterator[tuple[str, Seen]]:
+    def _dated(self, fresh: list[tuple[str, Stamp]]) -> Iterator[tuple[str, KnownFile]]:
         """Every file that no rule leaves out, with the date that it has if what happened now was no edit.
 
         Args:
@@ -169,7 +169,7 @@ class Tree:
         for path, stamp in self._walk():
             if self._is_fresh(path, stamp) and len(fresh) <= MAX_EDITS:
                 fresh.append((path, stamp))
-            yield path, Seen(self._edited_ns(path, stamp, is_edit=False), stamp)
+            yield path, KnownFile(self._edited_ns(path, stamp, is_edit=False), stamp)
 
     def _is_fresh(self, path: str, stamp: Stamp) -> bool:
         known = self._seen.get(path)
@@ -194,9 +194,9 @@ class Tree:
                 path = f"{folder}/{entry.name}" if folder else entry.name
                 # A symbolic link is no file of its own: what it means either lies below the root or does not belong there.
                 if entry.is_dir(follow_symlinks=False):
-                    if path not in self.others and not rules.leave_out(path, is_folder=True):
+                    if path not in self.others and not rules.ignores(path, is_folder=True):
                         folders.append((path, rules))
-                elif (stamp := _stamp(entry.path)) and not rules.leave_out(path):
+                elif (stamp := _stamp(entry.path)) and not rules.ignores(path):
                     yield path, stamp
 
     def _needs_scan(self, path: str) -> bool:
@@ -207,14 +207,14 @@ class Tree:
         while folder not in self._rules:
             path, folder = folder, folder.rpartition("/")[0]
             if folder in self._rules:
-                return not self._rules[folder].leave_out(path, is_folder=True)
+                return not self._rules[folder].ignores(path, is_folder=True)
         # What stands there now may be a folder that was moved here.
-        return is_folder(self._at(path)) and not self._rules[folder].leave_out(path, is_folder=True)
+        return is_folder(self._at(path)) and not self._rules[folder].ignores(path, is_folder=True)
 
     def _restamp(self, path: str, is_edit: bool) -> bool:
         """Look at one file again; False if others may be among the newest now."""
         rules = self._rules.get(path.rpartition("/")[0])
-        if rules is None or rules.leave_out(path):
+        if rules is None or rules.ignores(path):
             return True
         stamp = _stamp(self._at(path))
         edited_ns = self._edited_ns(path, stamp, is_edit) if stamp else 0
@@ -222,7 +222,7 @@ class Tree:
         if self._is_cut and edited_ns < min((seen.edited_ns for seen in self._seen.values()), default=0):
             return known is None
         if stamp:
-            self._seen[path] = Seen(edited_ns, stamp)
+            self._seen[path] = KnownFile(edited_ns, stamp)
             self._forget_oldest()
         return True
 
@@ -249,7 +249,7 @@ def _entries(folder: str) -> list["os.DirEntry[str]"]:
         return []
 
 
-def _rules_above(root: str) -> Rules:
+def _rules_above(root: str) -> IgnoreRules:
     """The rules for what is in `root` of the repository that it lies in, or is: git reads those of all folders down to it."""
     folders = [root, *map(str, PurePath(root).parents)]
     top = next((folder for folder in folders if os.path.lexists(f"{folder}/.git")), root)

@@ -20,7 +20,7 @@ _EVERYTHING = re.compile(r"(?:/?\*\*/)*\*\*?(/?)")
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
+class IgnoreRules:
     """The rules that hold in one folder: its own and those of the folders above it, up to the top.
 
     Args:
@@ -32,7 +32,7 @@ class Rules:
     specs: tuple[tuple[str, GitIgnoreSpec], ...] = ()
     root: str = ""
 
-    def below(self, folder: str, text: str) -> "Rules":
+    def below(self, folder: str, text: str) -> "IgnoreRules":
         """The rules in `folder`, whose ignore files say `text`; these ones if that is nothing.
 
         Args:
@@ -42,11 +42,11 @@ class Rules:
         where = f"{self.root}{folder}/" if folder else self.root
         return replace(self, specs=(*self.specs, (where, spec))) if spec.patterns else self
 
-    def rooted(self, folder: str) -> "Rules":
+    def rooted(self, folder: str) -> "IgnoreRules":
         """The same rules for paths that are relative to `folder`, which is relative to the top."""
         return replace(self, root=f"{folder}/")
 
-    def leave_out(self, path: str, is_folder: bool = False) -> bool:
+    def ignores(self, path: str, is_folder: bool = False) -> bool:
         """Whether `path`, which lies directly in the folder of these rules, is left out.
 
         Args:
@@ -59,7 +59,7 @@ class Rules:
         return next((verdict for verdict in verdicts if verdict is not None), False)
 
 
-NO_RULES = Rules()
+NO_RULES = IgnoreRules()
 
 
 def _verdict(spec: GitIgnoreSpec, path: str) -> bool | None:

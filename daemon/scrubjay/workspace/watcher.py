@@ -32,7 +32,7 @@ from watchdog.observers import Observer
 from watchdog.observers.api import BaseObserver, ObservedWatch
 
 from scrubjay.workspace.events import FilesChanged
-from scrubjay.workspace.file_tree import Share, Tree, is_folder
+from scrubjay.workspace.file_tree import FileBudget, FileTree, is_folder
 from scrubjay.workspace.ignore_rules import NEVER
 from scrubjay.workspace.project import File
 from scrubjay.workspace.roots import is_home_or_above, is_project
@@ -83,7 +83,7 @@ class Watcher:
         self._claims: frozenset[str] = frozenset()
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="files", initializer=_stand_back)
 
-    def watch(self, root: str, share: Share, is_named: bool) -> None:
+    def watch(self, root: str, share: FileBudget, is_named: bool) -> None:
         """See to it that `root`, a canonical path, is watched; the first `FilesChanged` says what is there now.
 
         Args:
@@ -93,7 +93,7 @@ class Watcher:
         if (known := self._watches.pop(root, None)) is not None:
             self._watches[root] = known
         elif root.startswith("/"):
-            tree = Tree(root, share, others=self._others(root))
+            tree = FileTree(root, share, others=self._others(root))
             self._watches[root] = watch = _Watch(tree, self._quiet_s, self._look)
             self._in_thread(watch, partial(self._begin, watch, is_named))
 
@@ -214,7 +214,7 @@ class _Watch(FileSystemEventHandler):
         look: called when it is time to look.
     """
 
-    def __init__(self, tree: Tree, quiet_s: float, look: Callable[["_Watch"], None]) -> None:
+    def __init__(self, tree: FileTree, quiet_s: float, look: Callable[["_Watch"], None]) -> None:
         self.tree = tree
         self.observed: ObservedWatch | None = None
         self.is_closed = False

@@ -5,7 +5,7 @@ Called by the service's loop only.
 
 from collections.abc import Callable
 
-from scrubjay.notifications import News
+from scrubjay.notifications import Notification
 from scrubjay.workspace.events import (
     ChangeDocument,
     CloseDocument,
@@ -16,7 +16,7 @@ from scrubjay.workspace.events import (
     SaveDocument,
     answer,
 )
-from scrubjay.workspace.file_tree import Share
+from scrubjay.workspace.file_tree import FileBudget
 from scrubjay.workspace.project import Project
 from scrubjay.workspace.projects import Projects
 from scrubjay.workspace.roots import find_root, is_home_or_above
@@ -40,14 +40,14 @@ class Workspace:
         projects: Projects,
         post: Callable[[FilesChanged], None],
         touched: Callable[[Project], None],
-        tell: Callable[[News], None],
+        tell: Callable[[Notification], None],
         is_watching: bool,
     ) -> None:
         self._projects = projects
         self._touched = touched
         self._tell = tell
         self._watcher = Watcher(post) if is_watching else None
-        self._share: Share | None = None
+        self._share: FileBudget | None = None
         # Roots that were opened before it was known what the model can take in, in order; and those that clients named.
         self._waiting: dict[str, None] = {}
         self._named: set[str] = set()
@@ -80,7 +80,7 @@ class Workspace:
 
     def model_is_ready(self, prefill_speed: float, n_ctx: int) -> None:
         """The model can take in so many tokens per second, and so many at all."""
-        self._share = Share.for_model(prefill_speed, n_ctx)
+        self._share = FileBudget.for_model(prefill_speed, n_ctx)
         for root in self._waiting:
             self._watch(root)
         self._waiting = {}

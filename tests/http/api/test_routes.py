@@ -238,7 +238,7 @@ async def test_status_answers_while_the_model_is_loading(tmp_path: Path) -> None
         asked = asyncio.create_task(api.complete(URI))
         assert (await api.until("state", state="ready"))["load"] is None
         assert (await asked)[0] == 200
-        assert service.keeper.is_ready
+        assert service.supervisor.is_ready
 
 
 async def test_a_broken_model_is_a_503_with_its_sentence(tmp_path: Path) -> None:

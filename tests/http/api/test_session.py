@@ -146,7 +146,7 @@ async def test_closing_a_session_closes_what_it_opened_and_ends_what_it_asked(
     _, report = await api.get("/api/status")
     assert report["counters"]["n_cancelled"] == 1
     assert [project["n_documents"] for project in report["projects"]] == [1]
-    assert service.desk.is_idle
+    assert service.dispatcher.is_idle
 
 
 BAD: list[tuple[str, int, str]] = [

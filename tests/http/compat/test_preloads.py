@@ -44,7 +44,7 @@ async def test_preloads_killed_at_any_time_lose_nothing(tmp_path: Path) -> None:
     body = {"prompt": prompt, "n_predict": 3, "temperature": 0}
     async with running_api(tiny_model("deltanet"), tmp_path / "s") as (service, api):
         _, right = await api.post("/completion", body)
-        news = service.feed.subscribe()
+        news = service.broadcaster.subscribe()
         for number in range(N_TIMES):
             place = rng.randrange(len(prompt))
             edited = f"{prompt[:place]}# {number}\n{prompt[place:]}"

@@ -9,8 +9,8 @@ from statistics import fmean
 
 import numpy as np
 
-from scrubjay.completion.cursor import Place
-from scrubjay.completion.postprocess import finish
+from scrubjay.completion.cursor import CursorContext
+from scrubjay.completion.postprocess import postprocess
 from scrubjay.completion.stop_rules import choose_mode
 from scrubjay.tokens import as_tokens
 from scrubjay_training.collect import SourceFile
@@ -185,10 +185,10 @@ def complete(runner: Runner, examples: Examples, file: SourceFile, hole: Hole, r
 
 def as_shown(runner: Runner, completion: Completion) -> Completion:
     """What the daemon's rules leave of a completion, perhaps nothing: what its users meet."""
-    place = Place.at(
+    place = CursorContext.at(
         completion.text[: completion.hole.start] + completion.text[completion.end :], completion.hole.start, "python"
     )
-    text = finish(place, choose_mode(place), completion.written).text
+    text = postprocess(place, choose_mode(place), completion.written).text
     return replace(completion, written=text, tokens=tuple(runner.encode(text)))
 
 

@@ -19,7 +19,7 @@ SEED = 4
 _CODE = re.compile(r"\s+(?:return|raise|yield|if|elif|for|while|with|[\w.]+(?: [-+|]?= |\())[^#]*")
 _BEGINNING = re.compile(r"\s*[\w.]+\W*")
 
-Place = tuple[int, int]
+Position = tuple[int, int]
 """Line and character, both from 0, in code points."""
 
 
@@ -37,10 +37,10 @@ class Edit:
 
     path: Path
     what: str
-    start: Place
-    end: Place
+    start: Position
+    end: Position
     text: str
-    cursor: Place
+    cursor: Position
     above: tuple[str, ...]
     typed: str
     rest: str
@@ -101,7 +101,9 @@ def _delete(path: Path, lines: list[str], number: int, _: Random) -> Edit:
     )
 
 
-def _edit(path: Path, what: str, lines: Sequence[str], start: Place, end: Place, text: str, cursor: Place) -> Edit:
+def _edit(
+    path: Path, what: str, lines: Sequence[str], start: Position, end: Position, text: str, cursor: Position
+) -> Edit:
     """The edit, given the lines as they are after it."""
     line, column = cursor
     above = tuple(lines[max(0, line - N_SHOWN) : line])

@@ -15,7 +15,7 @@ from itertools import islice
 from pathlib import Path
 from time import perf_counter
 
-from scrubjay.cli.demo.edits import Edit, Place, choose_files, edited_files, make_edits
+from scrubjay.cli.demo.edits import Edit, Position, choose_files, edited_files, make_edits
 from scrubjay.cli.demo.outcome import Outcome
 from scrubjay.cli.demo.view import View
 from scrubjay.process.client import Client, Json
@@ -107,5 +107,5 @@ def _try(client: Client, edit: Edit, version: int, project: Path) -> Outcome:
     return Outcome(edit, warm, client.post("complete", {**question, "cold": True}), context)
 
 
-def _position(place: Place) -> Json:
+def _position(place: Position) -> Json:
     return {"line": place[0], "character": place[1]}

@@ -9,12 +9,22 @@ from scrubjay.completion.requests import Completion, CompletionRequest, Item, Tr
 from scrubjay.errors import RequestError
 from scrubjay.http.params import Params
 from scrubjay.protocol.messages import Sampling
-from scrubjay.service.events import AddTail, Complete, Look, Warm
+from scrubjay.service.events import AddTail, Complete, RequestStatus, Warm
 from scrubjay.workspace.events import ChangeDocument, CloseDocument, FocusDocument, OpenDocument, SaveDocument
 from scrubjay.workspace.project import Tail
 
 Json = dict[str, Any]
-Call = OpenDocument | ChangeDocument | CloseDocument | SaveDocument | FocusDocument | Complete | Warm | AddTail | Look
+Call = (
+    OpenDocument
+    | ChangeDocument
+    | CloseDocument
+    | SaveDocument
+    | FocusDocument
+    | Complete
+    | Warm
+    | AddTail
+    | RequestStatus
+)
 Make = Callable[[Params, str], Call]
 Render = Callable[[Any], Json]
 Method = tuple[Make, Render]

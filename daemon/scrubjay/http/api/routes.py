@@ -7,13 +7,13 @@ from typing import Any
 from aiohttp import web
 
 from scrubjay.errors import RequestError, ScrubjayError
-from scrubjay.http.api import methods as calls
+from scrubjay.http.api import methods
 from scrubjay.http.api.methods import Json
 from scrubjay.http.errors import dump, error_body
 from scrubjay.http.params import Params, parse_object
-from scrubjay.service.events import Complete, Look
+from scrubjay.service.events import Complete, RequestStatus
 from scrubjay.service.service import Service
-from scrubjay.service.status import Reporter
+from scrubjay.service.status import StatusReport
 
 
 class NativeRoutes:
@@ -22,7 +22,7 @@ class NativeRoutes:
     A client that goes away cancels its handler, and with it the reply: that ends the request.
     """
 
-    def __init__(self, service: Service, reporter: Reporter) -> None:
+    def __init__(self, service: Service, reporter: StatusReport) -> None:
         self._service = service
         self._reporter = reporter
 
@@ -35,18 +35,18 @@ class NativeRoutes:
             web.post("/api/complete", self.complete),
             *(
                 web.post(f"/api/{name}", self._handler(*method))
-                for name, method in calls.METHODS.items()
+                for name, method in methods.METHODS.items()
                 if name != "complete"
             ),
         ]
 
     async def complete(self, request: web.Request) -> web.StreamResponse:
         params = await _params(request)
-        event = calls.complete(params)
+        event = methods.complete(params)
         if params.flag("stream", default=False):
             return await self._stream(request, event)
         self._service.post(event)
-        return json_response(calls.completion_json(await event.reply))
+        return json_response(methods.completion_json(await event.reply))
 
     async def status(self, _: web.Request) -> web.Response:
         await self._look()
@@ -68,17 +68,17 @@ class NativeRoutes:
     async def events(self, request: web.Request) -> web.StreamResponse:
         """Server-sent events; the first one is the present state."""
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"})
-        subscription = self._service.feed.subscribe()
+        subscription = self._service.broadcaster.subscribe()
         try:
             await response.prepare(request)
             await response.write(_sse(self._service.state_news()))
             async for news in subscription:
                 await response.write(_sse(news))
         finally:
-            self._service.feed.unsubscribe(subscription)
+            self._service.broadcaster.unsubscribe(subscription)
         return response
 
-    def _handler(self, make: calls.Make, render: calls.Render) -> Callable[[web.Request], Awaitable[web.Response]]:
+    def _handler(self, make: methods.Make, render: methods.Render) -> Callable[[web.Request], Awaitable[web.Response]]:
         async def handle(request: web.Request) -> web.Response:
             event = make(await _params(request), "")
             self._service.post(event)
@@ -87,7 +87,7 @@ class NativeRoutes:
         return handle
 
     async def _look(self) -> None:
-        event = Look()
+        event = RequestStatus()
         self._service.post(event)
         await event.reply
 
@@ -123,7 +123,7 @@ async def _params(request: web.Request) -> Params:
 
 async def _final(reply: "asyncio.Future[Any]") -> Json:
     try:
-        return calls.completion_json(await reply) | {"done": True}
+        return methods.completion_json(await reply) | {"done": True}
     except ScrubjayError as error:
         return error_body(error)[1] | {"done": True}
 

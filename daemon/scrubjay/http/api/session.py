@@ -12,14 +12,14 @@ from typing import Any
 from aiohttp import WSCloseCode, WSMsgType, web
 
 from scrubjay.errors import RequestError, ScrubjayError
-from scrubjay.http.api import methods as calls
+from scrubjay.http.api import methods
 from scrubjay.http.api.methods import Json, Method, Render
 from scrubjay.http.errors import dump, error_body
 from scrubjay.http.params import Id, Params, parse_object
 from scrubjay.notifications import Subscription
-from scrubjay.service.events import Look
+from scrubjay.service.events import RequestStatus
 from scrubjay.service.service import Service
-from scrubjay.service.status import Reporter
+from scrubjay.service.status import StatusReport
 from scrubjay.workspace.events import CloseOwner
 
 logger = logging.getLogger(__name__)
@@ -32,7 +32,7 @@ _numbers = count(1)
 class Session:
     """One connected editor. Requests are posted in the order received, so an edit comes before what was asked after it."""
 
-    def __init__(self, service: Service, reporter: Reporter, socket: web.WebSocketResponse) -> None:
+    def __init__(self, service: Service, reporter: StatusReport, socket: web.WebSocketResponse) -> None:
         self._service = service
         self._socket = socket
         self._owner = f"session-{next(_numbers)}"
@@ -40,13 +40,13 @@ class Session:
         self._is_over = False
         self._replies: dict[Id, asyncio.Future[Any]] = {}
         self._methods: Mapping[str, Method] = {
-            **calls.METHODS,
-            "status": (lambda _params, _owner: Look(), lambda _: reporter.status()),
+            **methods.METHODS,
+            "status": (lambda _params, _owner: RequestStatus(), lambda _: reporter.status()),
         }
 
     async def run(self) -> None:
         """Serve until either side closes."""
-        subscription = self._service.feed.subscribe()
+        subscription = self._service.broadcaster.subscribe()
         subscription.put(self._service.state_news())
         writer, pusher = asyncio.create_task(self._write()), asyncio.create_task(self._push(subscription))
         try:
@@ -56,7 +56,7 @@ class Session:
             if self._is_over:
                 await pusher
         finally:
-            self._service.feed.unsubscribe(subscription)
+            self._service.broadcaster.unsubscribe(subscription)
             for ending in (writer, pusher, *self._replies.values()):
                 ending.cancel()
             self._service.post(CloseOwner(self._owner))

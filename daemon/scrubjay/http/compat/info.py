@@ -10,18 +10,18 @@ from aiohttp import web
 
 from scrubjay import __version__
 from scrubjay.errors import RequestError
-from scrubjay.http.compat import requests as foreign
+from scrubjay.http.compat import requests
 from scrubjay.http.compat.routes import require_model
 from scrubjay.http.compat.shapes import Server, settings
 from scrubjay.http.errors import dump
 from scrubjay.http.metrics import metrics_text
 from scrubjay.http.params import Params, read_params
 from scrubjay.prompt.raw import raw_tokens
-from scrubjay.prompt.recipe import Kit
+from scrubjay.prompt.recipe import PromptTools
 from scrubjay.protocol.messages import ModelInfo, Sampling
-from scrubjay.service.events import Look
+from scrubjay.service.events import RequestStatus
 from scrubjay.service.service import Service
-from scrubjay.service.status import Reporter
+from scrubjay.service.status import StatusReport
 from scrubjay.tokens import as_tokens
 
 Json = dict[str, Any]
@@ -29,10 +29,10 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _EMBEDDINGS = ("/v1/embeddings", "/embeddings", "/embedding")
 
 
-class AboutRoutes:
+class InfoRoutes:
     """Handlers that generate nothing."""
 
-    def __init__(self, service: Service, reporter: Reporter) -> None:
+    def __init__(self, service: Service, reporter: StatusReport) -> None:
         self._service = service
         self._reporter = reporter
         self._created = int(time())
@@ -85,7 +85,7 @@ class AboutRoutes:
         )
 
     async def models(self, _: web.Request) -> web.Response:
-        info = self._service.keeper.info
+        info = self._service.supervisor.info
         data = [self._model(info)] if info else []
         return _json({"object": "list", "data": data, "models": [{"name": item["id"], **item} for item in data]})
 
@@ -134,11 +134,11 @@ class AboutRoutes:
 
     async def tokenize(self, request: web.Request) -> web.Response:
         params = await self._params(request)
-        parts = foreign.prompts(params, "content")[0]
+        parts = requests.prompts(params, "content")[0]
         adds, parses = params.flag("add_special", default=False), params.flag("parse_special", default=True)
         with_pieces = params.flag("with_pieces", default=False)
 
-        def work(kit: Kit) -> list[Any]:
+        def work(kit: PromptTools) -> list[Any]:
             plain = not parses and len(parts) == 1 and isinstance(parts[0], str)
             tokens = kit.cache(str(parts[0])) if plain else raw_tokens(parts, kit.vocabulary, adds)
             numbers = tokens.tolist()
@@ -148,17 +148,17 @@ class AboutRoutes:
 
     async def detokenize(self, request: web.Request) -> web.Response:
         params = await self._params(request)
-        parts = foreign.prompts(params, "tokens")[0] if params.values.get("tokens") else ()
+        parts = requests.prompts(params, "tokens")[0] if params.values.get("tokens") else ()
         if not all(isinstance(part, int) for part in parts):
             raise RequestError("`tokens` must be an array of tokens.")
 
-        def work(kit: Kit) -> str:
+        def work(kit: PromptTools) -> str:
             return kit.vocabulary.detokenize(raw_tokens(parts, kit.vocabulary, add_special=False))
 
         return _json({"content": await self._service.use_vocabulary(work, len(parts))})
 
     async def apply_template(self, request: web.Request) -> web.Response:
-        prompt = foreign.chat_prompt(await self._params(request))
+        prompt = requests.chat_prompt(await self._params(request))
         text = await self._service.use_vocabulary(lambda kit: prompt.text(kit.vocabulary), prompt.n_characters)
         return _json({"prompt": text})
 
@@ -175,23 +175,23 @@ class AboutRoutes:
 
     @property
     def _info(self) -> ModelInfo:
-        if self._service.keeper.info is None:
+        if self._service.supervisor.info is None:
             raise RequestError("Loading model", 503)
-        return self._service.keeper.info
+        return self._service.supervisor.info
 
     async def _params(self, request: web.Request) -> Params:
         require_model(self._service)
         return await read_params(request)
 
     async def _report(self) -> Json:
-        event = Look()
+        event = RequestStatus()
         self._service.post(event)
         await event.reply
         return self._reporter.status()
 
     def _model(self, info: ModelInfo) -> Json:
         sizes = {name: getattr(info, name) for name in ("n_vocab", "n_ctx_train", "n_ctx", "n_params", "size")}
-        is_ready = self._service.keeper.is_ready
+        is_ready = self._service.supervisor.is_ready
         return {
             "id": info.name,
             "object": "model",
@@ -200,7 +200,7 @@ class AboutRoutes:
             "aliases": [],
             "tags": [],
             "meta": sizes,
-            "status": {"value": "loaded" if is_ready else self._service.keeper.state},
+            "status": {"value": "loaded" if is_ready else self._service.supervisor.state},
         }
 
 
@@ -212,5 +212,5 @@ def _size(parts: tuple[str | int, ...]) -> int:
     return sum(len(part) for part in parts if isinstance(part, str))
 
 
-def _piece(kit: Kit, token: int) -> Json:
+def _piece(kit: PromptTools, token: int) -> Json:
     return {"id": token, "piece": kit.vocabulary.detokenize(as_tokens([token]))}

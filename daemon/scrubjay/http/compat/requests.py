@@ -17,7 +17,7 @@ from scrubjay.http.params import Params
 from scrubjay.prompt.chat import ChatPrompt
 from scrubjay.prompt.infill import Extra, InfillPrompt, split_at_line
 from scrubjay.prompt.raw import RawPrompt
-from scrubjay.prompt.recipe import Recipe
+from scrubjay.prompt.recipe import PromptRecipe
 from scrubjay.protocol.messages import Sampling
 
 UNLIMITED = 2**31 - 1
@@ -30,7 +30,7 @@ _NATIVE = ("n_predict", "cache_prompt", "id_slot", "samplers", "t_max_predict_ms
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
+class CompatRequest:
     """What a client wants, and in which form.
 
     Args:
@@ -58,7 +58,7 @@ def is_native(params: Params) -> bool:
 # --- one for each sort of request ------------------------------------------------------------------------------------
 
 
-def completion(params: Params, anchor: bool) -> Ask:
+def completion(params: Params, anchor: bool) -> CompatRequest:
     """`prompt`, perhaps with a `suffix`."""
     if params.has("suffix") and (suffix := params.text("suffix")):
         prefix, middle = split_at_line(params.text("prompt", ""))
@@ -67,7 +67,7 @@ def completion(params: Params, anchor: bool) -> Ask:
     return _ask(params, [RawPrompt(parts) for parts in prompts(params)])
 
 
-def infill(params: Params, anchor: bool) -> Ask:
+def infill(params: Params, anchor: bool) -> CompatRequest:
     """llama.cpp's `/infill`."""
     recipe = InfillPrompt(
         params.text("input_prefix", ""),
@@ -79,7 +79,7 @@ def infill(params: Params, anchor: bool) -> Ask:
     return _ask(params, [recipe], INFILL_TOKENS)
 
 
-def segments(params: Params, anchor: bool) -> Ask:
+def segments(params: Params, anchor: bool) -> CompatRequest:
     """What Tabby's agents send."""
     parts = params.nested("segments")
     lists = ("declarations", "relevant_snippets_from_changed_files", "relevant_snippets_from_recently_opened_files")
@@ -89,7 +89,7 @@ def segments(params: Params, anchor: bool) -> Ask:
     return _ask(params, [recipe], INFILL_TOKENS)
 
 
-def chat(params: Params, text: str) -> Ask:
+def chat(params: Params, text: str) -> CompatRequest:
     """`messages`, of which the model's template has made `text`.
 
     Who has to call a tool is made to: the prompt ends within the call, and a grammar lets only calls of these tools pass.
@@ -170,7 +170,7 @@ def sampling(params: Params, max_tokens: int) -> Sampling:
     )
 
 
-def _ask(params: Params, recipes: Sequence[Recipe], max_tokens: int = UNLIMITED) -> Ask:
+def _ask(params: Params, recipes: Sequence[PromptRecipe], max_tokens: int = UNLIMITED) -> CompatRequest:
     how = sampling(params, max_tokens)
     count = _number(params, "n_cmpl" if params.has("n_cmpl") else "n", 1, 1, MAX_ALTERNATIVES)
     n = int(count) if how.max_tokens > 1 else 1
@@ -180,7 +180,7 @@ def _ask(params: Params, recipes: Sequence[Recipe], max_tokens: int = UNLIMITED)
     t_max_prompt_ms = patience if patience > 0 and how.max_tokens > 0 else None
     options = params.nested("stream_options") if params.has("stream_options") else Params({})
     fields = params.values.get("response_fields")
-    return Ask(
+    return CompatRequest(
         tuple(RawRequest(recipe, n, how, t_max_prompt_ms, n_indent) for recipe in recipes),
         params.flag("stream", default=False),
         tuple(map(str, fields)) if isinstance(fields, list) else None,

@@ -10,10 +10,10 @@ from aiohttp import web
 
 from scrubjay.completion.requests import Completion, RawRequest
 from scrubjay.errors import EngineError, RequestError
-from scrubjay.http.compat import requests as foreign
-from scrubjay.http.compat.requests import Ask
+from scrubjay.http.compat import requests
+from scrubjay.http.compat.requests import CompatRequest
 from scrubjay.http.compat.shapes import OpenAi, OpenAiStream, Server, chosen, llama_answers, llama_piece, tabby_answer
-from scrubjay.http.compat.sse import TextStream, send_events
+from scrubjay.http.compat.sse import GenerationStream, send_events
 from scrubjay.http.errors import dump
 from scrubjay.http.params import Params, read_params
 from scrubjay.prompt.infill import InfillPrompt
@@ -56,7 +56,7 @@ class CompatRoutes:
 
     async def infill(self, request: web.Request) -> web.StreamResponse:
         params = await self._params(request)
-        ask = foreign.infill(params, self._anchor)
+        ask = requests.infill(params, self._anchor)
         recipe = ask.request.recipe
         if not isinstance(recipe, InfillPrompt) or ask.stream:
             return await self._llama(request, ask)
@@ -69,14 +69,14 @@ class CompatRoutes:
         return self._llama_response([completion], ask)
 
     async def completion(self, request: web.Request) -> web.StreamResponse:
-        return await self._llama(request, foreign.completion(await self._params(request), self._anchor))
+        return await self._llama(request, requests.completion(await self._params(request), self._anchor))
 
     async def either_completion(self, request: web.Request) -> web.StreamResponse:
         """Both dialects have a route of this name."""
-        is_native = foreign.is_native(await self._params(request))
+        is_native = requests.is_native(await self._params(request))
         return await (self.completion(request) if is_native else self.openai_completion(request))
 
-    async def _llama(self, request: web.Request, ask: Ask) -> web.StreamResponse:
+    async def _llama(self, request: web.Request, ask: CompatRequest) -> web.StreamResponse:
         if not ask.stream:
             return self._llama_response(await self._all_generated(ask), ask)
         stream = self._stream(ask)
@@ -87,7 +87,7 @@ class CompatRoutes:
 
         return await send_events(request, stream, (), lambda text: [chosen(llama_piece(text), ask)], last, b"")
 
-    def _llama_response(self, completions: list[Completion], ask: Ask) -> web.Response:
+    def _llama_response(self, completions: list[Completion], ask: CompatRequest) -> web.Response:
         """One object, or an array where there is something to choose from."""
         answers = [answer for completion in completions for answer in llama_answers(completion, ask, self._server())]
         return web.json_response(answers if len(answers) > 1 else answers[0], dumps=dump)
@@ -98,12 +98,12 @@ class CompatRoutes:
         params = await self._params(request)
         if not params.has("segments"):
             return await self._openai("text", request)
-        ask = foreign.segments(params, self._anchor)
+        ask = requests.segments(params, self._anchor)
         return web.json_response(tabby_answer(await self._all_generated(ask)), dumps=dump)
 
     async def _openai(self, form: str, request: web.Request) -> web.StreamResponse:
         params = await self._params(request)
-        ask = await self._chat(params) if form == "chat" else foreign.completion(params, self._anchor)
+        ask = await self._chat(params) if form == "chat" else requests.completion(params, self._anchor)
         answers = OpenAi(form, self._server(), ask.reply)
         if not ask.stream:
             answer = answers.answer(await self._all_generated(ask))
@@ -112,11 +112,11 @@ class CompatRoutes:
         last = partial(events.last, include_usage=ask.include_usage)
         return await send_events(request, self._stream(ask), events.first(), events.piece, last, DONE)
 
-    async def _chat(self, params: Params) -> Ask:
+    async def _chat(self, params: Params) -> CompatRequest:
         """The template is applied first: what it ends with says what the reply begins with."""
-        prompt = foreign.chat_prompt(params)
+        prompt = requests.chat_prompt(params)
         text = await self._service.use_vocabulary(lambda kit: prompt.text(kit.vocabulary), prompt.n_characters)
-        return foreign.chat(params, text)
+        return requests.chat(params, text)
 
     # --- helpers ------------------------------------------------------------------------------------------------------
 
@@ -125,29 +125,29 @@ class CompatRoutes:
         return await read_params(request)
 
     def _server(self) -> Server:
-        info = self._service.keeper.info
+        info = self._service.supervisor.info
         return Server(info.name, info.n_ctx) if info else Server("", 0)
 
-    def _stream(self, ask: Ask) -> TextStream:
+    def _stream(self, ask: CompatRequest) -> GenerationStream:
         if len(ask.requests) > 1:
             raise RequestError("Only one prompt can be streamed; send the others by themselves.")
-        return TextStream(self._service, ask.request)
+        return GenerationStream(self._service, ask.request)
 
     async def _generated(self, request: RawRequest) -> Completion:
         event = Generate(request)
         self._service.post(event)
         return await event.reply
 
-    async def _all_generated(self, ask: Ask) -> list[Completion]:
+    async def _all_generated(self, ask: CompatRequest) -> list[Completion]:
         return await asyncio.gather(*(self._generated(request) for request in ask.requests))
 
 
 def require_model(service: Service) -> None:
     """Raises an error that becomes a 503 unless there is a model."""
-    if service.keeper.state == "loading" or (service.fim_order is None and service.keeper.state != "failed"):
+    if service.supervisor.state == "loading" or (service.fim_order is None and service.supervisor.state != "failed"):
         raise RequestError("Loading model", 503)
-    if service.keeper.state == "failed":
-        raise EngineError(service.keeper.message)
+    if service.supervisor.state == "failed":
+        raise EngineError(service.supervisor.message)
 
 
 def _place(before: str) -> str:

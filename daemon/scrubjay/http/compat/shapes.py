@@ -8,7 +8,7 @@ from typing import Any
 
 from scrubjay.completion.requests import Completion, Item
 from scrubjay.http.compat.chat_reply import PLAIN, Form, Part, ReplyReader, ToolCall, read_reply
-from scrubjay.http.compat.requests import Ask
+from scrubjay.http.compat.requests import CompatRequest
 from scrubjay.protocol.messages import Sampling
 
 Json = dict[str, Any]
@@ -27,7 +27,7 @@ class Server:
 # --- llama.cpp -------------------------------------------------------------------------------------------------------
 
 
-def llama_answers(completion: Completion, ask: Ask, server: Server) -> list[Json]:
+def llama_answers(completion: Completion, ask: CompatRequest, server: Server) -> list[Json]:
     """One object for each alternative, at least one; without the fields that the client does not want."""
     items = completion.items or (_NOTHING,)
     return [chosen(_llama_answer(completion, item, index, ask, server), ask) for index, item in enumerate(items)]
@@ -38,7 +38,7 @@ def llama_piece(text: str) -> Json:
     return {"index": 0, "content": text, "tokens": [], "stop": False, "id_slot": 0}
 
 
-def _llama_answer(completion: Completion, item: Item, index: int, ask: Ask, server: Server) -> Json:
+def _llama_answer(completion: Completion, item: Item, index: int, ask: CompatRequest, server: Server) -> Json:
     return {
         "index": index,
         "content": item.text,
@@ -60,7 +60,7 @@ def _llama_answer(completion: Completion, item: Item, index: int, ask: Ask, serv
     }
 
 
-def chosen(answer: Json, ask: Ask) -> Json:
+def chosen(answer: Json, ask: CompatRequest) -> Json:
     """The fields that the client wants, flattened: `timings/prompt_n` is a key. Unknown ones are left out."""
     if ask.fields is None:
         return answer

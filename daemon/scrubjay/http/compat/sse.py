@@ -16,7 +16,7 @@ Json = dict[str, Any]
 _HEADERS = {"Content-Type": "text/event-stream", "Cache-Control": "no-store"}
 
 
-class TextStream:
+class GenerationStream:
     """One request whose texts are taken as they come; closing it ends the request."""
 
     def __init__(self, service: Service, request: RawRequest) -> None:
@@ -34,7 +34,7 @@ class TextStream:
 
 async def send_events(
     request: web.Request,
-    stream: TextStream,
+    stream: GenerationStream,
     first: Iterable[Json],
     piece: Callable[[str], Iterable[Json]],
     last: Callable[[Completion], Iterable[Json]],
