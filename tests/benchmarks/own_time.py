@@ -110,7 +110,7 @@ async def measure(model: Path, layout: LayoutName, n_keys: int) -> tuple[Split, 
             with split.timed("rules"):
                 polish = CompletionRules.of(request, view.document, view.offset)
                 polish.stop_offset(COMPLETION)
-                polish.finished(COMPLETION)
+                polish.postprocess(COMPLETION)
     await maker.close()
     return split, n_prompt
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scrubjay_lsp.text import Encoding, Lines, Place, n_code_points, n_units, split_lines, stop_offset
+from scrubjay_lsp.text import Encoding, Lines, Place, end_of, n_code_points, n_units, split_lines
 
 ENCODINGS: list[Encoding] = ["utf-8", "utf-16", "utf-32"]
 TEXTS = st.text(st.sampled_from("ab\n\r\x0c\u2028é漢😀"), max_size=12)
@@ -71,7 +71,7 @@ def test_what_stands_around_the_cursor() -> None:
 
 @pytest.mark.parametrize(("text", "end"), [("xy", (3, 6)), ("x\ny😀", (4, 3)), ("\n", (4, 0))])
 def test_the_end_of_an_insertion(text: str, end: tuple[int, int]) -> None:
-    assert stop_offset(Place(3, 4), text, "utf-16") == end
+    assert end_of(Place(3, 4), text, "utf-16") == end
 
 
 def _outside_line_ends(text: str, offset: int) -> int:

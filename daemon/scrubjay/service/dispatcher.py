@@ -37,7 +37,6 @@ from scrubjay.service.scheduler import Job, Outcome, Priority, Scheduler
 
 Tell = Callable[[Notification], None]
 
-Tell = Callable[[Notification], None]
 
 MOST_AHEAD = 256
 """A completion ahead of need is not worth a longer prefill."""
