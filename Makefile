@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed-for-scrubjay
 
-.PHONY: install demo test bench bench-peer clean
+.PHONY: install demo check test bench bench-peer clean
 
 install: $(STAMP)
 
@@ -16,6 +16,10 @@ $(STAMP): pyproject.toml tools/install.py
 
 demo: $(STAMP)
 	@$(BIN)/scrubjay demo
+
+# Style, types, house rules and every test that is not marked slow.
+check: $(STAMP)
+	@$(BIN)/python -m pytest -m "not slow"
 
 test: $(STAMP)
 	@$(BIN)/python -m pytest
