@@ -27,7 +27,6 @@ from scrubjay.engine.interface import EngineGone
 from scrubjay.llama.context import LlamaContext
 from scrubjay.llama.model import Model
 from scrubjay.protocol.messages import (
-    AskStatus,
     Done,
     EngineSettings,
     EngineStatus,
@@ -134,7 +133,7 @@ class Ours:
         self._job += 1
         self._started().run(Run(self._job, context or self._context, prompt, cuts, sampling=sampling, cold=cold))
         got = await self._until(Done)
-        (cost,) = (event.processed for event in got if isinstance(event, PrefillDone))
+        (cost,) = (event.cost for event in got if isinstance(event, PrefillDone))
         pieces = [(event.text, list(event.margins)) for event in got if isinstance(event, Piece)]
         done = got[-1]
         assert isinstance(done, Done)
@@ -149,7 +148,7 @@ class Ours:
         await self._until(Stopped, Done)
 
     async def status(self) -> EngineStatus:
-        self._started().ask(AskStatus())
+        self._started().ask_status()
         status = (await self._until(EngineStatus))[-1]
         assert isinstance(status, EngineStatus)
         return status

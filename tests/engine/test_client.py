@@ -12,9 +12,8 @@ import psutil
 import pytest
 
 from scrubjay.engine.client import PAST_THE_CACHE, SPINS, EngineClient, environment, how_it_ended
-from scrubjay.engine.interface import EngineGone, FromProcess
+from scrubjay.engine.interface import EngineEvent, EngineGone
 from scrubjay.protocol.messages import (
-    AskStatus,
     Done,
     EngineSettings,
     EngineStatus,
@@ -30,7 +29,7 @@ from scrubjay.protocol.messages import (
 from scrubjay.tokens import Tokens, as_tokens
 from tests.support.gguf_models import corrupt_model, tiny_model
 
-Events = asyncio.Queue[FromProcess]
+Events = asyncio.Queue[EngineEvent]
 
 
 @asynccontextmanager
@@ -44,7 +43,7 @@ async def engine(model: Path, n_ctx: int = 4096) -> AsyncIterator[tuple[EngineCl
         await client.close()
 
 
-async def until(events: Events, *wanted: type) -> list[FromProcess]:
+async def until(events: Events, *wanted: type) -> list[EngineEvent]:
     """All events up to the first one of a wanted type."""
     seen = [await events.get()]
     while not isinstance(seen[-1], wanted):
@@ -69,7 +68,9 @@ async def test_a_job_is_answered_in_order() -> None:
         assert set(kinds[1:-1]) <= {Piece}
         assert isinstance(seen[-1], Done)
         assert seen[-1].n_generated == 5
-        client.ask(AskStatus())
+        prefilled = [event.context for event in seen if isinstance(event, PrefillDone)]
+        assert prefilled == ["a"]
+        client.ask_status()
         status = (await until(events, EngineStatus))[-1]
         assert isinstance(status, EngineStatus)
         assert "a" in [context.key for context in status.contexts]
@@ -88,7 +89,7 @@ async def test_stop_ends_a_prefill_and_keeps_its_work() -> None:
         client.run(Run(2, "a", tokens))
         synced = (await until(events, PrefillDone))[-1]
         assert isinstance(synced, PrefillDone)
-        assert synced.processed.processed == len(tokens) - stopped.done
+        assert synced.cost.processed == len(tokens) - stopped.done
         await until(events, Done)
 
 
@@ -99,7 +100,7 @@ async def test_a_stray_abort_byte_harms_nobody() -> None:
         client.run(Run(1, "a", prompt(1000)))
         synced = (await until(events, PrefillDone))[-1]
         assert isinstance(synced, PrefillDone)
-        assert synced.processed.processed == 1000
+        assert synced.cost.processed == 1000
         await until(events, Done)
 
 

@@ -50,12 +50,12 @@ MESSAGES: list[Message] = [
     Opened(INFO),
     LoadFailed("no"),
     PrefillProgress(1, 2, 3),
-    PrefillDone(1, PrefillCost(10, 4, 0, 6, 6, "append", 1.5)),
+    PrefillDone(1, PrefillCost(10, 4, 0, 6, 6, "append", 1.5), "/p"),
     Piece(1, "a\n🎉", 2, (0.5, 1.5)),
     Done(1, "stop", "\n", 5, 2.5),
     Stopped(1, 2, 3),
     Failed(1, "sentence", "engine"),
-    EngineStatus((ContextStatus("#1", 5, (2, 4), 100), ContextStatus("k", 0, (), 0)), *range(12)),
+    EngineStatus((ContextStatus("#1", 5, (2, 4), 100), ContextStatus("k", 0, (), 0)), *range(13)),
 ]
 
 

@@ -65,8 +65,8 @@ def test_a_thousand_short_prompts_take_nothing_from_a_big_project(served: Served
         served.run(random_tokens(rng, int(rng.integers(2, 60))))
     status = served.engine.status()
     assert status.checkpoint_bytes <= status.checkpoint_budget
-    processed = served.run(edited(big, 1500), "/project").processed
-    assert processed.excess <= 64
+    cost = served.run(edited(big, 1500), "/project").cost
+    assert cost.excess <= 64
 
 
 def test_a_thousand_short_prompts_do_not_push_out_a_long_one_without_a_project(served: Served) -> None:
@@ -75,7 +75,7 @@ def test_a_thousand_short_prompts_do_not_push_out_a_long_one_without_a_project(s
     served.run(big)
     for _ in range(1000):
         served.run(random_tokens(rng, int(rng.integers(2, 60))))
-    assert served.run(edited(big, 1500)).processed.excess <= 64
+    assert served.run(edited(big, 1500)).cost.excess <= 64
 
 
 @pytest.mark.parametrize("interval", [64, 128, 512])
@@ -97,7 +97,7 @@ def test_a_full_budget_still_serves_the_big_project_at_the_spacing_that_it_allow
         served.run(random_tokens(rng, 20))
     status = served.engine.status()
     assert status.checkpoint_bytes <= status.checkpoint_budget == 24 * size
-    assert served.run(edited(big, 1500), "/project").processed.excess <= 2 * 3000 / (24 - 4) + 64
+    assert served.run(edited(big, 1500), "/project").cost.excess <= 2 * 3000 / (24 - 4) + 64
 
 
 def test_projects_keep_their_contexts_while_others_are_served(served: Served) -> None:
@@ -105,8 +105,8 @@ def test_projects_keep_their_contexts_while_others_are_served(served: Served) ->
     a, b = random_tokens(rng, 500), random_tokens(rng, 500)
     served.run(a, "/a")
     served.run(b, "/b")
-    assert served.run(a, "/a").processed.processed == 1
-    assert served.run(b, "/b").processed.processed == 1
+    assert served.run(a, "/a").cost.processed == 1
+    assert served.run(b, "/b").cost.processed == 1
 
 
 def test_when_contexts_run_out_the_least_recently_used_project_goes(served: Served) -> None:
@@ -116,7 +116,7 @@ def test_when_contexts_run_out_the_least_recently_used_project_goes(served: Serv
         served.run(prompt, key)
     keys = {context.key for context in served.engine.status().contexts}
     assert keys == {"/b", "/c", "/d"}
-    assert served.run(prompts["/a"], "/a").processed.reason == "cold"
+    assert served.run(prompts["/a"], "/a").cost.reason == "cold"
 
 
 @pytest.mark.parametrize(("n_free", "n_contexts"), [(1, 1), (1 << 50, 8)])
@@ -128,7 +128,7 @@ def test_how_many_projects_stay_hot_is_a_matter_of_memory(
     prompts = {f"/{number}": random_tokens(rng, 100) for number in range(n_contexts + 1)}
     for key, prompt in prompts.items():
         served.run(prompt, key)
-        assert served.run(prompt, key).processed.processed == 1
+        assert served.run(prompt, key).cost.processed == 1
     assert {context.key for context in served.engine.status().contexts} == {*list(prompts)[1:]}
 
 
@@ -140,8 +140,21 @@ def test_a_prompt_without_a_project_finds_its_context_by_content(served: Served)
     served.run(b)
     for n in (610, 620):
         a, b = as_tokens([*a, *range(n - 600)]), as_tokens([*b, *range(n - 600)])
-        assert served.run(a).processed.processed <= 21
-        assert served.run(b).processed.processed <= 21
+        assert served.run(a).cost.processed <= 21
+        assert served.run(b).cost.processed <= 21
+
+
+def test_an_answer_names_the_context_that_served_it(served: Served) -> None:
+    """By the key of the request, else by the key that the status has for what was chosen by content; nothing for a cold run."""
+    rng = np.random.default_rng(10)
+    a, b = random_tokens(rng, 300), random_tokens(rng, 300)
+    assert served.run(a, "/p").context == "/p"
+    first, second = served.run(b).context, served.run(random_tokens(rng, 300)).context
+    assert served.run(as_tokens([*b, 1, 2])).context == first != second
+    assert served.run(b, cold=True).context == ""
+    assert served.run(a).context == "/p", "its content is that of a project"
+    keys = {context.key: context.n_resident for context in served.engine.status().contexts}
+    assert keys == {"/p": 300, first: 302, second: 300}
 
 
 def test_several_tails_over_one_trunk_cost_only_themselves(served: Served) -> None:
@@ -151,7 +164,7 @@ def test_several_tails_over_one_trunk_cost_only_themselves(served: Served) -> No
     served.run(trunk, "/p")
     for _ in range(5):
         tail = random_tokens(rng, 40)
-        assert served.run(as_tokens([*trunk, *tail]), "/p").processed.processed <= 40 + 64
+        assert served.run(as_tokens([*trunk, *tail]), "/p").cost.processed <= 40 + 64
 
 
 def test_a_cold_run_reuses_nothing_and_disturbs_nothing(served: Served) -> None:
@@ -159,9 +172,9 @@ def test_a_cold_run_reuses_nothing_and_disturbs_nothing(served: Served) -> None:
     served.run(tokens, "/p", Sampling(max_tokens=8, ignore_end=True))
     warm = served.text()
     cold = served.run(tokens, "/p", Sampling(max_tokens=8, ignore_end=True), cold=True)
-    assert (cold.processed.processed, cold.processed.reason) == (500, "cold")
+    assert (cold.cost.processed, cold.cost.reason) == (500, "cold")
     assert served.text() == warm
-    assert served.run(tokens, "/p").processed.processed == 1
+    assert served.run(tokens, "/p").cost.processed == 1
 
 
 def test_where_memory_has_no_room_for_another_context_one_is_given_up() -> None:
@@ -174,7 +187,7 @@ def test_where_memory_has_no_room_for_another_context_one_is_given_up() -> None:
         pool.adopt(only.warm)
         for key in ("/a", "/b", "/a"):
             prompt = random_tokens(rng, 300)
-            assert pool.choose(key, prompt).sync(prompt).reason == "cold"
+            assert pool.choose(key, prompt)[1].sync(prompt).reason == "cold"
         assert [key for key, _ in pool.all()] == ["/a"]
         only.check()
 

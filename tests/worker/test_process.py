@@ -118,7 +118,7 @@ def test_a_prefill_is_stopped_inside_a_decode_and_its_continuation_is_bit_equal(
     sampling = Sampling(max_tokens=8, ignore_end=True, with_margins=True)
     again = process.answer(Run(2, "/p", tokens, sampling=sampling))
     (synced,) = (answer for answer in again if isinstance(answer, PrefillDone))
-    assert synced.processed.processed == 5_000 - stopped.done
+    assert synced.cost.processed == 5_000 - stopped.done
     assert pieces_of(again) == pieces_of(process.answer(Run(3, "/p", tokens, sampling=sampling, cold=True)))
 
 

@@ -33,8 +33,8 @@ class ContextPool:
         """Take in a context that exists already, as the least recently used."""
         self._recent.append((self._unnamed_key(), context))
 
-    def choose(self, key: str, prompt: Tokens) -> CheckpointedContext:
-        """The context for `prompt`: that of `key`; without a key, the one that shares most with the prompt.
+    def choose(self, key: str, prompt: Tokens) -> tuple[str, CheckpointedContext]:
+        """The context for `prompt`, with its key: that of `key`; without one, the context that shares most with the prompt.
 
         It becomes the most recently used one.
         """
@@ -44,7 +44,7 @@ class ContextPool:
         self._recent = [found, *(item for item in self._recent if item[1] is not found[1])]
         for age, (_, context) in enumerate(self._recent):
             context.importance = FADE**age
-        return found[1]
+        return found
 
     def _by_key(self, key: str) -> tuple[str, CheckpointedContext] | None:
         return next((item for item in self._recent if item[0] == key), None)

@@ -49,6 +49,7 @@ class Counters:
     n_restored: int = 0
     n_aborted: int = 0
     n_repaired: int = 0
+    n_integrity_failures: int = 0
 
 
 class Context:

@@ -13,9 +13,9 @@ import sys
 import tempfile
 from typing import Any
 
-from scrubjay.engine.interface import Deliver, EngineGone
+from scrubjay.engine.interface import Deliver, Engine, EngineGone
 from scrubjay.protocol.codec import Decoder, encode
-from scrubjay.protocol.messages import Close, EngineSettings, Open, Run, Stop, ToEngine, Wake
+from scrubjay.protocol.messages import AskStatus, Close, EngineSettings, Open, Run, Stop, ToEngine, Wake
 
 logger = logging.getLogger(__name__)
 
@@ -33,12 +33,8 @@ GRACE_S = 2.0
 _SOON = encode(Wake())
 
 
-class EngineClient:
-    """One engine process, from its start to its end. Use `start`.
-
-    `deliver` is called in the event loop with each message of the engine, in order, and with exactly one `EngineGone`
-    at last, also after `close`.
-    """
+class EngineClient(Engine):
+    """An engine in a process of its own, `python -m scrubjay.worker`. Use `start`."""
 
     def __init__(self, process: asyncio.subprocess.Process, wire: "_Wire", abort: mmap.mmap, deliver: Deliver) -> None:
         self._process = process
@@ -95,9 +91,13 @@ class EngineClient:
         self._send(Stop(job))
         self._abort[0] = 1
 
-    def ask(self, message: ToEngine) -> None:
-        """Send any other message."""
-        self._send(message)
+    def end_early(self, job: int) -> None:
+        """Ask the engine to end `job` after the decode that runs."""
+        self._send(Stop(job))
+
+    def ask_status(self) -> None:
+        """Ask for an `EngineStatus`."""
+        self._send(AskStatus())
 
     async def close(self, deadline_s: float = 5.0) -> None:
         """End the process: in good order until the deadline, then by force. May be called twice."""

@@ -1,17 +1,64 @@
-"""What an engine tells the daemon besides messages."""
+"""What the daemon needs of an engine, whatever runs the model."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Protocol
 
-from scrubjay.protocol.messages import FromEngine
+from scrubjay.protocol.messages import FromEngine, Run
 
 
 @dataclass(frozen=True, slots=True)
 class EngineGone:
-    """The engine process has ended; `reason` is a sentence that says how."""
+    """The engine has ended; `reason` is a sentence that says how."""
 
     reason: str
 
 
-FromProcess = FromEngine | EngineGone
-Deliver = Callable[[FromProcess], None]
+EngineEvent = FromEngine | EngineGone
+"""What an engine delivers."""
+
+Deliver = Callable[[EngineEvent], None]
+"""Takes each event of an engine, in order, in the event loop's thread; it must not raise."""
+
+
+class Engine(Protocol):
+    """One engine, from its start to its end. An `EngineFactory` makes it.
+
+    It opens its model by itself and delivers `LoadProgress`..., then `Opened` or `LoadFailed`. Afterwards each `run` is
+    answered by `PrefillProgress`..., `PrefillDone`, `Piece`..., and at last exactly one of `Done`, `Stopped` and `Failed`. The
+    last event of all is exactly one `EngineGone`, whether the engine was closed or died; a job that had no final answer by
+    then gets none.
+
+    All methods are called from the event loop in which the engine was made. None but `close` waits, and none raises: what is
+    said to an engine that has ended is lost, and `EngineGone` is on its way.
+    """
+
+    @property
+    def pid(self) -> int:
+        """Process id of what runs the model; its memory is what the status report shows."""
+
+    def wake(self) -> None:
+        """A job may come in a moment: a free engine may prepare for it. Without effect on what is answered."""
+
+    def run(self, run: Run) -> None:
+        """Do a job. The engine must be free: it has one job at a time, and no queue."""
+
+    def stop(self, job: int) -> None:
+        """End `job` as soon as possible, inside a decode if need be.
+
+        It is answered by `Stopped`, or by `Done` if it was quicker. Every decode that had finished is kept in the context.
+        Without effect if `job` has ended.
+        """
+
+    def end_early(self, job: int) -> None:
+        """End `job` after the decode that runs, so that no work is lost; answered like `stop`."""
+
+    def ask_status(self) -> None:
+        """Answered by `EngineStatus`, once the running job has ended."""
+
+    async def close(self, deadline_s: float = 5.0) -> None:
+        """End the engine: in good order until the deadline, then by force. Returns after `EngineGone`; may be called twice."""
+
+
+EngineFactory = Callable[[Deliver], Awaitable[Engine]]
+"""Starts an engine that tells everything to the given function. Raises OSError where the system refuses to start one."""

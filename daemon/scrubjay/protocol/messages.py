@@ -209,10 +209,15 @@ class PrefillCost:
 
 @dataclass(frozen=True, slots=True)
 class PrefillDone:
-    """The prompt of `job` is in its context."""
+    """The prompt of `job` is in its context, which `context` names.
+
+    The worker alone chooses contexts, and this is how the daemon learns which one it was: the key that the `Run` named, or
+    the one that `ContextStatus` has for a context chosen by content; "" for a cold run, which leaves nothing behind.
+    """
 
     job: int
-    processed: PrefillCost
+    cost: PrefillCost
+    context: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,7 +259,11 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class ContextStatus:
-    """One context: its key, its resident tokens, and where its checkpoints stand."""
+    """One context: its key, its resident tokens, and where its checkpoints stand.
+
+    The key is that of the last `Run` which named one, usually a project's root; contexts that were chosen by content have keys
+    that begin with "#". `PrefillDone.context` uses the same keys.
+    """
 
     key: str
     n_resident: int
@@ -264,7 +273,11 @@ class ContextStatus:
 
 @dataclass(frozen=True, slots=True)
 class EngineStatus:
-    """Counters since the start of the engine process; sizes in bytes."""
+    """Counters since the start of the engine process; sizes in bytes.
+
+    `n_repaired` counts prompts that were processed from 0 because a restore or a decode failed; `n_integrity_failures` contexts
+    that were cleared because a check of their bookkeeping failed while the engine was idle.
+    """
 
     contexts: tuple[ContextStatus, ...]
     checkpoint_bytes: int
@@ -278,6 +291,7 @@ class EngineStatus:
     n_reused_graphs: int
     n_aborted: int
     n_repaired: int
+    n_integrity_failures: int
     rss: int
 
 

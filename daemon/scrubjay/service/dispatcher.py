@@ -168,7 +168,7 @@ class Dispatcher:
             case PrefillProgress() if flight:
                 self._prefilling(flight, message)
             case PrefillDone() if flight:
-                self._synced(flight, message.processed)
+                self._synced(flight, message.cost)
             case Piece() if flight:
                 self._written(flight, message)
             case Done():

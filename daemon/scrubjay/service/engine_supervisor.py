@@ -9,7 +9,7 @@ from scrubjay.engine.client import EngineClient
 from scrubjay.engine.interface import EngineGone
 from scrubjay.errors import ScrubjayError
 from scrubjay.prompt.fim import FimTemplate
-from scrubjay.protocol.messages import AskStatus, EngineSettings, EngineStatus, LoadProgress, ModelInfo, Run, Stop
+from scrubjay.protocol.messages import EngineSettings, EngineStatus, LoadProgress, ModelInfo, Run
 from scrubjay.service.events import EngineDue, Post, VocabularyOpened, VocabularyRefused
 from scrubjay.service.prompt_builder import PromptBuilder
 
@@ -82,12 +82,12 @@ class EngineSupervisor:
     def end_early(self, job: int) -> None:
         """Ask the engine to end `job` after the decode that runs, so that all that is decoded stays in its context."""
         if self._client:
-            self._client.ask(Stop(job))
+            self._client.end_early(job)
 
     def ask_status(self) -> bool:
         """Ask the engine for its status; whether there is one to ask."""
         if self._client and self.is_ready:
-            self._client.ask(AskStatus())
+            self._client.ask_status()
             return True
         return False
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from scrubjay.completion.requests import Completion, CompletionRequest, Item, RawRequest
-from scrubjay.engine.interface import FromProcess
+from scrubjay.engine.interface import EngineEvent
 from scrubjay.errors import RequestError, ScrubjayError
 from scrubjay.prompt.fim import FimTemplate
 from scrubjay.prompt.segments import Prompt
@@ -181,7 +181,7 @@ Brought = (
     | VocabularyRefused
     | EngineDue
 )
-Event = Asked | Brought | FromProcess
+Event = Asked | Brought | EngineEvent
 Post = Callable[[Event], None]
 
 logger = logging.getLogger(__name__)

@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from scrubjay.completion.requests import CompletionRequest
 from scrubjay.completion.rules import CompletionRules
-from scrubjay.engine.interface import EngineGone, FromProcess
+from scrubjay.engine.interface import EngineEvent, EngineGone
 from scrubjay.errors import EngineError, RequestError, ScrubjayError
 from scrubjay.notifications import Broadcaster, Notification
 from scrubjay.prompt.limits import Budgets, Limits
@@ -216,7 +216,7 @@ class Service:
             case _:
                 self._hear(event)
 
-    def _hear(self, event: FromProcess) -> None:
+    def _hear(self, event: EngineEvent) -> None:
         match event:
             case PrefillProgress() | PrefillDone() | Piece() | Done() | Stopped() | Failed():
                 self.dispatcher.heard(event)

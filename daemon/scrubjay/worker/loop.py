@@ -69,9 +69,9 @@ class Engine:
             EngineError: see `Context.sync`.
             ValueError: the sampling cannot be had.
         """
-        context = self._cold_context() if job.cold else self._contexts.choose(job.context, job.tokens)
+        key, context = ("", self._cold_context()) if job.cold else self._contexts.choose(job.context, job.tokens)
         if job.sampling is None or job.sampling.max_tokens <= 0:
-            send(PrefillDone(job.job, context.sync(job.tokens, job.boundaries, job.hot, control)))
+            send(PrefillDone(job.job, context.sync(job.tokens, job.boundaries, job.hot, control), key))
             return Done(job.job, "none")
 
         def emit(text: str, n_tokens: int, margins: tuple[float, ...]) -> None:
@@ -79,7 +79,7 @@ class Engine:
 
         # Before the prefill, so that a wrong grammar costs nothing.
         with Generation(context, self._opening.model.vocabulary, job.sampling, emit) as generation:
-            send(PrefillDone(job.job, context.sync(job.tokens, job.boundaries, job.hot, control)))
+            send(PrefillDone(job.job, context.sync(job.tokens, job.boundaries, job.hot, control), key))
             made = generation.run(control)
         return Done(job.job, made.stop_reason, made.stop_word, made.n_tokens, made.elapsed_ms)
 
@@ -106,6 +106,7 @@ class Engine:
             n_reused_graphs=sum(llama.n_reused_graphs() for llama in self._llamas),
             n_aborted=self._counters.n_aborted,
             n_repaired=self._counters.n_repaired,
+            n_integrity_failures=self._counters.n_integrity_failures,
             rss=psutil.Process().memory_info().rss,
         )
 
