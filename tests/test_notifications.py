@@ -1,6 +1,6 @@
 """Everybody hears everything, and nobody waits for a slow listener."""
 
-from scrubjay.notifications import MAX_WAITING, Broadcaster
+from scrubjay.notifications import MAX_QUEUED, Broadcaster
 
 
 async def test_a_listener_hears_what_happens_until_the_feed_ends() -> None:
@@ -17,8 +17,8 @@ async def test_a_listener_hears_what_happens_until_the_feed_ends() -> None:
 async def test_a_slow_listener_loses_the_oldest() -> None:
     feed = Broadcaster()
     slow = feed.subscribe()
-    for number in range(MAX_WAITING + 5):
+    for number in range(MAX_QUEUED + 5):
         feed.publish({"number": number})
     assert await anext(slow) == {"number": 5}
     feed.close()
-    assert [news["number"] async for news in slow][-1] == MAX_WAITING + 4
+    assert [news["number"] async for news in slow][-1] == MAX_QUEUED + 4

@@ -1,4 +1,4 @@
-"""What goes on, told to whoever listens: event streams and editor sessions."""
+"""What the daemon tells event streams and editor sessions."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
@@ -6,33 +6,33 @@ from collections.abc import AsyncIterator, Mapping
 Notification = Mapping[str, object]
 """An event as JSON: `type` is one of project, files, edit, checkpoint, restore, progress, completion, state."""
 
-MAX_WAITING = 1000
+MAX_QUEUED = 1000
 """Events that wait for a slow listener; beyond that the oldest are dropped."""
 
 
 class Subscription:
-    """One listener: an asynchronous iterator that ends when the feed is closed."""
+    """One listener: an asynchronous iterator that ends when the broadcaster is closed."""
 
     def __init__(self) -> None:
-        self._queue: asyncio.Queue[Notification | None] = asyncio.Queue(MAX_WAITING)
+        self._queue: asyncio.Queue[Notification | None] = asyncio.Queue(MAX_QUEUED)
 
-    def put(self, news: Notification | None) -> None:
+    def put(self, notification: Notification | None) -> None:
         """Add an event; None is the end."""
         if self._queue.full():
             self._queue.get_nowait()
-        self._queue.put_nowait(news)
+        self._queue.put_nowait(notification)
 
     def __aiter__(self) -> AsyncIterator[Notification]:
         return self
 
     async def __anext__(self) -> Notification:
-        if (news := await self._queue.get()) is None:
+        if (notification := await self._queue.get()) is None:
             raise StopAsyncIteration
-        return news
+        return notification
 
 
 class Broadcaster:
-    """Hands every event to every listener; nobody waits for anybody."""
+    """Hands every event to every listener; no listener waits for another."""
 
     def __init__(self) -> None:
         self._subscriptions: set[Subscription] = set()
@@ -49,9 +49,9 @@ class Broadcaster:
     def unsubscribe(self, subscription: Subscription) -> None:
         self._subscriptions.discard(subscription)
 
-    def publish(self, news: Notification) -> None:
+    def publish(self, notification: Notification) -> None:
         for subscription in self._subscriptions:
-            subscription.put(news)
+            subscription.put(notification)
 
     def close(self) -> None:
         """End all subscriptions, those to come as well."""

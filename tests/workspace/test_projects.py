@@ -86,7 +86,7 @@ def test_who_has_not_opened_a_document_may_read_but_not_change_it() -> None:
     projects = Projects()
     open_file(projects, "a.py", "text", owner="emacs")
     uri = "file:///projects/jay/a.py"
-    assert projects.save(uri, "script").text == "text"
+    assert projects.document(uri, "script").text == "text"
     assert projects.focus(uri, Position(0, 2), owner="script").text == "text"
     for refused in (lambda: projects.change(uri, 2, [], owner="script"), lambda: projects.close(uri, "script")):
         with pytest.raises(RequestError) as refusal:
@@ -148,7 +148,7 @@ def test_an_unknown_root_is_refused() -> None:
 def on_disk(projects: Projects, texts: dict[str, str], is_first: bool = False) -> bool:
     """Tell of these files below the root, the most recently edited last."""
     files = [File(f"/projects/jay/{name}", text) for name, text in texts.items()]
-    return projects.on_disk("/projects/jay", files, is_first)
+    return projects.set_files("/projects/jay", files, is_first)
 
 
 def test_files_on_disk_come_before_all_that_is_open() -> None:

@@ -5,8 +5,7 @@ import shutil
 from pathlib import Path
 
 from scrubjay.notifications import Notification
-from scrubjay.service.events import Event
-from scrubjay.workspace.events import CloseDocument, FilesChanged, OpenDocument, SaveDocument
+from scrubjay.workspace.events import CloseDocument, FilesChanged, OpenDocument, SaveDocument, WorkspaceEvent
 from scrubjay.workspace.projects import Projects
 from scrubjay.workspace.watcher import MAX_ROOTS
 from scrubjay.workspace.workspace import Workspace
@@ -21,20 +20,21 @@ class Told:
             root.mkdir()
             (root / "on_disk.py").write_text("x = 1\n")
         self.projects = Projects()
-        self.posted: asyncio.Queue[Event] = asyncio.Queue()
+        self.posted: asyncio.Queue[FilesChanged] = asyncio.Queue()
         self.touched: list[str] = []
         self.news: list[Notification] = []
-        tellers = (self.posted.put_nowait, lambda project: self.touched.append(project.root), self.news.append)
-        self.workspace = Workspace(self.projects, *tellers, is_watching)
+        self.workspace = Workspace(self.projects, self.posted.put_nowait, self.news.append, is_watching)
+
+    def absorb(self, event: WorkspaceEvent) -> None:
+        self.touched += [project.root for project in self.workspace.absorb(event).touched]
 
     def open(self, root: Path) -> None:
-        self.workspace.absorb(OpenDocument((root / "open.py").as_uri(), "", root=str(root)))
+        self.absorb(OpenDocument((root / "open.py").as_uri(), "", root=str(root)))
 
     async def look(self) -> str:
         """Let the next batch of files be absorbed; returns its root."""
         event = await self.posted.get()
-        assert isinstance(event, FilesChanged)
-        self.workspace.absorb(event)
+        self.absorb(event)
         return event.root
 
     def files(self, root: Path) -> list[str]:
@@ -79,10 +79,10 @@ async def test_a_document_belongs_to_the_innermost_project_in_use(tmp_path: Path
     roots = {"inner/deep/a.py": inner, "inner.py": outer, "../other.py": tmp_path}
     uris = {(outer / name).resolve().as_uri(): root for name, root in roots.items()}
     for uri in uris:
-        told.workspace.absorb(OpenDocument(uri, ""))
+        told.absorb(OpenDocument(uri, ""))
     assert {uri: told.projects.project_of(uri).root for uri in uris} == {uri: str(root) for uri, root in uris.items()}
     for uri in ((inner / "open.py").as_uri(), (inner / "deep" / "a.py").as_uri()):
-        told.workspace.absorb(CloseDocument(uri))
+        told.absorb(CloseDocument(uri))
     assert await told.look() == str(outer)
     assert told.files(outer) == ["on_disk.py", "on_disk.py"], "nobody uses the inner one any more"
     await told.workspace.close()
@@ -99,7 +99,7 @@ async def test_a_root_that_has_come_again_is_watched_when_something_is_saved_the
     assert told.files(root) == []
     root.mkdir()
     (root / "open.py").write_text("saved\n")
-    told.workspace.absorb(SaveDocument((root / "open.py").as_uri()))
+    told.absorb(SaveDocument((root / "open.py").as_uri()))
     await told.look()
     assert told.files(root) == ["open.py"]
     await told.workspace.close()
@@ -112,7 +112,7 @@ async def test_of_too_many_roots_those_stay_in_which_something_is_open(tmp_path:
     for root in (first, second):
         told.open(root)
         await told.look()
-    told.workspace.absorb(CloseDocument((second / "open.py").as_uri()))
+    told.absorb(CloseDocument((second / "open.py").as_uri()))
     for root in others:
         told.open(root)
         await told.look()

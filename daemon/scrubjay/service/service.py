@@ -69,6 +69,7 @@ from scrubjay.workspace.events import (
     FocusDocument,
     OpenDocument,
     SaveDocument,
+    WorkspaceEvent,
     answer,
 )
 from scrubjay.workspace.project import Project
@@ -98,8 +99,7 @@ class Service:
         self._status_poller = EngineStatusPoller(self.supervisor, self.broadcaster, self.post)
         self._warmer = Warmer(self.projects, self.dispatcher, self.post, settings.warm_delay_ms, self._may_warm)
         self._speculator = Speculator(self.dispatcher, self._may_warm)
-        tellers = (self.post, self._touched, self.broadcaster.publish)
-        self._workspace = Workspace(self.projects, *tellers, settings.watch)
+        self._workspace = Workspace(self.projects, self.post, self.broadcaster.publish, settings.watch)
 
     @property
     def fim_order(self) -> str | None:
@@ -173,11 +173,9 @@ class Service:
         match event:
             case ChangeDocument():
                 self.dispatcher.pace.typed(monotonic() * 1e3)
-                self._workspace.absorb(event)
-            case OpenDocument() | CloseDocument() | SaveDocument() | FocusDocument() | CloseOwner():
-                self._workspace.absorb(event)
-            case FilesChanged():
-                self._workspace.absorb(event)
+                self._absorb_into_workspace(event)
+            case OpenDocument() | CloseDocument() | SaveDocument() | FocusDocument() | CloseOwner() | FilesChanged():
+                self._absorb_into_workspace(event)
             case Complete():
                 self._complete(event)
             case Generate():
@@ -249,6 +247,10 @@ class Service:
     def _at(self, root: str) -> list[Project]:
         """The project at `root`, if it is still there."""
         return [project for project in self.projects if project.root == root]
+
+    def _absorb_into_workspace(self, event: WorkspaceEvent) -> None:
+        for project in self._workspace.absorb(event).touched:
+            self._touched(project)
 
     def _touched(self, project: Project) -> None:
         self._speculator.touched(project)

@@ -92,6 +92,12 @@ class FilesChanged:
     is_first: bool
 
 
+WorkspaceEvent = (
+    OpenDocument | ChangeDocument | CloseDocument | SaveDocument | FocusDocument | CloseOwner | FilesChanged
+)
+"""What `Workspace.absorb` takes."""
+
+
 def answer(reply: "asyncio.Future[T]", value: T) -> None:
     """Set `reply`, unless its handler has gone away."""
     if not reply.done():

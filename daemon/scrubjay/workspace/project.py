@@ -24,7 +24,7 @@ class File:
 
 @dataclass(frozen=True, slots=True)
 class Tail:
-    """A text that prompts show behind all files, such as a compiler's output; with `once` only the next one does."""
+    """A text that prompts show after all files, such as a compiler's output; with `once` only the next one does."""
 
     name: str
     text: str
@@ -41,7 +41,7 @@ class Project:
     Args:
         documents: what is open, and what of `files` is not.
         files: what is known to be on disk, open or not.
-        tails: by name, the last one that came at the end.
+        tails: by name, the one that came last at the end.
     """
 
     root: str
@@ -87,13 +87,13 @@ class Project:
         """Let `document` be the project's copy under its key."""
         self.documents[document.key] = document
 
-    def edited(self, document: Document, number: int) -> None:
+    def record_edit(self, document: Document, number: int) -> None:
         """`document` was edited as the `number`-th thing that happened; the user is where that edit ends."""
         self.show(document)
         self.recency[document.key] = number
         self.cursor = (document.key, document.last_edit)
 
-    def forget(self, key: str) -> None:
+    def close(self, key: str) -> None:
         """Nobody has the document under `key` open any more: what is on disk counts again, if it is known."""
         if (on_disk := self.files.get(key)) is not None:
             self.show(on_disk)
@@ -114,6 +114,6 @@ class Project:
             if tail.once and self.tails.get(name) is tail:
                 del self.tails[name]
 
-    def is_held(self, key: str) -> bool:
+    def is_open(self, key: str) -> bool:
         """Whether the document under `key` is open."""
         return key in self.documents and self.documents[key].is_open

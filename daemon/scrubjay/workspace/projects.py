@@ -92,7 +92,7 @@ class Projects:
         copy = self._own(uri, owner)
         copy.document.apply(version, changes, encoding, base_version)
         self._touch(copy, owner)
-        copy.project.edited(copy.document, next(self._numbers))
+        copy.project.record_edit(copy.document, next(self._numbers))
         return copy.document
 
     def close(self, uri: str, owner: str = "") -> None:
@@ -108,14 +108,6 @@ class Projects:
         """Close everything that `owner` has open."""
         for key in [key for key, copies in self._copies.items() if owner in copies]:
             self._drop(key, owner)
-
-    def save(self, uri: str, owner: str = "") -> Document:
-        """The document that was saved.
-
-        Raises:
-            RequestError: 404 if it is not open.
-        """
-        return self.document(uri, owner)
 
     def focus(
         self, uri: str, position: Position | None = None, encoding: PositionEncoding = "utf-16", owner: str = ""
@@ -134,8 +126,8 @@ class Projects:
         copy.project.cursor = (document.key, offset)
         return document
 
-    def on_disk(self, root: str, files: Sequence[File], is_first: bool) -> bool:
-        """`files` are now the ones that the project at `root` knows on disk; whether it shows other texts than before.
+    def set_files(self, root: str, files: Sequence[File], is_first: bool) -> bool:
+        """Let the project at `root` know exactly `files` on disk; returns whether it shows other texts than before.
 
         Args:
             files: the most recently edited one last.
@@ -146,11 +138,11 @@ class Projects:
         news = [file for file in files if (old := project.files.get(file.path)) is None or old.text != file.text]
         for key in gone:
             del project.files[key]
-        hidden = [key for key in gone if not project.is_held(key)]
+        hidden = [key for key in gone if not project.is_open(key)]
         for key in hidden:
-            project.forget(key)
+            project.close(key)
         numbers = count(-len(news)) if is_first else self._numbers
-        shown = [_take(project, file, numbers) for file in news]
+        shown = [_add_file(project, file, numbers) for file in news]
         return bool(hidden) or any(shown)
 
     def document(self, uri: str, owner: str = "") -> Document:
@@ -203,7 +195,7 @@ class Projects:
         if others:
             project.show(others[-1])
         else:
-            project.forget(key)
+            project.close(key)
         if not copies:
             del self._copies[key]
             self._keys = {uri: other for uri, other in self._keys.items() if other != key}
@@ -227,11 +219,11 @@ class Projects:
         return self._projects.setdefault(root, Project(root))
 
 
-def _take(project: Project, file: File, numbers: Iterator[int]) -> bool:
+def _add_file(project: Project, file: File, numbers: Iterator[int]) -> bool:
     """Let `project` know a new file, or a new text of one; whether it shows that, so nobody has the file open."""
     document = Document(PurePath(file.path).as_uri(), "", 0, file.text, file.path, is_open=False)
     project.files[file.path] = document
-    if project.is_held(file.path):
+    if project.is_open(file.path):
         # What the editor saves was counted when it was typed.
         return False
     project.show(document)

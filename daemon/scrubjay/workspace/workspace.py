@@ -1,9 +1,10 @@
-"""What the projects are told: what clients have open, and what lies on disk beside it.
+"""Lets the projects know what happens: what clients open and edit, and what changes on disk beside it.
 
 Called by the service's loop only.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple
 
 from scrubjay.notifications import Notification
 from scrubjay.workspace.events import (
@@ -14,6 +15,7 @@ from scrubjay.workspace.events import (
     FocusDocument,
     OpenDocument,
     SaveDocument,
+    WorkspaceEvent,
     answer,
 )
 from scrubjay.workspace.file_tree import FileBudget
@@ -22,16 +24,20 @@ from scrubjay.workspace.projects import Projects
 from scrubjay.workspace.roots import find_root, is_home_or_above
 from scrubjay.workspace.watcher import Watcher
 
-Told = OpenDocument | ChangeDocument | CloseDocument | SaveDocument | FocusDocument | CloseOwner | FilesChanged
+
+class Absorbed(NamedTuple):
+    """What an event did: the projects in which something happened, and the roots of those that are known no more."""
+
+    touched: tuple[Project, ...] = ()
+    forgotten: tuple[str, ...] = ()
 
 
 class Workspace:
-    """Lets the projects absorb what happens to documents and files.
+    """Applies events to the projects.
 
     Args:
         post: takes what is found on disk.
-        touched: told of each project in which something happened.
-        tell: takes what listeners should know.
+        publish: takes what listeners should know.
         is_watching: whether to know of files that are not open, too.
     """
 
@@ -39,48 +45,37 @@ class Workspace:
         self,
         projects: Projects,
         post: Callable[[FilesChanged], None],
-        touched: Callable[[Project], None],
-        tell: Callable[[Notification], None],
+        publish: Callable[[Notification], None],
         is_watching: bool,
     ) -> None:
         self._projects = projects
-        self._touched = touched
-        self._tell = tell
+        self._publish = publish
         self._watcher = Watcher(post) if is_watching else None
-        self._share: FileBudget | None = None
+        self._budget: FileBudget | None = None
         # Roots that were opened before it was known what the model can take in, in order; and those that clients named.
         self._waiting: dict[str, None] = {}
         self._named: set[str] = set()
+        self._handlers: Mapping[type, Callable[[Any], Iterable[Project]]] = {
+            OpenDocument: self._open,
+            ChangeDocument: self._change,
+            CloseDocument: self._close,
+            SaveDocument: self._save,
+            FocusDocument: self._focus,
+            CloseOwner: self._close_owner,
+            FilesChanged: self._update_files,
+        }
 
-    def absorb(self, event: Told) -> None:
-        """Let the projects know of `event`, and answer it.
+    def absorb(self, event: WorkspaceEvent) -> Absorbed:
+        """Apply `event` to the projects, and set its reply.
 
         Raises:
-            RequestError: it does not fit what is open.
+            RequestError: it does not fit what is open; nothing has changed then.
         """
-        match event:
-            case OpenDocument():
-                self._open(event)
-            case ChangeDocument():
-                self._change(event)
-            case CloseDocument():
-                self._close(event)
-            case SaveDocument():
-                self._projects.save(event.uri, event.owner)
-                # Its root may have gone and come again, as when a repository is cloned anew.
-                self._watch(self._projects.project_of(event.uri, event.owner).root)
-                self._happened(event)
-            case FocusDocument():
-                self._projects.focus(event.uri, event.position, event.encoding, event.owner)
-                self._happened(event)
-            case CloseOwner():
-                self._close_owner(event)
-            case FilesChanged():
-                self._files_changed(event)
+        return Absorbed(tuple(self._handlers[type(event)](event)))
 
     def model_is_ready(self, prefill_speed: float, n_ctx: int) -> None:
-        """The model can take in so many tokens per second, and so many at all."""
-        self._share = FileBudget.for_model(prefill_speed, n_ctx)
+        """Start to look at files: the model can take in that many tokens per second, and `n_ctx` in all."""
+        self._budget = FileBudget.for_model(prefill_speed, n_ctx)
         for root in self._waiting:
             self._watch(root)
         self._waiting = {}
@@ -92,7 +87,7 @@ class Workspace:
 
     # --- what clients have open ---------------------------------------------------------------------------------------
 
-    def _open(self, event: OpenDocument) -> None:
+    def _open(self, event: OpenDocument) -> list[Project]:
         document = self._projects.open(
             event.uri, event.language, event.version, event.text, event.root, self._find_root, event.owner
         )
@@ -100,65 +95,76 @@ class Workspace:
         if event.root is not None:
             self._named.add(project.root)
         self._watch(project.root)
-        self._opened_or_closed(project)
+        self._note_open_documents(project)
         answer(event.reply, document.version)
+        return [project]
 
-    def _change(self, event: ChangeDocument) -> None:
+    def _change(self, event: ChangeDocument) -> list[Project]:
         document = self._projects.change(
             event.uri, event.version, event.changes, event.encoding, event.base_version, event.owner
         )
-        self._touched(self._projects.project_of(event.uri, event.owner))
         answer(event.reply, document.version)
+        return [self._projects.project_of(event.uri, event.owner)]
 
-    def _close(self, event: CloseDocument) -> None:
+    def _close(self, event: CloseDocument) -> list[Project]:
         project = self._projects.project_of(event.uri, event.owner)
         self._projects.close(event.uri, event.owner)
-        self._opened_or_closed(project)
+        self._note_open_documents(project)
         answer(event.reply, None)
+        return [project]
 
-    def _happened(self, event: SaveDocument | FocusDocument) -> None:
-        self._touched(self._projects.project_of(event.uri, event.owner))
+    def _save(self, event: SaveDocument) -> list[Project]:
+        project = self._projects.project_of(event.uri, event.owner)
+        # Its root may have gone and come again, as when a repository is cloned once more.
+        self._watch(project.root)
         answer(event.reply, None)
+        return [project]
 
-    def _close_owner(self, event: CloseOwner) -> None:
+    def _focus(self, event: FocusDocument) -> list[Project]:
+        self._projects.focus(event.uri, event.position, event.encoding, event.owner)
+        answer(event.reply, None)
+        return [self._projects.project_of(event.uri, event.owner)]
+
+    def _close_owner(self, event: CloseOwner) -> list[Project]:
         before = {project.root: project.n_open for project in self._projects}
         self._projects.close_owner(event.owner)
-        for project in self._projects:
-            if project.n_open != before[project.root]:
-                self._opened_or_closed(project)
+        changed = [project for project in self._projects if project.n_open != before[project.root]]
+        for project in changed:
+            self._note_open_documents(project)
         answer(event.reply, None)
+        return changed
 
-    def _opened_or_closed(self, project: Project) -> None:
-        self._touched(project)
+    def _note_open_documents(self, project: Project) -> None:
+        """Something was opened or closed in `project`."""
         if self._watcher:
-            self._watcher.claim(self._used_roots())
-        self._tell({"type": "project", "root": project.root, "n_documents": project.n_open})
+            self._watcher.claim(self._open_roots())
+        self._publish({"type": "project", "root": project.root, "n_documents": project.n_open})
 
     def _find_root(self, path: str) -> str:
         """The project of the file at `path`: the innermost one in use around it, else what its folders say."""
-        around = (root for root in self._used_roots() if path.startswith(f"{root.rstrip('/')}/"))
+        around = (root for root in self._open_roots() if path.startswith(f"{root.rstrip('/')}/"))
         return max((root for root in around if not is_home_or_above(root)), key=len, default="") or find_root(path)
 
-    def _used_roots(self) -> list[str]:
+    def _open_roots(self) -> list[str]:
         """The roots of the projects in which something is open."""
         return [project.root for project in self._projects if project.n_open]
 
-    # --- what lies on disk --------------------------------------------------------------------------------------------
+    # --- what is on disk ----------------------------------------------------------------------------------------------
 
     def _watch(self, root: str) -> None:
         if self._watcher is None:
             return
-        if self._share is None:
+        if self._budget is None:
             self._waiting[root] = None
             return
-        self._watcher.watch(root, self._share, root in self._named)
+        self._watcher.watch(root, self._budget, root in self._named)
         for old in self._watcher.crowded_out():
             # What is open there is watched however long ago it was opened.
             if not self._projects.by_root(old).n_open:
                 self._watcher.unwatch(old)
-                self._projects.on_disk(old, (), is_first=False)
+                self._projects.set_files(old, (), is_first=False)
 
-    def _files_changed(self, event: FilesChanged) -> None:
-        if self._projects.on_disk(event.root, event.files, event.is_first):
-            self._touched(self._projects.by_root(event.root))
-        self._tell({"type": "files", "root": event.root, "n_files": len(event.files)})
+    def _update_files(self, event: FilesChanged) -> list[Project]:
+        is_shown = self._projects.set_files(event.root, event.files, event.is_first)
+        self._publish({"type": "files", "root": event.root, "n_files": len(event.files)})
+        return [self._projects.by_root(event.root)] if is_shown else []
