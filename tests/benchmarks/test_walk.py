@@ -1,0 +1,21 @@
+"""One key must not wander through the daemon's files."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+MAX_FILES = 48
+MAX_MOVES = 1250
+"""Both may only shrink: the goal is 20 files and 400 moves."""
+
+
+def test_a_key_takes_a_short_way() -> None:
+    command = [sys.executable, "-m", "tests.benchmarks.walk", "--keys", "5"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    match = re.search(r"One key: (\d+) files, (\d+) calls, (\d+) moves", done.stdout)
+    assert match, done.stdout
+    n_files, _, n_moves = map(int, match.groups())
+    assert n_files <= MAX_FILES, done.stdout
+    assert n_moves <= MAX_MOVES, done.stdout
