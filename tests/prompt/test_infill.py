@@ -9,6 +9,8 @@ from scrubjay.errors import RequestError
 from scrubjay.prompt.fim import find_template
 from scrubjay.prompt.infill import Extra, InfillPrompt, split_at_line
 from scrubjay.prompt.infill_history import MAX_STREAMS, InfillHistory
+from scrubjay.prompt.layouts import Layouts
+from scrubjay.prompt.limits import Limits
 from scrubjay.prompt.recipe import PromptTools
 from scrubjay.prompt.segments import Prompt
 from scrubjay.tokenizer.token_cache import TokenCache
@@ -22,7 +24,7 @@ LINES = source_text("argparse").splitlines(keepends=True)
 def kit(n_ctx: int = 8192, reserve: int = 512) -> PromptTools:
     vocabulary = open_vocabulary("qwen2")
     cache = TokenCache(vocabulary.tokenize, 1 << 22)
-    return PromptTools(vocabulary, find_template(vocabulary), cache, InfillHistory(), n_ctx, reserve)
+    return PromptTools(vocabulary, find_template(vocabulary), cache, Layouts(), InfillHistory(), Limits(n_ctx, reserve))
 
 
 def shown(prompt: Prompt, kind: str) -> str:

@@ -1,17 +1,21 @@
-"""What becomes of the texts of one request: where they end, what of them is shown, and which are kept for later."""
+"""The completion rules, as a way in which the texts of a request end and are shown."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from scrubjay.completion.cursor import CursorContext
 from scrubjay.completion.postprocess import DisplayText, postprocess
 from scrubjay.completion.requests import CompletionRequest
-from scrubjay.completion.stop_rules import Mode, choose_mode, stop_at
+from scrubjay.completion.stop_rules import STOP_STRINGS, Mode, choose_mode, stop_at
+from scrubjay.prompt.fim import FimTemplate
 from scrubjay.workspace.document import Document
+
+N_TRIES = 2
+"""Texts generated at most for each alternative: those that a rule discards are replaced."""
 
 
 @dataclass(frozen=True, slots=True)
 class CompletionRules:
-    """The completion rules for one request at one place."""
+    """The completion rules for one request at one place; see `Finish` for the methods."""
 
     place: CursorContext
     mode: Mode
@@ -27,11 +31,27 @@ class CompletionRules:
         is_automatic, off = request.trigger == "automatic", frozenset(request.rules_off)
         return cls(place, choose_mode(place), is_automatic, request.can_replace, off)
 
-    def stop_offset(self, text: str) -> int | None:
-        """After how many characters `text`, of which more may come, should have ended; None to go on."""
+    @property
+    def stop_strings(self) -> tuple[str, ...]:
+        return STOP_STRINGS
+
+    def for_template(self, template: FimTemplate, /) -> "CompletionRules":
+        return replace(self, is_chat=template.chat is not None)
+
+    def max_tries(self, n: int) -> int:
+        # By the time that a second try would be there, the user has typed on.
+        return n if n == 1 else N_TRIES * n
+
+    def stop_offset(self, text: str, /) -> int | None:
         return None if stop_at.__name__ in self.switched_off else stop_at(self.place, self.mode, text)
 
-    def postprocess(self, text: str) -> DisplayText:
-        """What of `text` is to be shown."""
+    def tellable(self, _: str, /) -> str:
+        """Nothing: until the text has ended, a rule may still trim or discard it."""
+        return ""
+
+    def postprocess(self, text: str, /) -> DisplayText:
         how = (self.is_automatic, self.is_chat, self.can_replace, self.switched_off)
         return postprocess(self.place, self.mode, text, *how)
+
+    def is_same(self, a: str, b: str) -> bool:
+        return a.strip() == b.strip()

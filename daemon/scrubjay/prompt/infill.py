@@ -65,45 +65,53 @@ class InfillPrompt:
         """Whether only other texts are there: what comes after them is not known, so it is left out."""
         return bool(self.extras) and not (self.prefix or self.suffix or self.middle)
 
-    def make(self, kit: PromptTools) -> Prompt:
-        template = kit.template
+    def n_untokenized(self, _: PromptTools, /) -> int:
+        return self.n_characters
+
+    def make(self, tools: PromptTools) -> Prompt:
+        template = tools.template
         start = Segment("repo", PROJECT, template.start(PROJECT), reason="start of every prompt")
         extras = [_extra_segment(extra, template) for extra in self.extras]
         path = Segment("path", FILE, template.header(FILE), reason="current file")
         n_marks = max(N_FIM_TOKENS, sum(map(len, template.marks)))
-        n_fixed = count_tokens(start, kit.cache) + count_tokens(path, kit.cache) + n_marks
-        framed = PromptFrame(start, path, kit.n_ctx - kit.reserve - n_fixed)
+        n_fixed = count_tokens(start, tools.token_cache) + count_tokens(path, tools.token_cache) + n_marks
+        framed = PromptFrame(start, path, tools.limits.n_ctx - tools.limits.reserve - n_fixed)
         if framed.room < N_LEAST_ROOM:
-            raise RequestError(f"A context of {kit.n_ctx} tokens is too small to fill in anything; use a larger --ctx.")
+            raise RequestError(
+                f"A context of {tools.limits.n_ctx} tokens is too small to fill in anything; use a larger --ctx."
+            )
         if self.only_extras:
-            return assemble([start, *fitting(extras, framed.room, kit.cache)], kit.cache)
-        return self._anchored(framed, extras, kit) if self.anchor else self._plain(framed, extras, kit)
+            return assemble([start, *fitting(extras, framed.room, tools.token_cache)], tools.token_cache)
+        return self._anchored(framed, extras, tools) if self.anchor else self._plain(framed, extras, tools)
 
-    def _anchored(self, framed: PromptFrame, extras: Sequence[Segment], kit: PromptTools) -> Prompt:
-        stream = kit.streams.extended(self.prefix + self.middle)
+    def tokenize_rest(self, _: PromptTools, /) -> None:
+        pass  # a window is shown whole
+
+    def _anchored(self, framed: PromptFrame, extras: Sequence[Segment], tools: PromptTools) -> Prompt:
+        stream = tools.infill_history.extended(self.prefix + self.middle)
         document = Document(stream.key, "", 0, stream.before + self.suffix, None)
         offset = len(stream.before) - len(self.indent)
-        room = rooms(framed, kit.template, 0, sum(count_tokens(extra, kit.cache) for extra in extras))
-        text = kit.cache.document(stream.key, document.text)
-        stream.anchor = keep_or_reanchor(stream.anchor, document, text, offset, room, kit.cache, is_idle=False)
+        room = rooms(framed, tools.template, 0, sum(count_tokens(extra, tools.token_cache) for extra in extras))
+        text = tools.token_cache.document(stream.key, document.text)
+        stream.anchor = keep_or_reanchor(stream.anchor, document, text, offset, room, tools.token_cache, is_idle=False)
         n_prefix = rounded_up(len(stream.anchor.prefix.tokens), max(room.share // 16, 64), room.share)
-        shown = fitting(extras, room.share - n_prefix, kit.cache)
-        current = current_segments(stream.anchor, FILE, text, offset, kit.template)
-        return assemble([framed.start, *shown, framed.path, *current], kit.cache)
+        shown = fitting(extras, room.share - n_prefix, tools.token_cache)
+        current = current_segments(stream.anchor, FILE, text, offset, tools.template)
+        return assemble([framed.start, *shown, framed.path, *current], tools.token_cache)
 
-    def _plain(self, framed: PromptFrame, extras: Sequence[Segment], kit: PromptTools) -> Prompt:
-        middle = kit.cache(self.middle)[-(framed.room // 2) :]
-        suffix = kit.cache(self.suffix)[: max((framed.room - len(middle)) // 4, 1)]
+    def _plain(self, framed: PromptFrame, extras: Sequence[Segment], tools: PromptTools) -> Prompt:
+        middle = tools.token_cache(self.middle)[-(framed.room // 2) :]
+        suffix = tools.token_cache(self.suffix)[: max((framed.room - len(middle)) // 4, 1)]
         n_prefix = max(framed.room - len(middle) - len(suffix), 1)
-        prefix = kit.cache(self.prefix)[-n_prefix:]
-        shown = fitting(extras, n_prefix - len(prefix), kit.cache)
+        prefix = tools.token_cache(self.prefix)[-n_prefix:]
+        shown = fitting(extras, n_prefix - len(prefix), tools.token_cache)
         current = fim_segments(
-            kit.template,
+            tools.template,
             Segment("prefix", FILE, (prefix,), reason="as sent"),
             Segment("suffix", FILE, (suffix,), reason="as sent"),
             Segment("middle", FILE, (middle,), reason="as sent; the model goes on from here"),
         )
-        return assemble([framed.start, *shown, framed.path, *current], kit.cache)
+        return assemble([framed.start, *shown, framed.path, *current], tools.token_cache)
 
     @property
     def closers(self) -> str:

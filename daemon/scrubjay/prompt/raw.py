@@ -24,8 +24,14 @@ class RawPrompt:
     def n_characters(self) -> int:
         return sum(len(part) for part in self.parts if isinstance(part, str))
 
-    def make(self, kit: PromptTools) -> Prompt:
-        return single_segment(raw_tokens(self.parts, kit.vocabulary), kit)
+    def n_untokenized(self, _: PromptTools, /) -> int:
+        return self.n_characters
+
+    def make(self, tools: PromptTools) -> Prompt:
+        return single_segment(raw_tokens(self.parts, tools.vocabulary), tools)
+
+    def tokenize_rest(self, _: PromptTools, /) -> None:
+        pass  # it is shown whole
 
 
 def raw_tokens(parts: Sequence[str | int], vocabulary: RawVocabulary, add_special: bool = True) -> Tokens:
@@ -42,23 +48,24 @@ def raw_tokens(parts: Sequence[str | int], vocabulary: RawVocabulary, add_specia
     return frozen(np.concatenate([as_tokens([vocabulary.bos]), tokens])) if wants_bos else tokens
 
 
-def single_segment(tokens: Tokens, kit: PromptTools) -> Prompt:
+def single_segment(tokens: Tokens, tools: PromptTools) -> Prompt:
     """A prompt in one piece.
 
     Raises:
         RequestError: it is empty or too long.
     """
-    require_room(len(tokens), kit)
+    require_room(len(tokens), tools)
     return Prompt(tokens, (), (), (Span("prefix", "prompt", 0, len(tokens)),), ("sent as it is",))
 
 
-def require_room(n_tokens: int, kit: PromptTools) -> None:
+def require_room(n_tokens: int, tools: PromptTools) -> None:
     """Raises RequestError unless a prompt of `n_tokens` has room in the context."""
     if n_tokens == 0:
         raise RequestError("The prompt is empty; send at least one token.")
-    if n_tokens >= kit.n_ctx:
+    n_ctx = tools.limits.n_ctx
+    if n_tokens >= n_ctx:
         raise RequestError(
-            f"The prompt has {n_tokens} tokens and the context holds {kit.n_ctx}, one of them for the answer; "
+            f"The prompt has {n_tokens} tokens and the context holds {n_ctx}, one of them for the answer; "
             "shorten the prompt or serve with a larger --ctx.",
             kind="exceed_context_size_error",
         )

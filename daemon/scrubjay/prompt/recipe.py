@@ -1,19 +1,19 @@
-"""How prompts are made that clients bring themselves: the interface, and what they are made with."""
+"""What every kind of prompt can do, and what prompts are made with."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from scrubjay.prompt.fim import FimTemplate, FimVocabulary
+from scrubjay.prompt.infill_history import InfillHistory
+from scrubjay.prompt.layouts import Layouts
+from scrubjay.prompt.limits import Limits
 from scrubjay.prompt.segments import Prompt
 from scrubjay.tokenizer.token_cache import TokenCache
 from scrubjay.tokens import Tokens
 
-if TYPE_CHECKING:
-    from scrubjay.prompt.infill_history import InfillHistory
-
 
 class RawVocabulary(FimVocabulary, Protocol):
-    """What of a vocabulary foreign prompts need."""
+    """What prompts that clients bring themselves need of a vocabulary."""
 
     n_tokens: int
 
@@ -27,44 +27,64 @@ class RawVocabulary(FimVocabulary, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class PromptTools:
-    """What prompts are made with; only for the one thread that makes them.
+    """What prompts are made with. Only one thread may use them at a time.
 
     Args:
-        cache: tokenises without special tokens.
-        streams: what is remembered of the clients whose windows slide.
-        n_ctx: tokens of the context, of which generation needs `reserve`.
+        template: how the model is asked to fill in the middle.
+        token_cache: tokenises without special tokens.
+        layouts: how each project was laid out last.
+        infill_history: the texts of clients that send windows of them.
+        limits: how many tokens the prompt may have.
     """
 
     vocabulary: RawVocabulary
     template: FimTemplate
-    cache: TokenCache
-    streams: "InfillHistory"
-    n_ctx: int
-    reserve: int
+    token_cache: TokenCache
+    layouts: Layouts
+    infill_history: InfillHistory
+    limits: Limits
 
 
 class PromptRecipe(Protocol):
-    """How the tokens of a foreign prompt are made."""
+    """How one prompt is made: a value that a request carries until the vocabulary is open and there is a thread for it.
 
-    @property
-    def n_characters(self) -> int:
-        """About how much has to be tokenised."""
+    The service asks every kind of request for the same things, in this order: `n_untokenized`, to choose between the
+    event loop and a thread; `make`; in a thread also `tokenize_rest`; then `is_fim`, `indent` and `closers`, to end and
+    trim what the model writes.
+    """
 
     @property
     def is_fim(self) -> bool:
-        """Whether the model's fill-in-the-middle tokens end the answer."""
+        """Whether the prompt follows the template, so that the template's stop tokens and stop strings end the answer."""
 
     @property
     def indent(self) -> str:
-        """What stands before the cursor, and the model writes all the same: it begins with the line."""
+        """The indentation before the cursor that the model writes again, because its text begins at the line's start.
+
+        It is to be taken off the answer with `without_indent`; "" if there is none.
+        """
 
     @property
     def closers(self) -> str:
-        """What stands behind the cursor, and the model writes all the same at the end of the line."""
+        """The closers after the cursor that the model writes again at the end of the line; "" if there are none.
 
-    def make(self, kit: PromptTools) -> Prompt:
+        They are to be taken off with `without_closers`, where no completion rules do it.
+        """
+
+    @property
+    def n_characters(self) -> int:
+        """How long all its texts are together."""
+
+    def n_untokenized(self, tools: PromptTools, /) -> int:
+        """About how many characters `make` would have to tokenise now. Cheap, and changes no layout."""
+
+    def make(self, tools: PromptTools) -> Prompt:
         """The prompt.
 
         Raises:
             RequestError: it cannot be made, or has no room in the context.
+            PromptRefused: the context has no room for even a few tokens of the document.
         """
+
+    def tokenize_rest(self, tools: PromptTools, /) -> None:
+        """Tokenise also what the prompt does not show of its texts, so that later prompts find it done."""

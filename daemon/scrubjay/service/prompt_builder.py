@@ -147,9 +147,7 @@ class PromptBuilder:
     def _use(self, work: Callable[[PromptTools], T], limits: Limits) -> T:
         if self._vocabulary is None or self.asking is None or self._cache is None:
             raise RuntimeError("a vocabulary was needed before it was open")
-        return work(
-            PromptTools(self._vocabulary, self.asking, self._cache, self._streams, limits.n_ctx, limits.reserve)
-        )
+        return work(PromptTools(self._vocabulary, self.asking, self._cache, self._layouts, self._streams, limits))
 
     def _close(self) -> None:
         if self._vocabulary:

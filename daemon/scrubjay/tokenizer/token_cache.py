@@ -89,6 +89,16 @@ class TokenCache:
         self._by_document.put(key, new, _ENTRY_BYTES * len(pieces.pieces) + _BYTES_PER_CHARACTER * len(text))
         return new
 
+    def n_untokenized(self, key: str, text: str) -> int:
+        """About how many characters of the document `key`, whose text is `text` now, have to be tokenised.
+
+        A document that is not known counts whole, without a look at its text.
+        """
+        known = self._by_document.get(key)
+        if known is None:
+            return len(text)
+        return known.n_untokenized if known.text is text else self.document(key, text).n_untokenized
+
     def tokenize_ahead(self, pieces: Iterable[tuple[Chunk, bool]]) -> None:
         """Tokenise pieces (see `TokenizedText.cold`); the one method that another thread may call at any time."""
         for piece, after_cut in pieces:
@@ -129,6 +139,13 @@ class TokenizedText:
         if self._tokens is None:
             self._tokens = concatenated([self._piece(index) for index in range(len(self.pieces.pieces))])
         return self._tokens
+
+    @property
+    def n_untokenized(self) -> int:
+        """How many characters the pieces have together that still have to be tokenised."""
+        if self._tokens is not None:
+            return 0
+        return sum(len(piece.text) for piece in self.pieces.pieces if piece.tokens is None)
 
     def untokenized(self) -> list[tuple[Chunk, bool]]:
         """The pieces that still have to be tokenised, for `TokenCache.heat`."""

@@ -140,7 +140,7 @@ class InfoRoutes:
 
         def work(kit: PromptTools) -> list[Any]:
             plain = not parses and len(parts) == 1 and isinstance(parts[0], str)
-            tokens = kit.cache(str(parts[0])) if plain else raw_tokens(parts, kit.vocabulary, adds)
+            tokens = kit.token_cache(str(parts[0])) if plain else raw_tokens(parts, kit.vocabulary, adds)
             numbers = tokens.tolist()
             return [_piece(kit, number) for number in numbers] if with_pieces else numbers
 

@@ -1,0 +1,57 @@
+"""The prompt for a place in an open document, as the project's layout makes it."""
+
+from dataclasses import dataclass
+
+from scrubjay.prompt.recipe import PromptTools
+from scrubjay.prompt.segments import Prompt
+from scrubjay.prompt.view import ProjectView
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentRecipe:
+    """The prompt for the place of `view`.
+
+    Args:
+        is_idle: nobody waits for the prompt, so it may cost more than one that comes between two keystrokes.
+        is_speculative: nobody is at that place yet, so the layout of the project's next prompt stays as it was.
+    """
+
+    view: ProjectView
+    is_idle: bool = False
+    is_speculative: bool = False
+
+    @property
+    def is_fim(self) -> bool:
+        return True
+
+    @property
+    def indent(self) -> str:
+        return self.view.document.text[self.view.start : self.view.offset]
+
+    @property
+    def closers(self) -> str:
+        return ""  # the completion rules fit the text before the rest of the line
+
+    @property
+    def n_characters(self) -> int:
+        return sum(len(document.text) for document in self.view.project.documents.values())
+
+    def n_untokenized(self, tools: PromptTools, /) -> int:
+        documents = self.view.project.documents.values()
+        return sum(tools.token_cache.n_untokenized(document.key, document.text) for document in documents)
+
+    def make(self, tools: PromptTools) -> Prompt:
+        return tools.layouts.prompt(
+            self.view.project,
+            self.view.document,
+            self.view.start,
+            tools.template,
+            tools.token_cache,
+            tools.limits,
+            self.is_idle,
+            self.is_speculative,
+        )
+
+    def tokenize_rest(self, tools: PromptTools, /) -> None:
+        document = self.view.document
+        tools.token_cache.tokenize_ahead(tools.token_cache.document(document.key, document.text).untokenized())

@@ -1,0 +1,70 @@
+"""The recipe of a project's prompt: what the service asks of it, and what the layout makes of it."""
+
+import numpy as np
+
+from scrubjay.prompt.document import DocumentRecipe
+from scrubjay.prompt.fim import find_template
+from scrubjay.prompt.infill_history import InfillHistory
+from scrubjay.prompt.layouts import Layouts
+from scrubjay.prompt.limits import Limits
+from scrubjay.prompt.recipe import PromptRecipe, PromptTools
+from scrubjay.prompt.view import ProjectView
+from scrubjay.tokenizer.token_cache import TokenCache
+from tests.prompt.test_plain import Workspace, workspace
+
+TEXT = "import os\n\ndef walk(top):\n    for name in os.listdir(top):\n        \n"
+AT = len(TEXT) - 1
+LIMITS = Limits(8192, 512)
+
+
+def make_tools(jay: Workspace) -> PromptTools:
+    cache = TokenCache(jay.vocabulary.tokenize, 1 << 22)
+    return PromptTools(jay.vocabulary, find_template(jay.vocabulary), cache, Layouts(), InfillHistory(), LIMITS)
+
+
+def view_of(jay: Workspace, offset: int = AT) -> ProjectView:
+    return ProjectView.of(jay.project, jay.document("now.py"), offset)
+
+
+def test_it_makes_the_prompt_of_the_layout() -> None:
+    jay = workspace(a="A = 1\n" * 30, now=TEXT)
+    tools, view = make_tools(jay), view_of(jay)
+    recipe: PromptRecipe = DocumentRecipe(view)
+    place = (view.project, view.document, view.start)
+    expected = Layouts().prompt(*place, tools.template, tools.token_cache, LIMITS)
+    assert np.array_equal(recipe.make(tools).tokens, expected.tokens)
+    assert recipe.is_fim
+
+
+def test_the_model_begins_at_the_start_of_a_blank_line_and_writes_its_indentation_again() -> None:
+    jay = workspace(now=TEXT)
+    assert DocumentRecipe(view_of(jay)).indent == " " * 8
+    assert DocumentRecipe(view_of(jay, len("import"))).indent == ""
+
+
+def test_it_knows_how_much_is_not_tokenised_yet() -> None:
+    jay = workspace(a="A = 1\n" * 30, now=TEXT)
+    tools, recipe = make_tools(jay), DocumentRecipe(view_of(jay))
+    assert recipe.n_untokenized(tools) == len(TEXT) + 180
+    recipe.make(tools)
+    recipe.tokenize_rest(tools)
+    assert recipe.n_untokenized(tools) == 0
+
+
+def test_after_an_edit_a_part_of_the_document_is_not_tokenised() -> None:
+    long = "".join(f"value_{number} = {number}\n" for number in range(2_000))
+    jay = workspace(now=long)
+    tools, recipe = make_tools(jay), DocumentRecipe(view_of(jay))
+    recipe.make(tools)
+    recipe.tokenize_rest(tools)
+    jay.edit("now.py", f"{long[:10]}x{long[10:]}")
+    assert 0 < DocumentRecipe(view_of(jay)).n_untokenized(tools) < 10_000
+
+
+def test_a_speculative_prompt_leaves_the_layout_as_it_was() -> None:
+    jay = workspace(now=TEXT)
+    tools, view = make_tools(jay), view_of(jay)
+    DocumentRecipe(view, is_speculative=True).make(tools)
+    assert not tools.layouts.laid(view.project.root).anchors
+    DocumentRecipe(view).make(tools)
+    assert tools.layouts.laid(view.project.root).anchors
