@@ -30,7 +30,6 @@ from scrubjay.protocol.messages import (
     Sampling,
     Stop,
     Stopped,
-    Wake,
 )
 from scrubjay.tokens import as_tokens
 
@@ -43,7 +42,6 @@ MESSAGES: list[Message] = [
     Run(3, "/root", as_tokens([1, 2, 4, 5])),
     Run(2, "/root", as_tokens([1, 2, 3]), (1, 2), (2,), Sampling(stop=("\n", "é"), stop_tokens=(3,)), cold=True),
     Stop(3),
-    Wake(),
     AskStatus(),
     Close(),
     LoadProgress("weights", 0.5),

@@ -32,7 +32,6 @@ from scrubjay.protocol.messages import (
     Sampling,
     Stop,
     Stopped,
-    Wake,
 )
 from scrubjay.tokens import as_tokens
 from tests.support.engine_rig import random_tokens
@@ -127,18 +126,6 @@ def pieces_of(answers: list[Message]) -> list[tuple[str, tuple[float, ...]]]:
     return [(answer.text, answer.margins) for answer in answers if isinstance(answer, Piece)]
 
 
-def test_who_announces_a_run_need_not_send_it(process: Process) -> None:
-    opened(process)
-    process.send(Wake())
-    assert isinstance(process.answer(Run(1, tokens=as_tokens([1, 2])))[-1], Done)
-    process.send(Wake())
-    process.send(AskStatus())
-    process.until(EngineStatus)
-    process.send(Wake())
-    process.connection.shutdown(socket.SHUT_WR)
-    assert process.popen.wait(timeout=30) == 0
-
-
 def test_a_stray_abort_byte_is_harmless(process: Process) -> None:
     """It may arrive when its job has ended already: the next one loses a decode at most, and answers the same."""
     opened(process)
@@ -202,9 +189,15 @@ def test_a_missing_model_is_refused_with_a_sentence(process: Process, tmp_path: 
     assert "none.gguf cannot be read: No such file" in str(refused)
 
 
-def test_the_process_ends_when_told_and_when_the_daemon_is_gone(process: Process) -> None:
+def test_the_process_ends_when_told(process: Process) -> None:
     opened(process)
     process.send(AskStatus())
     assert isinstance(process.until(EngineStatus)[-1], EngineStatus)
     process.send(Close())
+    assert process.popen.wait(timeout=30) == 0
+
+
+def test_the_process_ends_when_the_daemon_hangs_up(process: Process) -> None:
+    opened(process)
+    process.connection.shutdown(socket.SHUT_WR)
     assert process.popen.wait(timeout=30) == 0

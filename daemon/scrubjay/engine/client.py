@@ -15,7 +15,7 @@ from typing import Any
 
 from scrubjay.engine.interface import Deliver, Engine, EngineGone
 from scrubjay.protocol.codec import Decoder, encode
-from scrubjay.protocol.messages import AskStatus, Close, EngineSettings, Open, Run, Stop, ToEngine, Wake
+from scrubjay.protocol.messages import AskStatus, Close, EngineSettings, Open, Run, Stop, ToEngine
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +30,6 @@ PAST_THE_CACHE = "glibc.cpu.x86_non_temporal_threshold=0x80000"
 of 20 MB is saved in 1.9 ms instead of 2.8, and restored in 2.1 instead of 3.5; at this size the speed of decodes is the same."""
 GRACE_S = 2.0
 """How long an engine that has hung up may take to end, and its log to be read."""
-_SOON = encode(Wake())
 
 
 class EngineClient(Engine):
@@ -75,10 +74,6 @@ class EngineClient(Engine):
     def pid(self) -> int:
         """Process id of the engine."""
         return self._process.pid
-
-    def wake(self) -> None:
-        """Have a free engine look out for a job that will be there in a moment."""
-        self._wire.write(_SOON)
 
     def run(self, run: Run) -> None:
         """Give the engine a job; it must be free."""

@@ -37,9 +37,6 @@ class Engine(Protocol):
     def pid(self) -> int:
         """Process id of what runs the model; its memory is what the status report shows."""
 
-    def wake(self) -> None:
-        """A job may come in a moment: a free engine may prepare for it. Without effect on what is answered."""
-
     def run(self, run: Run) -> None:
         """Do a job. The engine must be free: it has one job at a time, and no queue."""
 

@@ -26,14 +26,13 @@ from scrubjay.protocol.messages import (
     Run,
     Stop,
     Stopped,
-    Wake,
 )
 from scrubjay.tokens import EMPTY, Tokens, frozen, n_shared
 
 _TYPES: dict[str, type[Any]] = {
     cls.__name__: cls
     for cls in (
-        Open, Wake, Run, Stop, AskStatus, Close,
+        Open, Run, Stop, AskStatus, Close,
         LoadProgress, Opened, LoadFailed, PrefillProgress, PrefillDone, Piece, Done, Stopped, Failed, EngineStatus,
     )
 }  # fmt: skip

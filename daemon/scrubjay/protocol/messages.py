@@ -77,11 +77,6 @@ class Open:
 
 
 @dataclass(frozen=True, slots=True)
-class Wake:
-    """A `Run` is about to come: stay awake for it. Not answered."""
-
-
-@dataclass(frozen=True, slots=True)
 class Run:
     """Bring `tokens` into a context and, with `sampling`, generate after them.
 
@@ -295,7 +290,7 @@ class EngineStatus:
     rss: int
 
 
-ToEngine = Open | Wake | Run | Stop | AskStatus | Close
+ToEngine = Open | Run | Stop | AskStatus | Close
 FromEngine = (
     LoadProgress | Opened | LoadFailed | PrefillProgress | PrefillDone | Piece | Done | Stopped | Failed | EngineStatus
 )

@@ -342,8 +342,6 @@ class Dispatcher:
 
     def _make_prompt(self, flight: ActiveRequest) -> None:
         limits = self._limits(flight.sampling)
-        if self.scheduler.is_free:
-            self._supervisor.wake()
         if isinstance(flight.request, RawRequest):
             recipe = flight.request.recipe
             making = self._maker.use(recipe.make, recipe.n_characters, limits)

@@ -64,11 +64,6 @@ class EngineSupervisor:
         self.state, self.progress = "loading", None
         self._task = asyncio.create_task(self._start())
 
-    def wake(self) -> None:
-        """Let a free engine know that a job is about to come."""
-        if self._client:
-            self._client.wake()
-
     def run(self, run: Run) -> None:
         """Give the engine a job; only when it is ready and free."""
         if self._client:

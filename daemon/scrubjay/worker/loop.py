@@ -37,7 +37,7 @@ from scrubjay.protocol.messages import (
 from scrubjay.worker.abort_flag import AbortByte
 from scrubjay.worker.generate import Generation
 from scrubjay.worker.load import LoadedModel, open_model
-from scrubjay.worker.mailbox import Hangup, Inbox, Outbox
+from scrubjay.worker.mailbox import Disconnected, Inbox, Outbox
 
 SPARE_BUFFERS = 8  # for the places of edits and the ends of segments
 WORTH_TELLING = 64  # tokens: who waits for fewer is told when they are done
@@ -138,7 +138,7 @@ def serve(connection: socket.socket, abort: AbortByte) -> None:
                     inbox.forget(message.job)
                 case AskStatus():
                     outbox.send(engine.status())
-    except (Hangup, BrokenPipeError, ConnectionResetError):
+    except (Disconnected, BrokenPipeError, ConnectionResetError):
         return
 
 

@@ -1,25 +1,16 @@
 """Messages from and to the daemon."""
 
-import os
 import select
 import socket
 from collections import deque
-from contextlib import suppress
-from time import perf_counter
 
 from scrubjay.protocol.codec import Decoder, encode
-from scrubjay.protocol.messages import (
-    FromEngine,
-    Message,
-    Stop,
-    Wake,
-)
+from scrubjay.protocol.messages import FromEngine, Message, Stop
 
 _READ_SIZE = 1 << 16
-AWAKE_S = 0.005  # making a prompt takes less, mostly
 
 
-class Hangup(Exception):
+class Disconnected(Exception):
     """The daemon closed its end."""
 
 
@@ -31,13 +22,12 @@ class Inbox:
         self._decoder = Decoder()
         self._waiting: deque[Message] = deque()
         self._stopped: set[int] = set()
-        self._awake_until = 0.0
 
     def receive(self) -> Message:
         """The next message; waits for it.
 
         Raises:
-            Hangup: there is no more.
+            Disconnected: there is no more.
         """
         while not self._waiting:
             self._read()
@@ -54,27 +44,14 @@ class Inbox:
         self._stopped.discard(job)
 
     def _read(self) -> None:
-        data = self._recv()
+        data = self._connection.recv(_READ_SIZE)
         if not data:
-            raise Hangup
+            raise Disconnected
         for message in self._decoder.feed(data):
-            match message:
-                case Wake():
-                    self._awake_until = perf_counter() + AWAKE_S
-                case Stop():
-                    self._stopped.add(message.job)
-                case _:
-                    self._waiting.append(message)
-
-    def _recv(self) -> bytes:
-        # To wake a process that sleeps takes longer than much of what is done for a keystroke.
-        while perf_counter() < self._awake_until:
-            with suppress(BlockingIOError):
-                data = self._connection.recv(_READ_SIZE, socket.MSG_DONTWAIT)
-                self._awake_until = 0.0
-                return data
-            os.sched_yield()
-        return self._connection.recv(_READ_SIZE)
+            if isinstance(message, Stop):
+                self._stopped.add(message.job)
+            else:
+                self._waiting.append(message)
 
 
 class Outbox:
