@@ -17,12 +17,12 @@ ROOT = Path(__file__).parent.parent
 PACKAGES = {"scrubjay": ROOT / "daemon" / "scrubjay", "scrubjay_lsp": ROOT / "lsp" / "scrubjay_lsp"}
 FOLDERS = ("daemon", "lsp", "tests", "tools", "clients")
 LANGUAGE_SERVER = "scrubjay_lsp"
-PURE = ("errors", "tokens", "code_text", "protocol", "tokenizer", "prompt", "completion")
+PURE = ("errors", "positions", "tokens", "code_text", "protocol", "tokenizer", "prompt", "completion")
 MAX_LINES = 400
 
 OPEN_TO_THE_LANGUAGE_SERVER = {
     "scrubjay",
-    *(f"scrubjay.{name}" for name in ("process.client", "protocol.messages", "errors", "config")),
+    *(f"scrubjay.{name}" for name in ("process.client", "protocol.messages", "errors", "config", "positions")),
 }
 OPEN_TO_ITS_STARTER = {"scrubjay.process.lifecycle"}
 """For the one module of the language server that starts a daemon."""

@@ -7,12 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scrubjay.errors import RequestError
+from scrubjay.positions import MAX_DOCUMENT_CHARACTERS, Lines
 from scrubjay.workspace.document import Document, path_of
 from scrubjay.workspace.text import Change, Position, PositionEncoding, Text
 
 ENCODINGS: tuple[PositionEncoding, ...] = ("utf-8", "utf-16", "utf-32")
 PARTS = st.sampled_from(["a", "bc d", "\n", "\r\n", "\r", "é", "日本", "🙂", "👩\u200d👧", "\t", " ", "\u2028", "\x00"])
 TEXTS = st.lists(PARTS, max_size=30).map("".join)
+POSITIONS = st.builds(Position, st.integers(0, 6), st.integers(0, 9))
 
 
 def document(text: str, version: int = 1) -> Document:
@@ -112,10 +114,8 @@ def test_a_change_of_another_base_is_refused() -> None:
 @pytest.mark.parametrize(
     ("start", "end"),
     [
-        (Position(2, 0), Position(2, 0)),
         (Position(0, -1), Position(0, 0)),
         (Position(-1, 0), Position(0, 0)),
-        (Position(0, 0), Position(9, 0)),
         (Position(1, 0), Position(0, 1)),
         (Position(0, 2), Position(0, 1)),
     ],
@@ -126,6 +126,49 @@ def test_a_refused_change_leaves_the_document_as_it_was(start: Position, end: Po
         edited.apply(2, [Change("good", Position(0, 0), Position(0, 0)), Change("bad", start, end)])
     assert refusal.value.status == 400
     assert (edited.text, edited.version, edited.last_edit) == ("one\ntwo", 1, 0)
+
+
+@given(TEXTS, st.lists(st.tuples(TEXTS, POSITIONS, POSITIONS), min_size=1, max_size=20), st.sampled_from(ENCODINGS))
+def test_many_changes_at_once_do_the_same_as_one_by_one(
+    text: str, edits: list[tuple[str, Position, Position]], encoding: PositionEncoding
+) -> None:
+    changes = [Change(new, *sorted(ends)) for new, *ends in edits]
+    at_once, one_by_one, lines = document(text), document(text), Lines(text)
+    at_once.apply(2, changes, encoding)
+    for version, change in enumerate(changes, 2):
+        one_by_one.apply(version, [change], encoding)
+        lines.apply(change, encoding)
+    assert at_once.text == one_by_one.text == lines.text
+    assert at_once.last_edit == one_by_one.last_edit
+    assert at_once.content.starts.tolist() == Text.of(at_once.text).starts.tolist()
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_a_line_beyond_the_last_is_the_end_of_the_text(encoding: PositionEncoding) -> None:
+    edited = document("one\nt\U0001f642")
+    assert edited.offset_at(Position(2, 0), encoding) == edited.offset_at(Position(2**31 - 1, 7), encoding) == 6
+    edited.apply(2, [Change("!", Position(9, 9), Position(10, 0))], encoding)
+    assert edited.text == "one\nt\U0001f642!"
+    edited.apply(3, [Change("new", Position(0, 0), Position(2, 0))], encoding)
+    assert edited.text == "new"
+
+
+def test_what_is_too_much_is_refused_in_a_sentence() -> None:
+    at_start = Change("x", Position(0, 0), Position(0, 0))
+    refused = {
+        r"A document of 2,097,153 characters is too long": (document("x" * MAX_DOCUMENT_CHARACTERS), [at_start]),
+        r"1,001 changes at once are too many for a text of 0 characters": (document(""), [at_start] * 1001),
+        r"9 changes at once are too many for a text of 600,000": (document("x" * 600_000), [at_start] * 9),
+        r"1,000 changes of lines as long as these are too many": (document("x" * 500_000), [at_start] * 1000),
+    }
+    for sentence, (edited, changes) in refused.items():
+        before = edited.text
+        with pytest.raises(RequestError, match=sentence) as refusal:
+            edited.apply(2, changes)
+        assert refusal.value.status == 413
+        assert (edited.text, edited.version) == (before, 1)
+    with pytest.raises(RequestError, match="too long"):
+        document("x" * (MAX_DOCUMENT_CHARACTERS + 1))
 
 
 def test_a_character_beyond_the_line_is_its_end() -> None:

@@ -130,11 +130,11 @@ def test_focus_follows_the_user_and_the_last_edit() -> None:
     assert (project.label(project.focus.document), project.focus.offset) == ("b.py", 2)
 
 
-def test_a_position_outside_the_document_moves_no_focus() -> None:
+def test_a_position_that_is_none_moves_no_focus() -> None:
     projects = Projects()
     open_file(projects, "a.py", "alpha")
     with pytest.raises(RequestError) as refusal:
-        projects.focus("file:///projects/jay/a.py", Position(5, 0))
+        projects.focus("file:///projects/jay/a.py", Position(-1, 0))
     assert refusal.value.status == 400
     assert projects.by_root("/projects/jay").cursor is None
 

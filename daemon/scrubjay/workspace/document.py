@@ -1,16 +1,15 @@
 """Documents as editors have them: text, versions, and incremental changes in three position encodings.
 
-Inside Scrubjay every place in a text is an *offset*: a number of code points from its start. Positions (line and
-character, both from 0, the character in units of the client's encoding) exist only at the edges. Lines end with
-`\\n`, `\\r\\n` or `\\r`, as the language server protocol says.
+Inside Scrubjay every place in a text is an *offset*: a number of code points from its start. Positions exist only at
+the edges.
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from copy import copy
 from urllib.parse import unquote
 
 from scrubjay.errors import RequestError
-from scrubjay.workspace.text import Change, Position, PositionEncoding, Text, well_formed
+from scrubjay.workspace.text import Change, Position, PositionEncoding, Text, check_length, well_formed
 
 
 class Document:
@@ -23,6 +22,9 @@ class Document:
         text: the whole text.
         path: canonical path of the file; by default what the URI says, None if it is no file.
         is_open: a client has it open; otherwise this is what is on disk.
+
+    Raises:
+        RequestError: 413, the text is too long.
     """
 
     def __init__(
@@ -33,6 +35,7 @@ class Document:
         self.path = path or path_of(uri)
         self.version = version
         self.is_open = is_open
+        check_length(text)
         self.content = Text.of(well_formed(text))
         self.last_edit = 0
         self._snapshot: Document | None = None
@@ -55,20 +58,18 @@ class Document:
     def apply(
         self,
         version: int,
-        changes: Iterable[Change],
+        changes: Sequence[Change],
         encoding: PositionEncoding = "utf-16",
         base_version: int | None = None,
     ) -> None:
         """Make `changes`, one after the other, all or none; `last_edit` is then the offset where the last one ends.
 
         Raises:
-            RequestError: 409 if `version` does not follow, or `base_version` is not the version at hand; 400 for a
-                range outside the document. The document is then as it was.
+            RequestError: 409 if `version` does not follow, or `base_version` is not the version at hand; and as
+                `Text.changed` does. The document is then as it was.
         """
         self._check_version(version, base_version)
-        content, last_edit = self.content, self.last_edit
-        for change in changes:
-            content, last_edit = content.changed(change, encoding)
+        content, last_edit = self.content.changed(changes, encoding) if changes else (self.content, self.last_edit)
         self.content, self.last_edit, self.version = content, last_edit, version
         self._snapshot = None
 

@@ -5,7 +5,7 @@ A document may be open in several editors at once. Each has its own copy, becaus
 upon the text that this editor holds; what the project sees is the copy that was last opened, changed or looked at.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
 from pathlib import PurePath
@@ -79,7 +79,7 @@ class Projects:
         self,
         uri: str,
         version: int,
-        changes: Iterable[Change],
+        changes: Sequence[Change],
         encoding: PositionEncoding = "utf-16",
         base_version: int | None = None,
         owner: str = "",

@@ -1,36 +1,32 @@
 """Texts with line starts, positions in three encodings, and incremental changes."""
 
-import re
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from scrubjay.errors import RequestError
+from scrubjay.positions import (
+    MAX_COPIED_CHARACTERS,
+    MAX_DOCUMENT_CHARACTERS,
+    MAX_SINGLE_CHANGES,
+    Change,
+    Lines,
+    Position,
+    PositionEncoding,
+    n_code_points,
+    n_units,
+    needs_whole_text,
+    well_formed,
+)
 
-PositionEncoding = Literal["utf-8", "utf-16", "utf-32"]
+__all__ = ["Change", "Offsets", "Position", "PositionEncoding", "Text", "well_formed"]
+
 Offsets = npt.NDArray[np.int64]
 
-_LINE_END = re.compile(r"\r\n|\n|\r")
-_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Position:
-    """A place in a document: `line` and `character` count from 0, `character` in units of a position encoding."""
-
-    line: int
-    character: int
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """`text` replaces what lies between `start` and `end`; without a start it replaces everything."""
-
-    text: str
-    start: Position | None = None
-    end: Position | None = None
+_LF, _CR = 10, 13
+_FIRST: Offsets = np.zeros(1, np.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,17 +77,18 @@ class Text:
         return Text(text, np.concatenate((self.starts[:first], fresh, self.starts[last + 2 :] + delta)))
 
     def offset_at(self, position: Position, encoding: PositionEncoding) -> int:
-        """The offset of `position`; a character beyond the line's end means the end, inside a code point its start.
+        """The offset of `position`: beyond the end of a line that end, beyond the last line the end of the text.
+
+        Inside a code point it is the start of that one.
 
         Raises:
-            RequestError: the line is outside the document, or a number is negative.
+            RequestError: a number is negative.
         """
-        if position.line < 0 or position.character < 0:
-            raise RequestError(f"Position {position.line}:{position.character} is negative; both count from 0.")
+        _check(position)
         if position.line >= self.n_lines:
-            raise RequestError(f"Line {position.line} is outside the document; its last line is {self.n_lines - 1}.")
+            return len(self.text)
         start, end = self.line_start(position.line), self.line_end(position.line)
-        return start + _n_code_points(self.text[start:end], position.character, encoding)
+        return start + n_code_points(self.text[start:end], position.character, encoding)
 
     def position_at(self, offset: int, encoding: PositionEncoding) -> Position:
         """The position of `offset`; inside a `\\r\\n` it is the line's end.
@@ -103,45 +100,86 @@ class Text:
             raise RequestError(f"Offset {offset} is outside the document, which has {len(self.text)} characters.")
         line = self.line_at(offset)
         before = self.text[self.line_start(line) : min(offset, self.line_end(line))]
-        return Position(line, _n_units(before, encoding))
+        return Position(line, n_units(before, encoding))
 
-    def changed(self, change: Change, encoding: PositionEncoding) -> tuple["Text", int]:
-        """This text after `change`, and the offset at which what it inserted ends.
+    def changed(self, changes: Sequence[Change], encoding: PositionEncoding) -> tuple["Text", int]:
+        """This text after `changes`, one after the other, and the offset at which what the last one inserted ends.
 
         Raises:
-            RequestError: the range is outside the document or ends before it starts.
+            RequestError: 400 for a range that ends before it starts or has negative numbers; 413 for more than can be done
+                without keeping others waiting.
         """
+        if needs_whole_text(len(changes), len(self.text)):
+            raise _too_much(
+                f"{len(changes):,} changes at once are too many for a text of {len(self.text):,} characters"
+            )
+        for change in changes:
+            _check_range(change)
+        *first, last = changes
+        content = self._changed_by_lines(first, encoding) if len(first) >= MAX_SINGLE_CHANGES else self
+        for change in first if content is self else ():
+            content, _ = content._changed_once(change, encoding)
+        content, last_edit = content._changed_once(last, encoding)
+        check_length(content.text)
+        return content, last_edit
+
+    def _changed_by_lines(self, changes: Sequence[Change], encoding: PositionEncoding) -> "Text":
+        """The same result as one by one, without a copy of the whole text for each of them."""
+        lines = Lines(self.text)
+        for change in changes:
+            lines.apply(change, encoding)
+            if lines.n_copied > MAX_COPIED_CHARACTERS:
+                raise _too_much(f"{len(changes) + 1:,} changes of lines as long as these are too many at once")
+        return Text.of(lines.text)
+
+    def _changed_once(self, change: Change, encoding: PositionEncoding) -> tuple["Text", int]:
         new = well_formed(change.text)
         if change.start is None or change.end is None:
             return Text.of(new), len(new)
         start, end = self.offset_at(change.start, encoding), self.offset_at(change.end, encoding)
-        if change.end < change.start:
-            raise RequestError(f"The range ends at {change.end} before it starts at {change.start}.")
         return self.replaced(start, end, new), start + len(new)
 
 
-def well_formed(text: str) -> str:
-    """`text` with U+FFFD for lone surrogates, which no tokenizer can read; as long as before in every encoding."""
-    if text.isascii():
-        return text
-    return _LONE_SURROGATE.sub("\ufffd", text)
+def check_length(text: str) -> None:
+    """Refuse a text that is too long for a document.
+
+    Raises:
+        RequestError: 413.
+    """
+    if len(text) > MAX_DOCUMENT_CHARACTERS:
+        raise RequestError(
+            f"A document of {len(text):,} characters is too long: at most {MAX_DOCUMENT_CHARACTERS:,} are completed.",
+            413,
+        )
+
+
+def _check_range(change: Change) -> None:
+    if change.start is None or change.end is None:
+        return
+    for position in (change.start, change.end):
+        _check(position)
+    if change.end < change.start:
+        raise RequestError(f"The range ends at {change.end} before it starts at {change.start}.")
+
+
+def _check(position: Position) -> None:
+    if position.line < 0 or position.character < 0:
+        raise RequestError(f"Position {position.line}:{position.character} is negative; both count from 0.")
+
+
+def _too_much(what: str) -> RequestError:
+    return RequestError(f"{what}; open the document again with its whole text.", 413)
 
 
 def _line_starts(text: str) -> Offsets:
-    return np.array([0, *(match.end() for match in _LINE_END.finditer(text))], dtype=np.int64)
-
-
-def _n_units(text: str, encoding: PositionEncoding) -> int:
-    """How many units of `encoding` `text` has."""
-    if encoding == "utf-32" or text.isascii():
-        return len(text)
-    return len(text.encode("utf-8")) if encoding == "utf-8" else len(text.encode("utf-16-le")) // 2
-
-
-def _n_code_points(line: str, n_units: int, encoding: PositionEncoding) -> int:
-    """How many whole code points of `line` lie in its first `n_units` units."""
-    if encoding == "utf-32" or line.isascii():
-        return min(n_units, len(line))
-    if encoding == "utf-8":
-        return len(line.encode("utf-8")[:n_units].decode("utf-8", errors="ignore"))
-    return len(line.encode("utf-16-le")[: 2 * n_units].decode("utf-16-le", errors="ignore"))
+    """Where the lines of `text` start. Scanned by numpy: a loop in Python over a long text would keep others waiting."""
+    is_ascii = text.isascii()
+    data = text.encode("ascii") if is_ascii else text.encode("utf-32-le", "surrogatepass")
+    codes = np.frombuffer(data, np.uint8 if is_ascii else np.uint32)
+    starts = np.flatnonzero(codes == _LF) + 1
+    if "\r" in text:
+        after = np.flatnonzero(codes == _CR) + 1
+        # A "\r" at the very end has nothing after it; the "\n" of a "\r\n" is counted already.
+        lone = after[(after == len(codes)) | (codes[np.minimum(after, len(codes) - 1)] != _LF)]
+        starts = np.sort(np.concatenate((starts, lone)))
+    return np.concatenate((_FIRST, starts))
