@@ -38,7 +38,7 @@ TOO_LARGE = {
 
 OPEN_TO_THE_LANGUAGE_SERVER = {
     "scrubjay",
-    *(f"scrubjay.{name}" for name in ("process.client", "protocol.messages", "errors", "config", "positions")),
+    *(f"scrubjay.{name}" for name in ("process.client", "protocol.messages", "errors", "config", "positions", "uris")),
 }
 OPEN_TO_ITS_STARTER = {"scrubjay.process.lifecycle"}
 """For the one module of the language server that starts a daemon."""

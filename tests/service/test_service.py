@@ -186,7 +186,7 @@ async def test_requests_that_cannot_be_served_as_sent() -> None:
         await open_document(service, URI, "one line")
         cases: list[tuple[Complete | Warm | CloseDocument | ChangeDocument, int]] = [
             (completion("file:///project/other.py"), 404),
-            (completion(URI, line=7), 400),
+            (completion(URI, line=-1), 400),
             (completion(URI, version=3), 409),
             (Warm(root="/elsewhere"), 404),
             (Warm(), 400),

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from scrubjay.errors import RequestError
 from scrubjay.positions import MAX_DOCUMENT_CHARACTERS, Lines
-from scrubjay.workspace.document import Document, path_of
+from scrubjay.workspace.document import Document
 from scrubjay.workspace.text import Change, Position, PositionEncoding, Text
 
 ENCODINGS: tuple[PositionEncoding, ...] = ("utf-8", "utf-16", "utf-32")
@@ -194,20 +194,3 @@ def test_lone_surrogates_become_replacement_characters() -> None:
     edited = document("a\ud800b")
     edited.apply(2, [Change("\udc00", Position(0, 3), Position(0, 3))])
     assert edited.text == "a\ufffdb\ufffd"
-
-
-@pytest.mark.parametrize(
-    ("uri", "path"),
-    [
-        ("file:///home/u/a.py", "/home/u/a.py"),
-        ("file:///home/u/a%20b%23.py", "/home/u/a b#.py"),
-        ("file:///caf%C3%A9.py", "/café.py"),
-        ("file://localhost/etc/hosts", "/etc/hosts"),
-        ("file:/etc/hosts", "/etc/hosts"),
-        ("untitled:Untitled-1", None),
-        ("vscode-remote://ssh/home/a.py", None),
-    ],
-)
-def test_only_file_uris_have_a_path(uri: str, path: str | None) -> None:
-    assert path_of(uri) == path
-    assert Document(uri, "", 0, "").path == path

@@ -250,3 +250,34 @@ class Sessions(RuleBasedStateMachine):
 
 
 TestSessions = Sessions.TestCase
+
+
+def test_cells_belong_to_the_project_of_their_notebook() -> None:
+    projects = Projects()
+    cells = [f"vscode-notebook-cell:/projects/jay/n%20b.ipynb#W{number}" for number in range(3)]
+    for cell in cells:
+        projects.open(cell, "python", 1, "x", None, find_root)
+    open_file(projects, "a.py")
+    assert labels(projects.by_root("/projects/jay")) == ["n b.ipynb#W0", "n b.ipynb#W1", "n b.ipynb#W2", "a.py"]
+
+
+def test_spellings_of_a_uri_are_one_document() -> None:
+    projects = Projects()
+    for spelling in ("a%2Bb.py", "a+b.py", "%61+b.py"):
+        open_file(projects, spelling, spelling)
+    assert labels(projects.by_root("/projects/jay")) == ["a+b.py"]
+    projects.close("file:///projects/jay/a%2bb.py")
+    assert projects.by_root("/projects/jay").n_open == 0
+
+
+def test_a_home_folder_that_an_editor_names_is_no_project(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/projects")
+    projects = Projects()
+    projects.open("file:///projects/jay/a.py", "", 1, "", "/projects", find_root)
+    assert [project.root for project in projects] == ["/projects/jay"]
+
+
+def test_a_label_is_a_text_whatever_the_name_on_disk_is() -> None:
+    projects = Projects()
+    document = open_file(projects, "caf%e9/x.py")
+    assert projects.by_root("/projects/jay").label(document) == "caf\ufffd/x.py"

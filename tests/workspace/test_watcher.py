@@ -15,7 +15,7 @@ from watchdog.observers.api import BaseObserver
 from scrubjay.workspace.events import FilesChanged
 from scrubjay.workspace.file_tree import FileBudget, FileTree
 from scrubjay.workspace.project import File
-from scrubjay.workspace.watcher import MAX_ROOTS, Watcher
+from scrubjay.workspace.watcher import Watcher
 
 QUIET_S = 0.05
 Events = asyncio.Queue[FilesChanged]
@@ -159,21 +159,6 @@ async def test_folders_that_are_no_projects_are_left_alone(tmp_path: Path, monke
         watcher.watch(str(project), FileBudget(), is_named=False)
         assert (await events.get()).root == str(project)
         assert events.empty()
-
-
-async def test_of_too_many_roots_those_asked_for_longest_ago_are_named(tmp_path: Path) -> None:
-    async with watching(tmp_path) as (watcher, events):
-        for number in range(MAX_ROOTS):
-            (folder := tmp_path / f"{number}").mkdir()
-            (folder / "a.py").write_text("a")
-            watcher.watch(str(folder), FileBudget(), is_named=True)
-        watcher.watch(str(tmp_path), FileBudget(), is_named=True)
-        assert watcher.crowded_out() == [str(tmp_path / "0")]
-        watcher.unwatch(str(tmp_path / "0"))
-        assert watcher.crowded_out() == []
-        watcher.watch(str(tmp_path / "0"), FileBudget(), is_named=True)
-        roots = {(await events.get()).root for _ in range(MAX_ROOTS)}
-        assert str(tmp_path / "1") in roots
 
 
 async def test_a_root_within_another_has_its_files_for_itself_while_it_claims_them(tmp_path: Path) -> None:

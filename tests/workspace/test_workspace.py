@@ -6,8 +6,8 @@ from pathlib import Path
 
 from scrubjay.notifications import Notification
 from scrubjay.workspace.events import CloseDocument, FilesChanged, OpenDocument, SaveDocument, WorkspaceEvent
-from scrubjay.workspace.projects import Projects
-from scrubjay.workspace.watcher import MAX_ROOTS
+from scrubjay.workspace.project import File
+from scrubjay.workspace.projects import MAX_PROJECTS, Projects
 from scrubjay.workspace.workspace import Workspace
 
 
@@ -22,11 +22,14 @@ class Told:
         self.projects = Projects()
         self.posted: asyncio.Queue[FilesChanged] = asyncio.Queue()
         self.touched: list[str] = []
+        self.forgotten: list[str] = []
         self.news: list[Notification] = []
         self.workspace = Workspace(self.projects, self.posted.put_nowait, self.news.append, is_watching)
 
     def absorb(self, event: WorkspaceEvent) -> None:
-        self.touched += [project.root for project in self.workspace.absorb(event).touched]
+        absorbed = self.workspace.absorb(event)
+        self.touched += [project.root for project in absorbed.touched]
+        self.forgotten += absorbed.forgotten
 
     def open(self, root: Path) -> None:
         self.absorb(OpenDocument((root / "open.py").as_uri(), "", root=str(root)))
@@ -105,8 +108,8 @@ async def test_a_root_that_has_come_again_is_watched_when_something_is_saved_the
     await told.workspace.close()
 
 
-async def test_of_too_many_roots_those_stay_in_which_something_is_open(tmp_path: Path) -> None:
-    told = Told(tmp_path, MAX_ROOTS + 2)
+async def test_of_too_many_projects_those_stay_in_which_something_is_open(tmp_path: Path) -> None:
+    told = Told(tmp_path, MAX_PROJECTS + 2)
     told.workspace.model_is_ready(100.0, 8192)
     first, second, *others = told.roots
     for root in (first, second):
@@ -116,9 +119,34 @@ async def test_of_too_many_roots_those_stay_in_which_something_is_open(tmp_path:
     for root in others:
         told.open(root)
         await told.look()
-    assert told.files(second) == [], "nobody looks at it any more"
+    assert told.forgotten == [str(second)], "nobody looks at it any more"
     assert all(told.files(root) == ["on_disk.py"] for root in (first, *others))
     told.open(second)
     assert await told.look() == str(second)
     assert told.files(second) == ["on_disk.py"]
+    told.absorb(CloseDocument((second / "open.py").as_uri()))
+    assert told.forgotten == [str(second)] * 2, "the others are open, and too many already"
+    await told.workspace.close()
+
+
+async def test_what_is_known_of_closed_projects_is_bounded(tmp_path: Path) -> None:
+    told = Told(tmp_path, 2 * MAX_PROJECTS)
+    told.workspace.model_is_ready(100.0, 8192)
+    uris = [f"untitled:Untitled-{number}" for number in range(500)]
+    uris += [(root / "open.py").as_uri() for root in told.roots]
+    for uri in uris:
+        told.absorb(OpenDocument(uri, "x = 1\n", root=None))
+        told.absorb(CloseDocument(uri))
+        assert len(list(told.projects)) <= MAX_PROJECTS
+    kept = {project.root for project in told.projects}
+    assert kept == {str(root) for root in told.roots[-MAX_PROJECTS:]}
+    assert set(told.forgotten).isdisjoint(kept)
+    assert len(told.forgotten) == len(uris) - MAX_PROJECTS, "each of them, once"
+    await told.workspace.close()
+
+
+async def test_what_is_found_on_disk_of_a_forgotten_project_is_passed_over(tmp_path: Path) -> None:
+    told = Told(tmp_path, 1)
+    told.absorb(FilesChanged(str(tmp_path), (File(str(tmp_path / "a.py"), "a"),), is_first=True))
+    assert list(told.projects) == []
     await told.workspace.close()

@@ -6,7 +6,6 @@ urgent job; publish.
 
 import asyncio
 import logging
-import os
 from collections import deque
 from collections.abc import Callable
 from dataclasses import asdict
@@ -61,6 +60,7 @@ from scrubjay.service.scheduler import Priority
 from scrubjay.service.settings import ServiceSettings
 from scrubjay.service.speculation import Speculator
 from scrubjay.service.warming import Warmer
+from scrubjay.uris import canonical_path
 from scrubjay.workspace.events import (
     ChangeDocument,
     CloseDocument,
@@ -92,7 +92,7 @@ class Service:
         self._drained: asyncio.Future[None] | None = None
         self._published: object = None
         self.broadcaster = Broadcaster()
-        self.projects = Projects(os.path.realpath)
+        self.projects = Projects(canonical_path)
         self.supervisor = EngineSupervisor(settings.engine, self._maker, self.post)
         budgets = Budgets(settings.context_budget, settings.latency_budget_ms)
         self.dispatcher = Dispatcher(self.supervisor, self._maker, self.post, self.broadcaster.publish, budgets)

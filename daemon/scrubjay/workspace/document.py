@@ -6,9 +6,9 @@ the edges.
 
 from collections.abc import Sequence
 from copy import copy
-from urllib.parse import unquote
 
 from scrubjay.errors import RequestError
+from scrubjay.uris import path_of
 from scrubjay.workspace.text import Change, Position, PositionEncoding, Text, check_length, well_formed
 
 
@@ -87,12 +87,3 @@ class Document:
             raise RequestError(f"{has}, not {base_version}; open it again with its whole text.", status=409)
         if version <= self.version:
             raise RequestError(f"{has}, so {version} cannot follow; open it again with its whole text.", status=409)
-
-
-def path_of(uri: str) -> str | None:
-    """The path that a `file:` URI names, None for any other."""
-    if not uri.startswith("file:/"):
-        return None
-    rest = uri.removeprefix("file:")
-    path = rest[rest.find("/", 2) :] if rest.startswith("//") else rest
-    return unquote(path, errors="surrogateescape")

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from scrubjay.positions import well_formed
+from scrubjay.uris import notebook_of
 from scrubjay.workspace.document import Document
 
 
@@ -50,11 +52,16 @@ class Project:
     cursor: tuple[str, int] | None = None
     files: dict[str, Document] = field(default_factory=dict)
     tails: dict[str, Tail] = field(default_factory=dict)
+    n_open: int = field(init=False)
+    """How many documents are open; counted, because many may be."""
+
+    def __post_init__(self) -> None:
+        self.n_open = sum(document.is_open for document in self.documents.values())
 
     @property
     def name(self) -> str:
         """The last part of the root: what the model is told."""
-        return self.root.rstrip("/").rpartition("/")[2] or self.root
+        return well_formed(self.root.rstrip("/").rpartition("/")[2] or self.root)
 
     @property
     def focus(self) -> Focus | None:
@@ -67,24 +74,27 @@ class Project:
         document = self.by_recency()[-1]
         return Focus(document, min(document.last_edit, len(document.text)))
 
-    @property
-    def n_open(self) -> int:
-        """How many documents are open."""
-        return sum(document.is_open for document in self.documents.values())
-
     def by_recency(self) -> list[Document]:
         """All documents, least recently edited first; those that are open come after all others."""
         return sorted(self.documents.values(), key=lambda document: (document.is_open, self.recency[document.key]))
 
     def label(self, document: Document) -> str:
         """The document's path as the model sees it: relative to the root, with forward slashes."""
-        if document.path is None:
-            return document.uri.partition(":")[2].lstrip("/") or document.uri
-        path = document.path.removeprefix(self.root.rstrip("/") + "/")
-        return path.rpartition("/")[2] if path == document.path else path
+        if document.path is not None:
+            label = self._below_root(document.path)
+        elif notebook := notebook_of(document.uri):
+            label = f"{self._below_root(notebook[0])}#{notebook[1]}"
+        else:
+            label = document.uri.partition(":")[2].lstrip("/") or document.uri
+        return well_formed(label)  # a name on disk may be no text
+
+    def _below_root(self, path: str) -> str:
+        below = path.removeprefix(self.root.rstrip("/") + "/")
+        return path.rpartition("/")[2] if below == path else below
 
     def show(self, document: Document) -> None:
         """Let `document` be the project's copy under its key."""
+        self.n_open += document.is_open - self.is_open(document.key)
         self.documents[document.key] = document
 
     def record_edit(self, document: Document, number: int) -> None:
@@ -98,6 +108,7 @@ class Project:
         if (on_disk := self.files.get(key)) is not None:
             self.show(on_disk)
         else:
+            self.n_open -= self.is_open(key)
             del self.documents[key], self.recency[key]
 
     def add_tail(self, tail: Tail) -> None:

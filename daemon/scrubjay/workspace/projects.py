@@ -11,9 +11,14 @@ from itertools import count
 from pathlib import PurePath
 
 from scrubjay.errors import RequestError
-from scrubjay.workspace.document import Document, path_of
+from scrubjay.uris import notebook_of, path_of
+from scrubjay.workspace.document import Document
 from scrubjay.workspace.project import File, Project
+from scrubjay.workspace.roots import is_home_or_above
 from scrubjay.workspace.text import Change, Position, PositionEncoding
+
+MAX_PROJECTS = 16
+"""With more than this, projects in which nothing is open are forgotten, the one closed longest ago first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +43,14 @@ class Projects:
     def __init__(self, canonical: Callable[[str], str] = _unchanged) -> None:
         self._canonical = canonical
         self._projects: dict[str, Project] = {}
+        # Roots of projects in which nothing is open, the one that was closed last at the end.
+        self._closed: dict[str, None] = {}
         # Copies of a document by owner, the one last touched at the end.
         self._copies: dict[str, dict[str, _Copy]] = {}
-        # Keys of what is open, by URI: where a link leads is not asked anew at each key, and does not change meanwhile.
+        # Keys of what is open, by URI: where a link leads is not asked at each key, and does not change meanwhile. And the
+        # URIs of each key.
         self._keys: dict[str, str] = {}
+        self._uris: dict[str, set[str]] = {}
         self._numbers = count(1)
 
     def __iter__(self) -> Iterator[Project]:
@@ -60,8 +69,12 @@ class Projects:
         """Open a document for `owner`, or give it a new text if `owner` has it open already.
 
         Args:
-            root: the workspace folder; None for that which `find_root` finds for the file's canonical path. A document
-                that is no file and has no root is a project of its own.
+            root: the workspace folder; None, or one that is no one project such as the home folder, for that which
+                `find_root` finds for the file's canonical path. A cell belongs to its notebook's project; another
+                document that is no file and has no root is a project of its own.
+
+        Raises:
+            RequestError: 413, the text is too long; what was open before still is.
         """
         path = self._path(uri)
         document = Document(uri, language, version, text, path)
@@ -70,8 +83,10 @@ class Projects:
             self._drop(document.key, owner)
         project = self._project(self._root(root, path, uri, find_root))
         self._keys[uri] = document.key
+        self._uris.setdefault(document.key, set()).add(uri)
         self._copies.setdefault(document.key, {})[owner] = _Copy(project, document)
         project.show(document)
+        self._closed.pop(project.root, None)
         project.recency[document.key] = next(self._numbers)
         return document
 
@@ -133,7 +148,8 @@ class Projects:
             files: the most recently edited one last.
             is_first: nothing was known of the disk, so these were edited before everything that is known.
         """
-        project = self._projects[root]
+        if (project := self._projects.get(root)) is None:
+            return False  # it was forgotten while somebody looked at the disk
         gone = project.files.keys() - {file.path for file in files}
         news = [file for file in files if (old := project.files.get(file.path)) is None or old.text != file.text]
         for key in gone:
@@ -144,6 +160,14 @@ class Projects:
         numbers = count(-len(news)) if is_first else self._numbers
         shown = [_add_file(project, file, numbers) for file in news]
         return bool(hidden) or any(shown)
+
+    def forget_excess(self) -> tuple[str, ...]:
+        """Forget closed projects if there are more than `MAX_PROJECTS`; returns their roots."""
+        n_excess = max(len(self._projects) - MAX_PROJECTS, 0)
+        roots = tuple(self._closed)[:n_excess]
+        for root in roots:
+            del self._closed[root], self._projects[root]
+        return roots
 
     def document(self, uri: str, owner: str = "") -> Document:
         """The copy of `owner`, else the one last touched.
@@ -196,9 +220,12 @@ class Projects:
             project.show(others[-1])
         else:
             project.close(key)
+        if not project.n_open:
+            self._closed[project.root] = None
         if not copies:
             del self._copies[key]
-            self._keys = {uri: other for uri, other in self._keys.items() if other != key}
+            for uri in self._uris.pop(key):
+                del self._keys[uri]
 
     def _key(self, uri: str) -> str:
         return self._keys.get(uri) or self._path(uri) or uri
@@ -208,9 +235,11 @@ class Projects:
         return None if path is None else self._keys.get(uri) or self._canonical(path)
 
     def _root(self, root: str | None, path: str | None, uri: str, find_root: Callable[[str], str]) -> str:
-        if root is None:
-            root = uri if path is None else find_root(path)
-        return self._canonical_root(root)
+        if root is not None and not is_home_or_above(root := self._canonical_root(root)):
+            return root
+        if path is None and (notebook := notebook_of(uri)):
+            path = self._canonical(notebook[0])
+        return uri if path is None else self._canonical_root(find_root(path))
 
     def _canonical_root(self, root: str) -> str:
         return self._canonical(root.rstrip("/") or "/") if root.startswith("/") else root

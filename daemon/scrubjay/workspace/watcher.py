@@ -52,7 +52,6 @@ STORM = 256
 """With more changes than that, all files are looked at instead of each of them."""
 N_PATIENCE = 5
 """After so many times the quiet that was waited for, what has changed so far is looked at."""
-MAX_ROOTS = 16
 NICENESS = 10
 _TELLING: list[type[FileSystemEvent]] = [
     *(FileCreatedEvent, FileModifiedEvent, FileClosedEvent, FileMovedEvent, FileDeletedEvent),
@@ -90,9 +89,7 @@ class Watcher:
             share: how much of what is there is wanted.
             is_named: somebody said that it is a project; otherwise it must look like one. Home folders never count.
         """
-        if (known := self._watches.pop(root, None)) is not None:
-            self._watches[root] = known
-        elif root.startswith("/"):
+        if root not in self._watches and root.startswith("/"):
             tree = FileTree(root, share, others=self._others(root))
             self._watches[root] = watch = _Watch(tree, self._quiet_s, self._look)
             self._in_thread(watch, partial(self._begin, watch, is_named))
@@ -102,13 +99,10 @@ class Watcher:
         self._claims = frozenset(roots)
         self._share_out()
 
-    def crowded_out(self) -> list[str]:
-        """The roots that were asked for longest ago, if there are more than can be watched."""
-        return list(self._watches)[: max(len(self._watches) - MAX_ROOTS, 0)]
-
     def unwatch(self, root: str) -> None:
-        """Watch `root` no more."""
-        watch = self._watches.pop(root)
+        """Watch `root` no more, if it is watched."""
+        if (watch := self._watches.pop(root, None)) is None:
+            return
         watch.close()
         self._executor.submit(self._end, watch)
         self._share_out()

@@ -71,7 +71,14 @@ class Workspace:
         Raises:
             RequestError: it does not fit what is open; nothing has changed then.
         """
-        return Absorbed(tuple(self._handlers[type(event)](event)))
+        touched = tuple(self._handlers[type(event)](event))
+        forgotten = self._projects.forget_excess()
+        for root in forgotten:
+            self._named.discard(root)
+            self._waiting.pop(root, None)
+            if self._watcher:
+                self._watcher.unwatch(root)
+        return Absorbed(tuple(project for project in touched if project.root not in forgotten), forgotten)
 
     def model_is_ready(self, prefill_speed: float, n_ctx: int) -> None:
         """Start to look at files: the model can take in that many tokens per second, and `n_ctx` in all."""
@@ -158,11 +165,6 @@ class Workspace:
             self._waiting[root] = None
             return
         self._watcher.watch(root, self._budget, root in self._named)
-        for old in self._watcher.crowded_out():
-            # What is open there is watched however long ago it was opened.
-            if not self._projects.by_root(old).n_open:
-                self._watcher.unwatch(old)
-                self._projects.set_files(old, (), is_first=False)
 
     def _update_files(self, event: FilesChanged) -> list[Project]:
         is_shown = self._projects.set_files(event.root, event.files, event.is_first)
