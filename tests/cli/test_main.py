@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from scrubjay import __version__
+from scrubjay.process.client import Client
 from scrubjay.process.lifecycle import stop_daemon
 from tests.support.gguf_models import corrupt_model, tiny_model
 
@@ -42,6 +43,18 @@ class Shell:
         assert done.returncode == status, done.stderr
         return done.stderr if status else done.stdout
 
+    def cold(self, name: str, line: int, column: int, max_tokens: int) -> str:
+        """The completion that the daemon makes without any reuse, asked over HTTP."""
+        client, path = Client(self.socket), self.home / name
+        document = {"uri": path.as_uri(), "owner": "test"}
+        client.post("documents/open", {**document, "text": path.read_text(), "version": 1})
+        place = {"position": {"line": line - 1, "character": column - 1}, "position_encoding": "utf-32"}
+        request = {**document, **place, "max_tokens": max_tokens, "trigger": "invoked", "cold": True}
+        answer = client.post("complete", request)
+        client.post("documents/close", document)
+        text: str = answer["items"][0]["text"]
+        return text
+
     def complaint(self, *arguments: str, status: int, **variables: str) -> str:
         """The one sentence that the command fails with."""
         [sentence] = self.run(*arguments, status=status, **variables).splitlines()
@@ -70,6 +83,7 @@ def test_a_first_use(shell: Shell) -> None:
     assert "No daemon answers" in shell.complaint("status", status=1)
     written = shell.run("complete", "shapes.py:5:20", "--max-tokens", "12")
     assert written.strip(), "the daemon was started for it, and wrote something"
+    assert shell.cold("shapes.py", 5, 20, max_tokens=12) == written[:-1], "what is streamed is the whole answer"
     answer = json.loads(shell.run("complete", "shapes.py:5:20", "--max-tokens", "12", "--json"))
     assert answer["items"][0]["text"] == written[:-1]
     assert answer["reuse"]["reason"] == "cached", "the same was asked before"

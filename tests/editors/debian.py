@@ -96,10 +96,10 @@ def _cache(name: str, get: Callable[[Path, Path], None]) -> Path:
 
 
 def _get_emacs(suite: str, root: Path, apt: Path) -> None:
-    config = _apt_config(apt, sorted({"bookworm", suite}))
+    config = apt_config(apt, sorted({"bookworm", suite}))
     wanted = ["--no-install-recommends", "-t", suite, "emacs-nox"]
-    _apt(["apt-get", "install", "--download-only", "-y", *wanted], config, apt)
-    _unpack(apt / "cache/archives", root)
+    run_apt(["apt-get", "install", "--download-only", "-y", *wanted], config, apt)
+    unpack(apt / "cache/archives", root)
 
 
 def _get_lisp(packages: tuple[str, ...], root: Path, apt: Path) -> None:
@@ -112,12 +112,12 @@ def _get_neovim(root: Path, apt: Path) -> None:
 
 def _get_from_sid(packages: list[str], root: Path, apt: Path) -> None:
     """These packages and no others: what they depend on has to be among them."""
-    config = _apt_config(apt, ["sid"])
-    _apt(["apt-get", "download", *(f"{package}/sid" for package in packages)], config, apt)
-    _unpack(apt, root)
+    config = apt_config(apt, ["sid"])
+    run_apt(["apt-get", "download", *(f"{package}/sid" for package in packages)], config, apt)
+    unpack(apt, root)
 
 
-def _apt_config(folder: Path, suites: list[str]) -> Path:
+def apt_config(folder: Path, suites: list[str]) -> Path:
     """A view of the package archive of our own, so that the system's is left as it is."""
     if not shutil.which("apt-get") or not KEYRING.exists():
         raise Unavailable("Editors are unpacked from Debian's packages, and this is no Debian.")
@@ -131,7 +131,7 @@ def _apt_config(folder: Path, suites: list[str]) -> Path:
         f'Dir::Etc::sourcelist "{sources}";\nDir::Etc::sourceparts "-";\nDir::State::lists "{folder}/lists";\n'
         f'Dir::Cache "{folder}/cache";\nAcquire::Languages "none";\nDebug::NoLocking "1";\n'
     )
-    _apt(["apt-get", "update"], config, folder)
+    run_apt(["apt-get", "update"], config, folder)
     return config
 
 
@@ -144,12 +144,18 @@ def _mirror() -> str:
     raise Unavailable("No package archive is configured.")
 
 
-def _apt(command: list[str], config: Path, folder: Path) -> None:
+def run_apt(command: list[str], config: Path, folder: Path) -> None:
+    """Run a command of apt in `folder` with the archive of `apt_config`."""
     environment = os.environ | {"APT_CONFIG": str(config), "DEBIAN_FRONTEND": "noninteractive"}
     subprocess.run(command, env=environment, cwd=folder, check=True, capture_output=True, text=True, timeout=240)
 
 
-def _unpack(folder: Path, root: Path) -> None:
+def unpack(folder: Path, root: Path) -> None:
+    """Unpack all packages in `folder` into `root`.
+
+    Raises:
+        Unavailable: there are none.
+    """
     packages = sorted(folder.glob("*.deb"))
     for package in packages:
         subprocess.run(["dpkg", "-x", package, root], check=True, capture_output=True, text=True)

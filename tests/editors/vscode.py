@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from tests.editors.debian import Unavailable, _apt, _apt_config, _unpack
+from tests.editors.debian import Unavailable, apt_config, run_apt, unpack
 
 ROOT = Path(__file__).parent.parent.parent
 EXTENSION = ROOT / "clients" / "vscode"
@@ -122,10 +122,10 @@ def _chromium() -> tuple[str, dict[str, str]]:
 
 def _get_chromium(folder: Path) -> None:
     apt = folder / "apt"
-    config = _apt_config(apt, [_release()])
+    config = apt_config(apt, [_release()])
     wanted = ["--no-install-recommends", "chromium", "fonts-dejavu-core"]
-    _apt(["apt-get", "install", "--download-only", "-y", *wanted], config, apt)
-    _unpack(apt / "cache/archives", folder / "root")
+    run_apt(["apt-get", "install", "--download-only", "-y", *wanted], config, apt)
+    unpack(apt / "cache/archives", folder / "root")
     shutil.rmtree(apt)
 
 
