@@ -1,5 +1,6 @@
 """Settings: three sources, one order, and sentences that say which of them is wrong."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -107,9 +108,15 @@ def test_a_wrong_value_is_told_with_its_source(name: str, text: str) -> None:
 
 def test_an_unknown_name_is_refused_and_the_nearest_known_one_suggested() -> None:
     assert complaint("modle = 1") == "config.toml: modle is no option of Scrubjay; did you mean 'model'?"
-    assert "did you mean 'checkpoint-budget'?" in complaint("", {"SCRUBJAY_CHECKPOINT_BUGDET": "1G"})
+    assert "did you mean 'checkpoint-budget'?" in complaint("", checkpoint_bugdet="1G")
     assert "did you mean" not in complaint("zzz = 1")
-    assert "SCRUBJAY_ZZZ" in complaint("", {"SCRUBJAY_ZZZ": "1"})
+    assert "--zzz" in complaint("", zzz="1")
+
+
+def test_an_unknown_variable_is_warned_of_and_passed_over(caplog: pytest.LogCaptureFixture) -> None:
+    assert configured("", {"SCRUBJAY_CHECKPOINT_BUGDET": "1G", "SCRUBJAY_CTX": "64"}).ctx == 64
+    [sentence] = caplog.messages
+    assert sentence == "SCRUBJAY_CHECKPOINT_BUGDET is no option of Scrubjay; did you mean 'checkpoint-budget'?"
 
 
 def test_what_toml_cannot_say() -> None:
@@ -142,6 +149,38 @@ def test_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "other.toml").write_text("ctx = 1024")
     monkeypatch.setenv("SCRUBJAY_CONFIG", str(tmp_path / "other.toml"))
     assert read_config().ctx == 1024
+
+
+def test_a_file_with_a_byte_order_mark(tmp_path: Path) -> None:
+    (tmp_path / "own.toml").write_bytes(b"\xef\xbb\xbfctx = 512\n")
+    assert read_config({}, tmp_path / "own.toml").ctx == 512
+    (tmp_path / "own.toml").write_bytes("ctx = 512\n".encode("utf-16"))
+    with pytest.raises(UsageError, match="cannot be read"):
+        read_config({}, tmp_path / "own.toml")
+
+
+def test_relative_folders_of_the_desktop_do_not_count() -> None:
+    relative = {"XDG_RUNTIME_DIR": "run", "XDG_DATA_HOME": "data"}
+    assert default_socket(relative) == default_socket({})
+    assert build_config("", "", relative, {}) == build_config("", "", {}, {})
+
+
+UNKNOWN_USER = "import os, pwd, tempfile, platformdirs.unix; from scrubjay.config import read_config; os.setuid(4242)\n"
+"""What is imported after it could not be read."""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become a user that the system does not know")
+def test_a_user_without_a_home_folder(tmp_path: Path) -> None:
+    environment = {key: value for key, value in os.environ.items() if key != "HOME" and not key.startswith("XDG_")}
+
+    def run(code: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-c", UNKNOWN_USER + code]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, cwd=tmp_path)
+
+    done = run("print(read_config({'data_dir': '/kept', 'socket': '/s'}).data_dir)")
+    assert done.stdout == "/kept\n", done.stderr
+    done = run("read_config()")
+    assert "UsageError: The user has no home folder; set HOME, or --data-dir." in done.stderr
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"])))

@@ -4,6 +4,7 @@ Every option is one field of `Config`: its name, with hyphens, is the flag and t
 All values arrive as text, whatever their source, so each has one parser and one way to be wrong.
 """
 
+import logging
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -13,6 +14,8 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from scrubjay.errors import UsageError
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 PREFIX = "SCRUBJAY_"
@@ -159,23 +162,30 @@ def build_config(toml: str, toml_name: str, environment: Mapping[str, str], flag
     Args:
         toml: text of the TOML file, "" if there is none.
         toml_name: what to call that file in messages.
-        environment: variables; those that do not begin with `SCRUBJAY_` do not count.
+        environment: variables; those that do not begin with `SCRUBJAY_` do not count, and unknown ones are only warned of.
         flags: by option name.
 
     Raises:
         UsageError: something is unknown or wrong; one sentence that names the source.
     """
-    # What the variable says is a setting like the others; only where nothing is said, there is a default to find.
-    unnamed = {key: value for key, value in environment.items() if key != "SCRUBJAY_SOCKET"}
-    values: dict[str, Any] = {"socket": default_socket(unnamed), "data_dir": default_data_dir(environment)}
+    values: dict[str, Any] = {}
     parsers = {option.name: option.metadata["parse"] for option in options()}
     for name, text, source in _settings(toml, toml_name, environment, flags):
         if name not in parsers:
-            raise UsageError(f"{source} is no option of Scrubjay{_nearest(name, parsers)}")
+            sentence = f"{source} is no option of Scrubjay{_nearest(name, parsers)}"
+            if source.startswith(PREFIX):
+                # It may be of another version, or another program's: no reason to refuse every command.
+                logger.warning("%s", sentence)
+                continue
+            raise UsageError(sentence)
         try:
             values[name] = parsers[name](text)
         except ValueError as error:
             raise UsageError(f"{source}: {text!r} is not {error}.") from error
+    # Looked for only where nothing is said: on some machines there are none.
+    for name, default in (("socket", default_socket), ("data_dir", default_data_dir)):
+        if name not in values:
+            values[name] = default(environment)
     return Config(**values)
 
 
@@ -189,9 +199,9 @@ def read_config(flags: Mapping[str, str] | None = None, file: Path | None = None
         UsageError: as `build_config`, or the file cannot be read.
     """
     chosen = file or (Path(named) if (named := os.environ.get(CONFIG_VARIABLE)) else None)
-    path = chosen or _platform("user_config_path") / "config.toml"
+    path = chosen or _usual_file()
     try:
-        toml = path.read_text("utf-8")
+        toml = path.read_text("utf-8-sig") if path else ""
     except FileNotFoundError:
         if chosen:
             raise UsageError(f"There is no configuration file {path}.") from None
@@ -201,30 +211,54 @@ def read_config(flags: Mapping[str, str] | None = None, file: Path | None = None
     return build_config(toml, str(path), os.environ, flags or {})
 
 
+def _usual_file() -> Path | None:
+    try:
+        return _platform("user_config_path", "--config") / "config.toml"
+    except UsageError:
+        return None  # where there is no home folder, there is no file in it
+
+
 def default_socket(environment: Mapping[str, str] | None = None) -> Path:
-    """Where the daemon listens if nobody says otherwise."""
+    """Where the daemon listens if nobody says otherwise.
+
+    Raises:
+        UsageError: this machine has no place for it.
+    """
     environment = os.environ if environment is None else environment
     if named := environment.get("SCRUBJAY_SOCKET"):
         return _path(named)
-    if runtime := environment.get("XDG_RUNTIME_DIR"):
-        return Path(runtime) / "scrubjay" / "daemon.sock"
-    return _platform("user_runtime_path") / "daemon.sock"
+    runtime = Path(environment.get("XDG_RUNTIME_DIR", ""))
+    # Relative paths do not count, says the specification: they would mean another daemon in each folder.
+    if runtime.is_absolute():
+        return runtime / "scrubjay" / "daemon.sock"
+    return _platform("user_runtime_path", "--socket") / "daemon.sock"
 
 
 def default_data_dir(environment: Mapping[str, str]) -> Path:
-    """Where the daemon keeps its files if nobody says otherwise."""
-    data = environment.get("XDG_DATA_HOME")
-    return Path(data) / "scrubjay" if data else _platform("user_data_path")
+    """Where the daemon keeps its files if nobody says otherwise.
+
+    Raises:
+        UsageError: this machine has no place for them.
+    """
+    data = Path(environment.get("XDG_DATA_HOME", ""))
+    return data / "scrubjay" if data.is_absolute() else _platform("user_data_path", "--data-dir")
 
 
-def _platform(name: str) -> Path:
-    """The platform's folder for `scrubjay`."""
+def _platform(name: str, option: str) -> Path:
+    """The platform's folder for `scrubjay`, which `option` sets as well."""
     import warnings
 
     import platformdirs
 
     with warnings.catch_warnings(action="ignore"):  # it warns where XDG_RUNTIME_DIR is not set, which is nobody's fault
-        folder: Path = getattr(platformdirs, name)("scrubjay", appauthor=False)
+        try:
+            folder: Path = getattr(platformdirs, name)("scrubjay", appauthor=False)
+        except OSError as error:  # not even a folder for temporary files is there
+            raise UsageError(f"This machine has no folder for {option} ({error.strerror}); name one.") from error
+        except RuntimeError:
+            folder = Path("~")
+    if not folder.is_absolute():
+        raise UsageError(f"The user has no home folder; set HOME, or {option}.")
     return folder
 
 

@@ -5,10 +5,12 @@ import json
 import logging
 from collections.abc import Callable
 from itertools import count
+from pathlib import Path
 
 import aiohttp
 
 from scrubjay.errors import DaemonError, RequestError
+from scrubjay.process.peer import require_own_folder, require_own_peer
 from scrubjay_lsp.replies import Json, Reply, refuse
 
 logger = logging.getLogger(__name__)
@@ -36,15 +38,18 @@ class Session:
         """A session with the daemon that listens on the Unix socket at `path`.
 
         Raises:
-            DaemonError: none does, or it is none that has sessions.
+            DaemonError: none does, or it is none that has sessions, or it is another user's.
         """
         http = aiohttp.ClientSession(connector=aiohttp.UnixConnector(path=path))
         try:
+            require_own_folder(Path(path).parent)
             socket = await http.ws_connect("http://localhost/api/session", max_msg_size=0)
+            # Before any source is sent.
+            require_own_peer(socket.get_extra_info("socket"), Path(path))
         except (aiohttp.ClientError, OSError) as error:
             await http.close()
             raise DaemonError(f"No daemon listens on {path}; `scrubjay start` starts one.") from error
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, DaemonError):
             await http.close()
             raise
         return cls(http, socket, on_event)

@@ -3,19 +3,22 @@
 import fcntl
 import os
 import signal
+import socket
 import stat
 import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import psutil
 import pytest
 
 from scrubjay.errors import DaemonError, ModelRefused, RequestError, UsageError
+from scrubjay.process.claim import claim_socket, is_running
 from scrubjay.process.client import Client
-from scrubjay.process.lifecycle import claim_socket, is_running, start_daemon, stop_daemon
+from scrubjay.process.lifecycle import start_daemon, stop_daemon
 from tests.support.gguf_models import tiny_model
 
 N_STARTERS = 5
@@ -106,18 +109,6 @@ def test_a_second_daemon_is_refused(place: Path, flags: dict[str, str]) -> None:
     assert is_running(place), "the attempt did no harm"
 
 
-def test_a_number_left_by_a_killed_daemon_does_not_stay(tmp_path: Path) -> None:
-    place = tmp_path / "s"
-    lock = tmp_path / "s.lock"
-    lock.write_text("9" * 19)
-    place.write_text("stale")
-    with claim_socket(place):
-        assert lock.read_text() == str(os.getpid())
-        assert not place.exists()
-    assert int(lock.read_text()) == 0
-    assert not stop_daemon(place)
-
-
 def test_stopping_one_that_is_only_just_starting(tmp_path: Path) -> None:
     with (tmp_path / "s.lock").open("wb") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -138,11 +129,23 @@ def test_why_it_did_not_start_is_said(place: Path, flags: dict[str, str], tmp_pa
 
 
 def test_the_last_words_of_a_daemon_that_ends_while_it_starts(place: Path, flags: dict[str, str]) -> None:
-    place.mkdir(parents=True)  # a folder can be neither removed as a socket nor bound
-    place.parent.chmod(0o700)
-    with pytest.raises(DaemonError, match=r"ended while it was starting: .*\(Its log: .*daemon.log\)") as caught:
-        start_daemon(place, flags)
+    with closing(socket.create_server(("127.0.0.1", 0))) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        with pytest.raises(DaemonError, match=r"ended while it was starting: .*\(Its log: .*daemon.log\)") as caught:
+            start_daemon(place, {**flags, "http": address})
+    assert f"cannot listen on {address}" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_relative_paths_are_those_of_the_folder_it_was_started_in(
+    place: Path, flags: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "own.toml").write_text("warm-delay-ms = 5\n")
+    start_daemon("run/s", {**flags, "data_dir": "kept"}, Path("own.toml"))
+    assert is_running(place)
+    assert (tmp_path / "kept" / "log" / "daemon.log").exists()
+    assert f"--config={tmp_path / 'own.toml'}" in psutil.Process(Client(place).get("status")["pid"]).cmdline()
 
 
 def test_a_folder_that_others_may_write_to(tmp_path: Path, flags: dict[str, str]) -> None:
@@ -169,3 +172,30 @@ def test_what_a_client_is_told(place: Path, flags: dict[str, str]) -> None:
     answers = list(client.stream("complete", {**body, "max_tokens": 3, "stream": True}))
     assert answers[-1]["done"]
     assert "".join(answer["text"] for answer in answers[:-1]) == answers[-1]["items"][0]["text"]
+
+
+def test_a_full_disk_at_the_start_is_said(place: Path, flags: dict[str, str]) -> None:
+    """No process below this one can write a byte to a file, which is what a full disk is like."""
+    code = "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))\n"
+    code += "from scrubjay.errors import DaemonError; from scrubjay.process.lifecycle import start_daemon\n"
+    code += f"try: start_daemon({str(place)!r}, {flags!r})\nexcept DaemonError as error: print(error)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout.startswith("The daemon ended while it was starting"), done.stderr
+    assert done.stdout.count("\n") == 1
+    assert daemons(place) == []
+
+
+def test_a_disk_that_fills_up_later_ends_nothing(place: Path, flags: dict[str, str]) -> None:
+    start_daemon(place, {**flags, "log_level": "debug"})
+    client = Client(place)
+    for _ in client.wait_until_ready():
+        pass
+    pid = client.get("status")["pid"]
+    for process in (psutil.Process(pid), *psutil.Process(pid).children()):
+        process.rlimit(psutil.RLIMIT_FSIZE, (0, 0))
+    client.post("documents/open", {"uri": "file:///project/a.py", "text": "x = 1\n"})
+    body = {"uri": "file:///project/a.py", "position": {"line": 0, "character": 0}, "max_tokens": 3}
+    assert client.post("complete", body)["items"]
+    assert client.get("status")["pid"] == pid
+    assert stop_daemon(place)
+    assert not place.exists()

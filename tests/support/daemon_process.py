@@ -17,11 +17,18 @@ OPTIONS = ("--threads=1", "--interval=64", "--no-eager-load", "--no-warm", "--no
 
 @dataclass(frozen=True, slots=True)
 class Daemon:
-    """A running daemon: its process, its socket, and a client."""
+    """A running daemon: its process, its socket, a client, and the lines of its log that nobody has taken yet."""
 
     process: asyncio.subprocess.Process
     socket: Path
     api: Api
+    log: asyncio.Queue[str]
+
+    async def line_with(self, words: str) -> str:
+        """The next line of the log that has these words."""
+        while words not in (line := await self.log.get()):
+            pass
+        return line
 
     def engine(self) -> psutil.Process:
         """The engine process."""
@@ -51,9 +58,10 @@ async def running_daemon(
             line = await process.stderr.readline()
             assert line, f"the daemon ended: {log.decode()}"
             log += line
-        reader = asyncio.create_task(_read_all(process.stderr))
+        lines: asyncio.Queue[str] = asyncio.Queue()
+        reader = asyncio.create_task(_read_all(process.stderr, lines))
         async with connected(socket) as api:
-            yield Daemon(process, socket, api)
+            yield Daemon(process, socket, api, lines)
         reader.cancel()
     finally:
         if process.returncode is None:
@@ -61,7 +69,7 @@ async def running_daemon(
         await process.wait()
 
 
-async def _read_all(stream: asyncio.StreamReader) -> None:
+async def _read_all(stream: asyncio.StreamReader, lines: "asyncio.Queue[str]") -> None:
     """Keep the pipe from filling up."""
-    while await stream.read(1 << 16):
-        pass
+    while line := await stream.readline():
+        lines.put_nowait(line.decode(errors="replace"))

@@ -1,1 +1,5 @@
-"""The command line."""
+"""The command line: `main` runs one command."""
+
+from scrubjay.cli.main import main
+
+__all__ = ["main"]

@@ -4,7 +4,7 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,6 +32,8 @@ def serve(arguments: argparse.Namespace) -> int:
 
     logging.basicConfig(level=config.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     config = replace(config, model=str(find_model(config.model)))
+    # Nothing is to be found in the working folder from here on, not even by a library that looks for plug-ins.
+    os.chdir("/")
     listening = (lambda: tell_ready(arguments.ready_fd)) if arguments.ready_fd is not None else (lambda: None)
     asyncio.run(run_daemon(config, listening))
     return 0
@@ -106,6 +108,17 @@ def model(arguments: argparse.Namespace) -> int:
     else:
         print(find_model(arguments.name))
     return 0
+
+
+COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
+    "serve": serve,
+    "start": start,
+    "stop": stop,
+    "status": status,
+    "complete": complete,
+    "warm": warm,
+    "model": model,
+}
 
 
 def parse_place(place: str) -> tuple[Path, int, int]:

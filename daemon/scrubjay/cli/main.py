@@ -28,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if arguments[:1] == ["lsp"]:
             # The language server reads its own arguments: editors give it some that are theirs.
-            from scrubjay_lsp import main as serve_editor
+            from scrubjay_lsp.program import main as serve_editor
 
             return serve_editor(arguments[1:])
         if arguments[:1] == ["bench"]:
@@ -52,10 +52,9 @@ def _run(arguments: argparse.Namespace) -> int:
         from scrubjay.cli.demo.run import run_demo
 
         return run_demo(arguments.edits)
-    from scrubjay.cli import commands
+    from scrubjay.cli.commands import COMMANDS
 
-    status: int = getattr(commands, arguments.command)(arguments)
-    return status
+    return COMMANDS[arguments.command](arguments)
 
 
 class _Parser(argparse.ArgumentParser):

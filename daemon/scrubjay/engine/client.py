@@ -9,11 +9,12 @@ import mmap
 import os
 import signal
 import socket
-import sys
 import tempfile
+from collections.abc import Mapping
 from typing import Any
 
 from scrubjay.engine.interface import Deliver, Engine, EngineGone
+from scrubjay.isolation import python_command, safe_environment
 from scrubjay.protocol.codec import Decoder, encode
 from scrubjay.protocol.messages import AskStatus, Close, EngineSettings, Open, Run, Stop, ToEngine
 
@@ -165,23 +166,24 @@ class _Wire(asyncio.Protocol):
 
 async def _spawn(*fds: int) -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
-        # -P: what lies in the current folder is not to be imported.
-        *(sys.executable, "-P", "-m", "scrubjay.worker", *map(str, fds)),
+        *python_command("-m", "scrubjay.worker", *map(str, fds)),
         pass_fds=fds,
-        env=environment(),
+        # llama.cpp looks for its plug-ins in the working folder, too.
+        cwd="/",
+        env=environment(safe_environment()),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.PIPE,
     )
 
 
-def environment() -> dict[str, str]:
-    """The environment of a process that runs a model: this one's, and what is better so for the model, unless the user chose."""
-    chosen = {} if "OMP_WAIT_POLICY" in os.environ else {"GOMP_SPINCOUNT": SPINS}
-    tunables = [item for item in os.environ.get("GLIBC_TUNABLES", "").split(":") if item]
+def environment(base: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """The environment of a process that runs a model: `base`, and what is better so for the model, unless the user chose."""
+    chosen = {} if "OMP_WAIT_POLICY" in base else {"GOMP_SPINCOUNT": SPINS}
+    tunables = [item for item in base.get("GLIBC_TUNABLES", "").split(":") if item]
     if not any("non_temporal_threshold" in item for item in tunables):
         tunables.append(PAST_THE_CACHE)
-    return {**chosen, **os.environ, "GLIBC_TUNABLES": ":".join(tunables)}
+    return {**chosen, **base, "GLIBC_TUNABLES": ":".join(tunables)}
 
 
 def how_it_ended(code: int, log: str) -> str:

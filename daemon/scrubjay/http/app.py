@@ -1,6 +1,7 @@
 """The web applications, on the Unix socket and on TCP: routes, limits, errors."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -25,26 +26,64 @@ HEADERS_S = 20.0
 """How long a stranger may take from connecting to the end of the first request's headers."""
 
 
+class Listeners:
+    """Where requests are answered.
+
+    Args:
+        runner: of the application on the Unix socket `path`.
+    """
+
+    def __init__(self, runner: web.AppRunner, path: Path) -> None:
+        self._runner = runner
+        self._path = path
+        self._site: web.SockSite | None = None
+        self.urls: tuple[str, ...] = ()
+        """Of the TCP side, as clients can use them."""
+
+    async def listen_again(self) -> None:
+        """Make the socket, whose path must be free; connections that there are live on.
+
+        Raises:
+            OSError: it cannot be made.
+        """
+        if self._site:
+            await self._site.stop()
+            self._site = None
+        bound = socket.socket(socket.AF_UNIX)
+        try:
+            bound.bind(str(self._path))
+            # Before anybody can connect.
+            self._path.chmod(0o600)
+            site = web.SockSite(self._runner, bound)
+            await site.start()
+        except OSError:
+            bound.close()
+            raise
+        self._site = site
+
+
 @asynccontextmanager
 async def serving(
-    service: Service, socket: Path, address: Address | None = None, anchor: bool = True
-) -> AsyncIterator[None]:
-    """Answer on `socket`, a path that nobody else uses, where only this user may connect; and on `address`, if any.
+    service: Service, path: Path, address: Address | None = None, anchor: bool = True
+) -> AsyncIterator[Listeners]:
+    """Answer on the socket `path`, which nobody else uses, where only this user may connect; and on `address`, if any.
 
     Raises:
-        DaemonError: the address cannot be had.
-        UsageError: it is not safe.
+        DaemonError: the socket or the address cannot be had.
+        UsageError: the address is not safe.
     """
     reporter = StatusReport(service)
     compatible = [*CompatRoutes(service, anchor).routes(), *InfoRoutes(service, reporter).routes()]
     async with AsyncExitStack() as stack:
-        runner = await _runner(stack, make_app(service, reporter, compatible))
-        await web.UnixSite(runner, str(socket)).start()
-        socket.chmod(0o600)
+        listeners = Listeners(await _runner(stack, make_app(service, reporter, compatible)), path)
+        try:
+            await listeners.listen_again()
+        except OSError as error:
+            raise DaemonError(f"The socket {path} cannot be made: {error.strerror or error}.") from error
         if address:
             address.require_safe()
-            await _listen(stack, address, compatible)
-        yield
+            listeners.urls = await _listen(stack, address, compatible)
+        yield listeners
 
 
 def make_app(service: Service, reporter: StatusReport, compatible: list[web.RouteDef]) -> web.Application:
@@ -53,10 +92,10 @@ def make_app(service: Service, reporter: StatusReport, compatible: list[web.Rout
 
     async def session(request: web.Request) -> web.WebSocketResponse:
         # A local socket gains nothing by compression.
-        socket = web.WebSocketResponse(max_msg_size=MAX_BODY, compress=False)
-        await socket.prepare(request)
-        await Session(service, reporter, socket).run()
-        return socket
+        channel = web.WebSocketResponse(max_msg_size=MAX_BODY, compress=False)
+        await channel.prepare(request)
+        await Session(service, reporter, channel).run()
+        return channel
 
     async def end_streams(_: web.Application) -> None:
         service.broadcaster.close()
@@ -86,7 +125,7 @@ async def _runner(stack: AsyncExitStack, app: web.Application) -> web.AppRunner:
     return runner
 
 
-async def _listen(stack: AsyncExitStack, address: Address, compatible: list[web.RouteDef]) -> None:
+async def _listen(stack: AsyncExitStack, address: Address, compatible: list[web.RouteDef]) -> tuple[str, ...]:
     visitors = IdleConnections(HEADERS_S)
     runner = await _runner(stack, make_foreign_app(address, compatible, visitors))
     connect = runner.server
@@ -102,3 +141,8 @@ async def _listen(stack: AsyncExitStack, address: Address, compatible: list[web.
             f"Scrubjay cannot listen on {address.host}:{address.port} ({reason}); choose another --http."
         ) from error
     stack.callback(server.close)
+    return tuple(_url(*listening.getsockname()[:2]) for listening in server.sockets)
+
+
+def _url(host: str, port: int) -> str:
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

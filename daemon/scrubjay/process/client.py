@@ -1,7 +1,6 @@
 """A client of the daemon's Unix socket, for programs that ask one thing after another. Imports only what is quick to import."""
 
 import json
-import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.client import HTTPConnection, HTTPException, HTTPResponse
@@ -10,6 +9,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from scrubjay.errors import DaemonError, RequestError
+from scrubjay.process.peer import connect
 
 Json = dict[str, Any]
 
@@ -21,7 +21,7 @@ class Client:
         timeout_s: how long the daemon may be silent; None for as long as it likes.
 
     Raises:
-        DaemonError: from every method: no daemon answers.
+        DaemonError: from every method: no daemon of this user answers.
         RequestError: from every method: the daemon refuses the request; its sentence and status.
     """
 
@@ -101,9 +101,7 @@ class _UnixConnection(HTTPConnection):
         self._timeout_s = timeout_s
 
     def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(self._timeout_s)
-        self.sock.connect(str(self._path))
+        self.sock = connect(self._path, self._timeout_s)
 
 
 def _refusal(answer: Json) -> RequestError:

@@ -1,63 +1,27 @@
-"""One daemon per socket: who may listen, how it is started and how it is stopped.
+"""How a daemon is started, found and stopped."""
 
-Beside the socket lies a lock file. Whoever holds its lock is the daemon of that socket, and the file holds its process id;
-the lock goes with the process, however that ends, so a socket without a locked lock file is nobody's.
-"""
-
-import fcntl
 import os
 import signal
-import socket
 import subprocess
-import sys
 import threading
-from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
-from scrubjay.config import Config, read_config
+from scrubjay.config import CONFIG_VARIABLE, Config, read_config
 from scrubjay.errors import DaemonError
+from scrubjay.isolation import python_command, safe_environment
+from scrubjay.process.claim import STOP_S, is_running, lock_file, lock_path, locked, require_place
 from scrubjay.process.model_files import find_model
+from scrubjay.process.peer import require_own_folder
 
 START_S = 30.0
 """How long a daemon may take until it listens; loading its model comes after that."""
-STOP_S = 30.0
-ANSWER_S = 5.0
-MAX_SOCKET_PATH = 103
-"""Bytes, in the kernel's structure of the narrower of our two systems."""
 MAX_LOG = 4 << 20
-
 READY = b"\n"
-ENDING = b"0" * 20
-"""In place of the process id: the daemon ends already. As long as any number, so that none of it remains."""
 
 
 # --- being the daemon ------------------------------------------------------------------------------------------------
-
-
-@contextmanager
-def claim_socket(path: Path) -> Iterator[None]:
-    """Be the one daemon of the socket at `path`, which is free for binding then; afterwards it is gone.
-
-    Raises:
-        DaemonError: another daemon is, or the folder cannot be used.
-    """
-    _require_folder(path)
-    # One that no longer listens is on its way out, and worth waiting for.
-    with _locked(_lock_path(path), 0.0 if is_running(path) else STOP_S) as lock:
-        if lock is None:
-            raise DaemonError(f"A daemon already listens on {path}; `scrubjay stop` ends it.")
-        # What a killed daemon left must not stand behind a shorter number.
-        os.ftruncate(lock, 0)
-        os.pwrite(lock, str(os.getpid()).encode(), 0)
-        path.unlink(missing_ok=True)
-        try:
-            yield
-        finally:
-            os.pwrite(lock, ENDING, 0)
-            # While the lock is held, so that it cannot be the next daemon's. The lock file stays: if it were removed,
-            # two daemons could hold locks on two files of that name.
-            path.unlink(missing_ok=True)
 
 
 def detach() -> None:
@@ -77,34 +41,7 @@ def tell_ready(fd: int) -> None:
             return  # it has not waited
 
 
-def _require_folder(path: Path) -> None:
-    """Make the socket's folder, for this user only; one that exists must be safe from others."""
-    if len(os.fsencode(path)) > MAX_SOCKET_PATH:
-        raise DaemonError(f"The path {path} is too long for a socket; choose one of at most {MAX_SOCKET_PATH} bytes.")
-    folder = path.parent
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        status = folder.stat()
-    except OSError as error:
-        raise DaemonError(f"The socket's folder {folder} cannot be made: {error.strerror}.") from error
-    if status.st_uid != os.getuid() or status.st_mode & 0o022:
-        raise DaemonError(
-            f"Other users may write to {folder}; put the socket into a folder of your own (--socket PATH)."
-        )
-
-
 # --- starting and stopping it ----------------------------------------------------------------------------------------
-
-
-def is_running(path: Path) -> bool:
-    """Whether a daemon accepts connections on the socket at `path`."""
-    with closing(socket.socket(socket.AF_UNIX)) as probe:
-        probe.settimeout(ANSWER_S)
-        try:
-            probe.connect(str(path))
-        except OSError:
-            return False
-    return True
 
 
 def start_daemon(path: Path | str, flags: Mapping[str, str] | None = None, config_file: Path | None = None) -> bool:
@@ -125,15 +62,18 @@ def start_daemon(path: Path | str, flags: Mapping[str, str] | None = None, confi
         ModelRefused: there is no such model.
         DaemonError: it did not start; the message quotes its log.
     """
-    path = Path(path)
+    path = Path(path).absolute()
     if is_running(path):
         return False
     flags = {**(flags or {}), "socket": str(path)}
     config = read_config(flags, config_file)
-    _require_folder(path)
+    require_place(path)
     # The model is fetched here, where somebody may see how far it is, not in a process that has no terminal.
-    flags["model"] = str(find_model(config.model))
-    with _locked(path.with_name(path.name + ".starting"), None):
+    # Paths are told whole: the daemon's working folder is another.
+    flags |= {"model": str(find_model(config.model)), "data_dir": str(config.data_dir.absolute())}
+    if config_file is None and (named := os.environ.get(CONFIG_VARIABLE)):
+        config_file = Path(named)
+    with locked(path.with_name(path.name + ".starting"), None):
         if is_running(path):
             return False
         _spawn(_command(flags, config_file), config)
@@ -149,21 +89,24 @@ def stop_daemon(path: Path | str) -> bool:
     Raises:
         DaemonError: it does not end.
     """
-    lock_path = _lock_path(Path(path))
-    if not lock_path.exists():
+    path = Path(path)
+    file = lock_path(path)
+    if not file.exists():
         return False
-    with _locked(lock_path) as lock:
+    # What another user writes there is no process to end.
+    require_own_folder(path.parent)
+    with locked(file) as lock:
         if lock is not None:
             return False
-    with lock_path.open("r+b") as file:
-        content = file.read()
+    with file.open("r+b") as opened:
+        content = opened.read()
         if not content:
             raise DaemonError("The daemon is only just starting; try again in a moment.")
         pid = int(content)
         if pid:
             with suppress(ProcessLookupError):  # it has ended by itself meanwhile
                 os.kill(pid, signal.SIGTERM)
-        if not _lock(file.fileno(), STOP_S):
+        if not lock_file(opened.fileno(), STOP_S):
             raise DaemonError(
                 f"The daemon, process {pid}, has not ended within {STOP_S:.0f} s; `kill -9 {pid}` ends it."
             )
@@ -181,7 +124,7 @@ def _command(flags: Mapping[str, str], config_file: Path | None) -> list[str]:
                 options.append(f"--{name.replace('_', '-')}")
             case _:
                 options.append(f"--{name.replace('_', '-')}={value}")
-    return [sys.executable, "-m", "scrubjay", "serve", *options]
+    return python_command("-m", "scrubjay", "serve", *options)
 
 
 def _spawn(command: list[str], config: Config) -> None:
@@ -197,6 +140,8 @@ def _spawn(command: list[str], config: Config) -> None:
                 stdout=output,
                 stderr=output,
                 pass_fds=(theirs,),
+                env=safe_environment(),
+                cwd="/",
             )
         finally:
             os.close(theirs)
@@ -232,38 +177,3 @@ def _open_log(config: Config) -> Path:
             f"The daemon's log {log} cannot be written: {error.strerror}; choose another --data-dir."
         ) from error
     return log
-
-
-# --- locks -----------------------------------------------------------------------------------------------------------
-
-
-def _lock_path(path: Path) -> Path:
-    return path.with_name(path.name + ".lock")
-
-
-@contextmanager
-def _locked(path: Path, patience_s: float | None = 0.0) -> Iterator[int | None]:
-    """The descriptor of the locked file at `path`; None if somebody else keeps it for longer than `patience_s`.
-
-    Children do not inherit it, so the lock goes when this process does. A patience of None is endless.
-    """
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        yield fd if _lock(fd, patience_s) else None
-    finally:
-        os.close(fd)
-
-
-def _lock(fd: int, patience_s: float | None) -> bool:
-    """Whether we have the lock on the file now."""
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        # The kernel wakes us when the lock is free; it has no time limit, so the waiting is done beside.
-        waiter = threading.Thread(target=fcntl.flock, args=(fd, fcntl.LOCK_EX), daemon=True)
-        if patience_s == 0:
-            return False
-        waiter.start()
-        waiter.join(patience_s)
-        return not waiter.is_alive()
-    return True

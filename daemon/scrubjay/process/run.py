@@ -3,13 +3,15 @@
 import asyncio
 import logging
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
+from typing import Any
 
 from scrubjay.config import Config
-from scrubjay.http.app import serving
+from scrubjay.errors import DaemonError
+from scrubjay.http.app import Listeners, serving
 from scrubjay.http.guard import Address
-from scrubjay.process.lifecycle import claim_socket
+from scrubjay.process.claim import SocketClaim, claim_socket, is_running
 from scrubjay.protocol.messages import EngineSettings
 from scrubjay.service.events import Drain
 from scrubjay.service.service import Service
@@ -19,6 +21,8 @@ logger = logging.getLogger(__name__)
 
 DRAIN_S = 10.0
 """How long requests may take to end once the daemon has been told to."""
+LOOK_S = 5.0
+"""How often the daemon looks whether its socket is still where clients look for it."""
 
 
 def _nothing() -> None:
@@ -39,9 +43,8 @@ async def run_daemon(config: Config, on_listening: Callable[[], None] = _nothing
     address = Address(*config.http, config.api_key) if config.http else None
     if address:
         address.require_safe()
-    with claim_socket(config.socket):
-        settings = service_settings(config)
-        await run_until(stop_on_signals(), settings, config.socket, on_listening, address, config.anchor)
+    with claim_socket(config.socket) as claim:
+        await _run_until(stop_on_signals(), config, claim, address, on_listening)
 
 
 def service_settings(config: Config) -> ServiceSettings:
@@ -69,26 +72,25 @@ def service_settings(config: Config) -> ServiceSettings:
     )
 
 
-async def run_until(
+async def _run_until(
     stop: asyncio.Event,
-    settings: ServiceSettings,
-    socket: Path,
-    on_listening: Callable[[], None] = _nothing,
-    address: Address | None = None,
-    anchor: bool = True,
+    config: Config,
+    claim: SocketClaim,
+    address: Address | None,
+    on_listening: Callable[[], None],
 ) -> None:
     """Be the daemon until `stop` is set; then take no more work, answer what is in flight, and end the engine."""
-    service = Service(settings)
+    service = Service(service_settings(config))
     loop = asyncio.create_task(service.run())
     try:
-        async with serving(service, socket, address, anchor):
-            logger.info("Listening on %s.", socket)
-            if address:
-                logger.info("Listening on http://%s:%d.", address.host, address.port)
+        async with serving(service, config.socket, address, config.anchor) as listeners:
+            claim.note_bound()
+            for place in (str(config.socket), *listeners.urls):
+                logger.info("Listening on %s.", place)
             on_listening()
             stopping = asyncio.create_task(stop.wait())
             # The loop ends only by a mistake of ours; a daemon that answers nothing is worse than none.
-            await asyncio.wait([loop, stopping], return_when=asyncio.FIRST_COMPLETED)
+            await _until_over([loop, stopping], config.socket, claim, listeners)
             stopping.cancel()
             await _drain(service, loop)
     finally:
@@ -97,6 +99,39 @@ async def run_until(
         await service.close()
     if not loop.cancelled():
         loop.result()
+
+
+async def _until_over(
+    ends: "Collection[asyncio.Task[Any]]", socket: Path, claim: SocketClaim, listeners: Listeners
+) -> None:
+    """Wait until one of `ends` is done, or another daemon has taken over.
+
+    Somebody may delete the runtime folder of a daemon that runs: it makes its socket again, because without one it would
+    never be found, nor stopped.
+    """
+    told = ""
+    while not (await asyncio.wait(ends, timeout=LOOK_S, return_when=asyncio.FIRST_COMPLETED))[0]:
+        if claim.is_intact:
+            continue
+        try:
+            await asyncio.to_thread(claim.take)
+            await listeners.listen_again()
+            claim.note_bound()
+            logger.warning("The socket %s was deleted; it is there again.", socket)
+        except (DaemonError, OSError) as error:
+            if await asyncio.to_thread(_is_taken, socket):
+                logger.warning("The socket %s was deleted, and another daemon listens there; this one ends.", socket)
+                return
+            if str(error) != told:
+                logger.warning("The socket %s was deleted and cannot be made again: %s", socket, error)
+            told = str(error)
+
+
+def _is_taken(socket: Path) -> bool:
+    try:
+        return is_running(socket)
+    except DaemonError:
+        return False
 
 
 async def _drain(service: Service, loop: "asyncio.Task[None]") -> None:
