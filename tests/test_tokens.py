@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scrubjay.tokens import WORTH_SHARING, as_tokens, common_length, is_sequel, prefix_digest
+from scrubjay.tokens import MIN_SHARED_TOKENS, as_tokens, common_length, is_sequel, prefix_digest
 
 ids = st.lists(st.integers(0, 3), max_size=30)
 
@@ -17,7 +17,7 @@ def test_common_length_is_that_of_the_longest_common_prefix(a: list[int], b: lis
     assert n == min(len(a), len(b)) or a[n] != b[n]
 
 
-@given(st.integers(WORTH_SHARING, 400), st.lists(st.integers(1000, 2000), max_size=100), st.integers(0, 100))
+@given(st.integers(MIN_SHARED_TOKENS, 400), st.lists(st.integers(1000, 2000), max_size=100), st.integers(0, 100))
 def test_an_edited_text_is_a_sequel_wherever_it_was_edited(at: int, new: list[int], n_gone: int) -> None:
     old = list(range(500))
     assert is_sequel(as_tokens(old), as_tokens(old[:at] + new + old[at + n_gone :]))

@@ -1,22 +1,77 @@
-"""A place in a text at which a completion is asked for, and what the completion rules want to know of texts."""
+"""What completion rules and layouts ask of source text: brackets, indentation, comments, similarity.
+
+Every function takes time that grows no faster than its texts: they run on the event loop, on texts of strangers.
+"""
 
 import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import PurePosixPath
 
 _BRACKETS = {")": "(", "]": "[", "}": "{"}
 _WORD = re.compile(r"\w")
 _NOT_BRACKETS = re.compile(r"[^()\[\]{}]+")
-_STRINGS = re.compile(r"\"(?:\\.|[^\"\\\n])*\"|'(?:\\.|[^'\\\n])*'")
+_QUOTE_OR_LINE_END = re.compile("[\"'\n]")
+_STRING_CONTENT = {quote: re.compile(rf"[^{quote}\\\n]*(?:\\.[^{quote}\\\n]*)*") for quote in "\"'"}
+MAX_SIMILAR_CHARACTERS = 256
+"""Longer lines are similar only if they are equal: the cost of a comparison grows with the square of what may differ."""
+MAX_OVERLAP_CHARACTERS = 400
+
+
+# --- beginnings and ends ---------------------------------------------------------------------------------------------
+
+
+def common_prefix_length(a: str, b: str) -> int:
+    """Number of leading characters that the two share."""
+    low, high = 0, min(len(a), len(b))
+    # Slices are compared much faster than characters, and each comparison halves what is left.
+    while low < high:
+        middle = (low + high + 1) // 2
+        if a.startswith(b[low:middle], low):
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
+def overlap(a: str, b: str, longest: int = MAX_OVERLAP_CHARACTERS) -> int:
+    """Length of the longest end of `a` that is a beginning of `b`, looked for up to `longest`."""
+    return next(overlaps(a, b, longest), 0)
+
+
+def overlaps(a: Sequence[str], b: Sequence[str], longest: int) -> Iterator[int]:
+    """The lengths of all ends of `a` that are beginnings of `b`, up to `longest`; the greatest first, 0 not among them."""
+    # Knuth, Morris, Pratt: shorter[n] is the length of the longest proper end of b[:n] that is a beginning of b.
+    longest = min(len(a), len(b), longest)
+    shorter = [0] * (longest + 1)
+    n = 0
+    for index in range(1, longest):
+        while n and b[index] != b[n]:
+            n = shorter[n]
+        n += b[index] == b[n]
+        shorter[index + 1] = n
+    n = 0
+    for item in a[len(a) - longest :]:  # as many as `longest`, so that only the last one can complete a match
+        while n and item != b[n]:
+            n = shorter[n]
+        n += item == b[n]
+    while n:
+        yield n
+        n = shorter[n]
+
+
+# --- lines -----------------------------------------------------------------------------------------------------------
 
 
 def indent_of(line: str) -> str:
-    """The blanks with which `line` begins."""
+    """The spaces and tabs with which `line` begins."""
     return line[: len(line) - len(line.lstrip(" \t"))]
 
 
 def without_indent(text: str, indent: str) -> str:
-    """`text`, which was written from the start of a line, for a place in that line behind `indent`; "" if it is all blank.
+    """`text`, which was written from the start of a line, for a place after `indent` in it; "" if it is all blank.
 
-    With less indentation it goes on behind what is there all the same: it is not for a completion to take that away.
+    With less indentation it goes on after what is there all the same: it is not for a completion to take that away.
     """
     written = indent_of(text)
     if written == text:
@@ -35,7 +90,7 @@ def without_closers(text: str, closers: str) -> str:
 
 
 def has_words(text: str) -> bool:
-    """Whether `text` is more than what editors insert by themselves behind the cursor: closers, and blanks."""
+    """Whether `text` is more than closers and spaces, which editors insert after the cursor by themselves."""
     return _WORD.search(text) is not None
 
 
@@ -45,11 +100,41 @@ def is_only_brackets(line: str) -> bool:
 
 
 def is_similar(a: str, b: str, share: float) -> bool:
-    """Whether at most `share` of the longer one's characters have to be edited to make `a` into `b`."""
-    limit = int(max(len(a), len(b)) * share)
-    if abs(len(a) - len(b)) > limit:
-        return False
-    return a == b or (limit > 0 and _distance(a, b, limit) <= limit)
+    """Whether at most `share` of the longer one's characters have to be edited to make `a` into `b`.
+
+    Of more than `MAX_SIMILAR_CHARACTERS` none may.
+    """
+    length = max(len(a), len(b))
+    if a == b or length > MAX_SIMILAR_CHARACTERS:
+        return a == b
+    limit = int(length * share)
+    return abs(len(a) - len(b)) <= limit and _is_within(a, b, limit)
+
+
+def _is_within(a: str, b: str, limit: int) -> bool:
+    """Whether the Levenshtein distance of `a` and `b` is at most `limit`."""
+    # Ukkonen: for 0, 1, 2, ... edits, how far into `a` one gets on each diagonal (place in `b` minus place in `a`). That
+    # takes limit² steps, whatever the length; most lines are told apart by a few of them.
+    goal, far = len(b) - len(a), -len(a) - len(b)
+    reached: dict[int, int] = {}
+    for n_edits in range(limit + 1):
+        before, reached = reached, {}
+        for diagonal in range(-n_edits, n_edits + 1):
+            at = (
+                max(before.get(diagonal, far) + 1, before.get(diagonal - 1, far), before.get(diagonal + 1, far) + 1)
+                if n_edits
+                else 0
+            )
+            at = min(at, len(a), len(b) - diagonal)
+            if at < 0 or at + diagonal < 0:
+                continue
+            reached[diagonal] = at + common_prefix_length(a[at:], b[at + diagonal :])
+        if reached.get(goal, far) >= len(a):
+            return True
+    return False
+
+
+# --- brackets and strings --------------------------------------------------------------------------------------------
 
 
 def open_brackets(text: str) -> list[str]:
@@ -65,40 +150,64 @@ def open_brackets(text: str) -> list[str]:
 
 def unmatched_closers(text: str, opened: list[str]) -> list[int]:
     """Where in `text` brackets are closed that neither `opened` nor `text` itself has opened."""
-    opened = list(opened)
+    opened, n_open = list(opened), Counter(opened)
     found = []
     for index, character in enumerate(text):
         if character in "([{":
             opened.append(character)
-        elif character in _BRACKETS:
-            if opened and opened[-1] == _BRACKETS[character]:
-                opened.pop()
-            elif _BRACKETS[character] not in opened:
+            n_open[character] += 1
+        elif opener := _BRACKETS.get(character):
+            if opened and opened[-1] == opener:
+                n_open[opened.pop()] -= 1
+            elif not n_open[opener]:
                 found.append(index)
     return found
 
 
-def overlap(a: str, b: str, longest: int = 400) -> int:
-    """Length of the longest end of `a` that is a beginning of `b`, looked for up to `longest`."""
-    most = min(len(a), len(b), longest)
-    return next((n for n in range(most, 0, -1) if a.endswith(b[:n])), 0)
-
-
 def without_literals(text: str) -> str:
     """`text` with spaces for strings that begin and end in a line, so that every offset stays."""
-    return _STRINGS.sub(lambda match: " " * len(match[0]), text)
+    parts: list[str] = []
+    done = at = 0
+    unclosed: set[str] = set()
+    while match := _QUOTE_OR_LINE_END.search(text, at):
+        quote, at = match[0], match.end()
+        if quote == "\n":
+            unclosed.clear()
+        elif quote not in unclosed:
+            end = _STRING_CONTENT[quote].match(text, at).end()  # type: ignore[union-attr]  # it matches "" as well
+            if text.startswith(quote, end):
+                parts += text[done : match.start()], " " * (end + 1 - match.start())
+                done = at = end + 1
+            else:
+                # No later quote of this kind in the line closes either: each of them was escaped.
+                unclosed.add(quote)
+    return "".join([*parts, text[done:]]) if parts else text
 
 
-def _distance(a: str, b: str, limit: int) -> int:
-    """The Levenshtein distance of `a` and `b`, or something greater than `limit`."""
-    far = limit + 1
-    row = {j: j for j in range(min(limit, len(b)) + 1)}
-    for i, character in enumerate(a, 1):
-        above, row = row, {}
-        for j in range(max(i - limit, 0), min(i + limit, len(b)) + 1):
-            if j == 0:
-                row[0] = i
-                continue
-            replaced = above.get(j - 1, far) + (character != b[j - 1])
-            row[j] = min(replaced, above.get(j, far) + 1, row.get(j - 1, far) + 1)
-    return row.get(len(b), far)
+# --- comments --------------------------------------------------------------------------------------------------------
+
+_MARKERS = {
+    "#": ("python ruby shellscript sh bash yaml toml makefile perl r", ".py .rb .sh .yaml .yml .toml .pl .r"),
+    "//": (
+        "c cpp csharp go java javascript typescript rust swift kotlin"
+        " javascriptreact typescriptreact php scala dart zig objective-c",
+        ".c .h .cc .cpp .hpp .cs .go .java .js .jsx .kt .php .rs .scala .swift .ts .tsx .zig .dart .m",
+    ),
+    "--": ("lua sql haskell elm ada", ".lua .sql .hs .elm .ada"),
+    ";": ("lisp emacs-lisp clojure scheme commonlisp", ".el .lisp .clj .scm"),
+    "%": ("latex tex matlab erlang", ".tex .erl"),
+}
+"""What begins a comment that ends with its line: by the languages' identifiers, and by the suffixes of files."""
+_BY_LANGUAGE = {language: marker for marker, (languages, _) in _MARKERS.items() for language in languages.split()}
+_BY_SUFFIX = {suffix: marker for marker, (_, suffixes) in _MARKERS.items() for suffix in suffixes.split()}
+
+
+def comment_marker(language: str) -> str | None:
+    """What begins a comment in that language; None if it is not known."""
+    return _BY_LANGUAGE.get(language)
+
+
+def comment_marker_for(path: str) -> str:
+    """What begins a line that is a comment in the file at `path`: as its suffix says, else `#`."""
+    marker = _BY_SUFFIX.get(PurePosixPath(path).suffix.lower(), "#")
+    return ";;" if marker == ";" else marker  # in Lisp, one is for comments after code

@@ -24,7 +24,7 @@ def frozen(tokens: Tokens) -> Tokens:
 
 
 EMPTY: Tokens = as_tokens([])
-WORTH_SHARING = 32
+MIN_SHARED_TOKENS = 32
 """A shorter common beginning does not make a prompt the same conversation."""
 
 
@@ -52,7 +52,7 @@ def is_sequel(old: Tokens, new: Tokens) -> bool:
     Half of the shorter one is in the other, before an edit or after it.
     """
     common = common_length(old, new)
-    if common < min(WORTH_SHARING, len(new) - 1):
+    if common < min(MIN_SHARED_TOKENS, len(new) - 1):
         return False
     after = common_length(old[common:][::-1], new[common:][::-1])
     return 2 * (common + after) >= min(len(old), len(new))

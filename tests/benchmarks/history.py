@@ -22,12 +22,12 @@ from rich.console import Console
 from rich.table import Table
 
 from scrubjay.llama.vocabulary import Vocabulary
-from scrubjay.prompt.anchored import NOTHING_LAID, LayoutState, anchored_prompt
+from scrubjay.prompt.anchored import EMPTY_LAYOUT, LayoutState, anchored_prompt
 from scrubjay.prompt.file_order import FileSlot, reorder
 from scrubjay.prompt.fim import find_template
+from scrubjay.prompt.frame import LayoutInput
 from scrubjay.prompt.limits import Limits
 from scrubjay.prompt.segments import Prompt, part_tokens
-from scrubjay.prompt.windows import file_segment
 from scrubjay.starter import model_path
 from scrubjay.tokenizer.token_cache import TokenCache
 from scrubjay.tokens import EMPTY, common_length
@@ -97,7 +97,7 @@ class Replay:
     cache: TokenCache
     order: Order
     projects: Projects = field(default_factory=Projects)
-    laid: LayoutState = NOTHING_LAID
+    laid: LayoutState = EMPTY_LAYOUT
     last: Prompt | None = None
     n_prompts: int = 0
     n_processed: int = 0
@@ -125,8 +125,8 @@ class Replay:
     def ask(self, document: Document, offset: int, is_idle: bool = False) -> None:
         """Have a prompt made, and count what it costs."""
         template = find_template(self.vocabulary)
-        place = (self._ordered(document), self.project, document, offset)
-        prompt, self.laid = anchored_prompt(*place, template, self.cache, LIMITS, is_idle=is_idle)
+        layout = LayoutInput(self.project, document, offset, template, self.cache, LIMITS, is_idle)
+        prompt, self.laid = anchored_prompt(self._ordered(layout), layout)
         n_tokens = len(prompt.tokens)
         common = min(common_length(prompt.tokens, self.last.tokens if self.last else EMPTY), n_tokens - 1)
         self.last = prompt
@@ -141,17 +141,17 @@ class Replay:
         change = Change(edit.new, content.position_at(start, "utf-32"), content.position_at(end, "utf-32"))
         return self.projects.change(_uri(edit.name), document.version + 1, [change], "utf-32")
 
-    def _ordered(self, current: Document) -> LayoutState:
+    def _ordered(self, layout: LayoutInput) -> LayoutState:
         """How the project is laid out now, in the order that is to be tried."""
         if self.order == "recency":
             return self.laid
-        others = sorted(self.project.documents.values(), key=lambda document: document.key)
-        return replace(self.laid, slots=reorder((), others, current.key, self._slot))
 
-    def _slot(self, document: Document) -> FileSlot:
-        label, template = self.project.label(document), find_template(self.vocabulary)
-        segment = file_segment(document, label, template, self.cache)
-        return FileSlot(document.key, label, document.text, part_tokens(segment.parts, self.cache))
+        def make(document: Document) -> FileSlot:
+            segment = layout.file_segment(document)
+            return FileSlot(document.key, segment.label, document.text, part_tokens(segment.parts, self.cache))
+
+        others = sorted(self.project.documents.values(), key=lambda document: document.key)
+        return replace(self.laid, slots=reorder((), others, layout.document.key, make))
 
 
 def _uri(name: str) -> str:

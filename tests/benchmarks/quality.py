@@ -23,6 +23,7 @@ from rich.table import Table
 
 import scrubjay
 from scrubjay.prompt.fim import find_template
+from scrubjay.prompt.frame import LayoutInput
 from scrubjay.prompt.layouts import LayoutName, Layouts
 from scrubjay.prompt.limits import Limits
 from scrubjay.prompt.view import ProjectView
@@ -85,7 +86,7 @@ def likelihood(runner: Runner, cache: TokenCache, layout: LayoutName, cursor: Cu
     template = find_template(runner.vocabulary, "starter")
     view = ProjectView.of(projects.by_root(ROOT), document, len(cursor.before))
     place = (view.project, view.document, view.start)
-    prompt = Layouts(layout).prompt(*place, template, cache, Limits(N_CTX, N_RESERVE)).tokens.tolist()
+    prompt = Layouts(layout).prompt(LayoutInput(*place, template, cache, Limits(N_CTX, N_RESERVE))).tokens.tolist()
     truth = runner.encode(document.text[view.start : view.offset] + cursor.truth)
     logits = runner.foretold(prompt, truth).astype(np.float64)
     scores = logits - np.logaddexp.reduce(logits, axis=1, keepdims=True)

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scrubjay.completion.cache import N_TYPED, CompletionCache
+from scrubjay.completion.cache import MAX_TYPED_CHARACTERS, CompletionCache
 
 PREFIX, SUFFIX, TEXT = "def f(x):\n    ", "\n\nprint(f(1))\n", "return x + 1\n    # done"
 
@@ -50,8 +50,8 @@ def test_an_older_set_serves_where_the_newer_disagrees() -> None:
 def test_far_from_where_it_was_asked_for_nothing_is_found() -> None:
     cache = CompletionCache()
     cache.put("a.py", "", "", ("x" * 400,))
-    assert left(cache, "x" * N_TYPED, "") == ("x" * (400 - N_TYPED),)
-    assert left(cache, "x" * (N_TYPED + 1), "") == ()
+    assert left(cache, "x" * MAX_TYPED_CHARACTERS, "") == ("x" * (400 - MAX_TYPED_CHARACTERS),)
+    assert left(cache, "x" * (MAX_TYPED_CHARACTERS + 1), "") == ()
 
 
 def test_what_replaces_text_still_does() -> None:

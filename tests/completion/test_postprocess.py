@@ -14,8 +14,8 @@ EMPTY = CursorContext("", "")
 BODY = CursorContext("def f(x):\n    ", "\n\nprint(f(1))\n", "python")
 
 
-def show(place: CursorContext, text: str, can_replace: bool = False) -> DisplayText:
-    return postprocess(place, "multi", text, can_replace=can_replace)
+def show(cursor: CursorContext, text: str, can_replace: bool = False) -> DisplayText:
+    return postprocess(cursor, "multi", text, can_replace=can_replace)
 
 
 def test_thoughts_are_not_shown() -> None:
@@ -31,10 +31,10 @@ def test_a_fence_is_not_shown() -> None:
 
 
 def test_a_chat_model_may_repeat_what_it_goes_on_with() -> None:
-    place = CursorContext("def compute(", ")\n")
-    assert rules.strip_repeated_prefix(place, "compute(a, b") == "a, b"
-    assert rules.strip_repeated_prefix(place, "(a, b") == "(a, b"
-    assert postprocess(place, "multi", "```\ndef compute(a, b\n```", is_chat=True).text == "a, b"
+    cursor = CursorContext("def compute(", ")\n")
+    assert rules.strip_repeated_prefix(cursor, "compute(a, b") == "a, b"
+    assert rules.strip_repeated_prefix(cursor, "(a, b") == "(a, b"
+    assert postprocess(cursor, "multi", "```\ndef compute(a, b\n```", is_chat=True).text == "a, b"
 
 
 def test_a_path_comment_is_not_part_of_the_file() -> None:
@@ -86,22 +86,22 @@ def test_one_space_makes_no_indentation_odd() -> None:
 def test_a_completion_fits_before_the_rest_of_the_line(
     before: str, after: str, text: str, cut: str, replaced: DisplayText
 ) -> None:
-    place = CursorContext(before, after + "\nprint(x)\n")
-    assert rules.fit_line(place, text) == (cut, 0)
-    assert rules.fit_line(place, text, can_replace=True) == (replaced.text, replaced.n_replaced)
+    cursor = CursorContext(before, after + "\nprint(x)\n")
+    assert rules.fit_line(cursor, text) == (cut, 0)
+    assert rules.fit_line(cursor, text, can_replace=True) == (replaced.text, replaced.n_replaced)
 
 
 def test_an_end_that_is_the_suffix_goes() -> None:
-    place = CursorContext("def f():\n    ", "\n    return compute(x)\n")
-    assert rules.strip_repeated_suffix(place, "x = 1\n    return compute(x)") == "x = 1"
+    cursor = CursorContext("def f():\n    ", "\n    return compute(x)\n")
+    assert rules.strip_repeated_suffix(cursor, "x = 1\n    return compute(x)") == "x = 1"
     assert rules.strip_repeated_suffix(CursorContext("", "\n}\n"), "x\n}\n") == "x\n}\n"
 
 
 def test_last_lines_that_are_the_next_ones_go() -> None:
-    place = CursorContext("if (a) {\n  ", "\n}\nreturn;\n")
-    assert rules.strip_repeated_lines(place, "b();\n}") == "b();"
-    assert rules.strip_repeated_lines(place, "b();\n}\nreturn;") == "b();"
-    assert rules.strip_repeated_lines(place, "b();\n  }") == "b();\n  }"
+    cursor = CursorContext("if (a) {\n  ", "\n}\nreturn;\n")
+    assert rules.strip_repeated_lines(cursor, "b();\n}") == "b();"
+    assert rules.strip_repeated_lines(cursor, "b();\n}\nreturn;") == "b();"
+    assert rules.strip_repeated_lines(cursor, "b();\n  }") == "b();\n  }"
     assert rules.strip_repeated_lines(CursorContext("", "\n\n"), "b()\n") == "b()\n"
 
 
@@ -136,29 +136,29 @@ def test_blanks_are_not_shown(text: str) -> None:
 
 
 def test_what_is_there_already_is_not_shown() -> None:
-    place = CursorContext("a = 1\n", "\nb = 2\nc = 3\n")
+    cursor = CursorContext("a = 1\n", "\nb = 2\nc = 3\n")
     assert rules.is_line_rest(CursorContext("f(", "a, b)\n"), "a, b)")
-    assert rules.repeats_below(place, "\nb = 2\nc = 3")
-    assert rules.repeats_below(place, "b = 2")
+    assert rules.repeats_below(cursor, "\nb = 2\nc = 3")
+    assert rules.repeats_below(cursor, "b = 2")
     assert rules.repeats_below(CursorContext("a = 1\nb ", "\n\nb = 2\nc = 3\n"), "= 2\nc = ")
     assert rules.repeats_below(CursorContext("a = 1\nb ", "\nb = 2\nc = 3\nd = 4\n"), "= 2\nc = 3\nd = 4")
-    assert not rules.repeats_below(place, "b = 2\nx = 9")
-    assert not rules.repeats_below(place, "c = 3")
+    assert not rules.repeats_below(cursor, "b = 2\nx = 9")
+    assert not rules.repeats_below(cursor, "c = 3")
     assert not rules.repeats_below(CursorContext("", ""), "x")
-    assert show(place, "b = 2").text == ""
+    assert show(cursor, "b = 2").text == ""
 
 
 def test_what_is_nearly_there_is_not_shown() -> None:
-    place = CursorContext("", "\n    result = self.compute(first, second)\n    return result\n")
-    assert rules.nearly_repeats_below(place, "result = self.compute(first, secand)")
-    assert not rules.nearly_repeats_below(place, "result = self.forget(first)")
+    cursor = CursorContext("", "\n    result = self.compute(first, second)\n    return result\n")
+    assert rules.nearly_repeats_below(cursor, "result = self.compute(first, secand)")
+    assert not rules.nearly_repeats_below(cursor, "result = self.forget(first)")
     assert not rules.nearly_repeats_below(CursorContext("", ""), "x")
 
 
 def test_the_line_above_is_not_repeated() -> None:
-    place = CursorContext("    value = compute(x)\n    value = ", "\n")
-    assert rules.repeats_line_above(place, "compute(x)\nreturn")
-    assert not rules.repeats_line_above(place, "compute(y)")
+    cursor = CursorContext("    value = compute(x)\n    value = ", "\n")
+    assert rules.repeats_line_above(cursor, "compute(x)\nreturn")
+    assert not rules.repeats_line_above(cursor, "compute(y)")
     assert not rules.repeats_line_above(CursorContext("}\n", ""), "}")
 
 
@@ -168,9 +168,9 @@ def test_very_little_is_shown_only_when_asked_for() -> None:
 
 
 def test_crlf_documents_get_crlf() -> None:
-    place = CursorContext.at("def f():\r\n    \r\nend\r\n", 14, "python")
-    assert (place.line_before, place.lines_below(1)) == ("    ", ["end"])
-    assert show(place, "x = 1\n    y = 2\r\n") == DisplayText("x = 1\r\n    y = 2")
+    cursor = CursorContext.at("def f():\r\n    \r\nend\r\n", 14, "python")
+    assert (cursor.line_before, cursor.lines_below(1)) == ("    ", ["end"])
+    assert show(cursor, "x = 1\n    y = 2\r\n") == DisplayText("x = 1\r\n    y = 2")
 
 
 def test_a_good_completion_is_left_alone() -> None:
@@ -180,10 +180,10 @@ def test_a_good_completion_is_left_alone() -> None:
 
 
 def test_rules_are_switched_off_by_name() -> None:
-    place = CursorContext("a = 1\n", "\nb = 2\n")
-    assert show(place, "b = 2\n").text == ""
+    cursor = CursorContext("a = 1\n", "\nb = 2\n")
+    assert show(cursor, "b = 2\n").text == ""
     off = frozenset({"stop_at", "repeats_below", "nearly_repeats_below", "strip_repeated_lines", "strip_blank_end"})
-    assert postprocess(place, "multi", "b = 2\n", switched_off=off) == DisplayText("b = 2\n")
+    assert postprocess(cursor, "multi", "b = 2\n", switched_off=off) == DisplayText("b = 2\n")
 
 
 ATOMS = st.lists(
@@ -196,11 +196,11 @@ ATOMS = st.lists(
 def test_finishing_ends_in_something_to_show_or_a_reason(
     before: str, after: str, text: str, mode: Mode, automatic: bool, chat: bool, can_replace: bool
 ) -> None:
-    place = CursorContext.at(before + after, len(before), "python")
-    done = postprocess(place, mode, text, automatic, chat, can_replace)
+    cursor = CursorContext.at(before + after, len(before), "python")
+    done = postprocess(cursor, mode, text, automatic, chat, can_replace)
     assert (done.text == "") == bool(done.discarded)
     assert done.text == "" or done.text.strip()
-    assert 0 <= done.n_replaced <= len(place.line_after)
+    assert 0 <= done.n_replaced <= len(cursor.line_after)
     assert can_replace or done.n_replaced == 0
     assert set(done.text) <= set(text) | {"\r", " ", "\t"}
 

@@ -37,8 +37,8 @@ PYTHON = CursorContext("def f(x):\n    y = 1\n    ", "\n    return x\n", "python
     ],
 )
 def test_one_line_in_the_middle_of_a_line_and_in_comments(before: str, after: str, language: str, mode: Mode) -> None:
-    place = CursorContext("a = 0\n" + before, after + "\nb = 2\n", language)
-    assert choose_mode(place) == mode
+    cursor = CursorContext("a = 0\n" + before, after + "\nb = 2\n", language)
+    assert choose_mode(cursor) == mode
 
 
 def test_a_single_line_ends_with_the_first_that_is_not_blank() -> None:
@@ -49,24 +49,24 @@ def test_a_single_line_ends_with_the_first_that_is_not_blank() -> None:
 
 
 def test_the_beginning_of_the_suffix_is_not_repeated() -> None:
-    place = CursorContext("a = 1\n", "\nwith open(path) as file:\n    pass\n")
-    assert repeats_suffix(place, "b = 2\nwith open(path) as file") == 6
-    assert repeats_suffix(place, "b = 2\nwith open(p") is None
+    cursor = CursorContext("a = 1\n", "\nwith open(path) as file:\n    pass\n")
+    assert repeats_suffix(cursor, "b = 2\nwith open(path) as file") == 6
+    assert repeats_suffix(cursor, "b = 2\nwith open(p") is None
     assert repeats_suffix(CursorContext("", "\n}\n"), "x\n}\n") is None
 
 
 def test_the_next_line_ends_it_exactly_or_nearly() -> None:
-    place = CursorContext("def f():\n    ", "\n    return compute(first, second)\n")
-    assert repeats_next_line(place, "a = 1\n    return compute(first, second)\n") == 5
-    assert repeats_next_line(place, "a = 1\n    return compute(first, secand)\n") == 5
-    assert repeats_next_line(place, "a = 1\n    return other(first)\n") is None
-    assert repeats_next_line(place, "return compute(first, second)\n") == 0
-    assert repeats_next_line(place, "a = 1\n    return compute(first, second)") is None
+    cursor = CursorContext("def f():\n    ", "\n    return compute(first, second)\n")
+    assert repeats_next_line(cursor, "a = 1\n    return compute(first, second)\n") == 5
+    assert repeats_next_line(cursor, "a = 1\n    return compute(first, secand)\n") == 5
+    assert repeats_next_line(cursor, "a = 1\n    return other(first)\n") is None
+    assert repeats_next_line(cursor, "return compute(first, second)\n") == 0
+    assert repeats_next_line(cursor, "a = 1\n    return compute(first, second)") is None
 
 
 def test_a_list_may_be_written_line_by_similar_line() -> None:
-    place = CursorContext("numbers.append(1)\nnumbers.", "\nnumbers.append(3)\n")
-    assert repeats_next_line(place, "append(2)\n") is None
+    cursor = CursorContext("numbers.append(1)\nnumbers.", "\nnumbers.append(3)\n")
+    assert repeats_next_line(cursor, "append(2)\n") is None
 
 
 def test_a_line_of_brackets_is_like_another_by_chance() -> None:
@@ -74,11 +74,11 @@ def test_a_line_of_brackets_is_like_another_by_chance() -> None:
 
 
 def test_three_equal_lines_are_two_too_many() -> None:
-    place = CursorContext("", "")
-    assert repeats_itself(place, "print(1)\nprint(1)\nprint(1)\n") == 8
-    assert repeats_itself(place, "a\nprint(1)\n\nprint(1)\nprint(1)\n") == 11
-    assert repeats_itself(place, "print(1)\nprint(1)\n") is None
-    assert repeats_itself(place, "}\n}\n}\n") is None
+    cursor = CursorContext("", "")
+    assert repeats_itself(cursor, "print(1)\nprint(1)\nprint(1)\n") == 8
+    assert repeats_itself(cursor, "a\nprint(1)\n\nprint(1)\nprint(1)\n") == 11
+    assert repeats_itself(cursor, "print(1)\nprint(1)\n") is None
+    assert repeats_itself(cursor, "}\n}\n}\n") is None
 
 
 def test_two_blank_lines_end_it_but_not_at_the_start() -> None:
@@ -101,9 +101,9 @@ def test_a_line_indented_less_leaves_the_scope() -> None:
     [("", "foo();\n  }"), ("\n}\n", "foo();\n  }"), ("\n  }\n}\n", "foo();"), ("\n  bar();\n", "foo();")],
 )
 def test_a_closing_line_is_kept_if_nothing_below_closes_the_block(suffix: str, kept: str) -> None:
-    place = CursorContext("function f() {\n  if (x) {\n    ", suffix, "javascript")
+    cursor = CursorContext("function f() {\n  if (x) {\n    ", suffix, "javascript")
     text = "foo();\n  }\n}\n"
-    assert text[: leaves_scope(place, text)] == kept
+    assert text[: leaves_scope(cursor, text)] == kept
 
 
 def test_a_client_may_ask_for_an_indentation() -> None:
@@ -120,9 +120,9 @@ TEXTS = st.lists(LINES, max_size=10).map("\n".join)
 
 @given(TEXTS, st.sampled_from(["single", "multi"]), st.sampled_from(["\n    y = 10\n    return x\n", "", ")\n}\n"]))
 def test_what_is_cut_stays_cut_as_the_text_goes_on(text: str, mode: Mode, suffix: str) -> None:
-    place = CursorContext("def f(x):\n    y = 1\n    ", suffix, "python")
-    first = next(((n, cut) for n in range(len(text) + 1) if (cut := stop_at(place, mode, text[:n])) is not None), None)
-    at_end = stop_at(place, mode, text)
+    cursor = CursorContext("def f(x):\n    y = 1\n    ", suffix, "python")
+    first = next(((n, cut) for n in range(len(text) + 1) if (cut := stop_at(cursor, mode, text[:n])) is not None), None)
+    at_end = stop_at(cursor, mode, text)
     if first is None:
         assert at_end is None
     else:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from scrubjay.errors import PromptRefused
 from scrubjay.prompt.fim import PLAIN, FimTemplate, find_template
+from scrubjay.prompt.frame import LayoutInput
 from scrubjay.prompt.layouts import LayoutName, Layouts
 from scrubjay.prompt.limits import Limits
 from scrubjay.prompt.segments import Prompt
@@ -50,15 +51,9 @@ class Editor:
 
     def ask(self, is_idle: bool = False) -> Prompt:
         template = self.jay.template or find_template(self.jay.vocabulary)
-        prompt = self.layouts.prompt(
-            self.jay.project,
-            self.jay.document(self.name),
-            self.cursor,
-            template,
-            cache_of(self.jay.kind),
-            Limits(self.n_ctx, 128, window=self.window_limit),
-            is_idle=is_idle,
-        )
+        place = (self.jay.project, self.jay.document(self.name), self.cursor)
+        limits = Limits(self.n_ctx, 128, window=self.window_limit)
+        prompt = self.layouts.prompt(LayoutInput(*place, template, cache_of(self.jay.kind), limits, is_idle))
         if self.last is not None:
             n_common = min(common_length(prompt.tokens, self.last.tokens), len(prompt.tokens) - 1)
             self.costs.append(len(prompt.tokens) - n_common)
@@ -254,7 +249,7 @@ def test_what_the_model_sees_is_the_text_whatever_was_edited(data: st.DataObject
 def _anchor(editor: Editor, n_middle: int) -> int:
     """The anchor that the last prompt was made with."""
     tokenize = editor.jay.vocabulary.tokenize
-    anchor = editor.layouts.laid("/projects/jay").anchors["/projects/jay/now.py"].offset
+    anchor = editor.layouts.state("/projects/jay").anchors["/projects/jay/now.py"].offset
     assert len(tokenize(editor.text[anchor : editor.cursor])) == n_middle
     return anchor
 

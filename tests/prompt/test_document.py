@@ -4,6 +4,7 @@ import numpy as np
 
 from scrubjay.prompt.document import DocumentRecipe
 from scrubjay.prompt.fim import find_template
+from scrubjay.prompt.frame import LayoutInput
 from scrubjay.prompt.infill_history import InfillHistory
 from scrubjay.prompt.layouts import Layouts
 from scrubjay.prompt.limits import Limits
@@ -31,7 +32,7 @@ def test_it_makes_the_prompt_of_the_layout() -> None:
     tools, view = make_tools(jay), view_of(jay)
     recipe: PromptRecipe = DocumentRecipe(view)
     place = (view.project, view.document, view.start)
-    expected = Layouts().prompt(*place, tools.template, tools.token_cache, LIMITS)
+    expected = Layouts().prompt(LayoutInput(*place, tools.template, tools.token_cache, LIMITS))
     assert np.array_equal(recipe.make(tools).tokens, expected.tokens)
     assert recipe.is_fim
 
@@ -65,6 +66,6 @@ def test_a_speculative_prompt_leaves_the_layout_as_it_was() -> None:
     jay = workspace(now=TEXT)
     tools, view = make_tools(jay), view_of(jay)
     DocumentRecipe(view, is_speculative=True).make(tools)
-    assert not tools.layouts.laid(view.project.root).anchors
+    assert not tools.layouts.state(view.project.root).anchors
     DocumentRecipe(view).make(tools)
-    assert tools.layouts.laid(view.project.root).anchors
+    assert tools.layouts.state(view.project.root).anchors

@@ -40,7 +40,7 @@ def test_an_edit_stays_until_it_has_cost_as_much_as_a_move() -> None:
         slots = reorder(slots, [document("b", "y" * 4), document("a", "x" * 10 + "!" * n)], "", make)
         assert keys(slots) == expected
     assert slots[-1].text == "x" * 10 + "!!!!"
-    assert slots[-1].rent == 0
+    assert slots[-1].cost_in_place == 0
     assert slots[-1].reason.startswith("moved to the end: its edits cost 16 tokens")
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from scrubjay.llama.vocabulary import Vocabulary
 from scrubjay.prompt.fim_by_chat import FENCE, HERE, chat_fim_template
+from scrubjay.prompt.frame import LayoutInput
 from scrubjay.prompt.layouts import LayoutName, Layouts
 from scrubjay.prompt.limits import Limits
 from scrubjay.service.events import Complete
@@ -31,7 +32,7 @@ def test_the_answer_begins_with_what_was_typed(layout: LayoutName) -> None:
     document = projects.open(URI, "python", 1, IMPORTS + BEFORE + "\n\nprint(total([1]))\n", "/project", str)
     cache = TokenCache(vocabulary.tokenize, 1 << 20)
     place = (projects.by_root("/project"), document, len(IMPORTS + BEFORE))
-    prompt = Layouts(layout).prompt(*place, template, cache, Limits(2048, 128))
+    prompt = Layouts(layout).prompt(LayoutInput(*place, template, cache, Limits(2048, 128)))
     text = vocabulary.detokenize(prompt.tokens)
     vocabulary.close()
     shown = [

@@ -8,7 +8,7 @@ from scrubjay.code_text import without_closers
 from scrubjay.errors import RequestError
 from scrubjay.prompt.fim import find_template
 from scrubjay.prompt.infill import Extra, InfillPrompt, split_at_line
-from scrubjay.prompt.infill_history import MAX_STREAMS, InfillHistory
+from scrubjay.prompt.infill_history import MAX_CLIENTS, InfillHistory
 from scrubjay.prompt.layouts import Layouts
 from scrubjay.prompt.limits import Limits
 from scrubjay.prompt.recipe import PromptTools
@@ -101,11 +101,11 @@ def test_a_context_that_is_too_small_is_refused() -> None:
 
 def test_only_so_many_texts_are_remembered() -> None:
     streams = InfillHistory()
-    windows = [f"# text {number}\n" * 30 for number in range(MAX_STREAMS + 1)]
-    keys = [streams.extended(window).key for window in windows]
-    assert len(set(keys)) == MAX_STREAMS + 1
-    assert streams.extended(windows[-1]).key == keys[-1]
-    assert streams.extended(windows[0]).key not in keys
+    windows = [f"# text {number}\n" * 30 for number in range(MAX_CLIENTS + 1)]
+    keys = [streams.extend(window).key for window in windows]
+    assert len(set(keys)) == MAX_CLIENTS + 1
+    assert streams.extend(windows[-1]).key == keys[-1]
+    assert streams.extend(windows[0]).key not in keys
 
 
 @pytest.mark.parametrize("rest", ["\n", ")\n", ""])

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from scrubjay.errors import PromptRefused
 from scrubjay.llama.vocabulary import Vocabulary
 from scrubjay.prompt.fim import PLAIN, FimTemplate, find_template
+from scrubjay.prompt.frame import LayoutInput
 from scrubjay.prompt.limits import Limits
-from scrubjay.prompt.plain import completion_prompt
+from scrubjay.prompt.plain import plain_prompt
 from scrubjay.prompt.segments import Prompt
 from scrubjay.tokenizer.token_cache import TokenCache
 from scrubjay.tokens import common_length
@@ -52,7 +53,7 @@ class Workspace:
     def prompt(self, name: str, offset: int, n_ctx: int = 100_000, reserve: int = 100, budget: int = 0) -> Prompt:
         document, template = self.document(name), self.template or find_template(self.vocabulary)
         limits = Limits(n_ctx, reserve, budget)
-        return completion_prompt(self.project, document, offset, template, cache_of(self.kind), limits)
+        return plain_prompt(LayoutInput(self.project, document, offset, template, cache_of(self.kind), limits))
 
     @property
     def vocabulary(self) -> Vocabulary:

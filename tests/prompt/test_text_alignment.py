@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scrubjay.prompt.text_alignment import MAX_KNOWN, agreement, align_window
+from scrubjay.code_text import common_prefix_length
+from scrubjay.prompt.text_alignment import MAX_KNOWN_CHARACTERS, align_window
 
 LINES = [f"line number {number} of a text\n" for number in range(200)]
 texts = st.text("ab\n", max_size=40)
@@ -57,10 +58,10 @@ def test_of_equal_places_the_last_one_counts() -> None:
 
 def test_the_beginning_of_a_huge_text_is_forgotten() -> None:
     line = "a line of some length, number {:7}\n"
-    lines = [line.format(number) for number in range(2 * MAX_KNOWN // len(line))]
+    lines = [line.format(number) for number in range(2 * MAX_KNOWN_CHARACTERS // len(line))]
     after = align_window("".join(lines), "".join(lines[-100:]) + "x")
     assert after
-    assert len(after) <= MAX_KNOWN
+    assert len(after) <= MAX_KNOWN_CHARACTERS
     assert "".join([*lines, "x"]).endswith(after)
 
 
@@ -72,6 +73,6 @@ def test_what_comes_out_ends_with_the_window(known: str, shown: str) -> None:
 
 @given(texts, texts)
 def test_agreement_is_the_common_beginning(one: str, other: str) -> None:
-    n = agreement(one, other)
+    n = common_prefix_length(one, other)
     assert one[:n] == other[:n]
     assert one[n : n + 1] != other[n : n + 1] or n == len(one) == len(other)

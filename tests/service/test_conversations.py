@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scrubjay.service.residency import MAX_TRUNKS, ConversationIndex
-from scrubjay.tokens import WORTH_SHARING, Tokens, as_tokens, common_length
+from scrubjay.tokens import MIN_SHARED_TOKENS, Tokens, as_tokens, common_length
 
 
 def prompt(seed: int, n: int = 200) -> Tokens:
@@ -36,7 +36,7 @@ def test_a_short_common_beginning_is_no_conversation() -> None:
     """A title for a long chat must not take its place."""
     trunks = ConversationIndex()
     first, _ = trunks.choose(prompt(1))
-    short, _ = trunks.choose(joined(prompt(1)[: WORTH_SHARING - 2], prompt(5, 40)))
+    short, _ = trunks.choose(joined(prompt(1)[: MIN_SHARED_TOKENS - 2], prompt(5, 40)))
     long, _ = trunks.choose(joined(prompt(1)[:60], prompt(6, 500)))
     assert len({first, short, long}) == 3
 
@@ -57,7 +57,7 @@ def test_a_key_means_one_conversation(prompts: list[list[int]]) -> None:
         key, forgotten = trunks.choose(tokens)
         if key in last:
             common = common_length(last[key], tokens)
-            assert common >= min(WORTH_SHARING, len(tokens) - 1)
+            assert common >= min(MIN_SHARED_TOKENS, len(tokens) - 1)
             assert common == max(common_length(old, tokens) for old in last.values())
         last[key] = tokens
         if forgotten:

@@ -8,7 +8,13 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from scrubjay.tokenizer.chunks import N_MAX, N_MIN, ChunkedText, SplitRule, find_cut_rule
+from scrubjay.tokenizer.chunks import (
+    MAX_CHUNK_CHARACTERS,
+    MIN_CHUNK_CHARACTERS,
+    ChunkedText,
+    SplitRule,
+    find_split_rule,
+)
 from tests.support import vocabularies
 from tests.support.gguf_vocab import source_text
 
@@ -26,7 +32,7 @@ KINDS = pytest.mark.parametrize("kind", vocabularies.ALL)
 
 @functools.cache
 def rule_of(kind: str) -> SplitRule:
-    rule = find_cut_rule(vocabularies.open_vocabulary(kind).tokenize)
+    rule = find_split_rule(vocabularies.open_vocabulary(kind).tokenize)
     assert rule is not None
     return rule
 
@@ -51,8 +57,8 @@ def test_a_tokenizer_that_joins_lines_is_never_cut() -> None:
     def by_whole_text(text: str) -> np.ndarray[tuple[int], np.dtype[np.int32]]:
         return np.array([lengths.setdefault(text, len(lengths))], dtype=np.int32)
 
-    assert find_cut_rule(by_whole_text) is None
-    assert [piece.text for piece in ChunkedText.of(SOURCE, None).pieces] == [SOURCE]
+    assert find_split_rule(by_whole_text) is None
+    assert [chunk.text for chunk in ChunkedText.of(SOURCE, None).chunks] == [SOURCE]
 
 
 @KINDS
@@ -72,24 +78,24 @@ def test_no_cut_changes_the_tokens(kind: str, text: str) -> None:
 
 @settings(max_examples=150)
 @given(st.data())
-def test_pieces_after_edits_equal_pieces_from_scratch(data: st.DataObject) -> None:
+def test_chunks_after_edits_equal_chunks_from_scratch(data: st.DataObject) -> None:
     rule = rule_of("qwen2")
     start = data.draw(st.integers(0, len(SOURCE)))
     text = SOURCE[start : start + data.draw(st.integers(0, 12_000))]
-    pieces = ChunkedText.of(text, rule)
+    chunked = ChunkedText.of(text, rule)
     for _ in range(6):
         a = data.draw(st.integers(0, len(text)))
         b = min(len(text), a + data.draw(st.sampled_from([0, 0, 1, 5, 80, 700])))
         text = text[:a] + data.draw(SNIPPETS) + text[b:]
-        before = {id(piece) for piece in pieces.pieces}
-        pieces = pieces.updated(text, rule)
-        assert pieces == ChunkedText.of(text, rule)
-        assert "".join(piece.text for piece in pieces.pieces) == text
-        assert sum(id(piece) not in before for piece in pieces.pieces) <= 12
+        before = {id(chunk) for chunk in chunked.chunks}
+        chunked = chunked.updated(text, rule)
+        assert chunked == ChunkedText.of(text, rule)
+        assert "".join(chunk.text for chunk in chunked.chunks) == text
+        assert sum(id(chunk) not in before for chunk in chunked.chunks) <= 12
 
 
-def test_pieces_have_their_sizes() -> None:
-    sizes = [len(piece.text) for piece in ChunkedText.of(SOURCE, rule_of("qwen2")).pieces]
-    assert min(sizes[:-1]) >= N_MIN
-    assert max(sizes) <= 2 * N_MAX
+def test_chunks_have_their_sizes() -> None:
+    sizes = [len(chunk.text) for chunk in ChunkedText.of(SOURCE, rule_of("qwen2")).chunks]
+    assert min(sizes[:-1]) >= MIN_CHUNK_CHARACTERS
+    assert max(sizes) <= 2 * MAX_CHUNK_CHARACTERS
     assert sum(sizes) / len(sizes) < 800

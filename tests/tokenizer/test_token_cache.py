@@ -52,7 +52,7 @@ def test_incremental_tokens_equal_those_of_the_whole_text(kind: str, data: st.Da
 def test_counts_are_those_of_the_tokens_before_each_cut() -> None:
     document = cache_of("qwen2").document("a", SOURCE)
     tokenize = vocabularies.open_vocabulary("qwen2").tokenize
-    for cut, n_tokens in list(zip(document.pieces.cuts, document.counts(len(SOURCE)), strict=True))[:20]:
+    for cut, n_tokens in list(zip(document.chunked.cuts, document.counts(len(SOURCE)), strict=True))[:20]:
         assert n_tokens == len(tokenize(SOURCE[:cut]))
     assert document.counts(0) == (0,)
     assert document.last_cut(len(SOURCE)) == len(SOURCE)

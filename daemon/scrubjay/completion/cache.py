@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import xxhash
 
-N_TYPED = 128
+MAX_TYPED_CHARACTERS = 128
 """How many characters may have been typed or accepted since."""
-N_FINGERPRINT = 32
+FINGERPRINT_CHARACTERS = 32
 """Characters before the cursor that are compared before the whole text is looked at."""
 
 
@@ -46,7 +46,7 @@ class CompletionCache:
         """Keep `texts` for the place between `prefix` and `suffix`; `key` names the document and what was asked for."""
         digest = _digest(prefix)
         name = (key, _digest(suffix), digest)
-        self._entries[name] = Kept(len(prefix), prefix[-N_FINGERPRINT:], digest, texts, n_replaced)
+        self._entries[name] = Kept(len(prefix), prefix[-FINGERPRINT_CHARACTERS:], digest, texts, n_replaced)
         self._entries.move_to_end(name)
         if len(self._entries) > self._max_entries:
             self._entries.popitem(last=False)
@@ -61,7 +61,7 @@ class CompletionCache:
             left = tuple(text[len(typed) :] for text in kept.texts if text.startswith(typed) and text != typed)
             if left and _digest(prefix[: kept.n_prefix]) == kept.digest:
                 self._entries.move_to_end(name)
-                return Kept(len(prefix), prefix[-N_FINGERPRINT:], b"", left, kept.n_replaced)
+                return Kept(len(prefix), prefix[-FINGERPRINT_CHARACTERS:], b"", left, kept.n_replaced)
         return None
 
     def _candidates(
@@ -70,7 +70,11 @@ class CompletionCache:
         after = _digest(suffix)
         for name, kept in self._entries.items():
             n_typed = len(prefix) - kept.n_prefix
-            if name[:2] == (key, after) and 0 <= n_typed <= N_TYPED and prefix.endswith(kept.ending, 0, kept.n_prefix):
+            if (
+                name[:2] == (key, after)
+                and 0 <= n_typed <= MAX_TYPED_CHARACTERS
+                and prefix.endswith(kept.ending, 0, kept.n_prefix)
+            ):
                 yield name, kept
 
 

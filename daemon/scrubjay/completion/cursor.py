@@ -2,16 +2,7 @@
 
 from dataclasses import dataclass
 
-from scrubjay.code_text import without_literals
-
-_COMMENT_STARTS = {
-    **dict.fromkeys(("python", "ruby", "shellscript", "sh", "bash", "yaml", "toml", "makefile", "perl", "r"), "#"),
-    **dict.fromkeys(("c", "cpp", "csharp", "go", "java", "javascript", "typescript", "rust", "swift", "kotlin"), "//"),
-    **dict.fromkeys(("javascriptreact", "typescriptreact", "php", "scala", "dart", "zig", "objective-c"), "//"),
-    **dict.fromkeys(("lua", "sql", "haskell", "elm", "ada"), "--"),
-    **dict.fromkeys(("lisp", "emacs-lisp", "clojure", "scheme", "commonlisp"), ";"),
-    **dict.fromkeys(("latex", "tex", "matlab", "erlang"), "%"),
-}
+from scrubjay.code_text import comment_marker, without_literals
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,5 +58,5 @@ class CursorContext:
     @property
     def is_in_comment(self) -> bool:
         """Whether the cursor is in a comment that ends with its line."""
-        start = _COMMENT_STARTS.get(self.language)
+        start = comment_marker(self.language)
         return start is not None and start in without_literals(self.line_before)

@@ -25,13 +25,13 @@ from scrubjay.completion.stop_rules import Mode, stop_at
 Trim = Callable[[CursorContext, str], str]
 Discard = Callable[[CursorContext, str], bool]
 
-N_SUFFIX_OVERLAP = 15
-N_PREFIX_OVERLAP = 2
-N_SIMILAR_LINES = 5
-N_REPEATED_BLOCKS = 3
-N_LEAST_CHARACTERS = 4
-N_BLANK_LINES = 8
-N_BRACKETS = 16_000
+MIN_SUFFIX_OVERLAP = 15
+MIN_PREFIX_OVERLAP = 2
+MIN_SIMILAR_LINES = 5
+MIN_EQUAL_BLOCKS = 3
+MIN_CHARACTERS = 4
+MAX_BLANK_LINES = 8
+MAX_BRACKET_CHARACTERS = 16_000
 """Characters before the cursor in which open brackets are looked for: more would cost a long file a millisecond a key."""
 _THINKING = re.compile(r"\s*<think>.*?(?:</think>\s*|$)", re.DOTALL)
 _FENCED = re.compile(r"\s*```[\w+#.-]*\n(.*?)(?:\n?```.*)?", re.DOTALL)
@@ -55,7 +55,7 @@ class DisplayText:
 
 
 def postprocess(
-    place: CursorContext,
+    cursor: CursorContext,
     mode: Mode,
     text: str,
     is_automatic: bool = False,
@@ -63,7 +63,7 @@ def postprocess(
     can_replace: bool = False,
     switched_off: frozenset[str] = frozenset(),
 ) -> DisplayText:
-    """What of `text`, as the model wrote it, is to be shown at `place`.
+    """What of `text`, as the model wrote it, is to be shown at `cursor`.
 
     Args:
         is_automatic: nobody asked for it, so very little is not worth showing.
@@ -73,18 +73,18 @@ def postprocess(
     """
     text = text.replace("\r\n", "\n")
     for trim in (*(CHAT_TRIMS if is_chat else ()), *FIRST_TRIMS):
-        text = text if trim.__name__ in switched_off else trim(place, text)
+        text = text if trim.__name__ in switched_off else trim(cursor, text)
     if "stop_at" not in switched_off:
-        text = text[: stop_at(place, mode, text, is_complete=True)]
+        text = text[: stop_at(cursor, mode, text, is_complete=True)]
     n_replaced = 0
     if "fit_line" not in switched_off:
-        text, n_replaced = fit_line(place, text, can_replace)
+        text, n_replaced = fit_line(cursor, text, can_replace)
     for trim in LAST_TRIMS:
-        text = text if trim.__name__ in switched_off else trim(place, text)
+        text = text if trim.__name__ in switched_off else trim(cursor, text)
     for discard in (*DISCARDS, *(AUTOMATIC_DISCARDS if is_automatic else ())):
-        if discard.__name__ not in switched_off and discard(place, text):
+        if discard.__name__ not in switched_off and discard(cursor, text):
             return DisplayText("", discarded=discard.__name__)
-    return DisplayText(text.replace("\n", "\r\n") if place.uses_crlf else text, n_replaced)
+    return DisplayText(text.replace("\n", "\r\n") if cursor.uses_crlf else text, n_replaced)
 
 
 # --- trims -----------------------------------------------------------------------------------------------------------
@@ -101,46 +101,46 @@ def strip_fence(_: CursorContext, text: str) -> str:
     return match[1] if match else text
 
 
-def strip_repeated_prefix(place: CursorContext, text: str) -> str:
+def strip_repeated_prefix(cursor: CursorContext, text: str) -> str:
     """Without what a chat model repeats of the text before the cursor."""
-    n = overlap(place.prefix, text)
-    return text[n:] if n >= N_PREFIX_OVERLAP else text
+    n = overlap(cursor.prefix, text)
+    return text[n:] if n >= MIN_PREFIX_OVERLAP else text
 
 
-def strip_path_line(place: CursorContext, text: str) -> str:
+def strip_path_line(cursor: CursorContext, text: str) -> str:
     """Without a comment that is nothing but a file's path, as prompts have them between files."""
-    match = _PATH_LINE.match(text) if not place.line_before.strip() else None
+    match = _PATH_LINE.match(text) if not cursor.line_before.strip() else None
     return text[match.end() :] if match else text
 
 
-def strip_second_space(place: CursorContext, text: str) -> str:
+def strip_second_space(cursor: CursorContext, text: str) -> str:
     """Without the space with which some models begin, where there is one already."""
-    line = place.line_before
+    line = cursor.line_before
     return text[1:] if line.strip() and line.endswith(" ") and text.startswith(" ") else text
 
 
-def strip_second_indent(place: CursorContext, text: str) -> str:
+def strip_second_indent(cursor: CursorContext, text: str) -> str:
     """Without the indentation that the cursor's line has already, if the model wrote it once more."""
-    there, written = place.line_before, indent_of(text.partition("\n")[0])
-    if not there or there.strip() or len(there) + len(written) <= _deepest_indent(place):
+    there, written = cursor.line_before, indent_of(text.partition("\n")[0])
+    if not there or there.strip() or len(there) + len(written) <= _deepest_indent(cursor):
         return text
     return text[min(len(written), len(there)) :]
 
 
-def even_indent(place: CursorContext, text: str) -> str:
+def even_indent(cursor: CursorContext, text: str) -> str:
     """Without the one space that would make an even indentation odd."""
-    there = place.line_before
+    there = cursor.line_before
     is_odd_one = there and not there.strip() and len(there) % 2 == 0 and indent_of(text) == " "
     return text[1:] if is_odd_one else text
 
 
-def fit_line(place: CursorContext, text: str, can_replace: bool = False) -> tuple[str, int]:
+def fit_line(cursor: CursorContext, text: str, can_replace: bool = False) -> tuple[str, int]:
     """The text as it fits before the rest of the cursor's line, and how much of that rest it replaces.
 
     Where the text brings the rest of the line itself, it is replaced, or else cut from the text. With anything but
     closers right of the cursor only one line makes sense.
     """
-    rest = place.line_after.rstrip()
+    rest = cursor.line_after.rstrip()
     if not rest:
         return text, 0
     line, _, others = text.partition("\n")
@@ -153,16 +153,16 @@ def fit_line(place: CursorContext, text: str, can_replace: bool = False) -> tupl
     return text[:at], 0
 
 
-def strip_repeated_suffix(place: CursorContext, text: str) -> str:
+def strip_repeated_suffix(cursor: CursorContext, text: str) -> str:
     """Without an end that the text after the cursor begins with."""
-    n = overlap(text, place.suffix)
-    return text[: len(text) - n] if n >= N_SUFFIX_OVERLAP else text
+    n = overlap(text, cursor.suffix)
+    return text[: len(text) - n] if n >= MIN_SUFFIX_OVERLAP else text
 
 
-def strip_repeated_lines(place: CursorContext, text: str) -> str:
+def strip_repeated_lines(cursor: CursorContext, text: str) -> str:
     """Without last lines that are the first ones below."""
     lines = text.split("\n")
-    below = [line.rstrip() for line in place.lines_below(len(lines))]
+    below = [line.rstrip() for line in cursor.lines_below(len(lines))]
     for n in range(min(len(lines) - 1, len(below)), 0, -1):
         last = [line.rstrip() for line in lines[-n:]]
         if last == below[:n] and any(last):
@@ -183,35 +183,35 @@ def strip_similar_lines(_: CursorContext, text: str) -> str:
     for index in range(1, len(lines)):
         a, b = lines[index - 1].strip(), lines[index].strip()
         n_similar = n_similar + 1 if not is_only_brackets(b) and is_similar(a, b, 0.1) else 1
-        if n_similar == N_SIMILAR_LINES:
-            return "\n".join(lines[: index - N_SIMILAR_LINES + 2])
+        if n_similar == MIN_SIMILAR_LINES:
+            return "\n".join(lines[: index - MIN_SIMILAR_LINES + 2])
     return text
 
 
 def strip_repeated_blocks(_: CursorContext, text: str) -> str:
     """Only the first of three equal blocks of lines."""
     lines = text.split("\n")
-    for size in range(2, len(lines) // N_REPEATED_BLOCKS + 1):
-        for start in range(len(lines) - N_REPEATED_BLOCKS * size + 1):
+    for size in range(2, len(lines) // MIN_EQUAL_BLOCKS + 1):
+        for start in range(len(lines) - MIN_EQUAL_BLOCKS * size + 1):
             block = lines[start : start + size]
-            if any(block) and lines[start : start + N_REPEATED_BLOCKS * size] == block * N_REPEATED_BLOCKS:
+            if any(block) and lines[start : start + MIN_EQUAL_BLOCKS * size] == block * MIN_EQUAL_BLOCKS:
                 return "\n".join(lines[: start + size])
     return text
 
 
-def strip_unmatched_closer(place: CursorContext, text: str) -> str:
+def strip_unmatched_closer(cursor: CursorContext, text: str) -> str:
     """Up to a bracket that closes what nothing has opened."""
     plain = without_literals(text)
     if not unmatched_closers(plain, []):
         # What the text opens itself it may close: there is no need to look at what is before it.
         return text
-    unmatched = unmatched_closers(plain, open_brackets(without_literals(place.prefix[-N_BRACKETS:])))
+    unmatched = unmatched_closers(plain, open_brackets(without_literals(cursor.prefix[-MAX_BRACKET_CHARACTERS:])))
     return text[: unmatched[0]] if unmatched else text
 
 
-def match_indent_style(place: CursorContext, text: str) -> str:
+def match_indent_style(cursor: CursorContext, text: str) -> str:
     """Spaces for tabs at the starts of lines in a text that is indented by spaces, and the other way round."""
-    before = place.prefix[-4_000:]
+    before = cursor.prefix[-4_000:]
     if "\t" not in before and "\t" not in text:
         return text
     indents = [indent_of(line) for line in before.split("\n")]
@@ -222,9 +222,9 @@ def match_indent_style(place: CursorContext, text: str) -> str:
     return "\n".join([first, *(_reindented(line, n_tabs > n_spaces) for line in others)])
 
 
-def strip_blank_end(place: CursorContext, text: str) -> str:
+def strip_blank_end(cursor: CursorContext, text: str) -> str:
     """Without blank lines at the end, and without blanks at the end of the last unless something follows them."""
-    return text.rstrip("\n") if place.line_after.strip() else text.rstrip()
+    return text.rstrip("\n") if cursor.line_after.strip() else text.rstrip()
 
 
 CHAT_TRIMS: tuple[Trim, ...] = (strip_thinking, strip_fence, strip_repeated_prefix)
@@ -249,40 +249,40 @@ def is_blank(_: CursorContext, text: str) -> bool:
     return not text.strip()
 
 
-def is_line_rest(place: CursorContext, text: str) -> bool:
+def is_line_rest(cursor: CursorContext, text: str) -> bool:
     """It is what follows in the line."""
-    return bool(place.line_after.strip()) and text.strip() == place.line_after.strip()
+    return bool(cursor.line_after.strip()) and text.strip() == cursor.line_after.strip()
 
 
-def repeats_below(place: CursorContext, text: str) -> bool:
+def repeats_below(cursor: CursorContext, text: str) -> bool:
     """It is the lines below: from a new line on, or the next line that is not blank and those after it."""
     first, *others = text.split("\n")
     if not first.strip() and others:
-        return others == place.lines_below(len(others))
-    below = list(dropwhile(lambda line: not line.strip(), place.lines_below(len(others) + N_BLANK_LINES)))
-    if place.line_after.strip() or not below or place.line_before + first != below[0]:
+        return others == cursor.lines_below(len(others))
+    below = list(dropwhile(lambda line: not line.strip(), cursor.lines_below(len(others) + MAX_BLANK_LINES)))
+    if cursor.line_after.strip() or not below or cursor.line_before + first != below[0]:
         return False
     is_begun = len(others) == 1 and len(below) > 1 and below[1].startswith(others[0])
     return not others or is_begun or others == below[1 : len(others) + 1]
 
 
-def nearly_repeats_below(place: CursorContext, text: str) -> bool:
+def nearly_repeats_below(cursor: CursorContext, text: str) -> bool:
     """It is hardly different from the up to three lines below."""
-    lines = (place.line_before + text).split("\n")
-    below = [line for line in place.lines_below(12) if line.strip()][: len(lines)]
+    lines = (cursor.line_before + text).split("\n")
+    below = [line for line in cursor.lines_below(12) if line.strip()][: len(lines)]
     whole = "\n".join(line.strip() for line in lines)
     return len(lines) <= 3 and is_similar(whole, "\n".join(line.strip() for line in below), 0.05)
 
 
-def repeats_line_above(place: CursorContext, text: str) -> bool:
+def repeats_line_above(cursor: CursorContext, text: str) -> bool:
     """Its first line makes the cursor's line equal to the one above."""
-    line = (place.line_before + text.partition("\n")[0]).strip()
-    return len(line) > N_LEAST_CHARACTERS and line == place.line_above.strip() and not is_only_brackets(line)
+    line = (cursor.line_before + text.partition("\n")[0]).strip()
+    return len(line) > MIN_CHARACTERS and line == cursor.line_above.strip() and not is_only_brackets(line)
 
 
 def is_too_little(_: CursorContext, text: str) -> bool:
     """It saves no typing."""
-    return len(text.strip()) < N_LEAST_CHARACTERS
+    return len(text.strip()) < MIN_CHARACTERS
 
 
 DISCARDS: tuple[Discard, ...] = (is_blank, is_line_rest, repeats_below, nearly_repeats_below, repeats_line_above)
@@ -310,9 +310,9 @@ def _comes_in(rest: str, text: str) -> bool:
     return all(character in characters for character in rest)
 
 
-def _deepest_indent(place: CursorContext) -> int:
+def _deepest_indent(cursor: CursorContext) -> int:
     """The deepest indentation that makes sense in the cursor's line, after what is above."""
-    above = place.line_above
+    above = cursor.line_above
     opens_block = above.rstrip().endswith((":", "{", "(", "[", ","))
     return len(indent_of(above)) + (8 if opens_block and indent_of(above)[:1] != "\t" else int(opens_block))
 

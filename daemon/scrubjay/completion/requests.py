@@ -12,7 +12,7 @@ Trigger = Literal["automatic", "invoked"]
 ReuseReason = Literal["append", "truncate", "checkpoint", "cold", "repaired", "estimated", "cached"]
 """As the engine says it; "estimated" where it has not had its say, "cached" where it was not asked."""
 
-LEAST_TEMPERATURE = 0.6
+MIN_TEMPERATURE = 0.6
 """With less, the alternatives of a completion would be the same."""
 
 
@@ -20,7 +20,7 @@ def alternative(sampling: Sampling, index: int) -> Sampling:
     """How to generate the alternative of that number, from 0; only the first is exactly as asked."""
     if index == 0:
         return sampling
-    temperature = max(sampling.temperature, LEAST_TEMPERATURE)
+    temperature = max(sampling.temperature, MIN_TEMPERATURE)
     return replace(sampling, temperature=temperature, seed=sampling.seed + index)
 
 

@@ -9,7 +9,7 @@ from scrubjay.completion.stop_rules import STOP_STRINGS, Mode, choose_mode, stop
 from scrubjay.prompt.fim import FimTemplate
 from scrubjay.workspace.document import Document
 
-N_TRIES = 2
+MAX_TRIES_EACH = 2
 """Texts generated at most for each alternative: those that a rule discards are replaced."""
 
 
@@ -17,7 +17,7 @@ N_TRIES = 2
 class CompletionRules:
     """The completion rules for one request at one place; see `Finish` for the methods."""
 
-    place: CursorContext
+    cursor: CursorContext
     mode: Mode
     is_automatic: bool
     can_replace: bool
@@ -27,9 +27,9 @@ class CompletionRules:
     @classmethod
     def of(cls, request: CompletionRequest, document: Document, offset: int) -> "CompletionRules":
         """The rules for `request` at `offset` of `document`."""
-        place = CursorContext.at(document.text, offset, document.language)
+        cursor = CursorContext.at(document.text, offset, document.language)
         is_automatic, off = request.trigger == "automatic", frozenset(request.rules_off)
-        return cls(place, choose_mode(place), is_automatic, request.can_replace, off)
+        return cls(cursor, choose_mode(cursor), is_automatic, request.can_replace, off)
 
     @property
     def stop_strings(self) -> tuple[str, ...]:
@@ -40,10 +40,10 @@ class CompletionRules:
 
     def max_tries(self, n: int) -> int:
         # By the time that a second try would be there, the user has typed on.
-        return n if n == 1 else N_TRIES * n
+        return n if n == 1 else MAX_TRIES_EACH * n
 
     def stop_offset(self, text: str, /) -> int | None:
-        return None if stop_at.__name__ in self.switched_off else stop_at(self.place, self.mode, text)
+        return None if stop_at.__name__ in self.switched_off else stop_at(self.cursor, self.mode, text)
 
     def tellable(self, _: str, /) -> str:
         """Nothing: until the text has ended, a rule may still trim or discard it."""
@@ -51,7 +51,7 @@ class CompletionRules:
 
     def postprocess(self, text: str, /) -> DisplayText:
         how = (self.is_automatic, self.is_chat, self.can_replace, self.switched_off)
-        return postprocess(self.place, self.mode, text, *how)
+        return postprocess(self.cursor, self.mode, text, *how)
 
     def is_same(self, a: str, b: str) -> bool:
         return a.strip() == b.strip()

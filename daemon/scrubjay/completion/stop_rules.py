@@ -14,9 +14,9 @@ from scrubjay.completion.cursor import CursorContext
 Mode = Literal["single", "multi"]
 Rule = Callable[[CursorContext, str], int | None]
 
-N_SUFFIX_START = 20
+SUFFIX_START_CHARACTERS = 20
 """Characters of the suffix that a completion must not begin to repeat."""
-N_REPEATED_LINES = 3
+MIN_EQUAL_LINES = 3
 _CLOSING = re.compile(r"\s*(?:[\])}]|(?:end|fi|done|esac)\b[\s;,)]*$)")
 _DOUBLE_BLANK = re.compile(r"\n[ \t]*\n[ \t]*\n")
 _LINE_WITH_TEXT = re.compile(r"\S[^\n]*\n")
@@ -25,14 +25,14 @@ STOP_STRINGS = ("\ndiff --git ",)
 """Strings at which a model has left the file that it was to go on with."""
 
 
-def choose_mode(place: CursorContext) -> Mode:
+def choose_mode(cursor: CursorContext) -> Mode:
     """One line where something but closers follows in the line, or in a comment; else as many as make sense."""
-    if has_words(place.line_after):
+    if has_words(cursor.line_after):
         return "single"
-    return "single" if place.is_in_comment else "multi"
+    return "single" if cursor.is_in_comment else "multi"
 
 
-def stop_at(place: CursorContext, mode: Mode, text: str, is_complete: bool = False) -> int | None:
+def stop_at(cursor: CursorContext, mode: Mode, text: str, is_complete: bool = False) -> int | None:
     """The least number of characters after which a rule ends `text`, None if none does.
 
     Args:
@@ -40,7 +40,7 @@ def stop_at(place: CursorContext, mode: Mode, text: str, is_complete: bool = Fal
     """
     whole = text + "\n" if is_complete else text
     rules = MULTI_LINE_RULES if mode == "multi" else (single_line, *MULTI_LINE_RULES)
-    found = [min(cut, len(text)) for rule in rules if (cut := rule(place, whole)) is not None]
+    found = [min(cut, len(text)) for rule in rules if (cut := rule(cursor, whole)) is not None]
     cut = min(found, default=None)
     return None if cut is not None and is_complete and cut >= len(text) else cut
 
@@ -51,30 +51,30 @@ def single_line(_: CursorContext, text: str) -> int | None:
     return match.end() - 1 if match else None
 
 
-def repeats_suffix(place: CursorContext, text: str) -> int | None:
+def repeats_suffix(cursor: CursorContext, text: str) -> int | None:
     """Ends where the text after the cursor begins to be repeated."""
-    start = place.suffix.lstrip()[:N_SUFFIX_START]
-    found = text.find(start) if len(start) == N_SUFFIX_START else -1
+    start = cursor.suffix.lstrip()[:SUFFIX_START_CHARACTERS]
+    found = text.find(start) if len(start) == SUFFIX_START_CHARACTERS else -1
     return found if found >= 0 else None
 
 
-def repeats_next_line(place: CursorContext, text: str) -> int | None:
+def repeats_next_line(cursor: CursorContext, text: str) -> int | None:
     """Ends before a line that is the next one below, or nearly: then the rest is there already."""
-    below = place.next_line.strip()
+    below = cursor.next_line.strip()
     if is_only_brackets(below):
         return None
-    for start, line in _lines(place, text):
+    for start, line in _lines(cursor, text):
         # A line that was begun by hand may well resemble the next one: lists are written like that.
         if line.strip() == below or (start > 0 and _is_same(line.strip(), below)):
             return max(start - 1, 0)
     return None
 
 
-def repeats_itself(place: CursorContext, text: str) -> int | None:
+def repeats_itself(cursor: CursorContext, text: str) -> int | None:
     """Ends after the first of three equal lines."""
-    lines = [(start, line) for start, line in _lines(place, text) if line.strip()]
-    for index in range(len(lines) - N_REPEATED_LINES + 1):
-        same = {line.strip() for _, line in lines[index : index + N_REPEATED_LINES]}
+    lines = [(start, line) for start, line in _lines(cursor, text) if line.strip()]
+    for index in range(len(lines) - MIN_EQUAL_LINES + 1):
+        same = {line.strip() for _, line in lines[index : index + MIN_EQUAL_LINES]}
         if len(same) == 1 and not is_only_brackets(same.pop()):
             return max(lines[index + 1][0] - 1, 0)
     return None
@@ -86,16 +86,16 @@ def leaves_blank_lines(_: CursorContext, text: str) -> int | None:
     return match.start() if match else None
 
 
-def leaves_scope(place: CursorContext, text: str) -> int | None:
+def leaves_scope(cursor: CursorContext, text: str) -> int | None:
     """Ends before the first line indented less than the cursor's.
 
     A closing line is kept if the text below does not close that block itself.
     """
-    indent = len(indent_of(_cursor_line(place, text)))
-    for start, line in _lines(place, text):
+    indent = len(indent_of(_cursor_line(cursor, text)))
+    for start, line in _lines(cursor, text):
         if start == 0 or not line.strip() or len(indent_of(line)) >= indent:
             continue
-        is_open = len(indent_of(place.next_line)) < len(indent_of(line)) or not place.next_line
+        is_open = len(indent_of(cursor.next_line)) < len(indent_of(line)) or not cursor.next_line
         return start + len(line) if is_open and _CLOSING.match(line) else start - 1
     return None
 
@@ -123,17 +123,17 @@ MULTI_LINE_RULES: tuple[Rule, ...] = (
 )
 
 
-def _lines(place: CursorContext, text: str) -> Iterator[tuple[int, str]]:
+def _lines(cursor: CursorContext, text: str) -> Iterator[tuple[int, str]]:
     """The complete lines of `text` with their starts; the first one together with what the cursor's line has before."""
     start = 0
     for line in text.split("\n")[:-1]:
-        yield start, (place.line_before + line if start == 0 else line)
+        yield start, (cursor.line_before + line if start == 0 else line)
         start += len(line) + 1
 
 
-def _cursor_line(place: CursorContext, text: str) -> str:
+def _cursor_line(cursor: CursorContext, text: str) -> str:
     """The line that the cursor is in, with the completion's first line if it has nothing else."""
-    return place.line_before + text.partition("\n")[0]
+    return cursor.line_before + text.partition("\n")[0]
 
 
 def _is_same(line: str, below: str) -> bool:

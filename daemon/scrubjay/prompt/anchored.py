@@ -16,28 +16,15 @@ from dataclasses import dataclass, field
 from scrubjay.code_text import has_words
 from scrubjay.prompt.file_order import FileSlot, admit, reorder
 from scrubjay.prompt.fim import FimTemplate
-from scrubjay.prompt.limits import Limits
+from scrubjay.prompt.frame import LayoutInput, PromptFrame, fim_segments, prompt_frame
 from scrubjay.prompt.segments import Prompt, Segment, assemble, part_tokens
-from scrubjay.prompt.windows import (
-    PromptFrame,
-    Window,
-    cut_reason,
-    file_segment,
-    fim_segments,
-    frame,
-    prefix_limit,
-    prefix_window,
-    rounded_up,
-    suffix_window,
-)
-from scrubjay.tokenizer.token_cache import TokenCache, TokenizedText
+from scrubjay.prompt.windows import Window, prefix_limit, prefix_window, rounded_up, suffix_window
 from scrubjay.tokens import common_length
 from scrubjay.workspace.document import Document
-from scrubjay.workspace.project import Project
 
-N_SUFFIX_TOKENS = 512
-N_MIDDLE_TOKENS = 512
-N_LINES_BACK = 4
+MAX_SUFFIX_TOKENS = 512
+MAX_MIDDLE_TOKENS = 512
+ANCHOR_LINES_BACK = 4
 """Lines above the cursor's at which the anchor is set: the model writes better when it goes on with whole lines."""
 
 
@@ -50,7 +37,7 @@ class Anchor:
         before: the text before it.
         prefix: the window on `before`.
         suffix: the window on the text after the cursor's line.
-        reason: why the anchor was set anew.
+        reason: why the anchor was set here.
     """
 
     offset: int
@@ -69,7 +56,7 @@ class LayoutState:
     current: str = ""
 
 
-NOTHING_LAID = LayoutState()
+EMPTY_LAYOUT = LayoutState()
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,127 +68,117 @@ class TokenBudget:
     middle: int
     share: int
 
+    def for_files(self, n_prefix: int) -> int:
+        """What a prefix of `n_prefix` tokens leaves to other files."""
+        # In steps, so that a prefix that grows does not push out a file at once.
+        return self.share - rounded_up(n_prefix, max(self.share // 16, 64), self.share)
 
-def anchored_prompt(
-    laid: LayoutState,
-    project: Project,
-    document: Document,
-    offset: int,
-    template: FimTemplate,
-    tokenize: TokenCache,
-    limits: Limits,
-    is_idle: bool = False,
-) -> tuple[Prompt, LayoutState]:
-    """The prompt for a completion at `offset` of `document`, and how the project is laid out now.
 
-    Args:
-        laid: what came out of the last prompt for this project.
-        is_idle: nobody waits for it, so this is the time for what typing should not have to pay.
+def anchored_prompt(old: LayoutState, layout: LayoutInput) -> tuple[Prompt, LayoutState]:
+    """The prompt for a completion, and how the project is laid out now; `old` is what came out of its last prompt.
 
     Raises:
         PromptRefused: there is no room for even a few tokens of the document.
     """
-    framed = frame(project, document, template, tokenize, limits)
-    text = tokenize.document(document.key, document.text)
-    slots = laid.slots
-    if is_idle or laid.current != document.key:
-        slots = _slots(laid, project, document, template, tokenize)
-    room = rooms(framed, template, limits.window, _n_other_tokens(project, document, tokenize))
-    anchor = keep_or_reanchor(laid.anchors.get(document.key), document, text, offset, room, tokenize, is_idle)
-    n_prefix = rounded_up(len(anchor.prefix.tokens), max(room.share // 16, 64), room.share)
-    recent = [other.key for other in project.by_recency()]
-    slots = admit(slots, recent, room.share - n_prefix, {slot.key for slot in laid.slots})
-    segments = [framed.start, *map(_segment, slots), *framed.tails, framed.path]
-    prompt = assemble([*segments, *current_segments(anchor, framed.path.label, text, offset, template)], tokenize)
-    anchors = {key: old for key, old in laid.anchors.items() if key in project.documents}
-    return prompt, LayoutState(slots, anchors | {document.key: anchor}, document.key)
+    frame, key = prompt_frame(layout), layout.document.key
+    budget = token_budget(frame, layout.template, layout.limits.window, _n_other_tokens(layout))
+    anchor = keep_or_reanchor(old.anchors.get(key), layout, budget)
+    # To put files in order costs tokens, so a key does not do it: only a switch to another file, or time to spare.
+    slots = _ordered(old, layout) if layout.is_idle or old.current != key else old.slots
+    recent = [other.key for other in layout.project.by_recency()]
+    slots = admit(slots, recent, budget.for_files(len(anchor.prefix.tokens)), {slot.key for slot in old.slots})
+    segments = [frame.start, *map(_file_segment, slots), *frame.tails, frame.path]
+    prompt = assemble([*segments, *current_segments(anchor, frame.path.label, layout)], layout.token_cache)
+    anchors = {key: old for key, old in old.anchors.items() if key in layout.project.documents}
+    return prompt, LayoutState(slots, anchors | {key: anchor}, key)
 
 
-def _slots(
-    laid: LayoutState, project: Project, document: Document, template: FimTemplate, tokenize: TokenCache
-) -> tuple[FileSlot, ...]:
-    def make(other: Document) -> FileSlot:
-        label = project.label(other)
-        segment = file_segment(other, label, template, tokenize)
-        return FileSlot(other.key, label, other.text, part_tokens(segment.parts, tokenize))
+def token_budget(frame: PromptFrame, template: FimTemplate, window_limit: int, n_others: int) -> TokenBudget:
+    """How the room that `frame` leaves is shared out.
 
-    return reorder(laid.slots, project.by_recency(), document.key, make)
-
-
-def _n_other_tokens(project: Project, document: Document, tokenize: TokenCache) -> int:
-    others = (other for other in project.documents.values() if other.key != document.key)
-    return sum(len(tokenize.document(other.key, other.text).tokens) for other in others)
-
-
-def rooms(framed: PromptFrame, template: FimTemplate, window_limit: int, n_others: int) -> TokenBudget:
-    """How the room that `framed` leaves is shared out; arguments as of `anchored_prompt`, other files have `n_others` tokens."""
-    quarter = framed.room // 4
-    suffix = 0 if template.order == "plain" else min(N_SUFFIX_TOKENS, quarter)
-    middle = min(N_MIDDLE_TOKENS, quarter)
-    share = framed.room - suffix - middle
+    Args:
+        window_limit: the most tokens of the prefix; 0 for as many as fit.
+        n_others: how many tokens other files have.
+    """
+    quarter = frame.room // 4
+    suffix = 0 if template.order == "plain" else min(MAX_SUFFIX_TOKENS, quarter)
+    middle = min(MAX_MIDDLE_TOKENS, quarter)
+    share = frame.room - suffix - middle
     prefix = prefix_limit(share, n_others)
     return TokenBudget(min(prefix, window_limit or prefix), suffix, middle, share)
 
 
-def _segment(slot: FileSlot) -> Segment:
+def _n_other_tokens(layout: LayoutInput) -> int:
+    others = (other for other in layout.project.documents.values() if other.key != layout.document.key)
+    return sum(len(layout.tokenized(other).tokens) for other in others)
+
+
+def _ordered(old: LayoutState, layout: LayoutInput) -> tuple[FileSlot, ...]:
+    def make(other: Document) -> FileSlot:
+        segment = layout.file_segment(other)
+        return FileSlot(other.key, segment.label, other.text, part_tokens(segment.parts, layout.token_cache))
+
+    return reorder(old.slots, layout.project.by_recency(), layout.document.key, make)
+
+
+def _file_segment(slot: FileSlot) -> Segment:
     return Segment("file", slot.label, (slot.tokens,), reason=slot.reason)
 
 
-def current_segments(
-    anchor: Anchor, label: str, text: TokenizedText, offset: int, template: FimTemplate
-) -> list[Segment]:
+def current_segments(anchor: Anchor, label: str, layout: LayoutInput) -> list[Segment]:
     """What of the current file the prompt shows: the end of every anchored prompt."""
+    text, offset = layout.text, layout.offset
     line = text.text.rfind("\n", 0, offset) + 1
     typed = text.between(anchor.offset, offset)
     hot = common_length(text.between(anchor.offset, line), typed) if line > anchor.offset else 0
     return fim_segments(
-        template,
+        layout.template,
         Segment("prefix", label, (anchor.prefix.tokens,), reason=anchor.reason),
-        Segment("suffix", label, (anchor.suffix.tokens,), reason=cut_reason(anchor.suffix, "lines after the cursor's")),
-        Segment("middle", label, (typed,), (hot,), reason="typed after the anchor; the model goes on from here"),
+        Segment("suffix", label, (anchor.suffix.tokens,), reason=anchor.suffix.reason("text after the cursor's line")),
+        Segment(
+            "middle", label, (typed,), (hot,), reason="text from the anchor to the cursor; the model goes on from here"
+        ),
     )
 
 
 # --- the anchor ------------------------------------------------------------------------------------------------------
 
 
-def keep_or_reanchor(
-    anchor: Anchor | None,
-    document: Document,
-    text: TokenizedText,
-    offset: int,
-    room: TokenBudget,
-    tokenize: TokenCache,
-    is_idle: bool,
-) -> Anchor:
-    """`anchor` if it may stay, else a new one for `offset`."""
-    reason = _why_anew(anchor, document, text, offset, room, is_idle)
+def keep_or_reanchor(anchor: Anchor | None, layout: LayoutInput, budget: TokenBudget) -> Anchor:
+    """`anchor` if it may stay, else a new one for the place of `layout`."""
+    reason = _reason_to_reanchor(anchor, layout, budget)
     if anchor is not None and not reason:
         return anchor
-    at = _place_anchor(document, text, offset, room.middle)
-    prefix = prefix_window(text, at, room.prefix, tokenize)
-    suffix = suffix_window(document, _suffix_start(document, offset), room.suffix, tokenize)
-    return Anchor(at, document.text[:at], prefix, suffix, cut_reason(prefix, f"text before the anchor, set {reason}"))
+    document, cache = layout.document, layout.token_cache
+    at = _anchor_offset(layout, budget.middle)
+    prefix = prefix_window(layout.text, at, budget.prefix, cache)
+    suffix = suffix_window(document, _suffix_start(document, layout.offset), budget.suffix, cache)
+    what = f"text before the anchor, which was set {reason}"
+    return Anchor(at, document.text[:at], prefix, suffix, prefix.reason(what))
 
 
-def _why_anew(
-    anchor: Anchor | None, document: Document, text: TokenizedText, offset: int, room: TokenBudget, is_idle: bool
-) -> str:
-    """Why the anchor must be set anew, "" if it may stay."""
+def _reason_to_reanchor(anchor: Anchor | None, layout: LayoutInput, budget: TokenBudget) -> str:
+    """Why the anchor must be set again, "" if it may stay."""
+    document, offset = layout.document, layout.offset
     if anchor is None:
         return "when the file was first edited"
     if not document.text.startswith(anchor.before):
         return "because text before it changed"
     if offset < anchor.offset or not _shows(anchor.suffix, document, _suffix_start(document, offset)):
         return "because the cursor moved, or text after it changed"
-    if len(anchor.prefix.tokens) > room.prefix or len(anchor.suffix.tokens) > room.suffix:
-        return "because there is less room"
-    most = room.middle // 2 if is_idle else room.middle
-    # No text has more tokens than bytes, but that some vocabularies begin it with a blank.
-    n_bytes = len(document.text[anchor.offset : offset].encode(errors="surrogatepass"))
-    if n_bytes >= most and len(text.between(anchor.offset, offset)) > most:
+    if len(anchor.prefix.tokens) > budget.prefix or len(anchor.suffix.tokens) > budget.suffix:
+        return "because there is less room than before"
+    # In idle time it moves before it must, so that it does not have to while someone types.
+    if _is_longer(layout, anchor.offset, budget.middle // 2 if layout.is_idle else budget.middle):
         return "because much was typed after the one before"
     return ""
+
+
+def _is_longer(layout: LayoutInput, start: int, limit: int) -> bool:
+    """Whether the text from `start` to the cursor has more than `limit` tokens."""
+    # No text has more tokens than bytes (but for a space that some vocabularies put before it), and bytes are cheap.
+    n_bytes = len(layout.document.text[start : layout.offset].encode(errors="surrogatepass"))
+    return n_bytes >= limit and len(layout.text.between(start, layout.offset)) > limit
 
 
 def _shows(suffix: Window, document: Document, start: int) -> bool:
@@ -211,21 +188,24 @@ def _shows(suffix: Window, document: Document, start: int) -> bool:
 
 
 def _suffix_start(document: Document, offset: int) -> int:
+    """Where the text after the cursor begins that the prompt shows."""
     content = document.content
     line = content.line_at(offset)
     rest = document.text[offset : content.line_end(line)]
     return offset if has_words(rest) else content.line_start(line + 1)
 
 
-def _place_anchor(document: Document, text: TokenizedText, offset: int, limit: int) -> int:
-    content = document.content
+def _anchor_offset(layout: LayoutInput, limit: int) -> int:
+    """Where to set the anchor, so that the text from there to the cursor has at most `limit` tokens."""
+    content, offset = layout.document.content, layout.offset
     line = content.line_at(offset)
-    for n_back, most in ((N_LINES_BACK, limit // 2), (0, limit)):
+    # Lines above only as long as they leave half of the room for what is going to be typed.
+    for n_back, most in ((ANCHOR_LINES_BACK, limit // 2), (0, limit)):
         at = content.line_start(max(line - n_back, 0))
-        if offset - at <= 8 * most and len(text.between(at, offset)) <= most:
+        if offset - at <= 8 * most and len(layout.text.between(at, offset)) <= most:
             return at
     # Somewhere in a line that is too long, at a place that does not move with every key.
     step = limit // 4
-    while len(text.between(at := offset // step * step, offset)) > limit:
+    while len(layout.text.between(at := offset // step * step, offset)) > limit:
         step //= 2
     return at

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from scrubjay.prompt.frame import LayoutInput
 from scrubjay.prompt.recipe import PromptTools
 from scrubjay.prompt.segments import Prompt
 from scrubjay.prompt.view import ProjectView
@@ -41,16 +42,10 @@ class DocumentRecipe:
         return sum(tools.token_cache.n_untokenized(document.key, document.text) for document in documents)
 
     def make(self, tools: PromptTools) -> Prompt:
-        return tools.layouts.prompt(
-            self.view.project,
-            self.view.document,
-            self.view.start,
-            tools.template,
-            tools.token_cache,
-            tools.limits,
-            self.is_idle,
-            self.is_speculative,
-        )
+        view = self.view
+        place = (view.project, view.document, view.start)
+        layout = LayoutInput(*place, tools.template, tools.token_cache, tools.limits, self.is_idle)
+        return tools.layouts.prompt(layout, self.is_speculative)
 
     def tokenize_rest(self, tools: PromptTools, /) -> None:
         document = self.view.document

@@ -1,11 +1,11 @@
 """In which order a project's files stand in its prompt, so that edits cost little.
 
 An edit of a file costs everything that stands after it. A file that is edited again and again had better stand at the
-end, but to move it there costs something too. As with skis, rented or bought: it stays where it is until it has cost as
-much in place as the move costs, and is moved then. So it never costs much more than the better of the two would have.
+end, but to move it there costs something too. This is the ski rental problem: a file stays where it is until that has cost
+as much as the move costs, and is moved then. So it never costs more than twice what the better of the two would have.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from scrubjay.tokens import Tokens
@@ -20,7 +20,7 @@ class FileSlot:
         key: the document's key.
         text: its text when it was laid out here.
         tokens: path and text.
-        rent: how many tokens after it its edits have cost since it was put here.
+        cost_in_place: how many tokens after it its edits have cost since it was put here.
         reason: why it stands here and like this.
     """
 
@@ -28,8 +28,8 @@ class FileSlot:
     label: str
     text: str
     tokens: Tokens
-    rent: int = 0
-    reason: str = "new; what is new stands at the end"
+    cost_in_place: int = 0
+    reason: str = "another file of the project; it was opened after those before it"
 
 
 def reorder(
@@ -45,22 +45,22 @@ def reorder(
     """
     by_key = {document.key: document for document in recent if document.text}
     stay: list[FileSlot] = []
-    go: dict[str, FileSlot] = {}
-    n_after = sum(len(slot.tokens) for slot in slots)
-    for slot in slots:
-        n_after -= len(slot.tokens)
+    moved: dict[str, FileSlot] = {}
+    for slot, n_after in _with_tokens_after(slots):
         document = by_key.get(slot.key)
         if document is None or (slot.key == current and slot.text != document.text):
             continue
         if slot.text == document.text:
             stay.append(slot)
-        elif slot.rent + n_after > len((new := make(document)).tokens):
-            go[slot.key] = replace(new, reason=f"moved to the end: its edits cost {slot.rent + n_after} tokens before")
+        elif (cost := slot.cost_in_place + n_after) > len((new := make(document)).tokens):
+            moved[slot.key] = replace(
+                new, reason=f"moved to the end: its edits cost {cost} tokens where it stood before"
+            )
         else:
-            stay.append(_edited(new, slot.rent + n_after))
+            stay.append(_edited(new, cost))
     stood = {slot.key for slot in slots}
-    go |= {key: make(document) for key, document in by_key.items() if key not in stood and key != current}
-    return (*stay, *(go[key] for key in by_key if key in go))
+    moved |= {key: make(document) for key, document in by_key.items() if key not in stood and key != current}
+    return (*stay, *(moved[key] for key in by_key if key in moved))
 
 
 def admit(slots: Sequence[FileSlot], recent: Sequence[str], room: int, before: Collection[str]) -> tuple[FileSlot, ...]:
@@ -73,24 +73,35 @@ def admit(slots: Sequence[FileSlot], recent: Sequence[str], room: int, before: C
         before: keys of the slots that the last prompt had.
     """
     by_key = {slot.key: slot for slot in slots}
-    # A file that was closed is not among the recent ones, and stays until the files are laid out anew.
+    # A file that was closed is not among the recent ones, and stays until the files are put in order again.
     keys = [*reversed(recent), *(slot.key for slot in slots if slot.key not in recent)]
-    order = [by_key[key] for key in keys if key in by_key]
-    chosen = _walked(order, room, dict.fromkeys(before, room), room - room // 4)
-    if any(slot.key in before and slot.key not in chosen for slot in order):
-        chosen = _walked(order, room, {}, room - room // 4)
+    by_recency = [by_key[key] for key in keys if key in by_key]
+    # A new file has to leave a quarter of the room free, so that it does not push out another one with the next edit.
+    chosen = _fitting(by_recency, room, dict.fromkeys(before, room), room - room // 4)
+    if any(slot.key in before and slot.key not in chosen for slot in by_recency):
+        chosen = _fitting(by_recency, room, {}, room - room // 4)
     return tuple(slot for slot in slots if slot.key in chosen)
 
 
-def _edited(new: FileSlot, rent: int) -> FileSlot:
-    return replace(new, rent=rent, reason=f"edited where it stands: that cost {rent} tokens, less than to move it")
+def _with_tokens_after(slots: Sequence[FileSlot]) -> Iterator[tuple[FileSlot, int]]:
+    """Each slot with the number of tokens in the slots after it."""
+    n_after = sum(len(slot.tokens) for slot in slots)
+    for slot in slots:
+        n_after -= len(slot.tokens)
+        yield slot, n_after
 
 
-def _walked(order: Sequence[FileSlot], room: int, limits: dict[str, int], limit: int) -> set[str]:
-    """Keys of the slots that fit, taken in `order`, each as long as all together stay within its limit."""
+def _edited(new: FileSlot, cost: int) -> FileSlot:
+    return replace(
+        new, cost_in_place=cost, reason=f"edited where it stands: that cost {cost} tokens, a move would cost more"
+    )
+
+
+def _fitting(by_recency: Sequence[FileSlot], room: int, limits: dict[str, int], limit: int) -> set[str]:
+    """Keys of the slots that fit, the most recent first, each as long as all together stay within its limit."""
     chosen: set[str] = set()
     n_tokens = 0
-    for index, slot in enumerate(order):
+    for index, slot in enumerate(by_recency):
         # The one edited last need not leave room for others.
         allowed = room if index == 0 else limits.get(slot.key, limit)
         if n_tokens + len(slot.tokens) <= allowed:

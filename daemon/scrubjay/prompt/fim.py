@@ -6,8 +6,9 @@ without such tokens gets the plain template: files under comment headers, then t
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 from typing import Literal, Protocol
+
+from scrubjay.code_text import comment_marker_for
 
 Order = Literal["psm", "spm", "plain"]
 Part = int | str
@@ -126,16 +127,8 @@ def find_template(vocabulary: FimVocabulary, name: str = "") -> FimTemplate:
 
 def comment_line(path: str) -> str:
     """`path` in a comment of the language that its name says, for models that have no token between files."""
-    start = _COMMENTS.get(PurePosixPath(path).suffix.lower(), "#")
-    return f"{start} {path}\n"
+    return f"{comment_marker_for(path)} {path}\n"
 
-
-_COMMENTS = {
-    **dict.fromkeys((".c", ".h", ".cc", ".cpp", ".hpp", ".cs", ".go", ".java", ".js", ".jsx", ".kt", ".php"), "//"),
-    **dict.fromkeys((".rs", ".scala", ".swift", ".ts", ".tsx", ".zig", ".dart", ".m"), "//"),
-    **dict.fromkeys((".lua", ".sql", ".hs", ".elm", ".ada"), "--"),
-    **dict.fromkeys((".el", ".lisp", ".clj", ".scm"), ";;"),
-}
 
 _Found = tuple[Order, int, int, int | None]
 

@@ -1,8 +1,8 @@
-"""Fill-in-the-middle prompts for clients that send windows of their text, not documents. Pure.
+"""Fill-in-the-middle prompts for clients that send windows of their text, not documents.
 
 Such a window slides: each new line takes one away at its other end, and with it goes every token that could have been
 reused. So what was seen of a text is remembered, windows are aligned with it, and the prompt is laid out around an anchor,
-as it is for documents.
+as it is for documents. Making a prompt therefore changes the history of its client; nothing else here changes anything.
 """
 
 import re
@@ -11,17 +11,16 @@ from dataclasses import dataclass, field
 
 from scrubjay.code_text import has_words
 from scrubjay.errors import RequestError
-from scrubjay.prompt.anchored import current_segments, keep_or_reanchor, rooms
+from scrubjay.prompt.anchored import current_segments, keep_or_reanchor, token_budget
 from scrubjay.prompt.fim import FimTemplate
+from scrubjay.prompt.frame import FIM_TOKENS, MIN_ROOM_TOKENS, LayoutInput, PromptFrame, fim_segments, fitting
 from scrubjay.prompt.recipe import PromptTools
 from scrubjay.prompt.segments import Prompt, Segment, assemble, count_tokens
-from scrubjay.prompt.windows import PromptFrame, fim_segments, fitting, rounded_up
 from scrubjay.workspace.document import Document
+from scrubjay.workspace.project import Project
 
 PROJECT, FILE = "myproject", "filename"
 """What llama.cpp's server calls them when nobody says it; models see the same with either server."""
-N_FIM_TOKENS = 3
-N_LEAST_ROOM = 16
 _CLOSERS = re.compile(r"[^\S\n]*[)\]}>;,:\"'`]+[^\S\n]*")
 
 
@@ -69,58 +68,66 @@ class InfillPrompt:
         return self.n_characters
 
     def make(self, tools: PromptTools) -> Prompt:
-        template = tools.template
-        start = Segment("repo", PROJECT, template.start(PROJECT), reason="start of every prompt")
-        extras = [_extra_segment(extra, template) for extra in self.extras]
-        path = Segment("path", FILE, template.header(FILE), reason="current file")
-        n_marks = max(N_FIM_TOKENS, sum(map(len, template.marks)))
+        template, limits = tools.template, tools.limits
+        start = Segment("repo", PROJECT, template.start(PROJECT), reason="the start of every prompt for such clients")
+        path = Segment(
+            "path", FILE, template.header(FILE), reason="a name for the text, for which the client sent none"
+        )
+        n_marks = max(FIM_TOKENS, sum(map(len, template.marks)))
         n_fixed = count_tokens(start, tools.token_cache) + count_tokens(path, tools.token_cache) + n_marks
-        framed = PromptFrame(start, path, tools.limits.n_ctx - tools.limits.reserve - n_fixed)
-        if framed.room < N_LEAST_ROOM:
+        frame = PromptFrame(start, path, limits.n_ctx - limits.reserve - n_fixed)
+        if frame.room < MIN_ROOM_TOKENS:
             raise RequestError(
-                f"A context of {tools.limits.n_ctx} tokens is too small to fill in anything; use a larger --ctx."
+                f"A context of {limits.n_ctx} tokens is too small to fill in anything; use a larger --ctx."
             )
+        extras = [_extra_segment(extra, template) for extra in self.extras]
         if self.only_extras:
-            return assemble([start, *fitting(extras, framed.room, tools.token_cache)], tools.token_cache)
-        return self._anchored(framed, extras, tools) if self.anchor else self._plain(framed, extras, tools)
+            return assemble([start, *fitting(extras, frame.room, tools.token_cache)], tools.token_cache)
+        return self._anchored(frame, extras, tools) if self.anchor else self._plain(frame, extras, tools)
 
     def tokenize_rest(self, _: PromptTools, /) -> None:
         pass  # a window is shown whole
 
-    def _anchored(self, framed: PromptFrame, extras: Sequence[Segment], tools: PromptTools) -> Prompt:
-        stream = tools.infill_history.extended(self.prefix + self.middle)
-        document = Document(stream.key, "", 0, stream.before + self.suffix, None)
-        offset = len(stream.before) - len(self.indent)
-        room = rooms(framed, tools.template, 0, sum(count_tokens(extra, tools.token_cache) for extra in extras))
-        text = tools.token_cache.document(stream.key, document.text)
-        stream.anchor = keep_or_reanchor(stream.anchor, document, text, offset, room, tools.token_cache, is_idle=False)
-        n_prefix = rounded_up(len(stream.anchor.prefix.tokens), max(room.share // 16, 64), room.share)
-        shown = fitting(extras, room.share - n_prefix, tools.token_cache)
-        current = current_segments(stream.anchor, FILE, text, offset, tools.template)
-        return assemble([framed.start, *shown, framed.path, *current], tools.token_cache)
+    def _anchored(self, frame: PromptFrame, extras: Sequence[Segment], tools: PromptTools) -> Prompt:
+        """The prompt as for a document of which the windows show a part."""
+        client = tools.infill_history.extend(self.prefix + self.middle)
+        document = Document(client.key, "", 0, client.before + self.suffix, None)
+        offset = len(client.before) - len(self.indent)
+        layout = LayoutInput(Project(PROJECT), document, offset, tools.template, tools.token_cache, tools.limits)
+        n_others = sum(count_tokens(extra, tools.token_cache) for extra in extras)
+        budget = token_budget(frame, tools.template, 0, n_others)
+        client.anchor = keep_or_reanchor(client.anchor, layout, budget)
+        room = budget.for_files(len(client.anchor.prefix.tokens))
+        shown = fitting(extras, room, tools.token_cache)
+        current = current_segments(client.anchor, FILE, layout)
+        return assemble([frame.start, *shown, frame.path, *current], tools.token_cache)
 
-    def _plain(self, framed: PromptFrame, extras: Sequence[Segment], tools: PromptTools) -> Prompt:
-        middle = tools.token_cache(self.middle)[-(framed.room // 2) :]
-        suffix = tools.token_cache(self.suffix)[: max((framed.room - len(middle)) // 4, 1)]
-        n_prefix = max(framed.room - len(middle) - len(suffix), 1)
-        prefix = tools.token_cache(self.prefix)[-n_prefix:]
-        shown = fitting(extras, n_prefix - len(prefix), tools.token_cache)
+    def _plain(self, frame: PromptFrame, extras: Sequence[Segment], tools: PromptTools) -> Prompt:
+        """The prompt as llama.cpp's server makes it."""
+        cache = tools.token_cache
+        middle = cache(self.middle)[-(frame.room // 2) :]
+        suffix = cache(self.suffix)[: max((frame.room - len(middle)) // 4, 1)]
+        n_prefix = max(frame.room - len(middle) - len(suffix), 1)
+        prefix = cache(self.prefix)[-n_prefix:]
+        shown = fitting(extras, n_prefix - len(prefix), cache)
         current = fim_segments(
             tools.template,
-            Segment("prefix", FILE, (prefix,), reason="as sent"),
-            Segment("suffix", FILE, (suffix,), reason="as sent"),
-            Segment("middle", FILE, (middle,), reason="as sent; the model goes on from here"),
+            Segment("prefix", FILE, (prefix,), reason="text before the cursor, as the client sent it"),
+            Segment("suffix", FILE, (suffix,), reason="text after the cursor, as the client sent it"),
+            Segment(
+                "middle", FILE, (middle,), reason="the beginning of the line, as sent; the model goes on from here"
+            ),
         )
-        return assemble([framed.start, *shown, framed.path, *current], tools.token_cache)
+        return assemble([frame.start, *shown, frame.path, *current], cache)
 
     @property
     def closers(self) -> str:
-        """What stands behind the cursor, and the model writes all the same: the anchored layout does not show closers."""
+        """What stands after the cursor, and the model writes all the same: the anchored layout does not show closers."""
         return self._rest.strip() if self.anchor and _CLOSERS.fullmatch(self._rest) else ""
 
     @property
     def _rest(self) -> str:
-        """What stands behind the cursor in its line."""
+        """What stands after the cursor in its line."""
         # The rest of a long text need not be copied for each word that is written.
         end = self.suffix.find("\n")
         return self.suffix if end < 0 else self.suffix[:end]
@@ -130,7 +137,7 @@ def _extra_segment(extra: Extra, template: FimTemplate) -> Segment:
     parts: tuple[int | str, ...] = (*template.header(extra.filename), extra.text)
     if template.separator is None and not extra.text.endswith("\n"):
         parts = (*parts, "\n")
-    return Segment("file", extra.filename, parts, reason="sent along")
+    return Segment("file", extra.filename, parts, reason="another text that the client sent with its request")
 
 
 def split_at_line(text: str) -> tuple[str, str]:

@@ -7,7 +7,7 @@ from itertools import count
 from scrubjay.prompt.anchored import Anchor
 from scrubjay.prompt.text_alignment import align_window
 
-MAX_STREAMS = 32
+MAX_CLIENTS = 32
 
 
 @dataclass(eq=False, slots=True)
@@ -25,21 +25,27 @@ class InfillClient:
 
 
 class InfillHistory:
-    """The texts that are being edited through windows; those not touched for longest are forgotten."""
+    """The texts that are being edited through windows; those not touched for longest are forgotten.
+
+    It changes with each prompt, so only one thread may use it at a time.
+    """
 
     def __init__(self) -> None:
         self._numbers = count(1)
-        self._streams: OrderedDict[str, InfillClient] = OrderedDict()
+        self._clients: OrderedDict[str, InfillClient] = OrderedDict()
 
-    def extended(self, window: str) -> InfillClient:
-        """The stream whose text `window`, everything up to the cursor, is the end of; `before` is that text now."""
-        for stream in reversed(self._streams.values()):
-            if (before := align_window(stream.before, window)) is not None:
-                stream.before = before
-                self._streams.move_to_end(stream.key)
-                return stream
-        stream = InfillClient(f"infill:{next(self._numbers)}", window)
-        self._streams[stream.key] = stream
-        if len(self._streams) > MAX_STREAMS:
-            self._streams.popitem(last=False)
-        return stream
+    def __len__(self) -> int:
+        return len(self._clients)
+
+    def extend(self, window: str) -> InfillClient:
+        """The client whose text `window`, everything up to the cursor, is the end of; `before` is that text now."""
+        for client in reversed(self._clients.values()):
+            if (before := align_window(client.before, window)) is not None:
+                client.before = before
+                self._clients.move_to_end(client.key)
+                return client
+        client = InfillClient(f"infill:{next(self._numbers)}", window)
+        self._clients[client.key] = client
+        if len(self._clients) > MAX_CLIENTS:
+            self._clients.popitem(last=False)
+        return client

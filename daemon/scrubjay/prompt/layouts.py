@@ -2,20 +2,16 @@
 
 from typing import Literal
 
-from scrubjay.prompt.anchored import NOTHING_LAID, LayoutState, anchored_prompt
-from scrubjay.prompt.fim import FimTemplate
-from scrubjay.prompt.limits import Limits
-from scrubjay.prompt.plain import completion_prompt
+from scrubjay.prompt.anchored import EMPTY_LAYOUT, LayoutState, anchored_prompt
+from scrubjay.prompt.frame import LayoutInput
+from scrubjay.prompt.plain import plain_prompt
 from scrubjay.prompt.segments import Prompt
-from scrubjay.tokenizer.token_cache import TokenCache
-from scrubjay.workspace.document import Document
-from scrubjay.workspace.project import Project
 
 LayoutName = Literal["plain", "anchored"]
 
 
 class Layouts:
-    """Makes prompts in one of the layouts. To be used from one thread.
+    """Makes prompts in one of the layouts, and remembers how each project was laid out. To be used from one thread.
 
     Args:
         name: "plain" makes each prompt by itself; "anchored" makes it so that little of the last one changes.
@@ -23,36 +19,28 @@ class Layouts:
 
     def __init__(self, name: LayoutName = "anchored") -> None:
         self.name = name
-        self._laid: dict[str, LayoutState] = {}
+        self._states: dict[str, LayoutState] = {}
 
-    def prompt(
-        self,
-        project: Project,
-        document: Document,
-        offset: int,
-        template: FimTemplate,
-        tokenize: TokenCache,
-        limits: Limits,
-        is_idle: bool = False,
-        is_trial: bool = False,
-    ) -> Prompt:
-        """The prompt for a completion at `offset` of `document`; arguments and errors as of `anchored_prompt`.
+    def prompt(self, layout: LayoutInput, is_speculative: bool = False) -> Prompt:
+        """The prompt for a completion.
 
         Args:
-            is_trial: the place is one where nobody is yet, so that nothing is to be laid out for it.
+            is_speculative: nobody is at that place yet, so the project counts as laid out as it was before.
+
+        Raises:
+            PromptRefused: there is no room for even a few tokens of the document.
         """
         if self.name == "plain":
-            return completion_prompt(project, document, offset, template, tokenize, limits)
-        old = self.laid(project.root)
-        prompt, laid = anchored_prompt(old, project, document, offset, template, tokenize, limits, is_idle)
-        if not is_trial:
-            self._laid[project.root] = laid
+            return plain_prompt(layout)
+        prompt, state = anchored_prompt(self.state(layout.project.root), layout)
+        if not is_speculative:
+            self._states[layout.project.root] = state
         return prompt
 
-    def laid(self, root: str) -> LayoutState:
+    def state(self, root: str) -> LayoutState:
         """How the project at `root` was laid out last."""
-        return self._laid.get(root, NOTHING_LAID)
+        return self._states.get(root, EMPTY_LAYOUT)
 
     def forget(self, root: str) -> None:
-        """Lay the project at `root` out anew next time."""
-        self._laid.pop(root, None)
+        """The project at `root` is closed: drop its layout, with the texts that it holds."""
+        self._states.pop(root, None)

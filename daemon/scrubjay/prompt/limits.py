@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 LATENCY_BUDGET_MS = 1000.0
 """What a jump to another place of a long file may cost, if the user says nothing."""
-N_LEAST_WINDOW = 512
+MIN_WINDOW_TOKENS = 512
 """A window of fewer tokens would make completions worse than a wait makes them late."""
 
-RESERVE = 512
+RESERVED_TOKENS = 512
 """Tokens that every prompt leaves for generation, so that its windows do not depend on what is asked for."""
 
 
@@ -49,11 +49,11 @@ def window_limit(latency_ms: float, prefill_speed: float) -> int:
     if prefill_speed <= 0:
         return 0
     n_tokens = int((latency_ms or LATENCY_BUDGET_MS) / 1e3 * prefill_speed)
-    return max(1 << max(n_tokens.bit_length() - 1, 0), N_LEAST_WINDOW)
+    return max(1 << max(n_tokens.bit_length() - 1, 0), MIN_WINDOW_TOKENS)
 
 
 def limits_for(budgets: Budgets, n_ctx: int, prefill_speed: float, max_tokens: int) -> Limits:
     """What one prompt has room for, on a model of that context and speed (tokens per second), before `max_tokens` of answer."""
-    wanted = max(RESERVE, max_tokens)
-    reserve = min(-(-wanted // RESERVE) * RESERVE, n_ctx // 4)
+    wanted = max(RESERVED_TOKENS, max_tokens)
+    reserve = min(-(-wanted // RESERVED_TOKENS) * RESERVED_TOKENS, n_ctx // 4)
     return Limits(n_ctx, reserve, budgets.context, window_limit(budgets.latency_ms, prefill_speed))

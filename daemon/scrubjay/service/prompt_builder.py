@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 from scrubjay.completion.requests import CompletionRequest, RawRequest
 from scrubjay.prompt.fim import FimTemplate, find_template
 from scrubjay.prompt.fim_by_chat import chat_fim_template
+from scrubjay.prompt.frame import LayoutInput
 from scrubjay.prompt.infill_history import InfillHistory
 from scrubjay.prompt.layouts import LayoutName, Layouts
 from scrubjay.prompt.limits import Limits
@@ -135,7 +136,7 @@ class PromptBuilder:
         if self.asking is None or self._cache is None:
             raise RuntimeError("a prompt was asked for before the vocabulary was open")
         place = (view.project, view.document, view.start)
-        return self._layouts.prompt(*place, self.asking, self._cache, limits, is_idle, is_trial)
+        return self._layouts.prompt(LayoutInput(*place, self.asking, self._cache, limits, is_idle), is_trial)
 
     def _make_and_tokenize_ahead(self, view: ProjectView, limits: Limits, is_idle: bool, is_trial: bool) -> Prompt:
         """The prompt, and tokens also of what it does not show: else each key would go to the thread because of that."""

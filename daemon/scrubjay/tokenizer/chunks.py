@@ -1,9 +1,9 @@
-"""Cutting a text into pieces that may be tokenised one by one, so that an edit costs the tokens of one piece.
+"""Cutting a text into chunks that may be tokenised one by one, so that an edit costs the tokens of one chunk.
 
 A cut is allowed only where it cannot change the tokens. Byte-level tokenizers first split a text into words by a regular
 expression, from left to right, and never merge across words. So a cut is safe if a word always ends there, and if what
 comes after it cannot change how the words before it were found: that depends on how the expression treats line ends and
-indentation. There are three sorts of them, and SentencePiece, which knows no words but has no token in which anything
+indentation. There are three kinds of them, and SentencePiece, which knows no words but has no token in which anything
 follows a line end. Which rule holds for a vocabulary is found by trying it on texts made to break it.
 
 Among the safe places the content itself chooses, so that an edit moves no cut but those next to it.
@@ -19,27 +19,28 @@ from itertools import accumulate, cycle, product
 import numpy as np
 import xxhash
 
+from scrubjay.code_text import common_prefix_length
 from scrubjay.tokens import Tokens
 
 Tokenize = Callable[[str], Tokens]
 
-N_MIN = 256
-"""No piece but the last has fewer characters."""
-N_MAX = 2048
-"""After so many characters the next safe place is taken, whatever its content."""
-N_CONTENT = 24
-"""Number of characters after a safe place that choose it or not."""
-N_INDENT = 64
+MIN_CHUNK_CHARACTERS = 256
+"""No chunk but the last has fewer."""
+MAX_CHUNK_CHARACTERS = 2048
+"""After so many the next safe place is taken, whatever its content."""
+CONTENT_CHARACTERS = 24
+"""So many after a safe place choose it or not."""
+MAX_INDENT = 64
 """A line indented further is no safe place."""
-N_AHEAD = N_INDENT + 1
-"""What lies further ahead of a cut than this has no say in it."""
-ONE_IN = 8
+LOOKAHEAD_CHARACTERS = MAX_INDENT + 1
+"""What is further after a cut than this has no say in it."""
+SAFE_PLACES_PER_CUT = 8
 """How many safe places there are to one that is chosen."""
 
-# No "/": the words of some tokenizers run on over a line end into it. Behind a blank no digit either: some take digits
-# out before anything else, and no symbols: some leave them to the blanks before them.
+# No "/": the words of some tokenizers run on over a line end into it. After a space no digit either: some take digits
+# out before anything else, and no symbols: some leave them to the spaces before them.
 _FIRST = r"[A-Za-z0-9!\"#%&'()*,\-.:;?@\[\\\]_{}]"
-_AFTER_BLANK = r"[A-Za-z!\"#%&'()*,\-.:;?@\[\\\]_{}]"
+_AFTER_SPACE = r"[A-Za-z!\"#%&'()*,\-.:;?@\[\\\]_{}]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,7 @@ class SplitRule:
     """Where a vocabulary allows cuts: at the end of each match of `pattern`.
 
     Args:
-        lead: what must stand before a piece while it is tokenised, so that it does not pass for the start of a text.
+        lead: what must stand before a chunk while it is tokenised, so that it does not pass for the start of a text.
         n_lead: how many tokens `lead` is then.
     """
 
@@ -64,12 +65,12 @@ class SplitRule:
         return 0
 
 
-_AT_LINES = re.compile(rf"(?<=\n)(?=[ \t]{{0,{N_INDENT}}}{_FIRST})")
-_IN_INDENTS = re.compile(rf"(?<=\n)[ \t]{{0,{N_INDENT - 1}}}(?=[ \t]{_AFTER_BLANK})|(?<=\S\n)(?={_FIRST})")
+_AT_LINES = re.compile(rf"(?<=\n)(?=[ \t]{{0,{MAX_INDENT}}}{_FIRST})")
+_IN_INDENTS = re.compile(rf"(?<=\n)[ \t]{{0,{MAX_INDENT - 1}}}(?=[ \t]{_AFTER_SPACE})|(?<=\S\n)(?={_FIRST})")
 _AT_BARE_LINES = re.compile(rf"(?<=\S\n)(?={_FIRST})")
 
 
-def find_cut_rule(tokenize: Tokenize) -> SplitRule | None:
+def find_split_rule(tokenize: Tokenize) -> SplitRule | None:
     """The rule with the most cuts that stands every trial with this vocabulary; None if none does."""
     remembered = cache(tokenize)
     lead = SplitRule(_AT_LINES, "\n", len(tokenize("\n")))
@@ -88,7 +89,7 @@ def _is_safe(rule: SplitRule, text: str, tokenize: Tokenize) -> bool:
 
 
 def _trials() -> Iterator[str]:
-    """Every short run of blanks and line ends between two words, and longer ones of the usual sort.
+    """Every short run of spaces and line ends between two words, and longer ones of the usual kind.
 
     Short runs are enough: a vocabulary that joins more of them joins pairs first. Only indentation may be a token of
     its own at any length.
@@ -105,7 +106,7 @@ def _trials() -> Iterator[str]:
 
 @dataclass(slots=True)
 class Chunk:
-    """A piece of a text; `tokens` are filled in when they are first needed, from whichever thread."""
+    """A part of a text; `tokens` are filled in when they are first needed, from whichever thread."""
 
     text: str
     tokens: Tokens | None = field(default=None, compare=False)
@@ -113,69 +114,61 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class ChunkedText:
-    """A text in pieces. `cuts` are the offsets of all their edges, from 0 to the text's length."""
+    """A text in chunks. `cuts` are the offsets of all their edges, from 0 to the text's length."""
 
     text: str
-    pieces: tuple[Chunk, ...]
+    chunks: tuple[Chunk, ...]
     cuts: tuple[int, ...]
 
     @classmethod
     def of(cls, text: str, rule: SplitRule | None) -> "ChunkedText":
-        return _built(text, [Chunk(text[a:b]) for a, b in _chain(text, 0, rule)])
+        return _joined(text, [Chunk(text[a:b]) for a, b in _ranges(text, 0, rule)])
 
     def updated(self, text: str, rule: SplitRule | None) -> "ChunkedText":
-        """The pieces of `text`, the same as `of` makes, with those that are as before taken over."""
+        """The chunks of `text`, the same as `of` makes, with those that are as before taken over."""
+        #  self   | leading |  edited  |   trailing    |
+        #  text   | leading | edited differently |   trailing    |     trailing chunks have moved by `shift`
         n_kept = self._n_leading(text)
         offset, shift = self.cuts[n_kept], len(text) - len(self.text)
         reusable = self._reusable(text, offset)
         fresh: list[Chunk] = []
-        for start, end in _chain(text, offset, rule):
+        for start, end in _ranges(text, offset, rule):
+            # Cuts depend on nothing before them, so from the first cut in common on all others are in common.
             if start - shift in reusable:
-                tail = self.pieces[reusable[start - shift] :]
-                return _built(text, [*self.pieces[:n_kept], *fresh, *tail])
+                tail = self.chunks[reusable[start - shift] :]
+                return _joined(text, [*self.chunks[:n_kept], *fresh, *tail])
             fresh.append(Chunk(text[start:end]))
-        return _built(text, [*self.pieces[:n_kept], *fresh])
+        return _joined(text, [*self.chunks[:n_kept], *fresh])
 
     def _n_leading(self, text: str) -> int:
-        """Number of leading pieces whose ends `text` chooses as well."""
+        """Number of leading chunks whose ends `text` chooses as well."""
         n_equal = 0
-        while n_equal < len(self.pieces) and text.startswith(self.pieces[n_equal].text, self.cuts[n_equal]):
+        while n_equal < len(self.chunks) and text.startswith(self.chunks[n_equal].text, self.cuts[n_equal]):
             n_equal += 1
         n_same = self.cuts[n_equal]
-        if n_equal < len(self.pieces):
-            n_same += _n_common(self.pieces[n_equal].text, text[n_same : self.cuts[n_equal + 1]])
-        return max(bisect_right(self.cuts, n_same - N_AHEAD) - 1, 0)
+        if n_equal < len(self.chunks):
+            n_same += common_prefix_length(self.chunks[n_equal].text, text[n_same : self.cuts[n_equal + 1]])
+        # A cut was chosen by what follows it, so the text must be as it was for some way after it.
+        return max(bisect_right(self.cuts, n_same - LOOKAHEAD_CHARACTERS) - 1, 0)
 
     def _reusable(self, text: str, offset: int) -> dict[int, int]:
-        """By old start: the trailing pieces, but the first of all, that `text` has too, behind `offset`."""
+        """By old start: the trailing chunks, but the first of all, that `text` has too, after `offset`."""
         found: dict[int, int] = {}
         shift = len(text) - len(self.text)
-        for index in range(len(self.pieces) - 1, 0, -1):
+        for index in range(len(self.chunks) - 1, 0, -1):
             start = self.cuts[index]
-            if start + shift <= offset or not text.startswith(self.pieces[index].text, start + shift):
+            if start + shift <= offset or not text.startswith(self.chunks[index].text, start + shift):
                 break
             found[start] = index
         return found
 
 
-def _n_common(a: str, b: str) -> int:
-    """Number of leading characters that `a` and `b` share."""
-    low, high = 0, min(len(a), len(b))
-    while low < high:
-        middle = (low + high + 1) // 2
-        if a.startswith(b[low:middle], low):
-            low = middle
-        else:
-            high = middle - 1
-    return low
+def _joined(text: str, chunks: list[Chunk]) -> ChunkedText:
+    return ChunkedText(text, tuple(chunks), tuple(accumulate((len(chunk.text) for chunk in chunks), initial=0)))
 
 
-def _built(text: str, pieces: list[Chunk]) -> ChunkedText:
-    return ChunkedText(text, tuple(pieces), tuple(accumulate((len(piece.text) for piece in pieces), initial=0)))
-
-
-def _chain(text: str, start: int, rule: SplitRule | None) -> Iterator[tuple[int, int]]:
-    """The ranges of the pieces from the cut at `start` on."""
+def _ranges(text: str, start: int, rule: SplitRule | None) -> Iterator[tuple[int, int]]:
+    """The ranges of the chunks from the cut at `start` on."""
     while rule is not None and (end := _next_cut(text, start, rule)) < len(text):
         yield start, end
         start = end
@@ -184,12 +177,13 @@ def _chain(text: str, start: int, rule: SplitRule | None) -> Iterator[tuple[int,
 
 
 def _next_cut(text: str, start: int, rule: SplitRule) -> int:
-    for match in rule.pattern.finditer(text, start + N_MIN):
+    for match in rule.pattern.finditer(text, start + MIN_CHUNK_CHARACTERS):
         cut = match.end()
-        if cut - start >= N_MAX or _is_chosen(text[cut : cut + N_CONTENT]):
+        if cut - start >= MAX_CHUNK_CHARACTERS or _is_chosen(text[cut : cut + CONTENT_CHARACTERS]):
             return cut
     return len(text)
 
 
 def _is_chosen(content: str) -> bool:
-    return xxhash.xxh3_64_intdigest(content.encode(errors="surrogatepass")) % ONE_IN == 0
+    """Whether a text is cut before `content`: by its hash, so that an edit moves no cut but those next to it."""
+    return xxhash.xxh3_64_intdigest(content.encode(errors="surrogatepass")) % SAFE_PLACES_PER_CUT == 0

@@ -1,6 +1,6 @@
 """The tokens of texts, kept: by content for small texts, by document for those that are edited.
 
-Everything here is bounded in bytes, and an entry is as good as new when it is used.
+Everything here is bounded in bytes; what was not used for longest goes first.
 """
 
 from bisect import bisect_left, bisect_right
@@ -13,14 +13,16 @@ from typing import Generic, TypeVar
 import numpy as np
 import xxhash
 
-from scrubjay.tokenizer.chunks import Chunk, ChunkedText, Tokenize, find_cut_rule
+from scrubjay.tokenizer.chunks import Chunk, ChunkedText, Tokenize, find_split_rule
 from scrubjay.tokens import EMPTY, Tokens, frozen
 
 V = TypeVar("V")
+MAX_CHARACTERS_PER_TOKEN = 16
+"""Texts have tokens that are shorter than this, but for long runs of the same character."""
 _ENTRY_BYTES = 200
 """What an entry costs besides its content, about."""
 _BYTES_PER_CHARACTER = 4
-"""What a text in pieces costs, about: its characters once more, and their tokens."""
+"""What a text in chunks costs, about: its characters once more, and their tokens."""
 
 
 class _Lru(Generic[V]):
@@ -45,9 +47,13 @@ class _Lru(Generic[V]):
         while self.n_bytes > self._max_bytes:
             self.n_bytes -= self._entries.popitem(last=False)[1][1]
 
+    def drop(self, key: object) -> None:
+        """Forget the value of `key`, if there is one."""
+        self.n_bytes -= self._entries.pop(key, (None, 0))[1]
+
 
 class TokenCache:
-    """Tokenises, and remembers. To be used from one thread, but for `heat`.
+    """Tokenises, and remembers. To be used from one thread at a time, but for `tokenize_ahead`.
 
     Args:
         tokenize: the tokens of a text, without a BOS and without special tokens.
@@ -56,7 +62,7 @@ class TokenCache:
 
     def __init__(self, tokenize: Tokenize, max_bytes: int) -> None:
         self._tokenize = tokenize
-        self._rule = find_cut_rule(tokenize)
+        self._rule = find_split_rule(tokenize)
         self._by_content: _Lru[Tokens] = _Lru(max_bytes // 2)
         self._by_document: _Lru[TokenizedText] = _Lru(max_bytes // 2)
 
@@ -80,13 +86,13 @@ class TokenCache:
         return concatenated([start(text[:cut]), self.after_cut(text[cut:])]) if cut else start(text)
 
     def document(self, key: str, text: str) -> "TokenizedText":
-        """The document `key`, whose text is `text` now: only pieces that no earlier text had have to be tokenised."""
+        """The document `key`, whose text is `text` now: only chunks that no earlier text had have to be tokenised."""
         old = self._by_document.get(key)
         if old is not None and old.text == text:
             return old
-        pieces = ChunkedText.of(text, self._rule) if old is None else old.pieces.updated(text, self._rule)
-        new = TokenizedText(pieces, self)
-        self._by_document.put(key, new, _ENTRY_BYTES * len(pieces.pieces) + _BYTES_PER_CHARACTER * len(text))
+        chunks = ChunkedText.of(text, self._rule) if old is None else old.chunked.updated(text, self._rule)
+        new = TokenizedText(chunks, self)
+        self._by_document.put(key, new, _ENTRY_BYTES * len(chunks.chunks) + _BYTES_PER_CHARACTER * len(text))
         return new
 
     def n_untokenized(self, key: str, text: str) -> int:
@@ -99,11 +105,19 @@ class TokenCache:
             return len(text)
         return known.n_untokenized if known.text is text else self.document(key, text).n_untokenized
 
-    def tokenize_ahead(self, pieces: Iterable[tuple[Chunk, bool]]) -> None:
-        """Tokenise pieces (see `TokenizedText.cold`); the one method that another thread may call at any time."""
-        for piece, after_cut in pieces:
-            if piece.tokens is None:
-                piece.tokens = self._tokens(piece.text, after_cut)
+    def last_tokens(self, text: str, n_tokens: int) -> Tokens:
+        """The last `n_tokens` tokens of `text`, of which no more is looked at than has so many for sure."""
+        return self(text[-n_tokens * MAX_CHARACTERS_PER_TOKEN :])[-n_tokens:]
+
+    def forget(self, key: str) -> None:
+        """The document `key` is closed: drop its text and tokens."""
+        self._by_document.drop(key)
+
+    def tokenize_ahead(self, chunks: Iterable[tuple[Chunk, bool]]) -> None:
+        """Tokenise chunks (see `TokenizedText.untokenized`); the one method that another thread may call at any time."""
+        for chunk, after_cut in chunks:
+            if chunk.tokens is None:
+                chunk.tokens = self._tokens(chunk.text, after_cut)
 
     def _remembered(self, text: str, after_cut: bool) -> Tokens:
         if not text:
@@ -123,72 +137,72 @@ class TokenCache:
 
 @dataclass(slots=True)
 class TokenizedText:
-    """A text in pieces with their tokens. Equal to tokenising the text whole, because of where the cuts are."""
+    """A text in chunks with their tokens. Equal to tokenising the text whole, because of where the cuts are."""
 
-    pieces: ChunkedText
+    chunked: ChunkedText
     _cache: TokenCache = field(repr=False)
     _tokens: Tokens | None = field(default=None, repr=False)
 
     @property
     def text(self) -> str:
-        return self.pieces.text
+        return self.chunked.text
 
     @property
     def tokens(self) -> Tokens:
         """The tokens of the whole text."""
         if self._tokens is None:
-            self._tokens = concatenated([self._piece(index) for index in range(len(self.pieces.pieces))])
+            self._tokens = concatenated([self._chunk(index) for index in range(len(self.chunked.chunks))])
         return self._tokens
 
     @property
     def n_untokenized(self) -> int:
-        """How many characters the pieces have together that still have to be tokenised."""
+        """How many characters the chunks have together that still have to be tokenised."""
         if self._tokens is not None:
             return 0
-        return sum(len(piece.text) for piece in self.pieces.pieces if piece.tokens is None)
+        return sum(len(chunk.text) for chunk in self.chunked.chunks if chunk.tokens is None)
 
     def untokenized(self) -> list[tuple[Chunk, bool]]:
-        """The pieces that still have to be tokenised, for `TokenCache.heat`."""
-        return [(piece, index > 0) for index, piece in enumerate(self.pieces.pieces) if piece.tokens is None]
+        """The chunks that still have to be tokenised, and whether each comes after a cut; for `TokenCache.tokenize_ahead`."""
+        return [(chunk, index > 0) for index, chunk in enumerate(self.chunked.chunks) if chunk.tokens is None]
 
     def between(self, start: int, end: int) -> Tokens:
         """The tokens of the text in [start, end), which are those of that text alone."""
         #  start        cuts[first]    ...    cuts[last]         end
-        #    |  tokenised  |      whole pieces     |  tokenised  |
-        cuts = self.pieces.cuts
+        #    |  tokenised  |      whole chunks     |  tokenised  |
+        cuts = self.chunked.cuts
         first, last = bisect_left(cuts, start), self._last_cut_index(end)
         if first >= last:
             return self._cache.typed(self.text[start:end], is_after_cut=False)
         head, tail = self.text[start : cuts[first]], self.text[cuts[last] : end]
-        begin = [self._cache(head), self._piece(first)] if head or first == 0 else [self._alone(first)]
-        whole = [self._piece(index) for index in range(first + 1, last)]
+        begin = [self._cache(head), self._chunk(first)] if head or first == 0 else [self._alone(first)]
+        whole = [self._chunk(index) for index in range(first + 1, last)]
         return concatenated([*begin, *whole, self._cache.typed(tail, is_after_cut=True)])
 
     def counts(self, end: int) -> tuple[int, ...]:
-        """For each cut before `end`, how many tokens of the text lie before it."""
-        pieces = range(self._last_cut_index(end))
-        return tuple(accumulate((len(self._piece(index)) for index in pieces), initial=0))
+        """For each cut before `end`, how many tokens of the text are before it."""
+        chunks = range(self._last_cut_index(end))
+        return tuple(accumulate((len(self._chunk(index)) for index in chunks), initial=0))
 
     def last_cut(self, end: int) -> int:
         """Offset of the last cut that the text before `end` has, too; the end of the whole text is one."""
-        return self.pieces.cuts[self._last_cut_index(end)]
+        return self.chunked.cuts[self._last_cut_index(end)]
 
     def _last_cut_index(self, end: int) -> int:
-        cuts = self.pieces.cuts
+        cuts = self.chunked.cuts
         last = bisect_right(cuts, end) - 1
-        # A cut is one because of what follows it: nothing but blanks allows none.
+        # A cut is one because of what follows it: nothing but spaces and line ends allows none.
         while last > 0 and cuts[last] < len(self.text) and self.text[cuts[last] : end].strip() == "":
             last -= 1
         return last
 
-    def _piece(self, index: int) -> Tokens:
-        piece = self.pieces.pieces[index]
-        if piece.tokens is None:
-            piece.tokens = self._cache.after_cut(piece.text) if index > 0 else self._cache(piece.text)
-        return piece.tokens
+    def _chunk(self, index: int) -> Tokens:
+        chunk = self.chunked.chunks[index]
+        if chunk.tokens is None:
+            chunk.tokens = self._cache.after_cut(chunk.text) if index > 0 else self._cache(chunk.text)
+        return chunk.tokens
 
     def _alone(self, index: int) -> Tokens:
-        return self._cache(self.pieces.pieces[index].text)
+        return self._cache(self.chunked.chunks[index].text)
 
 
 def concatenated(arrays: list[Tokens]) -> Tokens:

@@ -3,6 +3,8 @@
 import codecs
 from collections.abc import Iterable
 
+from scrubjay.code_text import overlap
+
 
 class IncrementalDetokenizer:
     """Assembles the bytes of generated tokens into text.
@@ -46,12 +48,7 @@ class IncrementalDetokenizer:
         return text
 
     def _certain(self) -> str:
-        n_held = max((self._overlap(stop) for stop in self._stops), default=0)
+        n_held = max((overlap(self._held, stop, len(stop) - 1) for stop in self._stops), default=0)
         split = len(self._held) - n_held
         text, self._held = self._held[:split], self._held[split:]
         return text
-
-    def _overlap(self, stop: str) -> int:
-        """Length of the longest beginning of `stop` with which the held text ends."""
-        longest = min(len(stop) - 1, len(self._held))
-        return next((n for n in range(longest, 0, -1) if self._held.endswith(stop[:n])), 0)

@@ -8,9 +8,10 @@ What does not have this form stays what is said, so nothing that was generated i
 """
 
 import json
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
+
+from scrubjay.code_text import overlap
 
 Section = Literal["said", "thought", "call"]
 THINK, END_THINK = "<think>", "</think>"
@@ -97,7 +98,7 @@ class ReplyReader:
             at, tag = found
             before, self._held = self._held[:at], self._held[at + len(tag) :]
             parts += self._leave(before, tag)
-        n_certain = 0 if self._section == "call" else len(self._held) - _overlap(self._held, self._tags())
+        n_certain = 0 if self._section == "call" else len(self._held) - self._n_uncertain()
         certain, self._held = self._held[:n_certain], self._held[n_certain:]
         return [*parts, *self._tell(certain)]
 
@@ -118,6 +119,10 @@ class ReplyReader:
         # Who has begun to speak thinks no more: a tag would be one that is spoken of.
         is_first = self._is_at_start and THINK.startswith(self._held.lstrip()[: len(THINK)])
         return [*([THINK] if self._form.has_thoughts and is_first else []), *([CALL] if self._form.has_calls else [])]
+
+    def _n_uncertain(self) -> int:
+        """How many characters at the end may be the beginning of a tag."""
+        return max((overlap(self._held, tag, len(tag) - 1) for tag in self._tags()), default=0)
 
     def _next_tag(self) -> tuple[int, str] | None:
         found = [(at, tag) for tag in self._tags() if (at := self._held.find(tag)) >= 0]
@@ -160,8 +165,3 @@ def _call(text: str) -> ToolCall | None:
         if isinstance(name, str) and isinstance(arguments, dict)
         else None
     )
-
-
-def _overlap(text: str, tags: Iterable[str]) -> int:
-    """Length of the longest beginning of a tag with which `text` ends."""
-    return max((n for tag in tags for n in range(1, len(tag)) if text.endswith(tag[:n])), default=0)

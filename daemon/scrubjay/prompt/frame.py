@@ -1,0 +1,132 @@
+"""What every project's prompt has around the text of the current file, whichever layout makes it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from scrubjay.errors import PromptRefused
+from scrubjay.prompt.fim import FimTemplate
+from scrubjay.prompt.limits import Limits
+from scrubjay.prompt.segments import Segment, count_tokens
+from scrubjay.tokenizer.token_cache import TokenCache, TokenizedText
+from scrubjay.workspace.document import Document
+from scrubjay.workspace.project import Project
+
+FIM_TOKENS = 3
+"""The special tokens around prefix, suffix and middle."""
+MIN_ROOM_TOKENS = 16
+"""With less room for the current file than this no completion is worth asking for."""
+MAX_TAILS_SHARE = 4
+"""Tails together have at most one in so many of the tokens that are left beside the frame."""
+
+
+@dataclass(frozen=True, slots=True)
+class LayoutInput:
+    """What a layout makes a prompt of: a place in a project, how the model is asked, and how long the prompt may be.
+
+    Args:
+        offset: where the model is to go on; see `resume_at`.
+        is_idle: nobody waits for the prompt, so this is the time for what typing should not have to pay.
+    """
+
+    project: Project
+    document: Document
+    offset: int
+    template: FimTemplate
+    token_cache: TokenCache
+    limits: Limits
+    is_idle: bool = False
+
+    @property
+    def label(self) -> str:
+        """The path of the current file, as the model sees it."""
+        return self.project.label(self.document)
+
+    @property
+    def text(self) -> TokenizedText:
+        """The text of the current file with its tokens."""
+        return self.tokenized(self.document)
+
+    def tokenized(self, document: Document) -> TokenizedText:
+        """The text of `document` with its tokens."""
+        return self.token_cache.document(document.key, document.text)
+
+    def file_segment(self, document: Document) -> Segment:
+        """The whole of `document`, after its path."""
+        label = self.project.label(document)
+        parts = (*self.template.header(label), self.tokenized(document).tokens)
+        if self.template.separator is None and not document.text.endswith("\n"):
+            parts = (*parts, "\n")
+        return Segment("file", label, parts, reason="another file of the project; the most recently edited come last")
+
+
+@dataclass(frozen=True, slots=True)
+class PromptFrame:
+    """What every prompt for a file has, and how many tokens are left for the rest.
+
+    `tails` come after all other files, so that they cost what they and the current file have when they come and go.
+    """
+
+    start: Segment
+    path: Segment
+    room: int
+    tails: tuple[Segment, ...] = ()
+
+
+def prompt_frame(layout: LayoutInput) -> PromptFrame:
+    """The frame of a prompt.
+
+    Raises:
+        PromptRefused: there is no room for even a few tokens of the document.
+    """
+    template, limits, label = layout.template, layout.limits, layout.label
+    name = layout.project.name
+    start = Segment("repo", name, template.start(name), reason="the start of every prompt of this project")
+    path = Segment("path", label, template.header(label), reason="the path of the file that is being edited")
+    n_marks = max(FIM_TOKENS, sum(map(len, template.marks)))
+    n_fixed = count_tokens(start, layout.token_cache) + count_tokens(path, layout.token_cache) + n_marks
+    room = min(limits.n_ctx - limits.reserve, limits.context_budget or limits.n_ctx) - n_fixed
+    if room < MIN_ROOM_TOKENS:
+        raise PromptRefused(
+            f"A context of {limits.n_ctx} tokens has no room for a prompt beside {limits.reserve} tokens of completion; "
+            "use a larger --ctx or --context-budget."
+        )
+    tails = _tail_segments(layout, room // MAX_TAILS_SHARE)
+    return PromptFrame(start, path, room - sum(count_tokens(tail, layout.token_cache) for tail in tails), tails)
+
+
+def _tail_segments(layout: LayoutInput, room: int) -> tuple[Segment, ...]:
+    """The ends of the project's tails, each with an equal share of `room` tokens."""
+    tails = layout.project.tails.values()
+    made = []
+    for tail in tails:
+        header = Segment(
+            "tail", tail.name, layout.template.header(tail.name), reason="sent by a client for this prompt"
+        )
+        n_most = room // len(tails) - count_tokens(header, layout.token_cache) - 1
+        if n_most > 0:
+            text = layout.token_cache.last_tokens(tail.text, n_most)
+            made.append(replace(header, parts=(*header.parts, text, "\n")))
+    return tuple(made)
+
+
+def fitting(files: Sequence[Segment], room: int, token_cache: TokenCache) -> list[Segment]:
+    """Those of `files` that fit into `room` tokens together, the last ones first; the order stays."""
+    kept: list[Segment] = []
+    for file in reversed(files):
+        n_tokens = count_tokens(file, token_cache)
+        if n_tokens <= room:
+            kept.append(file)
+            room -= n_tokens
+    return kept[::-1]
+
+
+def fim_segments(template: FimTemplate, prefix: Segment, suffix: Segment, middle: Segment) -> list[Segment]:
+    """Prefix, suffix and the beginning of the middle after their special tokens, in the order that the model knows."""
+    prefix, suffix, middle = map(_after_mark, template.marks, (prefix, suffix, middle))
+    by_order = {"psm": [prefix, suffix, middle], "spm": [suffix, prefix, middle], "plain": [prefix, middle]}
+    return by_order[template.order]
+
+
+def _after_mark(mark: tuple[int, ...], segment: Segment) -> Segment:
+    hot = tuple(n + len(mark) for n in segment.hot)
+    return Segment(segment.kind, segment.label, (*mark, *segment.parts), hot, segment.reason)
