@@ -27,8 +27,6 @@ MAX_LINES = 400
 MAX_METHODS = 15
 MAX_FIELDS = 12
 TOO_LARGE = {
-    "scrubjay.service.active_request.ActiveRequest": "it serves three kinds of request",
-    "scrubjay.service.dispatcher.Dispatcher": "it accepts, runs, answers and accounts for requests",
     "scrubjay.service.engine_supervisor.EngineSupervisor": "it opens the vocabulary and keeps what the poller saw",
     "scrubjay.service.service.Service": "it holds each part itself",
     "scrubjay.http.params.Params": "a method for each type of field",

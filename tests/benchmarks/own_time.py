@@ -28,6 +28,7 @@ from rich.table import Table
 from scrubjay.completion.history import CompletionHistory
 from scrubjay.completion.requests import CompletionRequest
 from scrubjay.completion.rules import CompletionRules
+from scrubjay.prompt.document import DocumentRecipe
 from scrubjay.prompt.layouts import LayoutName
 from scrubjay.prompt.limits import Limits
 from scrubjay.prompt.view import ProjectView
@@ -37,6 +38,7 @@ from scrubjay.workspace.projects import Projects
 from scrubjay.workspace.text import Change, Position
 from tests.benchmarks.typing import light_model
 from tests.benchmarks.typing import measure as measure_typing
+from tests.support.prompts import making
 
 ROOT = "/project"
 LIMITS = Limits(n_ctx=49_152, reserve=512)
@@ -83,13 +85,12 @@ def open_project(projects: Projects) -> str:
 
 async def measure(model: Path, layout: LayoutName, n_keys: int) -> tuple[Split, int]:
     """The times of all keys, and the length of the last prompt."""
-    maker, projects, split, remembered = PromptBuilder(layout), Projects(), Split(), CompletionHistory()
-    await maker.open(model, model.stem)
+    builder, projects, split, remembered = PromptBuilder(layout), Projects(), Split(), CompletionHistory()
+    await builder.open(model, model.stem)
     uri = open_project(projects)
     line = projects.document(uri).text.count("\n") // 2
-    n_prompt = len(
-        (await maker.make(ProjectView.of(projects.project_of(uri), projects.document(uri), 0), LIMITS)).tokens
-    )
+    whole = ProjectView.of(projects.project_of(uri), projects.document(uri), 0)
+    n_prompt = len((await making(builder, DocumentRecipe(whole), LIMITS)).tokens)
     column = 0
     for number in range(n_keys):
         key = TYPED[number % len(TYPED)]
@@ -106,12 +107,12 @@ async def measure(model: Path, layout: LayoutName, n_keys: int) -> tuple[Split, 
             with split.timed("known"):
                 remembered.find(request, view.project, view.document, view.offset)
             with split.timed("prompt"):
-                n_prompt = len((await maker.make(view, LIMITS)).tokens)
+                n_prompt = len((await making(builder, DocumentRecipe(view), LIMITS)).tokens)
             with split.timed("rules"):
-                polish = CompletionRules.of(request, view.document, view.offset)
-                polish.stop_offset(COMPLETION)
-                polish.postprocess(COMPLETION)
-    await maker.close()
+                rules = CompletionRules.of(request, view.document, view.offset)
+                rules.stop_offset(COMPLETION)
+                rules.postprocess(COMPLETION)
+    await builder.close()
     return split, n_prompt
 
 

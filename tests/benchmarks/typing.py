@@ -106,7 +106,7 @@ class Typist:
 
     def _n_window(self) -> int:
         """Tokens of the current file in the last prompt."""
-        prompt = self.service.dispatcher.record(ROOT).prompt
+        prompt = self.service.dispatcher.residency.of(ROOT).prompt
         spans = prompt.segments if prompt else ()
         return sum(span.end - span.start for span in spans if span.kind in ("prefix", "suffix", "middle"))
 
@@ -168,7 +168,7 @@ async def measure(
     # The least latency budget makes the least window.
     engine = EngineSettings(str(model), n_ctx=n_ctx, n_threads=1, eager_load=True)
     service = Service(ServiceSettings(engine, warm=False, layout=layout, latency_budget_ms=1, watch=False))
-    loop = asyncio.create_task(service.run())
+    service.start()
     try:
         text = inspect.getsource(textwrap).replace(FUNCTION, "")
         typist = Typist(service, text, text.index("\n\n\n", text.index("def shorten")) + 1)
@@ -180,8 +180,6 @@ async def measure(
         await type_function(typist, n_lines)
         return typist
     finally:
-        loop.cancel()
-        await asyncio.wait([loop])
         await service.close()
 
 

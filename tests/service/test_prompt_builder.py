@@ -6,12 +6,14 @@ from pathlib import Path
 import pytest
 
 from scrubjay.errors import EngineError, ModelRefused
+from scrubjay.prompt.document import DocumentRecipe
 from scrubjay.prompt.limits import Limits
 from scrubjay.prompt.view import ProjectView
 from scrubjay.service.prompt_builder import PromptBuilder
 from scrubjay.workspace.projects import Projects
 from scrubjay.workspace.text import Change, Position
 from tests.support.gguf_models import corrupt_model, tiny_model
+from tests.support.prompts import making
 from tests.support.service import source
 
 LIMITS = Limits(8192, 512)
@@ -34,8 +36,8 @@ def projects() -> Projects:
     return projects
 
 
-def view(projects: Projects, offset: int = 500) -> ProjectView:
-    return ProjectView.of(projects.project_of(URI), projects.document(URI), offset)
+def view(projects: Projects, offset: int = 500) -> DocumentRecipe:
+    return DocumentRecipe(ProjectView.of(projects.project_of(URI), projects.document(URI), offset))
 
 
 def edit(projects: Projects, version: int, text: str) -> None:
@@ -43,16 +45,16 @@ def edit(projects: Projects, version: int, text: str) -> None:
 
 
 async def test_much_text_goes_to_the_thread_and_a_keystroke_does_not(maker: PromptBuilder, projects: Projects) -> None:
-    first = maker.make(view(projects), LIMITS)
+    first = making(maker, view(projects), LIMITS)
     assert not first.done()
     await first
     for version, text in enumerate("def f(x):\n", start=2):
         edit(projects, version, text)
-        made = maker.make(view(projects), LIMITS)
+        made = making(maker, view(projects), LIMITS)
         assert made.done()
         fresh = PromptBuilder()
         await fresh.open(tiny_model("dense"), "test")
-        expected = await fresh.make(view(projects), LIMITS)
+        expected = await making(fresh, view(projects), LIMITS)
         assert made.result().tokens.tolist() == expected.tokens.tolist()
         assert made.result().segments == expected.segments
         await fresh.close()
@@ -63,33 +65,33 @@ async def test_a_long_rest_of_a_file_that_no_prompt_shows_sends_no_keystroke_to_
 ) -> None:
     projects = Projects()
     projects.open(URI, "python", 1, source(2000), "/project", str)
-    await maker.make(view(projects), LIMITS)
+    await making(maker, view(projects), LIMITS)
     for version, text in enumerate("def f(x):\n", start=2):
         edit(projects, version, text)
-        assert maker.make(view(projects), LIMITS).done()
+        assert making(maker, view(projects), LIMITS).done()
 
 
 async def test_prompts_keep_their_order_while_the_thread_has_work(maker: PromptBuilder, projects: Projects) -> None:
-    large = maker.make(view(projects), LIMITS)
-    small = maker.make(view(projects), LIMITS)
+    large = making(maker, view(projects), LIMITS)
+    small = making(maker, view(projects), LIMITS)
     assert not small.done()
     assert (await small).tokens.tolist() == (await large).tokens.tolist()
-    assert maker.make(view(projects), LIMITS).done()
+    assert making(maker, view(projects), LIMITS).done()
 
 
 async def test_a_view_does_not_see_later_edits(maker: PromptBuilder, projects: Projects) -> None:
     before = view(projects)
-    expected = await maker.make(before, LIMITS)
+    expected = await making(maker, before, LIMITS)
     edit(projects, 2, "x = 1\n")
-    assert (await maker.make(before, LIMITS)).tokens.tolist() == expected.tokens.tolist()
-    assert (await maker.make(view(projects), LIMITS)).tokens.tolist() != expected.tokens.tolist()
+    assert (await making(maker, before, LIMITS)).tokens.tolist() == expected.tokens.tolist()
+    assert (await making(maker, view(projects), LIMITS)).tokens.tolist() != expected.tokens.tolist()
 
 
 async def test_no_room_is_said_so_both_ways(maker: PromptBuilder, projects: Projects) -> None:
     for _ in ("in the thread", "at once"):
         with pytest.raises(EngineError, match="room"):
-            await maker.make(view(projects), Limits(64, 60))
-        await maker.make(view(projects), LIMITS)
+            await making(maker, view(projects), Limits(64, 60))
+        await making(maker, view(projects), LIMITS)
 
 
 async def test_a_file_that_is_no_model_is_refused(tmp_path: Path) -> None:
@@ -97,5 +99,5 @@ async def test_a_file_that_is_no_model_is_refused(tmp_path: Path) -> None:
     broken = corrupt_model(tiny_model("dense"), "magic", tmp_path / "broken.gguf")
     with pytest.raises(ModelRefused):
         await maker.open(broken, "test")
-    assert maker.template is None
+    assert maker.fim_template is None
     await maker.close()

@@ -91,11 +91,11 @@ async def test_an_edit_that_leads_elsewhere_ends_it(at: Position, text: str) -> 
         service.post(ProjectIdle("/project"))
         # The loop has one thing after the other: when this one is answered, the completion ahead is under way.
         await look(service)
-        assert any(flight.is_ahead for flight in service.dispatcher)
+        assert any(request.ask.is_speculative for request in service.dispatcher)
         before = service.dispatcher.scheduler.ended[Outcome.CANCELLED]
         await insert(service, 2, text, at)
         assert service.dispatcher.scheduler.ended[Outcome.CANCELLED] == before + 1
-        assert not any(flight.is_ahead for flight in service.dispatcher)
+        assert not any(request.ask.is_speculative for request in service.dispatcher)
 
 
 async def test_it_makes_the_next_key_hardly_dearer() -> None:

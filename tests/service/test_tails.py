@@ -20,7 +20,7 @@ async def add(service: Service, name: str, text: str, once: bool = True) -> None
 
 
 def segments(service: Service) -> tuple[Span, ...]:
-    prompt = service.dispatcher.record("/project").prompt
+    prompt = service.dispatcher.residency.of("/project").prompt
     return prompt.segments if prompt else ()
 
 

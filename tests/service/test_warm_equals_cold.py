@@ -126,7 +126,7 @@ class World:
 
     async def require_true(self, root: str, current: str, offset: int) -> None:
         """The last prompt of the project shows what the project shows, with the cursor at `offset` of `current`."""
-        prompt = self.service.dispatcher.record(root).prompt
+        prompt = self.service.dispatcher.residency.of(root).prompt
         assert prompt
         parts = [(span, prompt.tokens[span.start : span.end]) for span in prompt.segments]
         said = await self.service.use_vocabulary(

@@ -19,7 +19,7 @@ def on_disk(service: Service, *texts: str) -> None:
 
 def shown(service: Service) -> dict[str, int]:
     """How many tokens the last prompt has of each file that is not the current one."""
-    prompt = service.dispatcher.record("/project").prompt
+    prompt = service.dispatcher.residency.of("/project").prompt
     spans = prompt.segments if prompt else ()
     return {span.label: span.end - span.start for span in spans if span.kind == "file"}
 

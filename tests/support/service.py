@@ -44,15 +44,12 @@ async def running_service(
     engine = replace(engine_settings(model, n_ctx), max_contexts=max_contexts)
     settings = ServiceSettings(engine, warm=warm, warm_delay_ms=1, layout=layout, rules=rules)
     service = Service(replace(settings, warm_on_battery=warm_on_battery))
-    loop = asyncio.create_task(service.run())
+    service.start()
     try:
         yield service
         service.dispatcher.scheduler.check_integrity()
     finally:
-        loop.cancel()
-        await asyncio.wait([loop])
         await service.close()
-    assert loop.cancelled(), loop.exception()
 
 
 async def until(news: Subscription, matches: Callable[[Notification], bool]) -> Notification:

@@ -3,9 +3,8 @@
 import asyncio
 import logging
 import signal
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from scrubjay.config import Config
 from scrubjay.errors import DaemonError
@@ -81,7 +80,7 @@ async def _run_until(
 ) -> None:
     """Be the daemon until `stop` is set; then take no more work, answer what is in flight, and end the engine."""
     service = Service(service_settings(config))
-    loop = asyncio.create_task(service.run())
+    service.start()
     try:
         async with serving(service, config.socket, address, config.anchor) as listeners:
             claim.note_bound()
@@ -89,28 +88,21 @@ async def _run_until(
                 logger.info("Listening on %s.", place)
             on_listening()
             stopping = asyncio.create_task(stop.wait())
-            # The loop ends only by a mistake of ours; a daemon that answers nothing is worse than none.
-            await _until_over([loop, stopping], config.socket, claim, listeners)
+            await _until_over(stopping, config.socket, claim, listeners)
             stopping.cancel()
-            await _drain(service, loop)
+            await _drain(service)
     finally:
-        loop.cancel()
-        await asyncio.wait([loop])
         await service.close()
-    if not loop.cancelled():
-        loop.result()
 
 
-async def _until_over(
-    ends: "Collection[asyncio.Task[Any]]", socket: Path, claim: SocketClaim, listeners: Listeners
-) -> None:
-    """Wait until one of `ends` is done, or another daemon has taken over.
+async def _until_over(stopping: "asyncio.Task[bool]", socket: Path, claim: SocketClaim, listeners: Listeners) -> None:
+    """Wait until `stopping` is done, or another daemon has taken over.
 
     Somebody may delete the runtime folder of a daemon that runs: it makes its socket again, because without one it would
     never be found, nor stopped.
     """
     told = ""
-    while not (await asyncio.wait(ends, timeout=LOOK_S, return_when=asyncio.FIRST_COMPLETED))[0]:
+    while not (await asyncio.wait([stopping], timeout=LOOK_S))[0]:
         if claim.is_intact:
             continue
         try:
@@ -134,10 +126,10 @@ def _is_taken(socket: Path) -> bool:
         return False
 
 
-async def _drain(service: Service, loop: "asyncio.Task[None]") -> None:
+async def _drain(service: Service) -> None:
     event = Drain()
     service.post(event)
-    await asyncio.wait([event.reply, loop], timeout=DRAIN_S, return_when=asyncio.FIRST_COMPLETED)
+    await asyncio.wait([event.reply], timeout=DRAIN_S)
 
 
 def stop_on_signals() -> asyncio.Event:

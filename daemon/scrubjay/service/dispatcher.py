@@ -1,397 +1,382 @@
-"""The requests in flight: their prompts, their turns in the engine, their answers.
+"""Sees each request from its acceptance to its one answer: prompt, turn in the engine, texts.
 
-Called by the service's loop only, so that nothing here happens at the same time as anything else.
+Called by the service's loop only, so nothing here happens at the same time as anything else.
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, replace
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
 from functools import partial
 from itertools import count
+from typing import Any
 
-from scrubjay.completion.history import CompletionHistory
-from scrubjay.completion.requests import Completion, CompletionRequest, Cost, RawRequest, stopping
-from scrubjay.completion.stop_rules import STOP_STRINGS
+from scrubjay.completion.requests import Completion, Cost, stopping
 from scrubjay.errors import EngineDied, EngineError, RequestError, ScrubjayError
 from scrubjay.notifications import Notification
-from scrubjay.prompt.limits import Budgets, Limits, limits_for
+from scrubjay.prompt.fim import FimTemplate
+from scrubjay.prompt.limits import Budgets, limits_for
 from scrubjay.prompt.segments import Prompt
-from scrubjay.protocol.messages import (
-    Done,
-    EngineStatus,
-    Failed,
-    Piece,
-    PrefillCost,
-    PrefillDone,
-    PrefillProgress,
-    Run,
-    Sampling,
-    Stopped,
-)
+from scrubjay.protocol.messages import Done, Failed, Piece, PrefillCost, PrefillDone, PrefillProgress, Run, Stopped
 from scrubjay.service.active_request import ActiveRequest, superseded
 from scrubjay.service.debounce import TypingPace
 from scrubjay.service.engine_supervisor import EngineSupervisor
-from scrubjay.service.events import CompletionShown, Post, outcome
-from scrubjay.service.prompt_builder import PromptBuilder
-from scrubjay.service.residency import ContextResidency, ConversationIndex, PrefillSpeed, Residency
+from scrubjay.service.prompt_builder import Made, PromptBuilder
+from scrubjay.service.residency import Residency
 from scrubjay.service.scheduler import Job, Outcome, Priority, Scheduler
+from scrubjay.tokens import is_sequel
 
-Tell = Callable[[Notification], None]
-
-
-MOST_AHEAD = 256
-"""A completion ahead of need is not worth a longer prefill."""
+logger = logging.getLogger(__name__)
 
 
 class Dispatcher:
-    """Accepts requests, and sees each of them to its one answer.
+    """Accepts requests, and hands the most urgent one to the engine.
 
-    Args: post: takes the events of prompts that were made.
+    Args:
+        post_prompt: takes what a thread has made into the service's loop, which hands it to `on_prompt`.
         tell: takes what listeners should know.
         budgets: how long prompts may be.
     """
 
     def __init__(
-        self, supervisor: EngineSupervisor, maker: PromptBuilder, post: Post, tell: Tell, budgets: Budgets
+        self,
+        engine: EngineSupervisor,
+        builder: PromptBuilder,
+        post_prompt: Callable[[ActiveRequest, Made], None],
+        tell: Callable[[Notification], None],
+        budgets: Budgets,
     ) -> None:
-        self._supervisor = supervisor
-        self._maker = maker
-        self._post = post
+        self._engine = engine
+        self._builder = builder
+        self._post_prompt = post_prompt
         self._tell = tell
         self._budgets = budgets
         self._numbers = count(1)
-        self._flights: dict[int, ActiveRequest] = {}
-        self._speed = PrefillSpeed()
+        self._requests: dict[int, ActiveRequest] = {}
+        self.residency = Residency()
         self.scheduler = Scheduler()
-        self.remembered = CompletionHistory()
         self.pace = TypingPace()
-        self._trunks = ConversationIndex()
-        self._records = Residency()
 
     def __iter__(self) -> Iterator[ActiveRequest]:
-        return iter(list(self._flights.values()))
+        return iter(list(self._requests.values()))
 
     @property
     def is_idle(self) -> bool:
         """Whether no request is in flight."""
-        return not self._flights
+        return not self._requests
 
-    def record(self, root: str) -> ContextResidency:
-        """What is known of the context of the project at `root`."""
-        return self._records.of(root)
+    @property
+    def handlers(self) -> Mapping[type, Callable[[Any], None]]:
+        """What becomes of each message of the engine about a job."""
+        handlers: dict[type, Callable[[Any], None]] = {
+            PrefillProgress: self._on_progress,
+            PrefillDone: self._on_prefilled,
+            Piece: self._on_piece,
+            Done: self._on_done,
+            Stopped: self._on_stopped,
+            Failed: self._on_failed,
+        }
+        return {message: partial(self._for_its_request, handler) for message, handler in handlers.items()}
 
     # --- requests -----------------------------------------------------------------------------------------------------
 
-    def accept(self, flight: ActiveRequest, priority: Priority) -> None:
-        """Take `flight` in; it supersedes what has its key, and what was to be warmed for it."""
-        flight.priority = priority
-        if self._answer_known(flight):
+    def accept(self, request: ActiveRequest) -> None:
+        """Take `request` in. It supersedes older ones of its key, and what was prepared unasked for its context."""
+        ask = request.ask
+        if ask.memory and (items := ask.memory.find()):
+            self._supersede_by_known(request)
+            self._answer(request, request.known(items, self._model, self._debounce_ms(request)))
             return
-        if flight.request and not flight.is_cold and not flight.is_automatic:
-            self._forget_unasked(flight.root)
-        self._submit(flight)
-        if self._supervisor.is_ready:
-            self._make_prompt(flight)
+        if ask.context and ask.sampling and not ask.is_unasked and not ask.cold:
+            self._drop_unasked(ask.context)
+        self._submit(request)
+        if self._engine.is_ready:
+            with self._failing(request):
+                self._make_prompt(request)
         else:
-            flight.clock.wait()
+            request.clock.wait()
 
     def make_prompts(self) -> None:
-        """Now that the engine is ready: make the prompts of those who came before."""
-        for flight in self:
-            if flight.prompt is None:
-                flight.clock.go()
-                self._make_prompt(flight)
+        """Now that the engine is ready: make the prompts of the requests that came before."""
+        for request in self:
+            if request.prompt is None:
+                request.clock.go()
+                with self._failing(request):
+                    self._make_prompt(request)
 
-    def prompt_made(self, flight: ActiveRequest, prompt: Prompt) -> None:
-        """The prompt is there: the request waits for its turn, if there is time for that."""
-        if flight.number not in self._flights or flight.prompt is not None:
+    def on_prompt(self, request: ActiveRequest, made: Made) -> None:
+        """The making of the prompt of `request` has come to an end."""
+        if request.number not in self._requests or request.prompt is not None:
             return
-        flight.prompt = prompt
-        flight.clock.wait()
-        if isinstance(flight.request, RawRequest):
-            self._join_trunk(flight, flight.request, prompt)
-        limit = flight.request.t_max_prompt_ms if flight.request else None
-        if flight.is_ahead and self._n_needed(flight) > MOST_AHEAD:
-            self._end(flight, Outcome.CANCELLED)
-        elif flight.is_warming and not flight.replies and self._n_needed(flight) <= 1:
-            self._end(flight, Outcome.DONE)
-        elif self._is_prepared(flight):
-            self._end(flight, Outcome.DONE)
-            flight.resolve(flight.answer(self._model))
-        elif limit is not None and self._speed.estimated_ms(self._n_needed(flight), self._supervisor.info) > limit:
-            self.overdue(flight)
+        if isinstance(made, Prompt):
+            self._prompt_made(request, made)
+        else:
+            self._prompt_failed(request, made)
 
-    def prompt_failed(self, flight: ActiveRequest, error: ScrubjayError) -> None:
+    def _prompt_made(self, request: ActiveRequest, prompt: Prompt) -> None:
+        """It waits for its turn, unless nothing is left to do or the time is too short."""
+        request.prompt = prompt
+        request.clock.wait()
+        ask, n_needed = request.ask, self._n_needed(request, prompt)
+        if ask.on_prompt:
+            ask.on_prompt()
+        if template := self._template(request):
+            request.use_template(template)
+        if not ask.only_prepares and not request.is_answered:
+            self._cancel_overtaken(request, prompt)
+        if ask.max_needed is not None and n_needed > ask.max_needed:
+            self._end(request, Outcome.CANCELLED)
+        elif self._is_prepared(request, prompt, n_needed):
+            self._end(request, Outcome.DONE)
+            self._answer(request)
+        elif ask.deadline_ms is not None and self.residency.estimated_ms(n_needed, self._engine.info) > ask.deadline_ms:
+            self.on_deadline(request)
+
+    def _prompt_failed(self, request: ActiveRequest, error: ScrubjayError) -> None:
         """There is no prompt for this request."""
-        if self._end(flight, Outcome.FAILED):
-            flight.reject(error)
+        if self._end(request, Outcome.FAILED):
+            request.reject(error)
 
-    def overdue(self, flight: ActiveRequest) -> None:
+    def on_deadline(self, request: ActiveRequest) -> None:
         """The client waits no longer: answer with nothing, and go on in the background."""
-        if flight.number not in self._flights or flight.processed or flight.is_answered:
+        if request.number not in self._requests or request.cost or request.is_answered:
             return
-        flight.resolve(flight.answer_warming(self._n_common(flight), self._model))
-        self.scheduler.demote(flight.number, Priority.WARM)
+        request.resolve(self.still_warming(request))
+        self.scheduler.demote(request.number, Priority.WARM)
 
-    def cancel(self, flight: ActiveRequest, error: ScrubjayError | None = None) -> None:
-        """End `flight`; whoever still waits for it is told `error`."""
-        if self._end(flight, Outcome.CANCELLED) and error:
-            flight.reject(error)
+    def still_warming(self, request: ActiveRequest) -> Completion:
+        """The answer to a client that does not wait for `request`."""
+        n_common = self._n_common(request, request.prompt) if request.prompt else 0
+        return request.still_warming(n_common, self._model)
+
+    def cancel(self, request: ActiveRequest, error: ScrubjayError | None = None) -> None:
+        """End `request`; clients that still wait for it are told `error`."""
+        if self._end(request, Outcome.CANCELLED) and error:
+            request.reject(error)
 
     def reject_all(self, error: ScrubjayError) -> None:
         """End all requests: none can be served."""
-        for flight in self:
-            self.prompt_failed(flight, error)
+        for request in self:
+            self._prompt_failed(request, error)
 
     # --- turns --------------------------------------------------------------------------------------------------------
 
-    def stop_stale(self) -> None:
-        """Have the engine end a job that nobody wants any more, or that is in the way of a more urgent one."""
+    def take_turn(self) -> None:
+        """Stop a job that is stale or in the way of a more urgent one; if the engine is free, start the most urgent."""
         if (number := self.scheduler.job_to_stop()) is not None:
-            self._supervisor.stop(number)
+            self._engine.stop(number)
+        while self._engine.is_ready and (job := self.scheduler.next_job()):
+            request = self._requests[job.number]
+            if request.prompt is None:
+                # A less urgent job would only be in the way of this one, whose prompt is being made.
+                return
+            with self._failing(request):
+                self._start(request, request.prompt)
 
-    def start_next(self) -> None:
-        """If the engine is free, hand it the most urgent job, as soon as that one's prompt is made."""
-        job = self.scheduler.next_job()
-        flight = self._flights[job.number] if job and self._supervisor.is_ready else None
-        if flight is None or flight.prompt is None:
-            return
-        self.scheduler.start(flight.number)
-        flight.clock.go()
-        self._supervisor.run(self._run(flight, flight.prompt))
+    def _start(self, request: ActiveRequest, prompt: Prompt) -> None:
+        ask, sampling = request.ask, request.sampling
+        self.scheduler.start(request.number)
+        request.clock.go()
+        if sampling and (template := self._template(request)):
+            stop = (*sampling.stop, *template.stop, *ask.finish.stop_strings)
+            sampling = stopping(sampling, template.stop_tokens, stop)
+        if ask.context and not ask.cold:
+            self.residency.note(ask.context, prompt, self._n_common(request, prompt))
+        context = "" if ask.cold else ask.context
+        tokens, boundaries, hot = prompt.tokens, prompt.boundaries, prompt.hot
+        self._engine.run(Run(request.number, context, tokens, boundaries, hot, sampling, ask.cold, prompt.parts))
 
     # --- what the engine says -----------------------------------------------------------------------------------------
 
-    def heard(self, message: PrefillProgress | PrefillDone | Piece | Done | Stopped | Failed) -> None:
-        """The engine has said something about a job; if it has ended here, only the engine's being free matters."""
-        flight = self._flights.get(message.job)
-        match message:
-            case PrefillProgress() if flight:
-                self._prefilling(flight, message)
-            case PrefillDone() if flight:
-                self._synced(flight, message.cost)
-            case Piece() if flight:
-                self._written(flight, message)
-            case Done():
-                self._done(flight, message)
-            case Stopped():
-                self._stopped(flight, message)
-            case Failed():
-                self._failed(flight, message)
+    def _for_its_request(self, handler: Callable[[Any], None], message: Any) -> None:
+        """Handle `message`; a request may have ended here before the engine has ended its job."""
+        with self._failing(self._requests.get(message.job)):
+            handler(message)
 
-    def seen(self, status: EngineStatus) -> None:
-        """The engine has said which contexts there are."""
-        self._records.seen(status.contexts)
+    def _on_progress(self, message: PrefillProgress) -> None:
+        if request := self._requests.get(message.job):
+            self._note_resident(request, request.ask.context, message.done)
+            request.n_prefilled = message.done
+            self._tell_progress(request, message.total)
 
-    def lose_engine(self, reason: str) -> None:
-        """The engine is gone: only the request that it worked on has failed."""
-        self._records.lose_all()
-        number = self.scheduler.lose_engine()
-        if number is not None and (flight := self._flights.pop(number, None)):
-            self._stands_still(flight)
-            flight.reject(
-                EngineDied(f"{reason.rstrip('.')}, during this request; it is being started again, so ask once more.")
-            )
-
-    def _prefilling(self, flight: ActiveRequest, message: PrefillProgress) -> None:
-        self._holds(flight, message.done)
-        flight.n_prefilled = message.done
-        self._tell_progress(flight, message.total)
-
-    def _tell_progress(self, flight: ActiveRequest, total: int) -> None:
-        self._tell({**flight.news("progress"), "done": flight.n_prefilled, "total": total})
-
-    def _stands_still(self, flight: ActiveRequest) -> None:
-        """Nothing more is done for `flight` now: its progress is over, so that nobody shows a bar that does not move."""
-        if flight.n_prefilled:
-            self._tell_progress(flight, flight.n_prefilled)
-            flight.n_prefilled = 0
-
-    def _synced(self, flight: ActiveRequest, cost: PrefillCost) -> None:
-        flight.synced(cost)
-        flight.n_prefilled = 0
-        self._speed.note(cost)
-        if not flight.is_cold:
-            self._holds(flight, cost.prompt)
-            if not flight.is_ahead:
-                self._note_cost(flight, cost)
-        if flight.request and flight.is_answered:
-            # Its client has been told to come again: the prompt is all that is wanted of it.
-            self._end(flight, Outcome.DONE)
-
-    def _done(self, flight: ActiveRequest | None, message: Done) -> None:
-        self._supervisor.did_well()
-        if not self.scheduler.finish(message.job, Outcome.DONE) or flight is None:
+    def _on_prefilled(self, message: PrefillDone) -> None:
+        if not (request := self._requests.get(message.job)):
             return
-        del self._flights[message.job]
-        flight.done(message)
-        self._go_on(flight)
+        cost = message.cost
+        request.prefilled(cost)
+        self.residency.note_speed(cost)
+        self._note_resident(request, message.context, cost.prompt)
+        if not request.ask.cold and not request.ask.is_speculative:
+            self._tell_cost(request, message.context, cost)
+        if request.is_answered and request.ask.sampling:
+            # Its client was told to come again: the prompt is all that is wanted.
+            self._end(request, Outcome.DONE)
 
-    def _ended_by_rule(self, flight: ActiveRequest) -> None:
-        if self.scheduler.finish(flight.number, Outcome.DONE):
-            del self._flights[flight.number]
-            flight.cut()
-            self._go_on(flight)
+    def _on_piece(self, piece: Piece) -> None:
+        if (request := self._requests.get(piece.job)) and not request.texts.is_cut:
+            request.add(piece)
+            if request.texts.is_cut:
+                self._engine.end_early(piece.job)
 
-    def _go_on(self, flight: ActiveRequest) -> None:
-        """One alternative is done: generate the next, or answer."""
-        if flight.has_more:
-            self._submit(flight)
-            flight.clock.wait()
-        elif not flight.is_answered:
-            self._answer(flight)
+    def _on_done(self, message: Done) -> None:
+        self._engine.note_success()
+        if self.scheduler.finish(message.job, Outcome.DONE) and (request := self._requests.pop(message.job, None)):
+            self._next_text(request, message)
 
-    def _answer_known(self, flight: ActiveRequest) -> bool:
-        """Answer with completions that were shown before, if some go on from this place."""
-        request = flight.asked
-        items = self.remembered.find(request, *flight.place) if request else ()
-        if not items:
-            return False
-        for other in self:
-            if flight.key is not None and other.key == flight.key:
-                self.cancel(other, superseded())
-        self._resolve(flight, partial(flight.answer_known, items))
-        return True
+    def _on_stopped(self, message: Stopped) -> None:
+        request = self._requests.get(message.job)
+        if request and request.texts.is_cut:
+            if self.scheduler.finish(message.job, Outcome.DONE):
+                del self._requests[message.job]
+                self._next_text(request, None)
+        elif self.scheduler.give_back(message.job) and request:
+            self._note_resident(request, request.ask.context, message.done)
+            self._stands_still(request)
+            request.texts.restart()
+            request.clock.wait()
 
-    def _answer(self, flight: ActiveRequest) -> None:
-        if flight.asked and flight.items:
-            self.remembered.put(flight.asked, *flight.place, tuple(flight.items))
-        completion = self._resolve(flight, flight.answer)
-        if flight.request:
-            news = flight.news("ahead" if flight.is_ahead else "completion") | {"n_items": len(flight.items)}
-            self._tell({**news, "timings": asdict(completion.timings), "reuse": asdict(completion.reuse)})
+    def _on_failed(self, message: Failed) -> None:
+        if self.scheduler.finish(message.job, Outcome.FAILED) and (request := self._requests.pop(message.job, None)):
+            self._stands_still(request)
+            is_its_fault = message.fault == "request"
+            request.reject(RequestError(message.message) if is_its_fault else EngineError(message.message))
 
-    def _resolve(self, flight: ActiveRequest, answer: Callable[[str, int], Completion]) -> Completion:
-        if is_shown := isinstance(flight.request, CompletionRequest) and not flight.is_automatic:
-            self.pace.answered(flight.clock.elapsed_ms)
-        completion = answer(self._model, self.pace.debounce_ms)
-        if is_shown:
-            self._post(CompletionShown(flight, completion.items))
-        flight.resolve(completion)
-        return completion
+    def on_engine_lost(self, reason: str) -> None:
+        """The engine is gone: only the request that it worked on has failed."""
+        self.residency.on_engine_lost()
+        number = self.scheduler.lose_engine()
+        if number is not None and (request := self._requests.pop(number, None)):
+            self._stands_still(request)
+            why = f"{reason.rstrip('.')}, during this request; it is being started again, so ask once more."
+            request.reject(EngineDied(why))
 
-    def _written(self, flight: ActiveRequest, piece: Piece) -> None:
-        was_cut = flight.is_cut
-        flight.add(piece)
-        if flight.is_cut and not was_cut:
-            self._supervisor.end_early(piece.job)
+    # --- answers ------------------------------------------------------------------------------------------------------
 
-    def _stopped(self, flight: ActiveRequest | None, message: Stopped) -> None:
-        if flight and flight.is_cut:
-            self._ended_by_rule(flight)
-        elif self.scheduler.give_back(message.job) and flight:
-            self._holds(flight, message.done)
-            self._stands_still(flight)
-            flight.start_again()
-            flight.clock.wait()
+    def _next_text(self, request: ActiveRequest, done: Done | None) -> None:
+        """One text is done: generate the next, or answer."""
+        request.end_text(done)
+        if request.ask.sampling and not request.is_answered and request.texts.has_more:
+            self._submit(request)
+            request.clock.wait()
+        elif not request.is_answered:
+            self._answer(request)
 
-    def _failed(self, flight: ActiveRequest | None, message: Failed) -> None:
-        if self.scheduler.finish(message.job, Outcome.FAILED) and flight:
-            del self._flights[message.job]
-            self._stands_still(flight)
-            flight.reject(RequestError(message.message) if message.fault == "request" else EngineError(message.message))
+    def _answer(self, request: ActiveRequest, known: Completion | None = None) -> None:
+        """Answer: what was `known`, or else what was generated."""
+        ask = request.ask
+        completion = known or request.completion(self._model, self._debounce_ms(request))
+        if not known and ask.memory and completion.items:
+            ask.memory.put(completion.items)
+        if ask.on_answer:
+            ask.on_answer(completion)
+        request.resolve(completion)
+        if ask.event and not known:
+            costs = {"timings": asdict(completion.timings), "reuse": asdict(completion.reuse)}
+            self._tell({**request.notification(ask.event), "n_items": len(completion.items), **costs})
 
-    # --- raw prompts --------------------------------------------------------------------------------------------------
+    def _debounce_ms(self, request: ActiveRequest) -> int:
+        if request.ask.on_answer:
+            self.pace.answered(request.clock.elapsed_ms)
+        return self.pace.debounce_ms
 
-    def _join_trunk(self, flight: ActiveRequest, request: RawRequest, prompt: Prompt) -> None:
-        """Find out which conversation a raw prompt goes on from, and what is stale now."""
-        flight.trunk, forgotten = self._trunks.choose(prompt.tokens)
-        if forgotten:
-            self._records.forget(forgotten)
-        if not request.only_prepares:
-            # What goes on in the background for an older prompt of the same conversation would take this one's place.
-            for other in self:
-                if other.trunk == flight.trunk and other.is_answered:
-                    self.cancel(other)
+    def _is_prepared(self, request: ActiveRequest, prompt: Prompt, n_needed: int) -> bool:
+        """Whether nothing is to be generated, and the prompt is in its context already, perhaps with more after it."""
+        if request.ask.sampling is None:
+            return request.ask.is_unasked and not request.replies and n_needed <= 1
+        return request.ask.sampling.max_tokens <= 0 and self._n_common(request, prompt) == len(prompt.tokens)
 
-    def _is_prepared(self, flight: ActiveRequest) -> bool:
-        """Whether `flight` only wants to have in its context what is there already, perhaps with more behind it."""
-        if not isinstance(flight.request, RawRequest) or flight.request.sampling.max_tokens > 0 or not flight.prompt:
-            return False
-        return self._n_common(flight) == len(flight.prompt.tokens)
+    @contextmanager
+    def _failing(self, request: ActiveRequest | None) -> Iterator[None]:
+        """A mistake of ours ends `request`, which is told: left in the queue it would stop all that come after it."""
+        try:
+            yield
+        except Exception as error:
+            logger.exception("A mistake with a request.")
+            if request:
+                if not self._end(request, Outcome.FAILED):
+                    self.scheduler.finish(request.number, Outcome.FAILED)
+                request.reject(RequestError(f"Scrubjay made a mistake: {error!r}; see the daemon's log.", 500))
 
     # --- helpers ------------------------------------------------------------------------------------------------------
 
     @property
     def _model(self) -> str:
-        return self._supervisor.info.name if self._supervisor.info else ""
+        return self._engine.info.name if self._engine.info else ""
 
-    def _submit(self, flight: ActiveRequest) -> None:
-        flight.number = next(self._numbers)
-        for number in self.scheduler.submit(Job(flight.number, flight.priority, flight.key)):
-            self._supersede(self._flights.pop(number), flight)
-        self._flights[flight.number] = flight
+    def _template(self, request: ActiveRequest) -> FimTemplate | None:
+        return self._builder.fim_template if request.ask.recipe.is_fim else None
 
-    def _forget_unasked(self, root: str) -> None:
-        """The project's prompt is asked for as it is now: those that nobody waits for are stale."""
-        for flight in self:
-            if flight.root == root and flight.is_automatic and not flight.replies:
-                self.cancel(flight)
+    def _submit(self, request: ActiveRequest) -> None:
+        request.number = next(self._numbers)
+        job = Job(request.number, request.ask.priority, request.ask.supersedes)
+        for number in self.scheduler.submit(job):
+            self._supersede(self._requests.pop(number), request)
+        self._requests[request.number] = request
 
     def _supersede(self, old: ActiveRequest, new: ActiveRequest) -> None:
-        if old.request is None and new.request is None:
-            # Who waits for a project to be warm wants it as it is now.
+        if old.ask.sampling is None and new.ask.sampling is None:
+            # A client that waits for a project to be warm wants it as it is now.
             new.replies.extend(old.replies)
         else:
             old.reject(superseded())
 
-    def _end(self, flight: ActiveRequest, outcome: Outcome) -> bool:
-        """End the present job of `flight` here; False if it has ended before."""
-        self._flights.pop(flight.number, None)
-        self._stands_still(flight)
-        return self.scheduler.end(flight.number, outcome)
+    def _supersede_by_known(self, request: ActiveRequest) -> None:
+        for other in self:
+            if request.ask.supersedes is not None and other.ask.supersedes == request.ask.supersedes:
+                self.cancel(other, superseded())
 
-    def _make_prompt(self, flight: ActiveRequest) -> None:
-        limits = self._limits(flight.sampling)
-        if isinstance(flight.request, RawRequest):
-            recipe = flight.request.recipe
-            making = self._maker.use(recipe.make, recipe.n_characters, limits)
-        else:
-            making = self._maker.make(flight.view, limits, flight.is_idle, flight.is_ahead)
-        if making.done():
-            # A callback would wait for the event loop's next turns.
-            self._post(outcome(flight, making))
-        else:
-            making.add_done_callback(lambda made: self._post(outcome(flight, made)))
+    def _drop_unasked(self, context: str) -> None:
+        """The prompt of `context` is asked for as it is now: what nobody waits for there is stale."""
+        for other in self:
+            if other.ask.context == context and other.ask.is_unasked and not other.replies:
+                self.cancel(other)
 
-    def _limits(self, sampling: Sampling | None) -> Limits:
-        info = self._supervisor.info
+    def _cancel_overtaken(self, request: ActiveRequest, prompt: Prompt) -> None:
+        """What goes on in the background for an older prompt of the same conversation would take this one's place."""
+        for other in self:
+            is_background = other is not request and other.is_answered and other.ask.context == request.ask.context
+            if is_background and other.prompt and is_sequel(other.prompt.tokens, prompt.tokens):
+                self.cancel(other)
+
+    def _end(self, request: ActiveRequest, outcome: Outcome) -> bool:
+        """End the present job of `request` here; False if it has ended before."""
+        self._requests.pop(request.number, None)
+        self._stands_still(request)
+        return self.scheduler.end(request.number, outcome)
+
+    def _make_prompt(self, request: ActiveRequest) -> None:
+        """Make the prompt: at once if that is quick, else in a thread, which reports to `on_prompt`."""
+        sampling, info = request.sampling, self._engine.info
         n_ctx, speed = (info.n_ctx, info.prefill_speed) if info else (0, 0.0)
-        return limits_for(self._budgets, n_ctx, speed, sampling.max_tokens if sampling else 0)
+        limits = limits_for(self._budgets, n_ctx, speed, sampling.max_tokens if sampling else 0)
+        made = self._builder.make(request.ask.recipe, limits, lambda made: self._post_prompt(request, made))
+        if made is not None:
+            self.on_prompt(request, made)
 
-    def _run(self, flight: ActiveRequest, prompt: Prompt) -> Run:
-        sampling = flight.sampling
-        if sampling and (template := self._maker.template_for(flight.request)):
-            rules = STOP_STRINGS if flight.rules else ()
-            sampling = stopping(sampling, template.stop_tokens, (*sampling.stop, *template.stop, *rules))
-            if flight.rules and template.chat:
-                flight.rules = replace(flight.rules, is_chat=True)
-        if not flight.is_cold:
-            record = self.record(flight.record_key)
-            record.n_resident, record.prompt = self._n_common(flight), prompt
-        context = "" if flight.is_cold else flight.root
-        return Run(
-            flight.number, context, prompt.tokens, prompt.boundaries, prompt.hot, sampling, flight.is_cold, prompt.parts
-        )
+    def _note_resident(self, request: ActiveRequest, context: str, n_tokens: int) -> None:
+        """`context`, if the engine has named it yet, holds that many tokens of the prompt of `request`."""
+        if context and n_tokens and request.prompt and not request.ask.cold:
+            self.residency.note(context, request.prompt, n_tokens)
 
-    def _holds(self, flight: ActiveRequest, n_tokens: int) -> None:
-        """The context of `flight` holds that many tokens of its prompt."""
-        if n_tokens and not flight.is_cold:
-            self.record(flight.record_key).n_resident = n_tokens
+    def _n_common(self, request: ActiveRequest, prompt: Prompt) -> int:
+        return 0 if request.ask.cold else self.residency.n_common(request.ask.context, prompt)
 
-    def _n_common(self, flight: ActiveRequest) -> int:
-        if flight.prompt is None or flight.is_cold:
-            return 0
-        record = self.record(flight.record_key)
-        return min(record.n_resident, flight.prompt.n_common(record.prompt)) if record.prompt else 0
+    def _n_needed(self, request: ActiveRequest, prompt: Prompt) -> int:
+        return len(prompt.tokens) - min(self._n_common(request, prompt), len(prompt.tokens) - 1)
 
-    def _n_needed(self, flight: ActiveRequest) -> int:
-        n = len(flight.prompt.tokens) if flight.prompt else 0
-        return n - min(self._n_common(flight), n - 1)
-
-    def _note_cost(self, flight: ActiveRequest, cost: PrefillCost) -> None:
-        ms = cost.prefill_ms + cost.restore_ms
-        noted = Cost(flight.view.document.uri, cost.processed, cost.needed, ms, cost.reason)
-        self.record(flight.record_key).costs.append(noted)
-        self._tell({"type": "edit", "root": flight.root, **asdict(noted)})
+    def _tell_cost(self, request: ActiveRequest, context: str, cost: PrefillCost) -> None:
+        root, ms = request.ask.context, cost.prefill_ms + cost.restore_ms
+        noted = Cost(request.ask.uri, cost.processed, cost.needed, ms, cost.reason)
+        self.residency.of(context).costs.append(noted)
+        self._tell({"type": "edit", "root": root, **asdict(noted)})
         if cost.restored:
-            self._tell({"type": "restore", "root": flight.root, "restored": cost.restored, "processed": cost.processed})
+            self._tell({"type": "restore", "root": root, "restored": cost.restored, "processed": cost.processed})
+
+    def _tell_progress(self, request: ActiveRequest, total: int) -> None:
+        self._tell({**request.notification("progress"), "done": request.n_prefilled, "total": total})
+
+    def _stands_still(self, request: ActiveRequest) -> None:
+        """Nothing more is done for it now: its progress is over, so that no bar is shown that does not move."""
+        if request.n_prefilled:
+            self._tell_progress(request, request.n_prefilled)
+            request.n_prefilled = 0

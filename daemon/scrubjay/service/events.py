@@ -4,15 +4,12 @@ What a client asks carries the future that its handler awaits; the service sets 
 """
 
 import asyncio
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
-from scrubjay.completion.requests import Completion, CompletionRequest, Item, RawRequest
+from scrubjay.completion.requests import Completion, CompletionRequest, RawRequest
 from scrubjay.engine.interface import EngineEvent
-from scrubjay.errors import RequestError, ScrubjayError
-from scrubjay.prompt.fim import FimTemplate
+from scrubjay.errors import ScrubjayError
 from scrubjay.prompt.segments import Prompt
 from scrubjay.service.active_request import ActiveRequest
 from scrubjay.workspace.events import (
@@ -27,9 +24,6 @@ from scrubjay.workspace.events import (
 )
 from scrubjay.workspace.project import Tail
 from scrubjay.workspace.text import Position, PositionEncoding
-
-if TYPE_CHECKING:
-    from scrubjay.service.active_request import ActiveRequest
 
 
 def _completion() -> "asyncio.Future[Completion]":
@@ -81,7 +75,7 @@ class AddTail:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RequestStatus:
-    """Get the engine's status, if it has the time; the reply comes when `Keeper.status` is as new as can be."""
+    """Get the engine's status, if it has the time; the reply comes when `Service.engine_status` is as new as can be."""
 
     reply: "asyncio.Future[None]" = field(default_factory=_future)
 
@@ -95,20 +89,9 @@ class Drain:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ClientGone:
-    """The client of `flight` went away, or no longer wants it."""
+    """The client of `request` went away, or no longer wants it."""
 
-    flight: "ActiveRequest"
-
-
-# --- from the daemon itself ------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class CompletionShown:
-    """A client was given completions, perhaps none, the best one first."""
-
-    flight: "ActiveRequest"
-    items: tuple[Item, ...]
+    request: ActiveRequest
 
 
 # --- from clocks and threads -----------------------------------------------------------------------------------------
@@ -116,9 +99,9 @@ class CompletionShown:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PromptDeadline:
-    """The client of `flight` waits no longer for its prompt to be processed."""
+    """The client of `request` waits no longer for its prompt to be processed."""
 
-    flight: "ActiveRequest"
+    request: ActiveRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,23 +113,21 @@ class ProjectIdle:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PromptMade:
-    flight: "ActiveRequest"
-    prompt: Prompt
+    """A thread has made the prompt of `request`, or says why not."""
 
-
-@dataclass(frozen=True, slots=True, eq=False)
-class PromptFailed:
-    flight: "ActiveRequest"
-    error: ScrubjayError
+    request: ActiveRequest
+    made: Prompt | ScrubjayError
 
 
 @dataclass(frozen=True, slots=True)
 class VocabularyOpened:
-    template: FimTemplate
+    """The model's vocabulary is open here too."""
 
 
 @dataclass(frozen=True, slots=True)
 class VocabularyRefused:
+    """The engine has accepted the model, but its vocabulary cannot be opened here."""
+
     message: str
 
 
@@ -155,7 +136,7 @@ class EngineDue:
     """It is time to start the engine again."""
 
 
-Asked = (
+ClientEvent = (
     OpenDocument
     | ChangeDocument
     | CloseDocument
@@ -169,32 +150,15 @@ Asked = (
     | RequestStatus
     | Drain
 )
-Brought = (
+InternalEvent = (
     ClientGone
-    | CompletionShown
     | PromptDeadline
     | ProjectIdle
     | FilesChanged
     | PromptMade
-    | PromptFailed
     | VocabularyOpened
     | VocabularyRefused
     | EngineDue
 )
-Event = Asked | Brought | EngineEvent
+Event = ClientEvent | InternalEvent | EngineEvent
 Post = Callable[[Event], None]
-
-logger = logging.getLogger(__name__)
-
-
-def outcome(flight: ActiveRequest, made: "asyncio.Future[Prompt]") -> PromptMade | PromptFailed:
-    """What to post when the making of its prompt has come to an end."""
-    if made.cancelled():
-        return PromptFailed(flight, RequestError("The daemon is shutting down.", 503))
-    error = made.exception()
-    if error is None:
-        return PromptMade(flight, made.result())
-    if isinstance(error, ScrubjayError):
-        return PromptFailed(flight, error)
-    logger.error("A prompt could not be made.", exc_info=error)
-    return PromptFailed(flight, RequestError(f"The prompt could not be made: {error!r}; see the daemon's log.", 500))

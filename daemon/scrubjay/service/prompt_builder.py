@@ -1,35 +1,37 @@
 """Makes prompts: at once where little has to be tokenised, else in a thread beside the event loop.
 
 The vocabulary and the token cache belong to that thread while it has work, and to the event loop while it has none, so
-that a keystroke need not wait for a thread to wake up. What prompts are made of are copies: documents' texts are values,
-so a copy of a project costs nothing worth mentioning.
+that a keystroke need not wait for a thread to wake up. Recipes hold copies: documents' texts are values, so a copy of a
+project costs next to nothing.
 """
 
 import asyncio
+import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from scrubjay.completion.requests import CompletionRequest, RawRequest
+from scrubjay.errors import RequestError, ScrubjayError
 from scrubjay.prompt.fim import FimTemplate, find_template
 from scrubjay.prompt.fim_by_chat import chat_fim_template
-from scrubjay.prompt.frame import LayoutInput
 from scrubjay.prompt.infill_history import InfillHistory
 from scrubjay.prompt.layouts import LayoutName, Layouts
 from scrubjay.prompt.limits import Limits
-from scrubjay.prompt.recipe import PromptTools
+from scrubjay.prompt.recipe import PromptRecipe, PromptTools
 from scrubjay.prompt.segments import Prompt
-from scrubjay.prompt.view import ProjectView
 from scrubjay.tokenizer.token_cache import TokenCache
-from scrubjay.workspace.document import Document
 
 if TYPE_CHECKING:
     from scrubjay.llama.vocabulary import Vocabulary
 
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
+Made = Prompt | ScrubjayError
+"""What the making of a prompt comes to."""
+
 CACHE_BYTES = 64 << 20
 MAX_AT_ONCE = 4096
 """Characters that may be tokenised in the event loop for one prompt: a few milliseconds."""
@@ -45,71 +47,61 @@ class PromptBuilder:
         self._n_in_thread = 0
         self._vocabulary: Vocabulary | None = None
         self._cache: TokenCache | None = None
-        self._streams = InfillHistory()
-        # The texts of each project that were tokenised last, by document.
-        self._seen: dict[str, dict[str, str]] = {}
-        self.template: FimTemplate | None = None
+        self._infill_history = InfillHistory()
+        self.model_template: FimTemplate | None = None
         """The model's fill-in-the-middle tokens; None until the vocabulary is open."""
-        self.asking: FimTemplate | None = None
+        self.fim_template: FimTemplate | None = None
         """How prompts for filling in are made: with those tokens, or without them by chatting."""
 
-    def open(self, path: Path, name: str) -> "asyncio.Future[FimTemplate]":
+    async def open(self, path: Path, name: str) -> None:
         """Open the vocabulary of a file that the engine has accepted; `name` is the model's.
 
         Raises:
             ModelRefused: it cannot be read after all.
         """
-        return self._in_thread(lambda: self._open(path, name))
+        await self._in_thread(lambda: self._open(path, name))
 
-    def make(
-        self, view: ProjectView, limits: Limits, is_idle: bool = False, is_trial: bool = False
-    ) -> "asyncio.Future[Prompt]":
-        """The prompt for a completion at the place of `view`; the vocabulary must be open.
+    def make(self, recipe: PromptRecipe, limits: Limits, report: Callable[[Made], None]) -> Made | None:
+        """The prompt of `recipe`, if it can be made at once; else None, and `report` gets it later, in the event loop.
 
-        Args:
-            is_idle: nobody waits for it, so it may cost more than one that comes between two keystrokes.
-            is_trial: nobody is at that place yet; see `Layouts.prompt`.
-
-        Raises:
-            EngineError: there is no room for it.
+        Whatever goes wrong is an error in the place of the prompt; nothing is raised. The vocabulary must be open.
         """
-        is_warm = self._n_cold(view) <= MAX_AT_ONCE
-        self._seen[view.project.root] = {key: document.text for key, document in view.project.documents.items()}
-        work = partial(self._make, view, limits, is_idle, is_trial)
-        if is_warm and self._n_in_thread == 0:
-            return _at_once(work)
-        return self._in_thread(
-            work if is_warm else partial(self._make_and_tokenize_ahead, view, limits, is_idle, is_trial)
-        )
+        if self._n_in_thread == 0:
+            quick = _outcome(partial(self._make_if_quick, recipe, limits))
+            if quick is not None:
+                return quick
+        future = self._in_thread(partial(_outcome, partial(self._make_with_rest, recipe, limits)))
+        future.add_done_callback(lambda made: report(_shutting_down() if made.cancelled() else made.result()))
+        return None
 
     def use(self, work: Callable[[PromptTools], T], n_characters: int, limits: Limits) -> "asyncio.Future[T]":
         """What `work` makes, which has about `n_characters` to tokenise; the vocabulary must be open."""
+
+        def whole() -> T:
+            return work(self._tools(limits))
+
         is_quick = self._n_in_thread == 0 and n_characters <= MAX_AT_ONCE
-        whole = partial(self._use, work, limits)
         return _at_once(whole) if is_quick else self._in_thread(whole)
 
-    def template_for(self, request: CompletionRequest | RawRequest | None) -> FimTemplate | None:
-        """The template of the prompts that `request` makes; None for those that follow none."""
-        if isinstance(request, RawRequest):
-            return self.asking if request.recipe.is_fim else None
-        return self.asking
+    def forget(self, root: str) -> None:
+        """The project at `root` is closed."""
+        self._in_thread(lambda: self._layouts.forget(root))
 
     async def close(self) -> None:
         """Free the vocabulary, when what is being made is made."""
         await self._in_thread(self._close)
         self._executor.shutdown()
 
-    def _n_cold(self, view: ProjectView) -> int:
-        """About how many characters have to be tokenised for a prompt."""
-        seen = self._seen.get(view.project.root, {})
-        changed = [document for key, document in view.project.documents.items() if seen.get(key) is not document.text]
-        return sum(self._n_cold_in(document, is_known=document.key in seen) for document in changed)
+    def _make_if_quick(self, recipe: PromptRecipe, limits: Limits) -> Prompt | None:
+        tools = self._tools(limits)
+        return recipe.make(tools) if recipe.n_untokenized(tools) <= MAX_AT_ONCE else None
 
-    def _n_cold_in(self, document: Document, is_known: bool) -> int:
-        if self._cache is None or not is_known:
-            return len(document.text)
-        pieces = self._cache.document(document.key, document.text).untokenized()
-        return sum(len(piece.text) for piece, _ in pieces)
+    def _make_with_rest(self, recipe: PromptRecipe, limits: Limits) -> Prompt:
+        """The prompt, and tokens also of what it does not show: else each key would go to the thread because of that."""
+        tools = self._tools(limits)
+        prompt = recipe.make(tools)
+        recipe.tokenize_rest(tools)
+        return prompt
 
     def _in_thread(self, work: Callable[[], T]) -> "asyncio.Future[T]":
         self._n_in_thread += 1
@@ -120,40 +112,39 @@ class PromptBuilder:
     def _left_thread(self) -> None:
         self._n_in_thread -= 1
 
-    def _open(self, path: Path, name: str) -> FimTemplate:
+    def _open(self, path: Path, name: str) -> None:
         # Not before it is needed: a daemon that loads its model should be there to say so.
         from scrubjay.llama.vocabulary import Vocabulary
 
         self._close()
         self._vocabulary = Vocabulary.open(path)
         self._cache = TokenCache(self._vocabulary.tokenize, self._cache_bytes)
-        self.template = self.asking = find_template(self._vocabulary, name)
-        if self.template.order == "plain":
-            self.asking = chat_fim_template(self._vocabulary) or self.template
-        return self.template
+        template = find_template(self._vocabulary, name)
+        by_chat = chat_fim_template(self._vocabulary) if template.order == "plain" else None
+        self.model_template, self.fim_template = template, by_chat or template
 
-    def _make(self, view: ProjectView, limits: Limits, is_idle: bool, is_trial: bool) -> Prompt:
-        if self.asking is None or self._cache is None:
-            raise RuntimeError("a prompt was asked for before the vocabulary was open")
-        place = (view.project, view.document, view.start)
-        return self._layouts.prompt(LayoutInput(*place, self.asking, self._cache, limits, is_idle), is_trial)
-
-    def _make_and_tokenize_ahead(self, view: ProjectView, limits: Limits, is_idle: bool, is_trial: bool) -> Prompt:
-        """The prompt, and tokens also of what it does not show: else each key would go to the thread because of that."""
-        prompt = self._make(view, limits, is_idle, is_trial)
-        if self._cache is not None:
-            self._cache.tokenize_ahead(self._cache.document(view.document.key, view.document.text).untokenized())
-        return prompt
-
-    def _use(self, work: Callable[[PromptTools], T], limits: Limits) -> T:
-        if self._vocabulary is None or self.asking is None or self._cache is None:
+    def _tools(self, limits: Limits) -> PromptTools:
+        if self._vocabulary is None or self.fim_template is None or self._cache is None:
             raise RuntimeError("a vocabulary was needed before it was open")
-        return work(PromptTools(self._vocabulary, self.asking, self._cache, self._layouts, self._streams, limits))
+        return PromptTools(
+            self._vocabulary, self.fim_template, self._cache, self._layouts, self._infill_history, limits
+        )
 
     def _close(self) -> None:
         if self._vocabulary:
             self._vocabulary.close()
-        self._vocabulary = self._cache = self.template = self.asking = None
+        self._vocabulary = self._cache = self.model_template = self.fim_template = None
+
+
+def _outcome(work: Callable[[], T]) -> T | ScrubjayError:
+    """What `work` makes, or a sentence about why it cannot be made."""
+    try:
+        return work()
+    except ScrubjayError as error:
+        return error
+    except Exception as error:
+        logger.exception("A prompt could not be made.")
+        return RequestError(f"The prompt could not be made: {error!r}; see the daemon's log.", 500)
 
 
 def _at_once(work: Callable[[], T]) -> "asyncio.Future[T]":
@@ -164,3 +155,7 @@ def _at_once(work: Callable[[], T]) -> "asyncio.Future[T]":
     except Exception as error:  # it is raised where the result is awaited
         future.set_exception(error)
     return future
+
+
+def _shutting_down() -> RequestError:
+    return RequestError("The daemon is shutting down.", 503)

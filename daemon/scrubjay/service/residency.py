@@ -1,100 +1,83 @@
-"""What contexts hold, as far as the daemon knows: by roots of projects, and by keys of conversations. Pure."""
+"""What the contexts hold, as the engine has said, and what prompts have cost. Pure.
+
+The engine chooses the context of each prompt and names it in its answers; nothing here chooses.
+"""
 
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from itertools import count
 
 from scrubjay.completion.requests import Cost
 from scrubjay.prompt.segments import Prompt
 from scrubjay.protocol.messages import ContextStatus, ModelInfo, PrefillCost
-from scrubjay.tokens import EMPTY, Tokens, common_length, is_sequel
 
-N_COSTS = 20
+MAX_CONTEXTS = 64
+"""Contexts of which something is remembered: those that are no more are forgotten first."""
+MAX_COSTS = 20
+"""Edits of a context whose cost is remembered."""
+MIN_TOKENS_FOR_SPEED = 64
+"""A prefill of fewer tokens says nothing about the speed."""
 
 
 @dataclass(slots=True)
 class ContextResidency:
-    """What is known of one context: of `prompt`, which was run last, it should hold `n_resident` leading tokens at least."""
+    """What is known of one context: of `prompt`, which was run last, it holds at least `n_resident` leading tokens."""
 
     prompt: Prompt | None = None
     n_resident: int = 0
-    costs: deque[Cost] = field(default_factory=lambda: deque(maxlen=N_COSTS))
+    costs: deque[Cost] = field(default_factory=lambda: deque(maxlen=MAX_COSTS))
+
+    def n_common(self, prompt: Prompt) -> int:
+        """How many leading tokens of `prompt` it holds."""
+        return min(self.n_resident, prompt.n_common(self.prompt)) if self.prompt else 0
 
 
 class Residency:
-    """A record for each project and each conversation that had a prompt."""
+    """The contexts by their keys: roots of projects, and the engine's own names for those of raw prompts."""
 
     def __init__(self) -> None:
-        self._records: dict[str, ContextResidency] = {}
-
-    def of(self, key: str) -> ContextResidency:
-        """What is known of the context of the project, or conversation, `key`."""
-        return self._records.setdefault(key, ContextResidency())
-
-    def forget(self, key: str) -> None:
-        """Nothing is known of that one any more."""
-        self._records.pop(key, None)
-
-    def lose_all(self) -> None:
-        """The engine is gone, and what its contexts held with it."""
-        for record in self._records.values():
-            record.n_resident = 0
-
-    def seen(self, contexts: Iterable[ContextStatus]) -> None:
-        """These contexts are all that there are: what others held has gone, such as when a project had to make room."""
-        held = {context.key: context.n_resident for context in contexts}
-        # The engine finds the contexts of conversations by content, and has names of its own for them.
-        most = max(held.values(), default=0)
-        for key, record in self._records.items():
-            record.n_resident = min(record.n_resident, most if is_conversation(key) else held.get(key, 0))
-
-
-MAX_TRUNKS = 16
-_MARK = "#"
-
-
-class ConversationIndex:
-    """The prompts that ran last, one for each conversation, by keys that name them."""
-
-    def __init__(self) -> None:
-        self._numbers = count(1)
-        self._prompts: dict[str, Tokens] = {}
-
-    def choose(self, prompt: Tokens) -> tuple[str, str | None]:
-        """The key of the conversation that `prompt` belongs to, and of one that is forgotten for it."""
-        key = max(self._prompts, key=lambda key: common_length(self._prompts[key], prompt), default=None)
-        if key is None or not is_sequel(self._prompts[key], prompt):
-            key = f"{_MARK}{next(self._numbers)}"
-        self._prompts.pop(key, EMPTY)
-        self._prompts[key] = prompt
-        forgotten = next(iter(self._prompts)) if len(self._prompts) > MAX_TRUNKS else None
-        if forgotten:
-            del self._prompts[forgotten]
-        return key, forgotten
-
-
-def is_conversation(key: str) -> bool:
-    """Whether `key` names a conversation; otherwise it is the root of a project."""
-    return key.startswith(_MARK)
-
-
-N_TELLING = 64
-"""A prefill of fewer tokens says nothing about the speed."""
-
-
-class PrefillSpeed:
-    """How fast prompts are processed: as measured last, else as the probe at load found."""
-
-    def __init__(self) -> None:
+        self._contexts: dict[str, ContextResidency] = {}
         self._tokens_per_s = 0.0
 
-    def note(self, cost: PrefillCost) -> None:
+    def of(self, key: str) -> ContextResidency:
+        """What is known of the context `key`."""
+        return self._contexts.setdefault(key, ContextResidency())
+
+    def n_common(self, key: str, prompt: Prompt) -> int:
+        """How many leading tokens of `prompt` are resident: in the context `key`, or in any if the engine is to choose."""
+        if key:
+            return self.of(key).n_common(prompt)
+        return max((context.n_common(prompt) for context in self._contexts.values()), default=0)
+
+    def note(self, key: str, prompt: Prompt, n_resident: int) -> None:
+        """The context `key` holds the first `n_resident` tokens of `prompt`."""
+        context = self.of(key)
+        context.prompt, context.n_resident = prompt, n_resident
+
+    def on_status(self, contexts: Iterable[ContextStatus]) -> None:
+        """These contexts are all that there are; others had to make room."""
+        held = {context.key: context.n_resident for context in contexts}
+        for key, context in self._contexts.items():
+            context.n_resident = min(context.n_resident, held.get(key, 0))
+        n_surplus = len(self._contexts) - MAX_CONTEXTS
+        for key in [key for key in self._contexts if key not in held][: max(n_surplus, 0)]:
+            del self._contexts[key]
+
+    def on_engine_lost(self) -> None:
+        """What the contexts held is lost with the engine."""
+        for context in self._contexts.values():
+            context.n_resident = 0
+
+    def forget(self, key: str) -> None:
+        """The project of the context `key` is closed."""
+        self._contexts.pop(key, None)
+
+    def note_speed(self, cost: PrefillCost) -> None:
         """A prompt has cost that much."""
-        if cost.processed >= N_TELLING and cost.prefill_ms > 0:
+        if cost.processed >= MIN_TOKENS_FOR_SPEED and cost.prefill_ms > 0:
             self._tokens_per_s = cost.processed / cost.prefill_ms * 1e3
 
     def estimated_ms(self, n_tokens: int, info: ModelInfo | None) -> float:
-        """How long `n_tokens` would take, in milliseconds; 0 if no speed is known."""
+        """How long a prefill of `n_tokens` would take: as measured last, else by the speed at load; 0 if neither is known."""
         speed = self._tokens_per_s or (info.prefill_speed if info else 0.0)
         return n_tokens / speed * 1e3 if speed else 0.0

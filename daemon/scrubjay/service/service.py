@@ -1,53 +1,50 @@
 """The daemon's one loop.
 
-Take the next event; let the projects absorb it; forget the work that it made stale; if the engine is free hand it the most
-urgent job; publish.
+Take the next event; let what it concerns absorb it; forget the work that it made stale; if the engine is free hand it the
+most urgent job; publish.
 """
 
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from functools import partial
+from pathlib import Path
 from time import monotonic
-from typing import TypeVar
+from typing import Any, TypeVar, get_args
 
-from scrubjay.completion.requests import CompletionRequest
-from scrubjay.completion.rules import CompletionRules
-from scrubjay.engine.interface import EngineEvent, EngineGone
+from scrubjay.completion.history import CompletionHistory
+from scrubjay.completion.requests import CompletionRequest, Item
+from scrubjay.engine.client import EngineClient
+from scrubjay.engine.interface import EngineFactory, EngineGone
 from scrubjay.errors import EngineError, RequestError, ScrubjayError
 from scrubjay.notifications import Broadcaster, Notification
 from scrubjay.prompt.limits import Budgets, Limits
 from scrubjay.prompt.recipe import PromptTools
-from scrubjay.prompt.view import NO_PROJECT, ProjectView
+from scrubjay.prompt.view import ProjectView
 from scrubjay.protocol.messages import (
     Done,
     EngineStatus,
-    Failed,
     LoadFailed,
-    LoadProgress,
+    ModelInfo,
     Opened,
     Piece,
-    PrefillDone,
     PrefillProgress,
     Stopped,
 )
-from scrubjay.service.active_request import ActiveRequest
+from scrubjay.service.client_requests import ClientRequests
 from scrubjay.service.dispatcher import Dispatcher
 from scrubjay.service.engine_status import EngineStatusPoller
 from scrubjay.service.engine_supervisor import EngineSupervisor
 from scrubjay.service.events import (
     AddTail,
-    ClientGone,
     Complete,
-    CompletionShown,
     Drain,
-    EngineDue,
     Event,
     Generate,
     ProjectIdle,
     PromptDeadline,
-    PromptFailed,
     PromptMade,
     RequestStatus,
     VocabularyOpened,
@@ -56,22 +53,11 @@ from scrubjay.service.events import (
 )
 from scrubjay.service.power import is_on_battery
 from scrubjay.service.prompt_builder import PromptBuilder
-from scrubjay.service.scheduler import Priority
 from scrubjay.service.settings import ServiceSettings
 from scrubjay.service.speculation import Speculator
 from scrubjay.service.warming import Warmer
 from scrubjay.uris import canonical_path
-from scrubjay.workspace.events import (
-    ChangeDocument,
-    CloseDocument,
-    CloseOwner,
-    FilesChanged,
-    FocusDocument,
-    OpenDocument,
-    SaveDocument,
-    WorkspaceEvent,
-    answer,
-)
+from scrubjay.workspace.events import ChangeDocument, WorkspaceEvent, answer
 from scrubjay.workspace.project import Project
 from scrubjay.workspace.projects import Projects
 from scrubjay.workspace.workspace import Workspace
@@ -80,31 +66,56 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+NO_TURN = frozenset((Piece, PrefillProgress))
+"""Events after which the queue is as it was before."""
+NEEDS_ENGINE = frozenset((Complete, Generate, Warm))
+
 
 class Service:
-    """Documents, projects, requests and one engine. Handlers `post` events and await their replies."""
+    """Documents, projects, requests and one engine. Handlers of clients `post` events and await their replies.
 
-    def __init__(self, settings: ServiceSettings) -> None:
+    Args:
+        make_engine: starts engines; the worker process on llama.cpp unless something else is given.
+    """
+
+    def __init__(self, settings: ServiceSettings, make_engine: EngineFactory | None = None) -> None:
         self._settings = settings
         self._inbox: deque[Event] = deque()
-        self._is_busy = True  # until `run` begins, while an event is being dealt with, and from `close` on
-        self._maker = PromptBuilder(settings.layout)
+        self._is_busy = True  # until `start`, while an event is handled, and from `close` on
+        self._opening: asyncio.Task[None] | None = None
         self._drained: asyncio.Future[None] | None = None
         self._published: object = None
         self.broadcaster = Broadcaster()
         self.projects = Projects(canonical_path)
-        self.supervisor = EngineSupervisor(settings.engine, self._maker, self.post)
-        budgets = Budgets(settings.context_budget, settings.latency_budget_ms)
-        self.dispatcher = Dispatcher(self.supervisor, self._maker, self.post, self.broadcaster.publish, budgets)
-        self._status_poller = EngineStatusPoller(self.supervisor, self.broadcaster, self.post)
+        make_engine = make_engine or partial(EngineClient.start, settings.engine)
+        self.supervisor = EngineSupervisor(make_engine, settings.engine.model, self.post)
+        self._builder = PromptBuilder(settings.layout)
+        self.dispatcher = Dispatcher(
+            self.supervisor,
+            self._builder,
+            lambda request, made: self.post(PromptMade(request, made)),
+            self.broadcaster.publish,
+            Budgets(settings.context_budget, settings.latency_budget_ms),
+        )
+        self._status_poller = EngineStatusPoller(self.supervisor, self.broadcaster.publish, self.post)
+        history = CompletionHistory()
         self._warmer = Warmer(self.projects, self.dispatcher, self.post, settings.warm_delay_ms, self._may_warm)
-        self._speculator = Speculator(self.dispatcher, self._may_warm)
+        self._speculator = Speculator(self.dispatcher, history, self._may_warm)
+        self._requests = ClientRequests(
+            settings, self.projects, self.dispatcher, history, self._warmer, self._on_shown, self.post
+        )
         self._workspace = Workspace(self.projects, self.post, self.broadcaster.publish, settings.watch)
+        self._handlers = self._make_handlers()
 
     @property
     def fim_order(self) -> str | None:
         """In which order the model wants prefix and suffix; None until it is known."""
-        return self._maker.template.order if self._maker.template else None
+        return self._builder.model_template.order if self._builder.model_template else None
+
+    @property
+    def engine_status(self) -> EngineStatus | None:
+        """What the engine said of itself last; None while there is none."""
+        return self._status_poller.status
 
     def state_news(self) -> Notification:
         """The present state, as listeners are told it."""
@@ -117,215 +128,127 @@ class Service:
         Raises:
             RequestError: 503, there is none yet.
         """
-        if self._maker.template is None or self.supervisor.info is None:
+        if self._builder.fim_template is None or self.supervisor.info is None:
             raise RequestError("Loading model", 503)
-        return self._maker.use(work, n_characters, Limits(self.supervisor.info.n_ctx, 0))
+        return self._builder.use(work, n_characters, Limits(self.supervisor.info.n_ctx, 0))
 
     def post(self, event: Event) -> None:
-        """Have `event` dealt with: now, or after the one that is being dealt with."""
+        """Have `event` handled: now, in the caller's stack, or after the one that is being handled. Never raises."""
         self._inbox.append(event)
         if not self._is_busy:
-            self._deal()
+            self._drain()
 
-    async def run(self) -> None:
-        """Deal with events until this is cancelled. Then `close`."""
+    def start(self) -> None:
+        """Start the engine, and handle events from now on, until `close`."""
         self.supervisor.start()
-        self._deal()
-        await asyncio.get_running_loop().create_future()
+        self._drain()
 
     async def close(self) -> None:
-        """Answer those who still wait, and end the engine."""
+        """Answer the clients that still wait, and end the engine."""
         self._is_busy = True
         self._warmer.close()
         self._status_poller.close()
         await self._workspace.close()
         self.dispatcher.reject_all(_shutting_down())
         self.broadcaster.close()
+        if self._opening:
+            await asyncio.wait([self._opening])
         await self.supervisor.close()
-        await self._maker.close()
+        await self._builder.close()
 
-    def _deal(self) -> None:
-        """The loop. It waits for no turn of asyncio's: those take long, for a keystroke."""
+    # --- the loop -----------------------------------------------------------------------------------------------------
+
+    def _drain(self) -> None:
+        """The loop. It does not wait for asyncio's next turn: that takes long, for a keystroke."""
         self._is_busy = True
         try:
             while self._inbox:
+                has_turn = False
                 while self._inbox:
-                    self._absorb(self._inbox.popleft())
-                self.dispatcher.stop_stale()
-                self.dispatcher.start_next()
-                self._publish()
+                    event = self._inbox.popleft()
+                    has_turn |= type(event) not in NO_TURN
+                    self._handle_safely(event)
+                if has_turn:
+                    self.dispatcher.take_turn()
+                    self._publish()
         finally:
             self._is_busy = False
 
-    def _absorb(self, event: Event) -> None:
-        """Handle one event; what goes wrong is told to whoever asked, and never ends the loop."""
+    def _handle_safely(self, event: Event) -> None:
+        """Handle one event; what goes wrong is told to the client that asked, and never ends the loop."""
         try:
-            self._handle(event)
+            if type(event) in NEEDS_ENGINE:
+                self._require_serving()
+            self._handlers[type(event)](event)
         except Exception as error:
-            reply: asyncio.Future[object] | None = getattr(event, "reply", None)
             if not isinstance(error, ScrubjayError):
-                logger.exception("A mistake in handling %s.", type(event).__name__)
-                error = RequestError(f"Scrubjay made a mistake: {error!r}; see the daemon's log.", 500)
+                error = _mistake(error, f"handling {type(event).__name__}")
+            reply: asyncio.Future[object] | None = getattr(event, "reply", None)
             if reply is not None and not reply.done():
                 reply.set_exception(error)
 
-    def _handle(self, event: Event) -> None:  # noqa: PLR0912  # one case for each thing that can happen
-        match event:
-            case ChangeDocument():
-                self.dispatcher.pace.typed(monotonic() * 1e3)
-                self._absorb_into_workspace(event)
-            case OpenDocument() | CloseDocument() | SaveDocument() | FocusDocument() | CloseOwner() | FilesChanged():
-                self._absorb_into_workspace(event)
-            case Complete():
-                self._complete(event)
-            case Generate():
-                self._generate(event)
-            case Warm():
-                self._warm(event)
-            case RequestStatus():
-                self._status_poller.look(event.reply, self.dispatcher.scheduler.is_free)
-            case Drain():
-                self._drain(event)
-            case ClientGone():
-                self._abandoned(event.flight)
-            case AddTail():
-                project = self.projects.by_root(event.root)
-                project.add_tail(event.tail)
-                self._touched(project)
-                answer(event.reply, None)
-            case CompletionShown():
-                self._shown(event)
-            case PromptDeadline():
-                self.dispatcher.overdue(event.flight)
-            case ProjectIdle():
-                self._settled(event.root)
-            case PromptMade():
-                self._warmer.prompt_made(event.flight)
-                self.dispatcher.prompt_made(event.flight, event.prompt)
-            case PromptFailed():
-                self.dispatcher.prompt_failed(event.flight, event.error)
-            case VocabularyOpened():
-                self.supervisor.vocabulary_opened(event.template)
-                self._if_ready()
-            case VocabularyRefused():
-                self._refused(event.message)
-            case EngineDue():
-                self.supervisor.start()
-            case _:
-                self._hear(event)
+    def _make_handlers(self) -> Mapping[type, Callable[[Any], None]]:
+        """What becomes of each event."""
+        own: dict[type, Callable[[Any], None]] = {
+            AddTail: self._add_tail,
+            Drain: self._on_drain,
+            EngineGone: self._on_engine_gone,
+            EngineStatus: self._on_engine_status,
+            LoadFailed: lambda event: self._on_load_failed(event.message),
+            Opened: lambda event: self._on_model_opened(event.info),
+            ProjectIdle: self._on_idle,
+            PromptDeadline: lambda event: self.dispatcher.on_deadline(event.request),
+            PromptMade: lambda event: self.dispatcher.on_prompt(event.request, event.made),
+            RequestStatus: self._on_request_status,
+            VocabularyOpened: self._on_vocabulary_opened,
+            VocabularyRefused: lambda event: self._on_load_failed(event.message),
+        }
+        workspace = dict.fromkeys(get_args(WorkspaceEvent), self._absorb) | {ChangeDocument: self._change}
+        parts = (self.supervisor, self.dispatcher, self._requests)
+        handlers = {event: handler for part in parts for event, handler in part.handlers.items()}
+        jobs_end = {event: partial(self._on_job_end, handlers[event]) for event in (Done, Stopped)}
+        return handlers | jobs_end | workspace | own
 
-    def _hear(self, event: EngineEvent) -> None:
-        match event:
-            case PrefillProgress() | PrefillDone() | Piece() | Done() | Stopped() | Failed():
-                self.dispatcher.heard(event)
-                if isinstance(event, Done | Stopped):
-                    self._status_poller.look_later()
-            case EngineStatus():
-                self._status_poller.seen(event)
-                self.dispatcher.seen(event)
-            case LoadProgress():
-                self.supervisor.loading(event)
-            case Opened():
-                self.supervisor.opened(event.info)
-                self._if_ready()
-            case LoadFailed():
-                self._refused(event.message)
-            case EngineGone():
-                self._engine_gone(event.reason)
+    # --- the workspace ------------------------------------------------------------------------------------------------
 
-    def _shown(self, event: CompletionShown) -> None:
-        self._speculator.shown(event)
-        for project in self._at(event.flight.root):
-            project.use_up(event.flight.view.project.tails)
-            self._warmer.touched(project)
+    def _change(self, event: ChangeDocument) -> None:
+        self.dispatcher.pace.typed(monotonic() * 1e3)
+        self._absorb(event)
 
-    def _settled(self, root: str) -> None:
-        for project in self._at(root):
-            self._warmer.settled(project)
-            self._speculator.settled(project)
-
-    def _at(self, root: str) -> list[Project]:
-        """The project at `root`, if it is still there."""
-        return [project for project in self.projects if project.root == root]
-
-    def _absorb_into_workspace(self, event: WorkspaceEvent) -> None:
-        for project in self._workspace.absorb(event).touched:
+    def _absorb(self, event: WorkspaceEvent) -> None:
+        absorbed = self._workspace.absorb(event)
+        for project in absorbed.touched:
             self._touched(project)
+        for root in absorbed.forgotten:
+            for part in (self._warmer, self._speculator, self._builder, self.dispatcher.residency):
+                part.forget(root)
+
+    def _add_tail(self, event: AddTail) -> None:
+        project = self.projects.by_root(event.root)
+        project.add_tail(event.tail)
+        self._touched(project)
+        answer(event.reply, None)
 
     def _touched(self, project: Project) -> None:
         self._speculator.touched(project)
         self._warmer.touched(project)
 
-    # --- requests -----------------------------------------------------------------------------------------------------
+    def _on_shown(self, view: ProjectView, request: CompletionRequest, items: tuple[Item, ...]) -> None:
+        self._speculator.on_shown(view, request, items)
+        for project in self._at(view.project.root):
+            project.use_up(view.project.tails)
+            self._warmer.touched(project)
 
-    def _complete(self, event: Complete) -> None:
-        self._require_serving()
-        request = event.request
-        view = self._view(request)
-        cursor = view.project.cursor
-        priority = Priority.COMPLETION if cursor and cursor[0] != view.document.key else Priority.FOCUS
-        if not request.cold:
-            self.projects.focus(request.uri, request.position, request.encoding, request.owner)
-        key = (request.client, view.document.key) if request.client else None
-        flight = ActiveRequest(key, view, request, event.on_text, [event.reply])
-        flight.is_idle = self._warmer.has_rested(view.project)
-        if request.rules and self._settings.rules:
-            flight.rules = CompletionRules.of(request, view.document, view.offset)
-        self._watch(flight, event.reply)
-        self._set_timer(flight, request.t_max_prompt_ms)
-        self.dispatcher.accept(flight, priority)
+    def _on_idle(self, event: ProjectIdle) -> None:
+        for project in self._at(event.root):
+            self._warmer.on_idle(project)
+            self._speculator.on_idle(project)
 
-    def _generate(self, event: Generate) -> None:
-        self._require_serving()
-        request = event.request
-        flight = ActiveRequest(None, NO_PROJECT, request, event.on_text, [event.reply])
-        self._watch(flight, event.reply)
-        self._set_timer(flight, request.t_max_prompt_ms)
-        self.dispatcher.accept(flight, Priority.WARM if request.only_prepares else Priority.COMPLETION)
+    def _at(self, root: str) -> list[Project]:
+        """The project at `root`, if it is still there."""
+        return [project for project in self.projects if project.root == root]
 
-    def _set_timer(self, flight: ActiveRequest, t_max_prompt_ms: float | None) -> None:
-        """See to it that the client of `flight` is answered in time."""
-        if t_max_prompt_ms is not None:
-            loop = asyncio.get_running_loop()
-            flight.timer = loop.call_later(t_max_prompt_ms / 1e3, self.post, PromptDeadline(flight))
-
-    def _view(self, request: CompletionRequest) -> ProjectView:
-        document = self.projects.document(request.uri, request.owner)
-        if request.version not in (None, document.version):
-            raise RequestError(
-                f"{request.uri} is at version {document.version}, not {request.version}; send its changes first.", 409
-            )
-        offset = document.offset_at(request.position, request.encoding)
-        return ProjectView.of(self.projects.project_of(request.uri, request.owner), document, offset)
-
-    def _warm(self, event: Warm) -> None:
-        self._require_serving()
-        if event.uri is not None:
-            self.projects.focus(event.uri, event.position, event.encoding, event.owner)
-            project = self.projects.project_of(event.uri, event.owner)
-        elif event.root is not None:
-            project = self.projects.by_root(event.root)
-        else:
-            raise RequestError("Say what to warm: `root`, or `uri` and `position`.")
-        if (focus := project.focus) is None:
-            raise RequestError(f"Nothing is open in {project.root}; open one of its documents first.", 404)
-        flight = ActiveRequest(
-            ("warm", project.root), ProjectView.of(project, focus.document, focus.offset), is_idle=True
-        )
-        if event.wait:
-            flight.replies.append(event.reply)
-            self._watch(flight, event.reply)
-        else:
-            answer(event.reply, flight.answer_warming(0, self.supervisor.info.name if self.supervisor.info else ""))
-        self.dispatcher.accept(flight, Priority.WARM)
-
-    def _watch(self, flight: ActiveRequest, reply: "asyncio.Future[T]") -> None:
-        """Hear of it when the handler that awaits `reply` is cancelled."""
-        reply.add_done_callback(lambda done: self.post(ClientGone(flight)) if done.cancelled() else None)
-
-    def _abandoned(self, flight: ActiveRequest) -> None:
-        if not flight.is_wanted:
-            self.dispatcher.cancel(flight)
+    # --- whether there is anything to serve with -----------------------------------------------------------------------
 
     def _may_warm(self) -> bool:
         is_affordable = self._settings.warm_on_battery or not is_on_battery()
@@ -337,45 +260,78 @@ class Service:
         if self.supervisor.state == "failed":
             raise EngineError(self.supervisor.message)
 
-    def _drain(self, event: Drain) -> None:
+    def _on_drain(self, event: Drain) -> None:
         self._drained = event.reply
-        for flight in self.dispatcher:
-            if flight.request is None or flight.is_answered or flight.is_automatic:
-                self.dispatcher.cancel(flight, _shutting_down())
+        for request in self.dispatcher:
+            if request.ask.sampling is None or request.is_answered or request.ask.is_unasked:
+                self.dispatcher.cancel(request, _shutting_down())
 
     # --- the engine ---------------------------------------------------------------------------------------------------
 
-    def _engine_gone(self, reason: str) -> None:
-        self.supervisor.gone(reason)
-        self.dispatcher.lose_engine(reason)
-        self._status_poller.engine_gone()
-        self._if_failed()
+    def _on_model_opened(self, info: ModelInfo) -> None:
+        self.supervisor.on_model_opened(info)
+        if self._builder.fim_template:
+            self._on_vocabulary_opened()
+        else:
+            self._opening = asyncio.create_task(self._open_vocabulary(info))
 
-    def _refused(self, message: str) -> None:
-        self.supervisor.refused(message)
-        self._if_failed()
+    async def _open_vocabulary(self, info: ModelInfo) -> None:
+        try:
+            await self._builder.open(Path(info.path), info.name)
+        except ScrubjayError as error:
+            self.post(VocabularyRefused(str(error)))
+        else:
+            self.post(VocabularyOpened())
 
-    def _if_ready(self) -> None:
-        if self.supervisor.is_ready and self.supervisor.info:
-            self._workspace.model_is_ready(self.supervisor.info.prefill_speed, self.supervisor.info.n_ctx)
-            self._status_poller.engine_ready()
+    def _on_vocabulary_opened(self, _: VocabularyOpened | None = None) -> None:
+        self.supervisor.on_vocabulary_opened()
+        info = self.supervisor.info
+        if self.supervisor.is_ready and info:
+            self._workspace.model_is_ready(info.prefill_speed, info.n_ctx)
+            self._status_poller.on_engine_ready()
             self.dispatcher.make_prompts()
-            self._warmer.all_settled()
+            self._warmer.all_touched()
 
-    def _if_failed(self) -> None:
+    def _on_load_failed(self, message: str) -> None:
+        self.supervisor.on_load_failed(message)
+        self._reject_if_failed()
+
+    def _on_engine_gone(self, event: EngineGone) -> None:
+        self.supervisor.on_exit(event)
+        self.dispatcher.on_engine_lost(event.reason)
+        self._status_poller.on_exit()
+        self._reject_if_failed()
+
+    def _on_job_end(self, handler: Callable[[Any], None], message: Done | Stopped) -> None:
+        handler(message)
+        self._status_poller.schedule()
+
+    def _reject_if_failed(self) -> None:
         if self.supervisor.state == "failed":
             self.dispatcher.reject_all(EngineError(self.supervisor.message))
+
+    def _on_request_status(self, event: RequestStatus) -> None:
+        self._status_poller.request(event.reply, self.dispatcher.scheduler.is_free)
+
+    def _on_engine_status(self, status: EngineStatus) -> None:
+        self._status_poller.on_status(status)
+        self.dispatcher.residency.on_status(status.contexts)
 
     # --- at the end of each turn --------------------------------------------------------------------------------------
 
     def _publish(self) -> None:
-        """Tell listeners of a new state; tell who waits for the drain that it is over."""
+        """Tell listeners of a new state; tell the client that waits for the drain that it is over."""
         state = (self.supervisor.state, self.supervisor.message, self.supervisor.progress)
         if state != self._published:
             self._published = state
             self.broadcaster.publish(self.state_news())
         if self._drained and self.dispatcher.is_idle:
             answer(self._drained, None)
+
+
+def _mistake(error: Exception, what: str) -> RequestError:
+    logger.exception("A mistake in %s.", what)
+    return RequestError(f"Scrubjay made a mistake: {error!r}; see the daemon's log.", 500)
 
 
 def _shutting_down() -> RequestError:

@@ -6,61 +6,107 @@ What comes of it is kept among the completions that are known, where a client fi
 import copy
 from collections.abc import Callable
 from dataclasses import replace
+from typing import NamedTuple
 
-from scrubjay.completion.requests import Item
+from scrubjay.completion.history import CompletionHistory
+from scrubjay.completion.requests import CompletionRequest, Item
 from scrubjay.completion.rules import CompletionRules
+from scrubjay.prompt.document import DocumentRecipe
 from scrubjay.prompt.view import ProjectView
 from scrubjay.service.active_request import ActiveRequest
+from scrubjay.service.ask import Ask
+from scrubjay.service.client_requests import KnownCompletions
 from scrubjay.service.dispatcher import Dispatcher
-from scrubjay.service.events import CompletionShown
 from scrubjay.service.scheduler import Priority
 from scrubjay.workspace.project import Project
+
+MAX_NEEDED = 256
+"""Tokens; a completion ahead of need is not worth a longer prefill."""
+
+
+class _Shown(NamedTuple):
+    """What the user sees, and has not gone on from by typing."""
+
+    view: ProjectView
+    request: CompletionRequest
+    item: Item
+
+
+class _Ahead(NamedTuple):
+    """A completion ahead of need, and the place that it is for."""
+
+    request: ActiveRequest
+    view: ProjectView
 
 
 class Speculator:
     """Submits completions ahead of need, one for each project, and ends those that an edit has made pointless.
 
     Args:
-        is_wanted: asked when one would be submitted.
+        history: where their answers are kept.
+        is_allowed: asked when one would be submitted.
     """
 
-    def __init__(self, dispatcher: Dispatcher, is_wanted: Callable[[], bool]) -> None:
+    def __init__(self, dispatcher: Dispatcher, history: CompletionHistory, is_allowed: Callable[[], bool]) -> None:
         self._dispatcher = dispatcher
-        self._is_wanted = is_wanted
-        # By the root of the project: what the user sees, and has not gone on from by typing.
-        self._seen: dict[str, CompletionShown] = {}
+        self._history = history
+        self._is_allowed = is_allowed
+        # Both by the root of the project.
+        self._shown: dict[str, _Shown] = {}
+        self._ahead: dict[str, _Ahead] = {}
 
-    def shown(self, event: CompletionShown) -> None:
-        """A client was given completions; the user sees the first of them."""
-        if event.flight.asked and event.items:
-            self._seen[event.flight.root] = event
+    def on_shown(self, view: ProjectView, request: CompletionRequest, items: tuple[Item, ...]) -> None:
+        """A client was given `items` for the place of `view`; the user sees the first of them."""
+        if items and request.rules and not request.cold:
+            self._shown[view.project.root] = _Shown(view, request, items[0])
 
-    def settled(self, project: Project) -> None:
+    def on_idle(self, project: Project) -> None:
         """The project has been left alone: its user looks at what is shown."""
-        event = self._seen.pop(project.root, None)
-        request = event.flight.asked if event else None
-        if event is None or request is None or not self._is_wanted():
+        shown = self._shown.pop(project.root, None)
+        if shown is None or not self._is_allowed():
             return
-        view = _ahead(event.flight.view, event.items[0])
-        if not _leads_to(project, view) or any(_is_same(other.view, view) for other in self._flights(project)):
-            return
-        question = replace(request, n=1, trigger="automatic", version=None, t_max_prompt_ms=None)
-        rules = CompletionRules.of(question, view.document, view.offset)
-        ahead = ActiveRequest(("ahead", project.root), view, question, is_automatic=True, rules=rules)
-        self._dispatcher.accept(ahead, Priority.SPECULATIVE)
+        view = _accepted(shown.view, shown.item)
+        if _leads_to(project, view) and not self._is_under_way(view):
+            request = ActiveRequest(self._ask(shown.request, view))
+            self._ahead[project.root] = _Ahead(request, view)
+            self._dispatcher.accept(request)
 
     def touched(self, project: Project) -> None:
         """Something happened in the project."""
-        for flight in self._flights(project):
-            if not _leads_to(project, flight.view):
-                self._dispatcher.cancel(flight)
+        ahead = self._ahead.get(project.root)
+        if ahead and not _leads_to(project, ahead.view):
+            self._dispatcher.cancel(ahead.request)
+            del self._ahead[project.root]
 
-    def _flights(self, project: Project) -> list[ActiveRequest]:
-        return [flight for flight in self._dispatcher if flight.is_ahead and flight.root == project.root]
+    def forget(self, root: str) -> None:
+        """The project at `root` is closed."""
+        self._shown.pop(root, None)
+        self._ahead.pop(root, None)
+
+    def _ask(self, request: CompletionRequest, view: ProjectView) -> Ask:
+        question = replace(request, n=1, trigger="automatic", version=None, t_max_prompt_ms=None)
+        return Ask(
+            DocumentRecipe(view, is_speculative=True),
+            CompletionRules.of(question, view.document, view.offset),
+            question.sampling,
+            priority=Priority.SPECULATIVE,
+            supersedes=("ahead", view.project.root),
+            context=view.project.root,
+            is_unasked=True,
+            max_needed=MAX_NEEDED,
+            memory=KnownCompletions(self._history, question, view),
+            uri=view.document.uri,
+            version=view.document.version,
+            event="ahead",
+        )
+
+    def _is_under_way(self, view: ProjectView) -> bool:
+        ahead = self._ahead.get(view.project.root)
+        return ahead is not None and _is_same(ahead.view, view) and any(ahead.request is r for r in self._dispatcher)
 
 
-def _ahead(view: ProjectView, item: Item) -> ProjectView:
-    """The place behind `item`, once it has been accepted at the place of `view`."""
+def _accepted(view: ProjectView, item: Item) -> ProjectView:
+    """The place after `item`, once it has been accepted at the place of `view`."""
     document = copy.copy(view.document)
     document.content = document.content.replaced(view.offset, view.offset + item.n_replaced, item.text)
     documents = {**view.project.documents, document.key: document}

@@ -37,12 +37,12 @@ class StatusReport:
             "fim": {"order": self._service.fim_order} if self._service.fim_order else None,
             "projects": [_project(project) for project in self._service.projects],
             "contexts": [_context(context) for context in self._contexts()],
-            "checkpoints": _checkpoints(supervisor.status),
+            "checkpoints": _checkpoints(self._service.engine_status),
             "queue": self._queue(),
             "counters": self._counters(),
             "rss": {
                 "daemon": self._process.memory_info().rss,
-                "engine": supervisor.status.rss if supervisor.status else None,
+                "engine": self._service.engine_status.rss if self._service.engine_status else None,
             },
         }
 
@@ -53,18 +53,18 @@ class StatusReport:
             RequestError: 404, there is no such project.
         """
         root = self._service.projects.by_root(root).root
-        record, info = self._service.dispatcher.record(root), self._service.supervisor.info
+        resident, info = self._service.dispatcher.residency.of(root), self._service.supervisor.info
         found = next((context for context in self._contexts() if context.key == root), None)
-        spans = record.prompt.segments if record.prompt else ()
+        spans = resident.prompt.segments if resident.prompt else ()
         return {
             "root": root,
             "segments": [span._asdict() for span in spans],
-            "boundaries": list(record.prompt.boundaries) if record.prompt else [],
+            "boundaries": list(resident.prompt.boundaries) if resident.prompt else [],
             "checkpoints": list(found.checkpoints) if found else [],
             "n_resident": found.n_resident if found else 0,
             "n_ctx": info.n_ctx if info else 0,
             "interval": info.interval if info else 0,
-            "edits": [asdict(cost) for cost in record.costs],
+            "edits": [asdict(cost) for cost in resident.costs],
         }
 
     def document(self, uri: str) -> Json:
@@ -82,7 +82,7 @@ class StatusReport:
         }
 
     def _contexts(self) -> tuple[ContextStatus, ...]:
-        status = self._service.supervisor.status
+        status = self._service.engine_status
         return status.contexts if status else ()
 
     def _queue(self) -> Json:
@@ -93,7 +93,7 @@ class StatusReport:
     def _counters(self) -> Json:
         scheduler, supervisor = self._service.dispatcher.scheduler, self._service.supervisor
         ended = {f"n_{outcome}": n for outcome, n in sorted(scheduler.ended.items())}
-        engine = _engine_counters(supervisor.status) if supervisor.status else {}
+        engine = _engine_counters(self._service.engine_status) if self._service.engine_status else {}
         return {"n_accepted": scheduler.n_accepted, **ended, "n_restarts": supervisor.n_restarts, **engine}
 
 

@@ -2,70 +2,92 @@
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 
+from scrubjay.completion.finish import AsWritten
+from scrubjay.prompt.document import DocumentRecipe
 from scrubjay.prompt.view import ProjectView
 from scrubjay.service.active_request import ActiveRequest
+from scrubjay.service.ask import Ask
 from scrubjay.service.dispatcher import Dispatcher
 from scrubjay.service.events import Post, ProjectIdle
-from scrubjay.service.scheduler import Priority
 from scrubjay.workspace.project import Project
 from scrubjay.workspace.projects import Projects
 
 
+def warm_ask(view: ProjectView, is_unasked: bool = False, on_prompt: Callable[[], None] | None = None) -> Ask:
+    """The prompt for the place of `view`, and nothing generated."""
+    root, document = view.project.root, view.document
+    return Ask(
+        DocumentRecipe(view, is_idle=True),
+        AsWritten(),
+        supersedes=("warm", root),
+        context=root,
+        is_unasked=is_unasked,
+        uri=document.uri,
+        version=document.version,
+        on_prompt=on_prompt,
+    )
+
+
 class Warmer:
-    """Notices what happens in projects, and submits warmings at low priority.
+    """Notices what happens in projects, and warms them at low priority.
 
     Args:
         delay_ms: how long a project must be left alone.
-        is_wanted: asked when the time has come.
+        is_allowed: asked when the time has come.
     """
 
     def __init__(
-        self, projects: Projects, dispatcher: Dispatcher, post: Post, delay_ms: float, is_wanted: Callable[[], bool]
+        self, projects: Projects, dispatcher: Dispatcher, post: Post, delay_ms: float, is_allowed: Callable[[], bool]
     ) -> None:
         self._projects = projects
         self._dispatcher = dispatcher
         self._post = post
         self._delay_s = delay_ms / 1e3
-        self._is_wanted = is_wanted
+        self._is_allowed = is_allowed
         self._timers: dict[str, asyncio.TimerHandle] = {}
         # Roots of projects that were left alone and not warmed.
-        self._rested: set[str] = set()
+        self._due: set[str] = set()
 
     def touched(self, project: Project) -> None:
-        """Something happened in the project: the time begins anew."""
+        """Something happened in the project: the time begins again."""
         if old := self._timers.pop(project.root, None):
             old.cancel()
         timer = asyncio.get_running_loop().call_later(self._delay_s, self._post, ProjectIdle(project.root))
         self._timers[project.root] = timer
 
-    def settled(self, project: Project) -> None:
+    def on_idle(self, project: Project) -> None:
         """The project has been left alone: warm it where the user is, if anything is open there."""
-        self._timers.pop(project.root, None)
-        if (focus := project.focus) and self._is_wanted():
+        root = project.root
+        self._timers.pop(root, None)
+        if (focus := project.focus) and self._is_allowed():
             view = ProjectView.of(project, focus.document, focus.offset)
-            self._dispatcher.accept(
-                ActiveRequest(("warm", project.root), view, is_automatic=True, is_idle=True), Priority.WARM
-            )
+            self._dispatcher.accept(ActiveRequest(warm_ask(view, True, partial(self.laid_out, root))))
         else:
-            self._rested.add(project.root)
+            self._due.add(root)
 
-    def has_rested(self, project: Project) -> bool:
+    def is_due(self, root: str) -> bool:
         """Whether the project was left alone, not warmed, and had no prompt since.
 
-        Then the next prompt has to do what the warming would have done: nobody else lays out anew what has changed.
+        Then the next prompt has to do what the warming would have done: nothing else reorders what has changed.
         """
-        return project.root in self._rested
+        return root in self._due
 
-    def prompt_made(self, flight: ActiveRequest) -> None:
-        """There is a prompt for `flight`."""
-        if flight.is_idle:
-            self._rested.discard(flight.root)
+    def laid_out(self, root: str) -> None:
+        """The project has a prompt for which what has changed was reordered."""
+        self._due.discard(root)
 
-    def all_settled(self) -> None:
-        """The engine is new: every project has to be warmed, once it is known what lies on disk."""
+    def all_touched(self) -> None:
+        """The engine is new: every project has to be warmed, once it is known what is on disk."""
         for project in self._projects:
             self.touched(project)
+
+    def forget(self, root: str) -> None:
+        """The project at `root` is closed."""
+        self._due.discard(root)
+        if timer := self._timers.pop(root, None):
+            timer.cancel()
 
     def close(self) -> None:
         for timer in self._timers.values():

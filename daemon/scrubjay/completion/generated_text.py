@@ -1,0 +1,123 @@
+"""The texts that are generated for one request, from pieces to what is shown. Pure.
+
+    pieces -> written (as the model writes it) -> text (without the indent that is there already)
+           -> told (what a client may be shown while the text grows) -> the item that is answered
+
+Law: what was told is always the beginning of the first item's text.
+"""
+
+from dataclasses import dataclass, field
+
+from scrubjay.code_text import without_indent
+from scrubjay.completion.finish import Finish
+from scrubjay.completion.requests import Item
+from scrubjay.protocol.messages import Done, Piece
+
+
+@dataclass(slots=True)
+class GeneratedText:
+    """One text while it is generated.
+
+    Args:
+        indent: what stands before the cursor, and the model writes all the same.
+        is_cut: it has ended by its `Finish`; what comes after does not count.
+    """
+
+    finish: Finish
+    indent: str = ""
+    text: str = ""
+    is_cut: bool = False
+    _written: list[str] = field(default_factory=list)
+    _pieces: list[Piece] = field(default_factory=list)
+
+    def add(self, piece: Piece) -> None:
+        """The engine has generated `piece`."""
+        if self.is_cut:
+            return
+        self._pieces.append(piece)
+        if self.indent:
+            self._written.append(piece.text)
+            self.text = without_indent("".join(self._written), self.indent)
+        else:
+            self.text += piece.text
+        end = self.finish.stop_offset(self.text)
+        if end is not None:
+            self.is_cut, self.text = True, self.text[:end]
+
+    @property
+    def n_tokens(self) -> int:
+        return sum(piece.n_tokens for piece in self._pieces)
+
+    @property
+    def pieces_with_margins(self) -> tuple[tuple[str, tuple[float, ...]], ...]:
+        """The pieces as the model wrote them, if margins were asked for."""
+        return tuple((piece.text, piece.margins) for piece in self._pieces if piece.margins)
+
+
+class Alternatives:
+    """The distinct texts of one request, generated one after the other.
+
+    Args:
+        n: how many are asked for.
+    """
+
+    def __init__(self, finish: Finish, indent: str = "", n: int = 1) -> None:
+        self._finish = finish
+        self._indent = indent
+        self._n = n
+        self._told = ""
+        self._current = GeneratedText(finish, indent)
+        self.items: list[Item] = []
+        self.discarded: list[str] = []
+        self.n_done = 0
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether the text that is being generated has ended by its `Finish`."""
+        return self._current.is_cut
+
+    @property
+    def has_more(self) -> bool:
+        """Whether another text is to be generated, perhaps in place of one that is not shown."""
+        return len(self.items) < self._n and self.n_done < self._finish.max_tries(self._n)
+
+    def add(self, piece: Piece) -> str:
+        """The engine has generated `piece`; what may be told beyond what was told already, of the first item only."""
+        self._current.add(piece)
+        return "" if self.items else self._tell(self._finish.tellable(self._current.text))
+
+    def restart(self) -> None:
+        """What was generated of the present text does not count: it is written once more."""
+        self._current = GeneratedText(self._finish, self._indent)
+
+    def end(self, done: Done) -> str:
+        """The present text is complete; what remains to be told of the first item."""
+        text, self._current = self._current, GeneratedText(self._finish, self._indent)
+        self.n_done += 1
+        if done.stop_reason == "none":
+            return ""
+        shown = self._finish.postprocess(text.text)
+        if shown.discarded:
+            self.discarded.append(shown.discarded)
+        elif not self._has(shown.text):
+            pieces = text.pieces_with_margins
+            self.items.append(
+                Item(shown.text, done.stop_reason, done.n_generated, pieces, done.stop_word, shown.n_replaced)
+            )
+            return self._tell(shown.text) if len(self.items) == 1 else ""
+        return ""
+
+    def end_cut(self, job: int, generate_ms: float) -> Done:
+        """The end of a text that its `Finish` has ended, as the engine would tell it."""
+        return Done(job, "stop", "", self._current.n_tokens, generate_ms)
+
+    def _tell(self, text: str) -> str:
+        # Text that is generated once more after an interruption may differ: then nothing is told until it catches up.
+        if len(text) <= len(self._told) or not text.startswith(self._told):
+            return ""
+        new, self._told = text[len(self._told) :], text
+        return new
+
+    def _has(self, text: str) -> bool:
+        """Whether an item says the same."""
+        return any(self._finish.is_same(item.text, text) for item in self.items)

@@ -1,0 +1,157 @@
+"""What clients ask the model for: completions at a cursor, prompts of their own, and warm projects."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from scrubjay.completion.finish import AsWritten, ClientLimits
+from scrubjay.completion.history import CompletionHistory
+from scrubjay.completion.requests import Completion, CompletionRequest, Item
+from scrubjay.completion.rules import CompletionRules
+from scrubjay.errors import RequestError
+from scrubjay.prompt.document import DocumentRecipe
+from scrubjay.prompt.view import ProjectView
+from scrubjay.service.active_request import ActiveRequest
+from scrubjay.service.ask import Ask
+from scrubjay.service.dispatcher import Dispatcher
+from scrubjay.service.events import ClientGone, Complete, Generate, Post, PromptDeadline, Warm
+from scrubjay.service.scheduler import Priority
+from scrubjay.service.settings import ServiceSettings
+from scrubjay.service.warming import Warmer, warm_ask
+from scrubjay.workspace.events import answer
+from scrubjay.workspace.projects import Projects
+
+OnShown = Callable[[ProjectView, CompletionRequest, tuple[Item, ...]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class KnownCompletions:
+    """The completions that `history` knows for `request` at the place of `view`."""
+
+    history: CompletionHistory
+    request: CompletionRequest
+    view: ProjectView
+
+    def find(self) -> tuple[Item, ...]:
+        return self.history.find(self.request, self.view.project, self.view.document, self.view.offset)
+
+    def put(self, items: tuple[Item, ...]) -> None:
+        self.history.put(self.request, self.view.project, self.view.document, self.view.offset, items)
+
+
+class ClientRequests:
+    """Makes an `Ask` of each event in which a client wants something of the model.
+
+    Args:
+        on_shown: told of the completions that a client is given for a cursor, perhaps none.
+    """
+
+    def __init__(
+        self,
+        settings: ServiceSettings,
+        projects: Projects,
+        dispatcher: Dispatcher,
+        history: CompletionHistory,
+        warmer: Warmer,
+        on_shown: OnShown,
+        post: Post,
+    ) -> None:
+        self._settings = settings
+        self._projects = projects
+        self._dispatcher = dispatcher
+        self._history = history
+        self._warmer = warmer
+        self._on_shown = on_shown
+        self._post = post
+
+    @property
+    def handlers(self) -> Mapping[type, Callable[[Any], None]]:
+        return {Complete: self._complete, Generate: self._generate, Warm: self._warm, ClientGone: self._on_client_gone}
+
+    def _complete(self, event: Complete) -> None:
+        request = event.request
+        view = self._view(request)
+        cursor, root = view.project.cursor, view.project.root
+        if not request.cold:
+            self._projects.focus(request.uri, request.position, request.encoding, request.owner)
+        is_idle = self._warmer.is_due(root)
+        has_rules = request.rules and self._settings.rules
+        ask = Ask(
+            recipe=DocumentRecipe(view, is_idle=is_idle),
+            finish=CompletionRules.of(request, view.document, view.offset) if has_rules else AsWritten(),
+            sampling=request.sampling,
+            n=request.n,
+            priority=Priority.COMPLETION if cursor and cursor[0] != view.document.key else Priority.FOCUS,
+            supersedes=(request.client, view.document.key) if request.client else None,
+            context=root,
+            deadline_ms=request.t_max_prompt_ms,
+            cold=request.cold,
+            memory=KnownCompletions(self._history, request, view) if has_rules and not request.cold else None,
+            uri=view.document.uri,
+            version=view.document.version,
+            event="completion",
+            on_prompt=partial(self._warmer.laid_out, root) if is_idle else None,
+            on_answer=partial(self._answered, view, request),
+        )
+        self._submit(ask, event.reply, event.on_text)
+
+    def _answered(self, view: ProjectView, request: CompletionRequest, completion: Completion) -> None:
+        self._on_shown(view, request, completion.items)
+
+    def _generate(self, event: Generate) -> None:
+        request, recipe = event.request, event.request.recipe
+        has_limits = bool(request.n_indent or recipe.closers)
+        ask = Ask(
+            recipe=recipe,
+            finish=ClientLimits(request.n_indent, recipe.closers) if has_limits else AsWritten(),
+            sampling=request.sampling,
+            n=request.n,
+            priority=Priority.WARM if request.sampling.max_tokens <= 1 else Priority.COMPLETION,
+            deadline_ms=request.t_max_prompt_ms,
+            event="completion",
+        )
+        self._submit(ask, event.reply, event.on_text)
+
+    def _warm(self, event: Warm) -> None:
+        if event.uri is not None:
+            self._projects.focus(event.uri, event.position, event.encoding, event.owner)
+            project = self._projects.project_of(event.uri, event.owner)
+        elif event.root is not None:
+            project = self._projects.by_root(event.root)
+        else:
+            raise RequestError("Say what to warm: `root`, or `uri` and `position`.")
+        if (focus := project.focus) is None:
+            raise RequestError(f"Nothing is open in {project.root}; open one of its documents first.", 404)
+        ask = warm_ask(ProjectView.of(project, focus.document, focus.offset))
+        if event.wait:
+            self._submit(ask, event.reply)
+        else:
+            request = ActiveRequest(ask)
+            answer(event.reply, self._dispatcher.still_warming(request))
+            self._dispatcher.accept(request)
+
+    def _submit(
+        self, ask: Ask, reply: "asyncio.Future[Completion]", on_text: Callable[[str], None] | None = None
+    ) -> None:
+        """Accept a request; the client's going away ends it, and its deadline is kept."""
+        request = ActiveRequest(ask, [reply], on_text)
+        reply.add_done_callback(lambda done: self._post(ClientGone(request)) if done.cancelled() else None)
+        if ask.deadline_ms is not None:
+            loop = asyncio.get_running_loop()
+            request.timer = loop.call_later(ask.deadline_ms / 1e3, self._post, PromptDeadline(request))
+        self._dispatcher.accept(request)
+
+    def _on_client_gone(self, event: ClientGone) -> None:
+        if not event.request.is_wanted:
+            self._dispatcher.cancel(event.request)
+
+    def _view(self, request: CompletionRequest) -> ProjectView:
+        document = self._projects.document(request.uri, request.owner)
+        if request.version not in (None, document.version):
+            raise RequestError(
+                f"{request.uri} is at version {document.version}, not {request.version}; send its changes first.", 409
+            )
+        offset = document.offset_at(request.position, request.encoding)
+        return ProjectView.of(self._projects.project_of(request.uri, request.owner), document, offset)
