@@ -1,0 +1,88 @@
+"""Texts of a request from pieces to items. The law: what was told is the beginning of what is answered."""
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from scrubjay.completion.cursor import CursorContext
+from scrubjay.completion.finish import AsWritten, ClientLimits, Finish
+from scrubjay.completion.generated_text import Alternatives, GeneratedText
+from scrubjay.completion.rules import CompletionRules
+from scrubjay.completion.stop_rules import choose_mode
+from scrubjay.protocol.messages import Done, Piece
+
+LINES = ("x = 1", "    return x", "    foo(bar)", "# lib/b.py", "", ")", " ", "if x:", "x = ", "\t")
+WRITTEN = st.one_of(st.lists(st.sampled_from(LINES), max_size=6).map("\n".join), st.text("ab \n)(#", max_size=30))
+TEXTS = st.lists(st.lists(WRITTEN, max_size=4), min_size=1, max_size=4)
+"""Texts, each in pieces."""
+
+
+def rules(text: str, offset: int, is_automatic: bool, can_replace: bool) -> CompletionRules:
+    cursor = CursorContext.at(text, offset, "python")
+    return CompletionRules(cursor, choose_mode(cursor), is_automatic, can_replace)
+
+
+def at_any_place(text: str) -> st.SearchStrategy[CompletionRules]:
+    return st.builds(rules, st.just(text), st.integers(0, len(text)), st.booleans(), st.booleans())
+
+
+FINISHES: st.SearchStrategy[Finish] = st.one_of(
+    st.just(AsWritten()),
+    st.builds(ClientLimits, st.integers(0, 4), st.sampled_from(("", ")", "])"))),
+    st.lists(st.sampled_from(LINES), max_size=6).map("\n".join).flatmap(at_any_place),
+)
+
+
+def generate(alternatives: Alternatives, texts: list[list[str]]) -> str:
+    """Have the texts generated, one after the other for as long as more are wanted; what was told."""
+    told = ""
+    for pieces in texts:
+        if not alternatives.has_more:
+            break
+        for piece in pieces:
+            told += alternatives.add(Piece(1, piece, 1))
+        told += alternatives.end(Done(1, "end", "", len(pieces)))
+    return told
+
+
+@settings(max_examples=400)
+@given(FINISHES, TEXTS, st.integers(1, 3), st.sampled_from(("", "    ", "\t")))
+def test_what_was_told_is_what_is_answered(finish: Finish, texts: list[list[str]], n: int, indent: str) -> None:
+    alternatives = Alternatives(finish, indent, n)
+    told = generate(alternatives, texts)
+    assert told == (alternatives.items[0].text if alternatives.items else "")
+    shown = [item.text for item in alternatives.items]
+    assert len(shown) <= n
+    assert not any(finish.is_same(a, b) for i, a in enumerate(shown) for b in shown[:i])
+
+
+@given(FINISHES, st.lists(WRITTEN, min_size=1, max_size=6), st.integers(0, 6))
+def test_a_text_that_is_written_once_more_is_told_once(finish: Finish, pieces: list[str], n_before: int) -> None:
+    alternatives = Alternatives(finish)
+    told = "".join(alternatives.add(Piece(1, piece, 1)) for piece in pieces[:n_before])
+    alternatives.restart()
+    told += generate(alternatives, [pieces])
+    assert told == (alternatives.items[0].text if alternatives.items else "")
+
+
+@given(FINISHES, WRITTEN)
+def test_a_text_ends_at_the_same_place_however_it_is_cut(finish: Finish, written: str) -> None:
+    whole, cut = GeneratedText(finish), GeneratedText(finish)
+    whole.add(Piece(1, written, 1))
+    for character in written:
+        cut.add(Piece(1, character, 1))
+    assert not cut.is_cut or whole.is_cut
+    assert finish.postprocess(whole.text) == finish.postprocess(cut.text)
+
+
+def test_another_text_is_generated_only_in_the_place_of_one_that_is_not_shown() -> None:
+    alternatives = Alternatives(rules("x = 1\ny = ", 10, False, False), n=2)
+    generate(alternatives, [["2\n"], ["2\n"], ["3\n"], ["4\n"]])
+    assert [item.text for item in alternatives.items] == ["2", "3"]
+    assert alternatives.n_done == 3
+
+
+def test_nothing_is_told_of_a_text_that_is_not_shown() -> None:
+    alternatives = Alternatives(rules("    foo(bar)\n\n    foo(bar)\n", 13, False, False))
+    assert generate(alternatives, [["    foo(", "bar)", "\n"]]) == ""
+    assert alternatives.items == []
+    assert alternatives.discarded

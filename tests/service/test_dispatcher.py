@@ -1,0 +1,126 @@
+"""A mistake with one request ends that request: the others have their turn."""
+
+import asyncio
+import threading
+from dataclasses import dataclass, field
+
+import pytest
+
+from scrubjay.completion.requests import CompletionRequest, RawRequest
+from scrubjay.errors import RequestError
+from scrubjay.prompt.limits import Limits
+from scrubjay.prompt.raw import RawPrompt
+from scrubjay.prompt.recipe import PromptTools
+from scrubjay.prompt.segments import Prompt
+from scrubjay.protocol.messages import Sampling
+from scrubjay.service.events import Complete, Generate
+from scrubjay.service.prompt_builder import PromptBuilder
+from scrubjay.service.service import Service
+from tests.support.gguf_models import tiny_model
+from tests.support.prompts import making
+from tests.support.service import complete, completion, model, open_document, running_service, source, until_state
+
+URI = "file:///project/a.py"
+
+
+@dataclass(frozen=True, slots=True)
+class Broken(RawPrompt):
+    """A recipe with a mistake in it, here or when it is asked how much there is to do."""
+
+    is_asked: bool = False
+
+    def n_untokenized(self, tools: PromptTools, /) -> int:
+        if self.is_asked:
+            raise KeyError("no such text")
+        return RawPrompt.n_untokenized(self, tools)
+
+    def make(self, tools: PromptTools) -> Prompt:  # noqa: ARG002
+        raise KeyError("no such text")
+
+
+async def generate(service: Service, recipe: RawPrompt) -> None:
+    event = Generate(RawRequest(recipe, sampling=Sampling(max_tokens=2)))
+    service.post(event)
+    await event.reply
+
+
+@pytest.mark.parametrize("is_asked", [False, True])
+@pytest.mark.parametrize("length", [10, 20_000], ids=["at once", "in the thread"])
+async def test_a_prompt_that_cannot_be_made_blocks_nothing(is_asked: bool, length: int) -> None:
+    async with running_service(model()) as service:
+        await open_document(service, URI, source())
+        await until_state(service, "ready")
+        with pytest.raises(RequestError, match="no such text"):
+            await generate(service, Broken(("x" * length,), is_asked=is_asked))
+        assert (await complete(service, URI)).items
+        assert service.dispatcher.is_idle
+
+
+async def test_a_mistake_while_a_text_is_written_blocks_nothing() -> None:
+    def fail(_: str) -> None:
+        raise KeyError("nobody listens")
+
+    async with running_service(model()) as service:
+        await open_document(service, URI, source())
+        broken = Complete(completion(URI, max_tokens=40).request, fail)
+        service.post(broken)
+        with pytest.raises(RequestError, match="nobody listens"):
+            await broken.reply
+        assert (await complete(service, URI)).items
+        assert service.dispatcher.is_idle
+
+
+async def test_a_mistake_before_the_engine_is_ready_blocks_nothing() -> None:
+    async with running_service(model()) as service:
+        await open_document(service, URI, source())
+        broken = Generate(RawRequest(Broken(("x",)), sampling=Sampling(max_tokens=2)))
+        service.post(broken)
+        assert (await complete(service, URI)).items
+        with pytest.raises(RequestError, match="no such text"):
+            await broken.reply
+
+
+@dataclass(frozen=True, slots=True)
+class Slow(RawPrompt):
+    """A recipe that waits, and notes which threads touch it."""
+
+    go_on: threading.Event = field(default_factory=threading.Event)
+    threads: list[int] = field(default_factory=list)
+
+    def n_untokenized(self, tools: PromptTools, /) -> int:
+        self.threads.append(threading.get_ident())
+        return RawPrompt.n_untokenized(self, tools)
+
+    def make(self, tools: PromptTools) -> Prompt:
+        self.threads.append(threading.get_ident())
+        self.go_on.wait()
+        return RawPrompt.make(self, tools)
+
+
+async def test_while_the_thread_makes_a_prompt_nothing_else_touches_the_vocabulary() -> None:
+    builder = PromptBuilder()
+    await builder.open(tiny_model("dense"), "test")
+    slow, quick = Slow(("x" * 20_000,)), Slow(("y",))
+    quick.go_on.set()
+    limits = Limits(65536, 512)
+    first, second = making(builder, slow, limits), making(builder, quick, limits)
+    assert not quick.threads, "the thread has work, so the event loop must not look"
+    slow.go_on.set()
+    await asyncio.gather(first, second)
+    assert threading.get_ident() not in quick.threads
+    assert making(builder, quick, limits).done(), "the thread has nothing to do: at once"
+    assert threading.get_ident() in quick.threads
+    await builder.close()
+
+
+async def test_what_is_streamed_is_what_is_answered() -> None:
+    async with running_service(model(), rules=True) as service:
+        await open_document(service, URI, source())
+        for line in range(6):
+            texts: list[str] = []
+            asked: CompletionRequest = completion(URI, line * 2 + 1, max_tokens=20).request
+            event = Complete(asked, texts.append)
+            service.post(event)
+            answer = await event.reply
+            if answer.reuse.reason != "cached":
+                assert "".join(texts) == (answer.items[0].text if answer.items else "")
