@@ -84,7 +84,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--minutes", type=float, default=0, help="the most telling part that fits (default: all)")
     parser.add_argument("--quick", action="store_true", help="tiny models, in seconds: does the benchmark itself work?")
     parser.add_argument("--out", type=Path, help="file of samples; the table goes beside it")
-    parser.add_argument("--fresh", action="store_true", help="begin anew instead of going on")
+    parser.add_argument("--fresh", action="store_true", help="start over instead of continuing")
     return parser
 
 

@@ -1,4 +1,4 @@
-"""Who is measured: Scrubjay's engine, llama-server twice, llama-cpp-python's own class, and the physical limit.
+"""The contestants: Scrubjay's engine, llama-server twice, llama-cpp-python's own class, and the physical limit.
 
 All of them load the same file, with the same number of threads, and are asked for one token: the time until it is there is the
 time to the first token. Only one of them works at a time.

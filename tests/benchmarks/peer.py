@@ -41,7 +41,7 @@ def program(name: str) -> Path | None:
 
 
 def build() -> None:
-    """Fetch the source and compile; what is there already is not done again.
+    """Fetch the source and compile it; finished steps are not repeated.
 
     Raises:
         subprocess.CalledProcessError: pip or cmake failed; what they said is on the terminal.

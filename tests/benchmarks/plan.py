@@ -78,7 +78,7 @@ def cells(kinds: Sequence[str], lengths: Sequence[int]) -> list[Cell]:
 
 
 def fitting(some: Sequence[Cell], seconds: float) -> list[Cell]:
-    """Those that can be done in that time, in their order; a dear one is passed over for cheaper ones behind it."""
+    """Those that can be done in that time, in their order; an expensive one is passed over for cheaper ones after it."""
     kept, left = [], seconds
     for cell in some:
         if cell.seconds <= left:

@@ -3,7 +3,7 @@
     python -m tests.benchmarks.quality [--model PATH] [--cursors N] [FILE ...]
 
 Files default to Scrubjay's own, from which the small model has not learnt. Half of the cursors are inside a line, and the
-model is asked how likely the rest of that line is; the others are where Enter leaves them, behind the indentation of a line
+model is asked how likely the rest of that line is; the others are where Enter leaves them, after the indentation of a line
 that is not there yet, and it is asked for that line. What it has to write of the indentation counts, too.
 Each prompt is made for that place alone. Both layouts show the same text otherwise, of other files, too.
 """

@@ -148,7 +148,7 @@ async def type_lines(typist: Typist, lines: list[str], mistakes: dict[str, str])
 
 
 async def type_function(typist: Typist, n_lines: int) -> None:
-    """The function, with a jump in its middle. It stands behind the other one, which is jumped to."""
+    """The function, with a jump in its middle. It stands after the other one, which is jumped to."""
     lines = FUNCTION.splitlines()[:n_lines]
     mistakes, half = dict(MISTAKES), len(lines) // 2
     await type_lines(typist, lines[:half], mistakes)
@@ -164,7 +164,7 @@ async def type_function(typist: Typist, n_lines: int) -> None:
 async def measure(
     model: Path, layout: LayoutName, n_lines: int, others: Mapping[str, str] = OTHERS, n_ctx: int = N_CTX
 ) -> Typist:
-    """A typist who has typed that many lines of the function; `others` are the project's other files by name."""
+    """A typist that has typed `n_lines` lines of the function; `others` are the project's other files by name."""
     # The least latency budget makes the least window.
     engine = EngineSettings(str(model), n_ctx=n_ctx, n_threads=1, eager_load=True)
     service = Service(ServiceSettings(engine, warm=False, layout=layout, latency_budget_ms=1, watch=False))

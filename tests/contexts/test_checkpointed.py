@@ -26,7 +26,7 @@ LONGEST_WITH_WINDOW = (
 )
 # Other batches round otherwise; random weights and a 16-bit KV cache amplify that. State of another prefix gives above 0.1.
 NOISE = 1e-3
-# A sliding window is a ring: where in it a restored state lies depends on what was there, and with it the order of sums;
+# A sliding window is a ring: where in it a restored state is placed depends on what was there, and with it the order of sums;
 # each restore adds to it: 1.1e-4 was seen after nine. One wrong token in it gives above 0.01 on these models.
 RING_NOISE = 1e-3
 

@@ -25,7 +25,7 @@ def http_daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HttpDaemon
     """One daemon for all tests of foreign clients."""
     daemon = HttpDaemon(tmp_path_factory.mktemp("daemon") / "daemon.sock", f"127.0.0.1:{unused_port()}")
     start_daemon(daemon.socket, {**FLAGS, "http": daemon.http, "data_dir": str(daemon.socket.parent)})
-    while Client(daemon.socket).get("status")["state"] != "ready":
+    for _ in Client(daemon.socket).wait_until_ready():
         pass  # clients of llama.cpp are refused until then, and do not ask again
     yield daemon
     stop_daemon(daemon.socket)

@@ -36,7 +36,7 @@
   (window-buffer (selected-window)))
 
 (defun scrubjay-test-ghost (&optional written)
-  "Return the ghost text that is shown behind WRITTEN, or an empty string."
+  "Return the ghost text that is shown after WRITTEN, or an empty string."
   (with-current-buffer (scrubjay-test-buffer)
     (substring-no-properties
      (or (and scrubjay-ghost-shown
@@ -111,7 +111,7 @@
             (funcall take items)))))
 
 (defun scrubjay-test-outcome ()
-  "Return what a user sees who has stopped typing."
+  "Return what a user sees after typing has stopped."
   (with-current-buffer (scrubjay-test-buffer)
     (cond (scrubjay-ghost-shown "ghost text")
           ((eql scrubjay-test--answered (buffer-chars-modified-tick)) "the model had nothing to say")

@@ -105,7 +105,7 @@ class EmacsInTmux(InTmux):
         return str(self.ask("(scrubjay-test-text)"))
 
     def wait_for_ghost(self, written: str = "") -> str:
-        """The next ghost text, that behind `written`."""
+        """The next ghost text, the one after `written`."""
         return self.wait(lambda: self.ghost(written))
 
     def shows(self, before: str, after: str) -> bool:

@@ -204,7 +204,7 @@ def _serve(folder: Path, vsix: Path, settings: dict[str, object]) -> tuple[subpr
     home = folder / "home"
     home.mkdir()
     # What is set for one machine counts in a remote window, as this is, only where that machine has it: elsewhere VS Code
-    # passes it over, if it knows by then what sort of setting it is.
+    # passes it over, if it knows by then which kind of setting it is.
     for name, is_ours in (("User", False), ("Machine", True)):
         path = folder / "data" / name / "settings.json"
         path.parent.mkdir(parents=True)
@@ -247,5 +247,5 @@ def _port(server: subprocess.Popen[str]) -> tuple[int, str]:
 
 
 def _squeezed(text: str) -> str:
-    """Without blanks, which ghost text shows as it likes."""
+    """Without spaces, which ghost text shows as it likes."""
     return "".join(text.split())

@@ -80,7 +80,7 @@ def _machine() -> str:
 
 
 def _built_extension() -> Path:
-    """The sources are copied anew each time; packages are installed once for each lock file."""
+    """The sources are copied each time; packages are installed once for each lock file."""
     locked = (EXTENSION / "package-lock.json").read_text()
     folder = _cached("extension", _get_packages_of_extension, hashlib.sha256(locked.encode()).hexdigest()[:12])
     for made in ("src", "test", "out", "dist"):

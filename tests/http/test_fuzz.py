@@ -108,7 +108,7 @@ fields = st.sets(st.sampled_from(sorted(KNOWN)), max_size=12).flatmap(
     lambda chosen: st.fixed_dictionaries({name: KNOWN[name] for name in chosen})
 )
 WORKING = ("/infill", "/completion", "/v1/completions", "/v1/chat/completions", "/api/complete", "/api/documents/open")
-"""The routes with the most behind them: every other request is for one of these."""
+"""The routes that do the most: every other request is for one of these."""
 NEEDED = {
     "/infill": ("input_prefix", "input_suffix", "prompt"),
     "/v1/chat/completions": ("messages",),

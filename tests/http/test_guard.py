@@ -1,4 +1,4 @@
-"""Who gets in from outside, and how long strangers are waited for."""
+"""Which clients are let in over TCP, and how long an idle connection is kept."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -108,7 +108,7 @@ async def test_who_never_finishes_the_headers_is_shown_out(tmp_path: Path, monke
                 assert await reader.read() == b""
         for each in (writer, other):
             each.close()
-        # Who has asked something is no stranger: the first connection is still good.
+        # A connection that has made a request is not idle: the first one is still good.
         async with http.get(f"http://127.0.0.1:{port}/health") as response:
             assert response.status == 200
 

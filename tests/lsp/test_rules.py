@@ -12,7 +12,7 @@ from tests.support.lsp_editor import Buffer, with_encodings
 from tests.support.shared_daemon import Daemon
 
 CALL = PROGRAM.removesuffix("ret") + "return max("
-"""The cursor goes behind it, and an editor that closes brackets by itself has put one there."""
+"""The cursor goes after it, and an editor that closes brackets by itself has put one there."""
 
 
 def text_of(item: types.InlineCompletionItem) -> str:
@@ -60,7 +60,7 @@ def accepted(buffer: Buffer, item: types.InlineCompletionItem) -> str:
 async def test_a_closing_bracket_is_replaced_where_the_editor_can(
     start: StartEditor, daemon_with_rules: Daemon, encoding: Any
 ) -> None:
-    """Whoever cannot gets the text without its own bracket: the program is the same, as far as that goes."""
+    """An editor that cannot gets the text without its own bracket: the program is the same, as far as that goes."""
     able = with_encodings(encoding)
     able.text_document = types.TextDocumentClientCapabilities(
         inline_completion=types.InlineCompletionClientCapabilities()

@@ -75,7 +75,7 @@ def test_the_end_of_an_insertion(text: str, end: tuple[int, int]) -> None:
 
 
 def _outside_line_ends(text: str, offset: int) -> int:
-    """`offset`, or the one before if it lies inside a `\\r\\n`, where no position points."""
+    """`offset`, or the one before if it is inside a `\\r\\n`, where no position points."""
     return offset - (text[offset - 1 : offset + 1] == "\r\n")
 
 

@@ -1,4 +1,4 @@
-"""Who may listen on a socket's path, and what is never taken away to make place for it."""
+"""Which process may listen on a socket's path, and what is never removed to make room for it."""
 
 import asyncio
 import os

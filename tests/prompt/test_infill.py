@@ -119,7 +119,7 @@ def test_behind_an_indentation_the_model_goes_on_from_the_start_of_the_line(rest
 
 def test_what_is_typed_or_as_sent_stays_before_the_answer() -> None:
     assert InfillPrompt("", "\n", "    x").indent == ""
-    assert InfillPrompt("", "x\n", "    ").indent == "", "there are words behind the cursor"
+    assert InfillPrompt("", "x\n", "    ").indent == "", "there are words after the cursor"
     sent = InfillPrompt("a = 1\n", "\n", "    ", anchor=False)
     assert sent.indent == ""
     assert shown(sent.make(kit()), "middle") == "    "

@@ -22,8 +22,8 @@ NAMES = 'root ::= "a" [0-9]+ [a-z]+'
 """Something to show, from any model."""
 
 
-def behind(text: str) -> Position:
-    """The place behind `text`, inserted at the cursor."""
+def after(text: str) -> Position:
+    """The place after `text`, inserted at the cursor."""
     *lines, last = text.split("\n")
     return Position(LINE + len(lines), len(last) + (0 if lines else CHARACTER))
 
@@ -59,9 +59,9 @@ async def test_what_follows_an_accepted_completion_is_there_already() -> None:
         assert (await ahead(news))["n_items"] == 1
         # Typed along at first, and then accepted.
         await insert(service, 2, text[0])
-        assert (await ask(service, behind(text[0]))).reuse.reason == "cached"
+        assert (await ask(service, after(text[0]))).reuse.reason == "cached"
         await insert(service, 3, text[1:], Position(LINE, CHARACTER + 1))
-        answer = await ask(service, behind(text))
+        answer = await ask(service, after(text))
         assert answer.reuse.reason == "cached"
         assert answer.items[0].text
 
@@ -76,7 +76,7 @@ async def test_what_was_written_ahead_is_what_would_be_written_later() -> None:
             if is_ahead:
                 await ahead(news)
             await insert(service, 2, text)
-            answer = await ask(service, behind(text))
+            answer = await ask(service, after(text))
             assert (answer.reuse.reason == "cached") == is_ahead
             texts.append(answer.items[0].text)
     assert texts[0] == texts[1]
@@ -105,6 +105,6 @@ async def test_it_makes_the_next_key_hardly_dearer() -> None:
         first = await ask(service)
         await ahead(news)
         await insert(service, 2, "~")
-        answer = await ask(service, behind("~"))
+        answer = await ask(service, after("~"))
         assert answer.reuse.prompt > first.reuse.prompt - 8 > 200
         assert answer.reuse.processed <= 32

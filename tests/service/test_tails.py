@@ -1,4 +1,4 @@
-"""Tail blocks: texts such as a compiler's output that a project's prompts show behind its files, for as long as is wanted."""
+"""Tail blocks: texts such as a compiler's output that a project's prompts show after its files, for as long as is wanted."""
 
 from scrubjay.http.api.methods import tail
 from scrubjay.http.params import Params

@@ -1,4 +1,4 @@
-"""What a pause is good for: the project is warmed, or at least what has changed in it is laid out anew."""
+"""What a pause is good for: the project is warmed, or at least laid out with its changes."""
 
 import pytest
 

@@ -62,7 +62,7 @@ class Buffer:
         self.edit([(self.cursor, self.cursor, text)])
 
     def replace_all(self, text: str) -> None:
-        """Send the whole text anew."""
+        """Send the whole text again."""
         self.text, self.cursor = text, len(text)
         self._tell([types.TextDocumentContentChangeWholeDocument(text)])
 

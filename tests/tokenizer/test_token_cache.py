@@ -1,4 +1,4 @@
-"""Kept tokens: always those that tokenising anew would give, for a fraction of the work, within the bytes allowed."""
+"""Kept tokens: always those that tokenising the whole text would give, for a fraction of the work, within the bytes allowed."""
 
 import functools
 

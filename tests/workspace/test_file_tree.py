@@ -1,4 +1,4 @@
-"""The files of a folder: the texts edited last are known, whatever else lies there or happens to it."""
+"""The files of a folder: the texts edited last are known, whatever else is there or happens to it."""
 
 import os
 from pathlib import Path
@@ -68,7 +68,7 @@ def test_the_rules_of_the_repository_count_in_a_folder_of_it(tmp_path: Path, mon
     shown = {"deep/build/c.py": "1", "deep/kept.log": "2", "deep/own.py": "3"}
     write(root, dict.fromkeys(left_out, "left out") | shown, 10)
     assert [file.text for file in scanned(root).members()] == ["1", "2", "3"]
-    # Whoever keeps the home folder's settings in a repository does not mean the projects there.
+    # A repository of the home folder's settings does not mean the projects there.
     write(tmp_path / "home", {".git/HEAD": "", ".gitignore": "*\n"})
     (repository / ".git").rename(tmp_path / "no_repository_any_more")
     assert "a.log" in names(scanned(root).members())

@@ -1,4 +1,4 @@
-"""Projects: who has what open, in which order it was edited, and what the model is shown of it."""
+"""Projects: which client has what open, in which order it was edited, and what the model is shown of it."""
 
 import pytest
 from hypothesis import strategies as st

@@ -107,7 +107,7 @@ async def test_the_view_is_what_a_fresh_look_finds(
             operate(root, number, what, root / source, root / target)
         (root / "last.py").write_text("the end")
         await until_equal(events, root)
-        # Folders that were moved or made anew are still watched, under the names that they have now.
+        # Folders that were moved or made again are still watched, under the names that they have now.
         for path in root.rglob("*.py"):
             path.write_text(f"{path.name} once more")
         await until_equal(events, root)

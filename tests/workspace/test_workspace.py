@@ -1,4 +1,4 @@
-"""What lies on disk comes to projects beside what is open, once it is known how much a model can take in."""
+"""Files on disk join a project's open documents, once it is known how much a model can take in."""
 
 import asyncio
 import shutil

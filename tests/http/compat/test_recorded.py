@@ -21,7 +21,7 @@ Json = dict[str, Any]
 RECORDED = Path(__file__).parent / "recorded"
 N_CTX = 4096
 
-# llama.vim shows an answer only if both match; there may be no blank between the colon and the text.
+# llama.vim shows an answer only if both match; there may be no space between the colon and the text.
 IS_OBJECT, HAS_CONTENT = re.compile(r"^\s*\{"), re.compile(r'"content"\s*:"')
 NUMBERS_OF_VIM = ("prompt_n", "prompt_ms", "prompt_per_second", "predicted_n", "predicted_ms", "predicted_per_second")
 
