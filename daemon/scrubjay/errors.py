@@ -7,6 +7,7 @@ ScrubjayError               one sentence: what happened, and what to do
 └── EngineError             the engine process or llama.cpp refused or failed
     ├── ModelRefused        the file is not a model that llama.cpp can run
     ├── PromptRefused       the prompt is empty, too long, or holds an unknown token
+    ├── IntegrityError      the bookkeeping of a context is wrong; nothing that it holds may be used
     └── EngineDied          the engine process ended while it was needed
 """
 
@@ -48,6 +49,10 @@ class ModelRefused(EngineError):
 
 class PromptRefused(EngineError):
     """The prompt is empty, too long for the context, or holds a token outside the vocabulary."""
+
+
+class IntegrityError(EngineError):
+    """What a context, or the pool of checkpoints, says of itself is wrong; nothing that it holds may be used."""
 
 
 class EngineDied(EngineError):

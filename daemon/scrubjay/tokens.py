@@ -10,7 +10,7 @@ Tokens = npt.NDArray[np.int32]
 
 
 def as_tokens(ids: Iterable[int] | Tokens) -> Tokens:
-    """A token array of `ids`: a private copy, so that nobody can change it behind its owner's back."""
+    """A token array of `ids`: a private copy, so that nobody else can change it."""
     tokens = np.array(ids if isinstance(ids, np.ndarray) else list(ids), dtype=np.int32)
     if tokens.ndim != 1:
         raise ValueError(f"a token array has one dimension, not {tokens.ndim}")

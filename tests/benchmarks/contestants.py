@@ -24,7 +24,7 @@ import psutil
 from scrubjay.cli.demo.outcome import Pieces
 from scrubjay.engine.client import EngineClient
 from scrubjay.engine.interface import EngineGone
-from scrubjay.llama.context import LlamaContext
+from scrubjay.llama.context import DecodeResult, LlamaContext
 from scrubjay.llama.model import Model
 from scrubjay.protocol.messages import (
     Done,
@@ -331,7 +331,8 @@ class Limit:
         while self._resident < end:
             stop = min(end, self._resident + self._llama.n_ubatch)
             tokens = prompt[self._resident : stop]
-            if self._llama.decode(tokens, self._resident, want_logits and stop == end, abortable=False):
+            result = self._llama.decode(tokens, self._resident, want_logits and stop == end, abortable=False)
+            if result is not DecodeResult.DONE:
                 raise BenchmarkFailed("The limit could not decode.")
             self._resident = stop
 

@@ -25,8 +25,16 @@ def test_the_best_is_what_a_linear_search_finds(at: list[int], keep: int, first_
     """Also when the bookkeeping claims more than is true: a prefix that differs is not believed."""
     prompt = as_tokens(np.concatenate([RESIDENT[:first_change], [999], RESIDENT[first_change + 1 :]]))
     right = [n for n in at if n <= keep and n <= first_change]
-    best = index_of(at).best(prompt, keep)
+    best = index_of(at).best(prompt, keep, RESIDENT)
     assert (best.n_tokens if best else None) == max(right, default=None)
+
+
+@given(lengths.filter(bool), st.integers(0, 1999))
+def test_a_name_that_two_prefixes_share_restores_nothing(at: list[int], first_change: int) -> None:
+    """As after a collision: the digests are those of the prompt, the resident tokens are others."""
+    prompt = as_tokens(np.concatenate([RESIDENT[:first_change], [999], RESIDENT[first_change + 1 :]]))
+    best = index_of(at, resident=prompt).best(prompt, 1999, RESIDENT)
+    assert (best.n_tokens if best else None) == max((n for n in at if n <= first_change), default=None)
 
 
 @given(lengths, st.integers(0, 1999))

@@ -1,5 +1,7 @@
 """The checkpoints' bytes: never over the budget, every buffer accounted for, and coverage kept when they run out."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,6 +11,15 @@ from scrubjay.contexts.checkpoint_index import CheckpointIndex
 from scrubjay.contexts.checkpoint_pool import CheckpointPool
 from scrubjay.tokens import as_tokens
 from tests.support.engine_rig import MIB, Rig, random_tokens, rig
+
+
+@dataclass(slots=True)
+class Owner:
+    """What a pool must know of a context."""
+
+    checkpoints: CheckpointIndex
+    n_resident: int
+    importance: float = 1.0
 
 
 def fill(pool: CheckpointPool, index: CheckpointIndex, n_tokens: int, size: int) -> bool:
@@ -24,14 +35,14 @@ def test_the_budget_is_never_exceeded(budget: int, steps: list[tuple[int, int, i
     """Whatever is saved and forgotten, of whatever sizes, by two contexts."""
     pool, indexes = CheckpointPool(budget), [CheckpointIndex(), CheckpointIndex()]
     for index in indexes:
-        pool.register(index, lambda: (60, 1.0))
+        pool.register(Owner(index, 60))
     for which, n_tokens, size, is_forgotten in steps:
         index = indexes[which]
         if is_forgotten:
             pool.forget(index, n_tokens)
         elif index.at(n_tokens) is None:
             assert fill(pool, index, n_tokens, size) or size > budget or index_is_stuck(pool, indexes)
-        pool.check()
+        pool.check_integrity()
         assert pool.used() <= budget
 
 
@@ -43,7 +54,7 @@ def index_is_stuck(pool: CheckpointPool, indexes: list[CheckpointIndex]) -> bool
 def test_the_memory_that_was_given_back_last_is_used_first() -> None:
     """An edit drops the checkpoints after it and saves as many: in memory that has just been used."""
     pool, index = CheckpointPool(1000), CheckpointIndex()
-    pool.register(index, lambda: (10, 1.0))
+    pool.register(Owner(index, 10))
     pool.prepare(100, 5)
     for n_tokens in (1, 2, 3):
         fill(pool, index, n_tokens, 100)
@@ -56,10 +67,10 @@ def test_the_memory_that_was_given_back_last_is_used_first() -> None:
 
 def test_a_state_that_could_not_be_written_is_no_checkpoint() -> None:
     pool, index = CheckpointPool(1000), CheckpointIndex()
-    pool.register(index, lambda: (10, 1.0))
+    pool.register(Owner(index, 10))
     assert pool.save(index, 5, bytes(16), "grid", 100, lambda _: 0) is None
     assert len(index) == 0
-    pool.check()
+    pool.check_integrity()
 
 
 def edit(r: Rig, prompt: np.ndarray, at: int) -> int:
@@ -77,10 +88,10 @@ def test_a_budget_too_small_for_every_interval_thins_the_spacing_out_evenly(kind
     with rig(kind, interval=16, budget=n_room * size, n_ctx=1024) as r:
         prompt = random_tokens(np.random.default_rng(1), 960)
         r.warm.sync(prompt)
-        r.check()
+        r.check_integrity()
         assert len(r.warm.checkpoints) == n_room
         for at in (900, 700, 480, 200):
             assert edit(r, prompt, at) <= 2.5 * 960 / n_room
-            r.check()
+            r.check_integrity()
             assert r.pool.allocated <= r.pool.budget
             r.warm.sync(prompt)

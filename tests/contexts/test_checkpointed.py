@@ -99,7 +99,7 @@ class WarmEqualsCold(RuleBasedStateMachine):
 
     @invariant()
     def books_balance(self) -> None:
-        self.r.check()
+        self.r.check_integrity()
 
     def edited(self, seed: int, where: float, n_new: int, n_gone: int) -> Tokens:
         at = int(where * len(self.prompt))
@@ -219,7 +219,7 @@ def test_an_abort_in_the_second_part_of_a_decode_undoes_the_first_as_well(kind: 
         with r.llama.asking(abort_at=n_asked[0] * 3 // 4):
             processed = r.warm.sync(prompt)
         assert (r.counters.n_aborted, processed.common, processed.processed) == (1, 257, 700 - 257)
-        r.check()
+        r.check_integrity()
         assert is_same(r, logits_after(r.warm), r.logits_of_the_same_decodes())
 
 
@@ -234,7 +234,7 @@ def test_edits_far_apart_from_checkpoints_change_nothing(kind: str) -> None:
             prompt = as_tokens(np.concatenate([prompt[:at], random_tokens(rng, n - at)]))
             assert r.warm.sync(prompt).excess <= 256
             assert is_same(r, logits_after(r.warm), r.logits_of_the_same_decodes())
-        r.check()
+        r.check_integrity()
 
 
 @pytest.mark.parametrize("kind", WITH_CHECKPOINTS)
@@ -250,7 +250,7 @@ def test_a_checkpoint_that_cannot_be_restored_costs_a_prefill_and_no_more(kind: 
         processed = r.warm.sync(edited)
         assert (processed.reason, processed.processed) == ("repaired", 700)
         assert r.counters.n_repaired == 1
-        r.check()
+        r.check_integrity()
         r.cold.sync(edited)
         assert np.array_equal(logits_after(r.warm), logits_after(r.cold))
 
@@ -393,7 +393,7 @@ def test_a_full_context_ends_a_generation_and_refuses_a_longer_prompt() -> None:
         r.warm.sync(prompt)
         r.generate(r.warm, 50)
         assert r.warm.n_resident == r.warm.n_ctx
-        r.check()
+        r.check_integrity()
         with pytest.raises(Exception, match="larger --ctx"):
             r.warm.sync(random_tokens(np.random.default_rng(13), r.warm.n_ctx))
         assert r.warm.n_resident == r.warm.n_ctx, "a refused prompt costs nothing"

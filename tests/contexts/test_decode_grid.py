@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scrubjay.contexts.decode_grid import FINE_SPACING, TAIL_SPACING, DecodeGrid
 
 grids = st.builds(DecodeGrid, st.integers(1, 300), st.integers(1, 300)).filter(
-    lambda grid: grid.longest <= grid.interval
+    lambda grid: grid.max_decode <= grid.interval
 )
 positions = st.integers(0, 2000)
 
@@ -17,7 +17,7 @@ positions = st.integers(0, 2000)
 def test_ranges_cover_exactly_what_they_should(grid: DecodeGrid, start: int, end: int, extra: list[int]) -> None:
     ranges = list(grid.ranges(start, end, extra))
     assert [token for begin, stop in ranges for token in range(begin, stop)] == list(range(start, end))
-    assert all(0 < stop - begin <= grid.longest for begin, stop in ranges)
+    assert all(0 < stop - begin <= grid.max_decode for begin, stop in ranges)
 
 
 @given(grids, positions, positions, st.lists(positions, max_size=5))

@@ -11,7 +11,7 @@ import numpy as np
 import psutil
 import pytest
 
-from scrubjay.engine.client import PAST_THE_CACHE, SPINS, EngineClient, environment, how_it_ended
+from scrubjay.engine.client import MODEL_THREAD_SPINS, NON_TEMPORAL_COPIES, EngineClient, environment, how_it_ended
 from scrubjay.engine.interface import EngineEvent, EngineGone
 from scrubjay.protocol.messages import (
     Done,
@@ -159,17 +159,21 @@ async def test_an_engine_has_the_environment_that_is_best_for_it(monkeypatch: py
     async with engine(tiny_model("dense")) as (client, events):
         await until(events, Opened)
         theirs = psutil.Process(client.pid).environ()
-    assert theirs["GOMP_SPINCOUNT"] == SPINS
-    assert theirs["GLIBC_TUNABLES"] == PAST_THE_CACHE
+    assert theirs["GOMP_SPINCOUNT"] == MODEL_THREAD_SPINS
+    assert theirs["GLIBC_TUNABLES"] == NON_TEMPORAL_COPIES
 
 
 @pytest.mark.parametrize(
     ("chosen", "tunables", "spins"),
     [
-        ({}, PAST_THE_CACHE, SPINS),
-        ({"GOMP_SPINCOUNT": "7", "GLIBC_TUNABLES": "a.b=1"}, f"a.b=1:{PAST_THE_CACHE}", "7"),
-        ({"OMP_WAIT_POLICY": "passive"}, PAST_THE_CACHE, None),
-        ({"GLIBC_TUNABLES": "glibc.cpu.x86_non_temporal_threshold=9"}, "glibc.cpu.x86_non_temporal_threshold=9", SPINS),
+        ({}, NON_TEMPORAL_COPIES, MODEL_THREAD_SPINS),
+        ({"GOMP_SPINCOUNT": "7", "GLIBC_TUNABLES": "a.b=1"}, f"a.b=1:{NON_TEMPORAL_COPIES}", "7"),
+        ({"OMP_WAIT_POLICY": "passive"}, NON_TEMPORAL_COPIES, None),
+        (
+            {"GLIBC_TUNABLES": "glibc.cpu.x86_non_temporal_threshold=9"},
+            "glibc.cpu.x86_non_temporal_threshold=9",
+            MODEL_THREAD_SPINS,
+        ),
     ],
 )
 def test_what_the_user_chose_for_threads_and_copies_is_kept(

@@ -3,8 +3,10 @@
 import json
 
 import numpy as np
+import psutil
 import pytest
 
+from scrubjay.llama.sampler import Sampler
 from scrubjay.protocol.messages import Sampling
 from tests.support.engine_rig import random_tokens
 from tests.worker.test_loop import Served
@@ -46,8 +48,21 @@ def test_a_wrong_grammar_or_schema_is_refused(served: Served, wrong: dict[str, s
         generated(served, **wrong)
 
 
+@pytest.mark.slow
+def test_a_refused_grammar_leaves_nothing_behind(served: Served) -> None:
+    """What was made before the refusal is freed: 64 KB each time."""
+    refused = Sampling(grammar="root ::= (", logit_bias=tuple((token % 700, 1.0) for token in range(8000)))
+    process, sizes = psutil.Process(), []
+    for _ in range(3):
+        for _ in range(50):
+            with pytest.raises(ValueError, match="not valid GBNF"):
+                Sampler(served.loaded.model.vocabulary, refused)
+        sizes.append(process.memory_info().rss)
+    assert sizes[-1] - sizes[0] < 50 * 8000 * 8
+
+
 def test_a_bias_can_forbid_and_force(served: Served) -> None:
-    token = int(served.opening.model.vocabulary.tokenize("a")[0])
+    token = int(served.loaded.model.vocabulary.tokenize("a")[0])
     assert set(generated(served, logit_bias=((token, 1000.0),))) == {"a"}
 
 

@@ -10,9 +10,9 @@ import numpy as np
 
 from scrubjay.contexts.checkpoint_pool import CheckpointPool
 from scrubjay.contexts.checkpointed import CheckpointedContext
-from scrubjay.contexts.naive import Context, Control, Counters
+from scrubjay.contexts.naive import Context, Control, Counters, NaiveContext
 from scrubjay.llama.backend import _raw
-from scrubjay.llama.context import LlamaContext, Logits
+from scrubjay.llama.context import DecodeResult, LlamaContext, Logits
 from scrubjay.llama.model import Model
 from scrubjay.protocol.messages import EngineSettings, Sampling
 from scrubjay.tokens import Tokens, as_tokens
@@ -74,9 +74,9 @@ class RecordingLlama(LlamaContext):
             _raw.llama_set_abort_callback(ctypes.cast(self.handle, ctypes.c_void_p), callback, None)
             self._abortable = False
 
-    def decode(self, tokens: Tokens, start: int, want_logits: bool, abortable: bool) -> int:
+    def decode(self, tokens: Tokens, start: int, want_logits: bool, abortable: bool) -> DecodeResult:
         result = super().decode(tokens, start, want_logits, abortable)
-        if result == 0:
+        if result is DecodeResult.DONE:
             self.made_of.append((start, as_tokens(tokens), len(tokens)))
         return result
 
@@ -95,7 +95,7 @@ class RecordingLlama(LlamaContext):
 class Rig:
     """One model with a warm context over a pool, and a cold one."""
 
-    opening: LoadedModel
+    loaded: LoadedModel
     llama: RecordingLlama
     warm: CheckpointedContext
     cold: Context
@@ -105,18 +105,18 @@ class Rig:
 
     @property
     def model(self) -> Model:
-        return self.opening.model
+        return self.loaded.model
 
     @property
     def interval(self) -> int:
-        return self.opening.grid.interval
+        return self.loaded.grid.interval
 
     def generate(self, context: Context, n_tokens: int) -> list[int]:
         """Greedy tokens after what `context` holds, which must just have been synced."""
         before = context.n_resident
         sampling = Sampling(max_tokens=n_tokens, ignore_end=True)
-        with Generation(context, self.model.vocabulary, sampling, lambda *_: None) as generation:
-            generation.run(Control())
+        with Generation(self.model.vocabulary, sampling, lambda *_: None) as generation:
+            generation.run(context, Control())
         # The last one was given out without being put through the model.
         return [int(token) for token in context.resident[before:]]
 
@@ -124,19 +124,19 @@ class Rig:
         """The last logits when the decodes that the warm memory is made of are done again, without any reuse."""
         self.cold.clear()
         for start, tokens, kept in self.llama.made_of:
-            assert self.cold.llama.decode(tokens, start, want_logits=True, abortable=False) == 0
+            assert self.cold.llama.decode(tokens, start, want_logits=True, abortable=False) is DecodeResult.DONE
             if kept < len(tokens):
                 assert self.cold.llama.truncate(start + kept)
         return logits_after(self.cold)
 
-    def check(self) -> None:
-        self.warm.check()
-        self.pool.check()
+    def check_integrity(self) -> None:
+        self.warm.check_integrity()
+        self.pool.check_integrity()
 
     def close(self) -> None:
         self.warm.close()
         self.cold.close()
-        self.opening.llama.close()
+        self.loaded.llama.close()
         self.model.close()
 
 
@@ -155,14 +155,14 @@ def rig(
         eager_load=False,
         swa_full=swa_full,
     )
-    opening = open_model(settings, abort.address, lambda *_: None)
+    loaded = open_model(settings, abort.address, lambda *_: None)
     counters, pool = Counters(), CheckpointPool(budget)
-    parts = (opening.model, opening.settings, n_ctx, opening.llama.n_ubatch, swa_full)
+    parts = (loaded.model, loaded.settings, n_ctx, loaded.llama.n_ubatch, swa_full)
     llama = RecordingLlama(*parts, abort.address)
     llama.made_of = []
-    warm = CheckpointedContext(llama, opening.memory_class, opening.grid, counters, opening.model.n_swa, pool)
-    cold = Context(LlamaContext(*parts, 0), opening.memory_class, opening.grid, Counters())
-    made = Rig(opening, llama, warm, cold, pool, counters, abort)
+    warm = CheckpointedContext(llama, loaded.memory_class, loaded.grid, counters, loaded.model.n_swa, pool)
+    cold = NaiveContext(LlamaContext(*parts, 0), loaded.memory_class, loaded.grid, Counters())
+    made = Rig(loaded, llama, warm, cold, pool, counters, abort)
     try:
         yield made
     finally:

@@ -10,13 +10,13 @@ import pytest
 
 from scrubjay.contexts.checkpointed import CheckpointedContext
 from scrubjay.contexts.context_pool import ContextPool
-from scrubjay.contexts.naive import Control
-from scrubjay.errors import ModelRefused
+from scrubjay.contexts.naive import Control, Interrupted
+from scrubjay.errors import ModelRefused, PromptRefused
 from scrubjay.llama.model import Model, can_offload
-from scrubjay.protocol.messages import EngineSettings, FromEngine, Piece, PrefillDone, Run, Sampling
+from scrubjay.protocol.messages import EngineSettings, FromEngine, Piece, PrefillDone, Run, Sampling, Stopped
 from scrubjay.tokens import Tokens, as_tokens
 from scrubjay.worker.load import open_model
-from scrubjay.worker.loop import Engine
+from scrubjay.worker.loop import Worker
 from scrubjay.worker.tuning import choose_interval
 from tests.support.engine_rig import AbortFlag, random_tokens, rig
 from tests.support.gguf_models import tiny_model
@@ -30,8 +30,8 @@ class Served:
     def __init__(self, kind: str, **settings: object) -> None:
         options = {"n_ctx": 4096, "n_threads": 1, "interval": 64, "eager_load": False, "checkpoint_budget": 8 * MIB}
         self.settings = EngineSettings(str(tiny_model(kind)), **(options | settings))  # type: ignore[arg-type]
-        self.opening = open_model(self.settings, 0, lambda *_: None)
-        self.engine = Engine(self.opening, AbortFlag())  # type: ignore[arg-type]
+        self.loaded = open_model(self.settings, 0, lambda *_: None)
+        self.worker = Worker(self.loaded, AbortFlag())  # type: ignore[arg-type]
         self.answers: list[FromEngine] = []
 
     def run(
@@ -39,7 +39,7 @@ class Served:
     ) -> PrefillDone:
         """Do one job; what its prompt cost."""
         self.answers = []
-        self.engine.run(Run(1, context, tokens, sampling=sampling, cold=cold), Control(), self.answers.append)
+        self.worker.run(Run(1, context, tokens, sampling=sampling, cold=cold), Control(), self.answers.append)
         (synced,) = (answer for answer in self.answers if isinstance(answer, PrefillDone))
         return synced
 
@@ -63,7 +63,7 @@ def test_a_thousand_short_prompts_take_nothing_from_a_big_project(served: Served
     served.run(big, "/project")
     for _ in range(1000):
         served.run(random_tokens(rng, int(rng.integers(2, 60))))
-    status = served.engine.status()
+    status = served.worker.status()
     assert status.checkpoint_bytes <= status.checkpoint_budget
     cost = served.run(edited(big, 1500), "/project").cost
     assert cost.excess <= 64
@@ -82,20 +82,20 @@ def test_a_thousand_short_prompts_do_not_push_out_a_long_one_without_a_project(s
 def test_after_an_eager_load_the_first_long_prompt_finds_its_memory_ready(interval: int) -> None:
     """Memory touched for the first time during a prefill makes it wait for the system, a quarter of it in the worst case."""
     served = Served("shortconv", interval=interval, eager_load=True)
-    ready = served.engine.checkpoints.allocated
+    ready = served.worker.checkpoints.allocated
     served.run(random_tokens(np.random.default_rng(2), 4000), "/project")
-    assert served.engine.checkpoints.allocated == ready
+    assert served.worker.checkpoints.allocated == ready
 
 
 def test_a_full_budget_still_serves_the_big_project_at_the_spacing_that_it_allows() -> None:
     """The big context alone fills the budget; a thousand side prompts later an edit costs at most twice the fair spacing."""
-    size = Served("deltanet").opening.info.state_size
+    size = Served("deltanet").loaded.info.state_size
     served, rng = Served("deltanet", checkpoint_budget=24 * size, max_contexts=3), np.random.default_rng(2)
     big = random_tokens(rng, 3000)
     served.run(big, "/project")
     for _ in range(1000):
         served.run(random_tokens(rng, 20))
-    status = served.engine.status()
+    status = served.worker.status()
     assert status.checkpoint_bytes <= status.checkpoint_budget == 24 * size
     assert served.run(edited(big, 1500), "/project").cost.excess <= 2 * 3000 / (24 - 4) + 64
 
@@ -114,7 +114,7 @@ def test_when_contexts_run_out_the_least_recently_used_project_goes(served: Serv
     prompts = {f"/{name}": random_tokens(rng, 300) for name in "abcd"}
     for key, prompt in prompts.items():
         served.run(prompt, key)
-    keys = {context.key for context in served.engine.status().contexts}
+    keys = {context.key for context in served.worker.status().contexts}
     assert keys == {"/b", "/c", "/d"}
     assert served.run(prompts["/a"], "/a").cost.reason == "cold"
 
@@ -129,7 +129,7 @@ def test_how_many_projects_stay_hot_is_a_matter_of_memory(
     for key, prompt in prompts.items():
         served.run(prompt, key)
         assert served.run(prompt, key).cost.processed == 1
-    assert {context.key for context in served.engine.status().contexts} == {*list(prompts)[1:]}
+    assert {context.key for context in served.worker.status().contexts} == {*list(prompts)[1:]}
 
 
 def test_a_prompt_without_a_project_finds_its_context_by_content(served: Served) -> None:
@@ -153,7 +153,7 @@ def test_an_answer_names_the_context_that_served_it(served: Served) -> None:
     assert served.run(as_tokens([*b, 1, 2])).context == first != second
     assert served.run(b, cold=True).context == ""
     assert served.run(a).context == "/p", "its content is that of a project"
-    keys = {context.key: context.n_resident for context in served.engine.status().contexts}
+    keys = {context.key: context.n_resident for context in served.worker.status().contexts}
     assert keys == {"/p": 300, first: 302, second: 300}
 
 
@@ -189,15 +189,66 @@ def test_where_memory_has_no_room_for_another_context_one_is_given_up() -> None:
             prompt = random_tokens(rng, 300)
             assert pool.choose(key, prompt)[1].sync(prompt).reason == "cold"
         assert [key for key, _ in pool.all()] == ["/a"]
-        only.check()
+        only.check_integrity()
+
+
+@pytest.mark.parametrize(
+    "refused",
+    [
+        Run(2, "", as_tokens(range(300, 500)), sampling=Sampling(grammar="root ::= (")),
+        Run(2, "/other", as_tokens(range(300, 500)), sampling=Sampling(json_schema='{"type": "nonsense"}')),
+        Run(2, "", as_tokens([5, 10**6])),
+        Run(2, "/other", as_tokens([5, -1]), sampling=Sampling()),
+        Run(2, "", as_tokens([])),
+        Run(2, "/other", as_tokens([1] * 5000)),
+        Run(2, "", as_tokens([5, 10**6]), cold=True),
+    ],
+)
+def test_a_refused_request_takes_nothing_from_another_context(refused: Run) -> None:
+    """There is room for one context: choosing it for the refused request would empty it."""
+    served = Served("deltanet", max_contexts=1)
+    prompt = as_tokens(range(1, 600))
+    served.run(prompt, "/project")
+    with pytest.raises((PromptRefused, ValueError)):
+        served.worker.run(refused, Control(), served.answers.append)
+    assert [context.key for context in served.worker.status().contexts] == ["/project"]
+    assert served.run(prompt, "/project").cost.processed == 1
+
+
+def test_a_request_that_was_stopped_before_it_began_takes_nothing_from_another_context() -> None:
+    served = Served("deltanet", max_contexts=1)
+    served.run(as_tokens(range(1, 600)), "/project")
+
+    def stop() -> None:
+        raise Interrupted
+
+    run = Run(2, "/other", as_tokens(range(300, 500)))
+    assert served.worker.run(run, Control(stop), served.answers.append) == Stopped(2, 0, 200)
+    assert [context.key for context in served.worker.status().contexts] == ["/project"]
+
+
+def test_a_stopped_job_counts_the_tokens_that_were_there_before(served: Served) -> None:
+    """Stopped before its first decode, it keeps what it reuses."""
+    prompt = random_tokens(np.random.default_rng(11), 500)
+    served.run(prompt[:300], "/p")
+    n_checks = 0
+
+    def stop_in_prefill() -> None:
+        nonlocal n_checks
+        n_checks += 1
+        if n_checks == 2:
+            raise Interrupted
+
+    run = Run(2, "/p", prompt)
+    assert served.worker.run(run, Control(stop_in_prefill), served.answers.append) == Stopped(2, 300, 500)
 
 
 def test_generated_graphs_are_reused(served: Served) -> None:
     """Constant shapes: nearly every generated token finds its graph built."""
     served.run(random_tokens(np.random.default_rng(8), 100), "/p")
-    before = served.engine.status().n_reused_graphs
+    before = served.worker.status().n_reused_graphs
     served.run(random_tokens(np.random.default_rng(8), 100), "/p", Sampling(max_tokens=64, ignore_end=True))
-    assert served.engine.status().n_reused_graphs - before >= 56
+    assert served.worker.status().n_reused_graphs - before >= 56
 
 
 @pytest.mark.parametrize(
@@ -232,7 +283,7 @@ def test_the_interval_follows_from_speed_state_and_budget(
     ],
 )
 def test_the_memory_class_is_found_by_probing(kind: str, memory_class: str) -> None:
-    assert Served(kind, swa_full=False).opening.info.memory_class == memory_class
+    assert Served(kind, swa_full=False).loaded.info.memory_class == memory_class
 
 
 @pytest.mark.parametrize(
@@ -259,13 +310,13 @@ def test_hybrids_do_without_flash_attention_where_short_decodes_take_longer_with
 
 
 def test_a_sliding_window_is_kept_whole_where_that_is_less_memory_than_checkpoints() -> None:
-    assert Served("swa", interval=32).opening.info.memory_class == "swa-full"
-    assert Served("swa", interval=256).opening.info.memory_class == "swa"
+    assert Served("swa", interval=32).loaded.info.memory_class == "swa-full"
+    assert Served("swa", interval=256).loaded.info.memory_class == "swa"
 
 
 def test_eager_load_measures_and_leaves_nothing_behind() -> None:
     served = Served("shortconv", eager_load=True, interval=0)
-    info = served.opening.info
+    info = served.loaded.info
     assert min(info.prefill_speed, info.generation_speed, info.warm_up_ms, info.cold_ratio) > 0
-    assert served.opening.llama.last_position() == -1
-    assert served.engine.status().n_reused_graphs == 0
+    assert served.loaded.llama.last_position() == -1
+    assert served.worker.status().n_reused_graphs == 0

@@ -1,6 +1,6 @@
-"""Which checkpoints a context has, which one serves a prompt, and which one would be missed least.
+"""Which checkpoints a context has, which one serves a prompt, and which one is cheapest to evict.
 
-Pure bookkeeping: a checkpoint's bytes are whatever `buffer` is; saving and restoring them is the engine's business.
+Bookkeeping only: a checkpoint's bytes are whatever `buffer` is; the context saves and restores them.
 """
 
 import math
@@ -8,6 +8,8 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
+
+import numpy as np
 
 from scrubjay.contexts.decode_grid import FINE_SPACING
 from scrubjay.tokens import Tokens, prefix_digest
@@ -28,7 +30,7 @@ class Checkpoint:
 
 
 class EditPredictor:
-    """Where the next edit is expected: anywhere a little, near the recent edits much more.
+    """Where the next edit is expected: near the recent edits, and a little everywhere.
 
     Args:
         reach: distance in tokens within which edits cluster.
@@ -36,7 +38,7 @@ class EditPredictor:
 
     UNIFORM = 0.2
     FADE = 0.8
-    REMEMBERED = 8
+    MAX_EDITS = 8
 
     def __init__(self, reach: int = 256) -> None:
         self._reach = reach
@@ -48,7 +50,7 @@ class EditPredictor:
 
     def record(self, position: int) -> None:
         """An edit first changed the token at `position`."""
-        self._recent = [position, *self._recent][: self.REMEMBERED]
+        self._recent = [position, *self._recent][: self.MAX_EDITS]
 
     def weight(self, begin: int, end: int, n_tokens: int) -> float:
         """Expected share of the next edits that fall in [begin, end) of `n_tokens` tokens; comparable, not normalised."""
@@ -67,7 +69,7 @@ class EditPredictor:
 class CheckpointIndex:
     """The checkpoints of one context, in order of their lengths.
 
-    All of them belong to prefixes of what is resident: whoever truncates a context calls `drop_after`.
+    All of them belong to prefixes of what is resident: truncating a context must call `drop_after`.
     """
 
     def __init__(self) -> None:
@@ -87,11 +89,12 @@ class CheckpointIndex:
         i = bisect_left(self._items, n_tokens, key=_length)
         return self._items[i] if i < len(self._items) and self._items[i].n_tokens == n_tokens else None
 
-    def best(self, prompt: Tokens, keep: int) -> Checkpoint | None:
-        """The longest checkpoint of at most `keep` tokens whose prefix is the prompt's."""
+    def best(self, prompt: Tokens, keep: int, resident: Tokens) -> Checkpoint | None:
+        """The longest checkpoint of at most `keep` tokens whose prefix is the prompt's; `resident` are the context's tokens."""
         for i in range(bisect_right(self._items, keep, key=_length) - 1, -1, -1):
-            item = self._items[i]
-            if item.digest == prefix_digest(prompt, item.n_tokens):
+            item, n = self._items[i], self._items[i].n_tokens
+            # The digest finds it, the tokens decide: a name that two prefixes share must not restore the wrong state.
+            if item.digest == prefix_digest(prompt, n) and np.array_equal(resident[:n], prompt[:n]):
                 return item
         return None
 
@@ -113,6 +116,11 @@ class CheckpointIndex:
         dropped = self._items[i:]
         for item in dropped:
             self.remove(item)
+        return dropped
+
+    def clear(self) -> list[Checkpoint]:
+        """Remove and return all."""
+        dropped, self._items, self.pinned = self._items, [], None
         return dropped
 
     def redundant_tips(self, n_tokens: int) -> list[Checkpoint]:

@@ -1,13 +1,29 @@
-"""The bytes of all checkpoints: pooled buffers under one budget, and the choice of what goes when it is full."""
+"""The bytes of all checkpoints: pooled buffers under one budget, and the choice of what is evicted when it is full."""
 
 from collections.abc import Callable
+from typing import Protocol
 
 import numpy as np
 
 from scrubjay.contexts.checkpoint_index import Checkpoint, CheckpointIndex, CheckpointKind
+from scrubjay.errors import IntegrityError
 from scrubjay.llama.context import Buffer
 
-_SLACK = 2  # a recycled buffer may be this many times larger than what it is to hold
+MAX_SLACK = 2
+"""A recycled buffer may be so many times larger than what it is to hold."""
+PAGE_BYTES = 4096
+
+
+class CheckpointOwner(Protocol):
+    """A context, as the pool sees it."""
+
+    checkpoints: CheckpointIndex
+    importance: float
+    """How much the context matters beside the others, 0 to 1."""
+
+    @property
+    def n_resident(self) -> int:
+        """Tokens that it holds."""
 
 
 class CheckpointPool:
@@ -23,15 +39,16 @@ class CheckpointPool:
         """Bytes of all buffers, in use or free."""
         self.n_saved = self.n_evicted = 0
         self._free: list[Buffer] = []
-        self._owners: dict[CheckpointIndex, Callable[[], tuple[int, float]]] = {}
+        self._owners: list[CheckpointOwner] = []
 
-    def register(self, index: CheckpointIndex, importance: Callable[[], tuple[int, float]]) -> None:
-        """Take in a context's index; `importance` says how many tokens are resident and how much the context matters."""
-        self._owners[index] = importance
+    def register(self, owner: CheckpointOwner) -> None:
+        """Take in a context whose checkpoints will be saved here."""
+        self._owners.append(owner)
 
-    def unregister(self, index: CheckpointIndex) -> None:
-        self.forget(index, 0)
-        del self._owners[index]
+    def unregister(self, owner: CheckpointOwner) -> None:
+        """Drop the checkpoints of `owner`, which saves no more."""
+        self.forget(owner.checkpoints, 0)
+        self._owners.remove(owner)
 
     def prepare(self, size: int, count: int) -> None:
         """Allocate and touch up to `count` buffers of `size` bytes, so that no page faults come later."""
@@ -54,11 +71,13 @@ class CheckpointPool:
         Returns:
             None if the state does not fit the budget, or if `write` did not write exactly `size` bytes.
         """
+        # Typing saves a tip at each key: without this, tips of one place would fill the budget.
         for tip in index.redundant_tips(n_tokens) if kind == "tip" else []:
             self._release(index, tip)
         buffer = self._take(size)
         if buffer is None:
             return None
+        # A buffer that was not written whole is not in the index yet, so a failed save cannot be restored.
         if write(buffer[:size]) != size:
             self._free.append(buffer)
             return None
@@ -69,26 +88,33 @@ class CheckpointPool:
 
     def forget(self, index: CheckpointIndex, n_tokens: int) -> None:
         """Drop the checkpoints of `index` longer than `n_tokens`; 0 drops all."""
-        self._free += [item.buffer for item in index.drop_after(n_tokens if n_tokens > 0 else -1)]
+        dropped = index.drop_after(n_tokens) if n_tokens > 0 else index.clear()
+        self._free += [item.buffer for item in dropped]
 
     def used(self) -> int:
         """Bytes of all checkpoints."""
-        return sum(item.size for index in self._owners for item in index)
+        return sum(item.size for owner in self._owners for item in owner.checkpoints)
 
-    def check(self) -> None:
-        """Raises AssertionError unless every buffer is accounted for, once, within the budget."""
-        in_use = [item.buffer for index in self._owners for item in index]
-        total = sum(buffer.nbytes for buffer in in_use + self._free)
-        assert total == self.allocated <= self.budget, (
-            f"{total} bytes held, {self.allocated} counted, budget {self.budget}"
-        )
-        assert len({id(buffer) for buffer in in_use + self._free}) == len(in_use) + len(self._free), (
-            "a buffer has two owners"
-        )
+    def clear(self) -> None:
+        """Drop everything and count from 0: what follows a failed check."""
+        for owner in self._owners:
+            owner.checkpoints.clear()
+        self._free.clear()
+        self.allocated = 0
+
+    def check_integrity(self) -> None:
+        """Raises IntegrityError unless every buffer is accounted for, once, within the budget."""
+        buffers = [*(item.buffer for owner in self._owners for item in owner.checkpoints), *self._free]
+        total = sum(buffer.nbytes for buffer in buffers)
+        if not total == self.allocated <= self.budget:
+            raise IntegrityError(f"Checkpoints hold {total} bytes, {self.allocated} are counted of {self.budget}.")
+        if len({id(buffer) for buffer in buffers}) < len(buffers):
+            raise IntegrityError("Two checkpoints share one buffer.")
 
     def _take(self, size: int) -> Buffer | None:
-        """A buffer of at least `size` bytes: a free one, a new one, or one whose checkpoint is missed least."""
+        """A buffer of at least `size` bytes: a free one, a new one, or that of the cheapest checkpoint to evict."""
         while True:
+            # In this order: free memory costs nothing, new memory page faults, an eviction perhaps a prefill.
             if (buffer := self._recycle(size)) is not None:
                 return buffer
             if self.allocated + size <= self.budget:
@@ -97,15 +123,16 @@ class CheckpointPool:
                 return None
 
     def _recycle(self, size: int) -> Buffer | None:
-        # The one given back last is the likeliest to be near: in a cache, or at least in the memory of a host that lends it.
-        fitting = (i for i in reversed(range(len(self._free))) if size <= self._free[i].nbytes <= _SLACK * size)
+        # The one given back last is most likely still in a cache, or at least not paged out.
+        fitting = (i for i in reversed(range(len(self._free))) if size <= self._free[i].nbytes <= MAX_SLACK * size)
         i = next(fitting, None)
         return None if i is None else self._free.pop(i)
 
     def _allocate(self, size: int) -> Buffer:
         self.allocated += size
         buffer = np.empty(size, dtype=np.uint8)
-        buffer[::4096] = 0
+        # Touch each page now: the first save into it is then as quick as all others.
+        buffer[::PAGE_BYTES] = 0
         return buffer
 
     def _discard_free(self) -> bool:
@@ -116,16 +143,16 @@ class CheckpointPool:
 
     def _evict(self) -> bool:
         """Give up the checkpoint with the least expected loss per byte, weighed by its context's importance."""
-        candidates = []
-        for index, importance in self._owners.items():
-            n_resident, weight = importance()
-            candidates += [
-                (weight * loss, item.n_tokens, index, item) for loss, item in index.eviction_costs(n_resident)
-            ]
+        candidates = [
+            (owner.importance * loss, item.n_tokens, owner, item)
+            for owner in self._owners
+            for loss, item in owner.checkpoints.eviction_costs(owner.n_resident)
+        ]
         if not candidates:
             return False
-        _, _, index, item = min(candidates, key=lambda candidate: candidate[:2])
-        self._release(index, item)
+        # Of equals the shorter goes: it takes less to process again.
+        _, _, owner, item = min(candidates, key=lambda candidate: candidate[:2])
+        self._release(owner.checkpoints, item)
         self.n_evicted += 1
         return True
 

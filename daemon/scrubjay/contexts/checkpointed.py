@@ -1,4 +1,4 @@
-"""A context that stays warm: a prompt costs the tokens after the first change, plus at most one interval.
+"""The fast context: a prompt costs the tokens after the first change, plus at most one interval.
 
 prompt    |======= common =======|------ the rest ------|
 resident  |======= common =======|~~~ other tokens ~~~|
@@ -12,15 +12,18 @@ from time import perf_counter
 from scrubjay.contexts.checkpoint_index import Checkpoint, CheckpointIndex, CheckpointKind
 from scrubjay.contexts.checkpoint_pool import CheckpointPool
 from scrubjay.contexts.decode_grid import DecodeGrid
-from scrubjay.contexts.naive import Context, Control, Counters, DecodeFailed, MemoryClass
-from scrubjay.errors import EngineError
+from scrubjay.contexts.naive import Context, Control, Counters, DecodeFailed, MemoryClass, require_possible
+from scrubjay.errors import IntegrityError
 from scrubjay.llama.context import LlamaContext
 from scrubjay.protocol.messages import PrefillCost, Reason
 from scrubjay.tokens import Tokens, common_length, prefix_digest
 
-ABORTABLE_FROM = 5  # shorter decodes end by themselves sooner than the state for aborting them is saved
-GENERATED_BETWEEN_CHECKPOINTS = 128
-WORTH_A_CUT = 8  # tokens: processing as many costs about as much as one more decode does
+MIN_ABORTABLE_TOKENS = 5
+"""Shorter decodes end by themselves sooner than the state for aborting them is saved."""
+GENERATION_INTERVAL_TOKENS = 128
+"""Between checkpoints while generating."""
+MIN_CUT_TOKENS = 8
+"""Processing so many tokens costs about as much as one more decode: fewer are not worth a cut."""
 
 
 class CheckpointedContext(Context):
@@ -28,7 +31,7 @@ class CheckpointedContext(Context):
 
     Args:
         n_swa: window of the model's sliding attention in tokens, 0 for none.
-        pool: where the checkpoints' bytes live.
+        pool: where the checkpoints' bytes are.
     """
 
     def __init__(
@@ -43,11 +46,12 @@ class CheckpointedContext(Context):
         super().__init__(llama, memory_class, grid, counters)
         self.checkpoints = CheckpointIndex()
         self.importance = 1.0
+        """How much this context matters beside others when checkpoints are evicted; set by its `ContextPool`."""
         self._n_swa = n_swa
         self._pool = pool
-        self._wanted: dict[int, CheckpointKind] = {}
+        self._planned: dict[int, CheckpointKind] = {}
         self._checkpoint_seconds = 0.0
-        pool.register(self.checkpoints, lambda: (self.n_resident, self.importance))
+        pool.register(self)
 
     def sync(
         self, prompt: Tokens, boundaries: Iterable[int] = (), hot: Iterable[int] = (), control: Control | None = None
@@ -57,6 +61,7 @@ class CheckpointedContext(Context):
         try:
             return self._sync(prompt, boundaries, hot, control, "cold")
         except DecodeFailed:
+            # The context is empty now: once more from its first token. A second failure is the engine's.
             self.counters.n_repaired += 1
             return self._sync(prompt, boundaries, hot, control, "repaired")
 
@@ -64,21 +69,21 @@ class CheckpointedContext(Context):
         self, prompt: Tokens, boundaries: tuple[int, ...], hot: tuple[int, ...], control: Control, from_zero: Reason
     ) -> PrefillCost:
         begun = perf_counter()
+        require_possible(prompt, self.llama)
         self._checkpoint_seconds = 0.0
         common = common_length(self.resident, prompt)
-        self._require_possible(prompt, common)
         keep = min(common, len(prompt) - 1)
         is_again, is_edit = keep in self.checkpoints.edits, keep < self.n_resident
         if is_edit:
-            # A change in the middle: the next one is likely to be near. (At the end, people go on writing.)
+            # A change in the middle: the next one is likely to be near. At the end people go on writing, which needs no hint.
             self.checkpoints.edits.record(keep)
             hot = (*hot, keep)
         restored, reason = self._rewind(prompt, keep, from_zero)
         start, rewound = self.n_resident, perf_counter()
-        # Edits that come back to a place, such as other ends for one trunk, find it exactly.
-        fork = (keep,) if is_edit and keep - start >= (1 if is_again else WORTH_A_CUT) else ()
-        cuts = self._plan(prompt, boundaries, hot, fork)
-        self._save_if_wanted(start)
+        # A checkpoint exactly where prompts part: other endings of the same beginning will cost only themselves.
+        parting = (keep,) if is_edit and keep - start >= (1 if is_again else MIN_CUT_TOKENS) else ()
+        cuts = self._plan(prompt, boundaries, hot, parting)
+        self._save_if_planned(start)
         n_decodes = self._prefill(prompt, cuts, control)
         return PrefillCost(
             prompt=len(prompt),
@@ -98,13 +103,13 @@ class CheckpointedContext(Context):
         self._pool.forget(self.checkpoints, 0)
 
     def close(self) -> None:
-        self._pool.unregister(self.checkpoints)
+        self._pool.unregister(self)
         super().close()
 
     def note_generated(self) -> None:
         # The next prompt shows which of the generated tokens were accepted: perhaps a part.
         n = self.n_resident
-        if n % self.grid.interval == 0 or n % GENERATED_BETWEEN_CHECKPOINTS == 0:
+        if n % self.grid.interval == 0 or n % GENERATION_INTERVAL_TOKENS == 0:
             self._save("grid")
 
     # --- back to where prompt and memory agree ------------------------------------------------------------------------
@@ -116,7 +121,7 @@ class CheckpointedContext(Context):
         if self._can_truncate(keep) and self._truncate(keep):
             self._pool.forget(self.checkpoints, keep)
             return 0, "truncate"
-        checkpoint = self.checkpoints.best(prompt, keep)
+        checkpoint = self.checkpoints.best(prompt, keep, self.resident)
         if checkpoint is None:
             self.clear()
             return 0, from_zero
@@ -146,27 +151,33 @@ class CheckpointedContext(Context):
 
     # --- forward, with checkpoints ------------------------------------------------------------------------------------
 
-    def _plan(self, prompt: Tokens, boundaries: Iterable[int], hot: Iterable[int], fork: tuple[int, ...]) -> list[int]:
+    def _plan(
+        self, prompt: Tokens, boundaries: Iterable[int], hot: Iterable[int], parting: tuple[int, ...]
+    ) -> list[int]:
+        """Where the prefill of `prompt` is cut besides the grid; notes which of these places get a checkpoint."""
         cuts = self._cuts(prompt, boundaries, hot)
         if self._keeps_checkpoints:
-            cuts += fork
-        self._wanted = dict.fromkeys(cuts, "boundary")
-        self._wanted.update(dict.fromkeys((*map(self.grid.fine, hot), *fork), "hot"))
-        self._wanted[len(prompt) - 1] = "tip"
+            cuts += parting
+        self._planned = dict.fromkeys(cuts, "boundary")
+        self._planned.update(dict.fromkeys((*map(self.grid.fine, hot), *parting), "hot"))
+        # Not after the last token: the state after it has no logits, so one token must be evaluated again anyway.
+        self._planned[len(prompt) - 1] = "tip"
         return cuts
 
     def _decode_range(self, prompt: Tokens, begin: int, end: int, control: Control) -> None:
         tokens, want_logits = prompt[begin:end], end == len(prompt)
-        abortable = len(tokens) >= ABORTABLE_FROM and self._can_return_to(begin)
-        while self.decode(tokens, want_logits, abortable) == 2:
+        abortable = len(tokens) >= MIN_ABORTABLE_TOKENS and self._can_return_to(begin)
+        # The abort byte may be stale: only `control` knows whether the job is to end. If not, the decode is done again.
+        while not self.decode(tokens, want_logits, abortable):
             self.counters.n_aborted += 1
             control.clear_abort()
             self._return_to(begin)
             control.check()
-        self._save_if_wanted(end)
+        self._save_if_planned(end)
 
     def _can_return_to(self, n_tokens: int) -> bool:
         """Whether an aborted decode after `n_tokens` can be undone; saves the state for it if need be."""
+        # A memory that can be cut needs no state to go back to, and an empty one neither.
         if n_tokens == 0 or not self._keeps_checkpoints:
             return self.memory_class != "opaque"
         return self.checkpoints.at(n_tokens) is not None or self._save("tip")
@@ -180,8 +191,8 @@ class CheckpointedContext(Context):
             self.clear()
             raise DecodeFailed(f"The state after {n_tokens} tokens could not be restored after an abort.")
 
-    def _save_if_wanted(self, n_tokens: int) -> None:
-        kind = "grid" if n_tokens % self.grid.interval == 0 else self._wanted.get(n_tokens)
+    def _save_if_planned(self, n_tokens: int) -> None:
+        kind = "grid" if n_tokens % self.grid.interval == 0 else self._planned.get(n_tokens)
         if kind and n_tokens and self._keeps_checkpoints and self.checkpoints.at(n_tokens) is None:
             self._save(kind)
 
@@ -189,6 +200,7 @@ class CheckpointedContext(Context):
         """Save the present state; False if it does not fit the budget."""
         if not self._keeps_checkpoints or self.checkpoints.at(self.n_resident) is not None:
             return self._keeps_checkpoints
+        # Measured apart from the prefill: what checkpoints cost is to be seen in every answer.
         begun = perf_counter()
         digest = prefix_digest(self.resident, self.n_resident)
         size = self.llama.state_size()
@@ -196,12 +208,11 @@ class CheckpointedContext(Context):
         self._checkpoint_seconds += perf_counter() - begun
         return saved is not None
 
-    def check(self) -> None:
-        """Raises EngineError unless the memory and the bookkeeping agree."""
+    def check_integrity(self) -> None:
+        """Raises IntegrityError unless the memory, the resident tokens and the checkpoints agree."""
         if not self.holds_what_it_claims():
-            raise EngineError(
-                f"{self.n_resident} tokens are resident, but the memory ends at {self.llama.last_position()}."
-            )
+            last = self.llama.last_position()
+            raise IntegrityError(f"{self.n_resident} tokens are resident, but the memory ends at {last}.")
         for item in self.checkpoints:
             if item.n_tokens > self.n_resident or item.digest != prefix_digest(self.resident, item.n_tokens):
-                raise EngineError(f"The checkpoint at {item.n_tokens} does not belong to the resident tokens.")
+                raise IntegrityError(f"The checkpoint at {item.n_tokens} does not belong to the resident tokens.")

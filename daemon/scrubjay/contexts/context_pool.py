@@ -6,13 +6,16 @@ from scrubjay.contexts.checkpointed import CheckpointedContext
 from scrubjay.errors import ModelRefused
 from scrubjay.tokens import Tokens, common_length, is_sequel
 
-UNNAMED = "#"  # begins the keys of contexts that no project claims
+UNNAMED = "#"
+"""Begins the keys of contexts that no project claims."""
 FADE = 0.5
-CHEAP = 256  # tokens; losing so few is no reason to make another context
+"""A context matters so much less than the one that was used after it."""
+MAX_CHEAP_TOKENS = 256
+"""Losing so few tokens is no reason to make another context."""
 
 
 class ContextPool:
-    """Contexts with identical parameters; reused, never made anew when the project changes.
+    """Contexts with identical parameters; reused when the project changes.
 
     Args:
         create: makes one more context.
@@ -46,6 +49,13 @@ class ContextPool:
             context.importance = FADE**age
         return found
 
+    def forget(self, key: str) -> None:
+        """Empty the context of `key`, which then goes by another one: its content is not to be trusted."""
+        at = next(i for i, (name, _) in enumerate(self._recent) if name == key)
+        context = self._recent[at][1]
+        context.clear()
+        self._recent[at] = (self._unnamed_key(), context)
+
     def _by_key(self, key: str) -> tuple[str, CheckpointedContext] | None:
         return next((item for item in self._recent if item[0] == key), None)
 
@@ -54,14 +64,14 @@ class ContextPool:
         if not shared:
             return None
         _, best = max(shared, key=lambda pair: pair[0])
-        # Taking over a context throws away what the two do not share: only for what it has become.
+        # Taking over a context throws away what the two do not share: only for a later state of the same text.
         return best if is_sequel(best[1].resident, prompt) else None
 
     def _spare(self) -> CheckpointedContext:
-        """An empty context: a new one, or one whose contents are missed least; a named one only if there is no other."""
+        """An empty context: a new one, or one whose contents are cheapest to lose; a named one only if there is no other."""
         ages = {context: age for age, (_, context) in enumerate(self._recent)}
         unnamed = [context for key, context in self._recent if key.startswith(UNNAMED)]
-        cheap = [context for context in unnamed if context.n_resident <= CHEAP]
+        cheap = [context for context in unnamed if context.n_resident <= MAX_CHEAP_TOKENS]
         if not cheap and len(self._recent) < self._max_contexts:
             try:
                 return self._create()

@@ -1,8 +1,10 @@
-"""A context and the token array that it holds, with the laws that tie them together; and the naive way to bring in a prompt.
+"""What a context is, and the naive one, which reuses nothing.
 
-Reusing nothing, `Context.sync` is the definition of a right answer: what `warm.WarmContext` does quicker is compared with it.
+`Context` is the interface, with the law that ties the model's memory to the tokens it is said to hold. `NaiveContext` is the
+definition of a right answer: what `checkpointed.CheckpointedContext` does quicker is compared with it.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from time import perf_counter
@@ -10,17 +12,22 @@ from typing import Literal
 
 import numpy as np
 
-from scrubjay.contexts.decode_grid import LONG_PREFILL, DecodeGrid
+from scrubjay.contexts.decode_grid import LONG_PREFILL_TOKENS, DecodeGrid
 from scrubjay.errors import EngineError, PromptRefused
-from scrubjay.llama.context import LlamaContext
+from scrubjay.llama.context import DecodeResult, LlamaContext
 from scrubjay.protocol.messages import PrefillCost
 from scrubjay.tokens import Tokens
 
 MemoryClass = Literal["dense", "swa", "swa-full", "hybrid", "hybrid-swa", "recurrent", "opaque"]
+"""What a model's memory can do.
+
+Cut anywhere: "dense", and "swa-full" (sliding windows that keep every token). Cut near the end only, else restored from
+checkpoints: "swa". Restored only: "recurrent", "hybrid" and "hybrid-swa" (attention and recurrent layers). "opaque": neither.
+"""
 
 
 class Interrupted(Exception):
-    """The work at hand was asked to end; what was decoded before is kept."""
+    """The running work was asked to end; what was decoded before is kept."""
 
 
 class DecodeFailed(EngineError):
@@ -52,7 +59,7 @@ class Counters:
     n_integrity_failures: int = 0
 
 
-class Context:
+class Context(ABC):
     """One llama_context and its resident tokens.
 
     Law: after every operation the memory's last position is `len(resident) - 1`, every decode starts at `len(resident)`, and
@@ -86,6 +93,7 @@ class Context:
     def is_full(self) -> bool:
         return self._n_resident >= self.llama.n_ctx
 
+    @abstractmethod
     def sync(
         self, prompt: Tokens, boundaries: Iterable[int] = (), hot: Iterable[int] = (), control: Control | None = None
     ) -> PrefillCost:
@@ -93,7 +101,7 @@ class Context:
 
         Args:
             prompt: 1 to `n_ctx - 1` tokens.
-            boundaries: segment ends, as numbers of leading tokens; here, decodes end there.
+            boundaries: segment ends, as numbers of leading tokens: checkpoints are worth most there.
             hot: where edits are expected, as numbers of leading tokens.
             control: asked between decodes, and inside them where the backend can be aborted.
 
@@ -102,33 +110,27 @@ class Context:
             DecodeFailed: llama.cpp failed.
             Interrupted: as `control` wished; the finished decodes are kept.
         """
-        self._require_possible(prompt)
-        self.clear()
-        # Who compares a memory that can be cut anywhere says where it was: only the same decodes give the same bits.
-        cuts = self._cuts(prompt, boundaries, hot) if self._keeps_checkpoints else boundaries
-        begun = perf_counter()
-        n_decodes = self._prefill(prompt, cuts, control or Control())
-        n = len(prompt)
-        return PrefillCost(n, 0, 0, n, n, "cold", (perf_counter() - begun) * 1e3, n_decodes=n_decodes)
 
-    def decode(self, tokens: Tokens, want_logits: bool, abortable: bool = False) -> int:
-        """Append `tokens`, one decode; returns llama.cpp's answer, 0 or 2 (aborted: the caller must restore the state).
+    def decode(self, tokens: Tokens, want_logits: bool, abortable: bool = False) -> bool:
+        """Append `tokens`, one decode; False if it was aborted: then the caller must restore the state.
 
         Raises:
             DecodeFailed: llama.cpp refused; the context is empty now.
         """
         result = self.llama.decode(tokens, self._n_resident, want_logits, abortable)
-        if result == 0:
-            self._tokens[self._n_resident : self._n_resident + len(tokens)] = tokens
-            self._n_resident += len(tokens)
-            self.counters.n_decoded += len(tokens)
-            self.counters.n_decodes += 1
-        elif result != 2:
+        if result is DecodeResult.ABORTED:
+            return False
+        if result is not DecodeResult.DONE:
             n = self._n_resident
             self.clear()
-            raise DecodeFailed(f"llama.cpp refused to decode {len(tokens)} tokens after {n} (code {result}).")
-        return result
+            raise DecodeFailed(f"llama.cpp refused to decode {len(tokens)} tokens after {n} ({result.name.lower()}).")
+        self._tokens[self._n_resident : self._n_resident + len(tokens)] = tokens
+        self._n_resident += len(tokens)
+        self.counters.n_decoded += len(tokens)
+        self.counters.n_decodes += 1
+        return True
 
+    @abstractmethod
     def note_generated(self) -> None:
         """To be called after each generated token was decoded."""
 
@@ -151,26 +153,14 @@ class Context:
         self._n_resident = min(n, self._n_resident)
         return self.holds_what_it_claims()
 
-    def _require_possible(self, prompt: Tokens, n_known: int = 0) -> None:
-        """Raises PromptRefused unless `prompt` can be evaluated; its first `n_known` tokens have been before."""
-        if not len(prompt):
-            raise PromptRefused("The prompt is empty; send at least one token.")
-        if len(prompt) >= self.n_ctx:
-            raise PromptRefused(
-                f"The prompt has {len(prompt)} tokens and the context holds {self.n_ctx}, one of them for the answer; "
-                "shorten the prompt or serve with a larger --ctx."
-            )
-        new = prompt[min(n_known, len(prompt) - 1) :]
-        if int(new.min()) < 0 or int(new.max()) >= self.llama.n_vocab:
-            raise PromptRefused(f"The prompt holds a token outside the vocabulary of {self.llama.n_vocab}.")
-
     def _cuts(self, prompt: Tokens, boundaries: Iterable[int], hot: Iterable[int]) -> list[int]:
         """Where a prefill of `prompt` is cut, beside the absolute grid."""
         if not self._keeps_checkpoints:
             return []
         n = len(prompt)
-        approach = self.grid.tail_cuts(n) if n - self._n_resident >= LONG_PREFILL else []
-        return [*self.grid.select_boundaries(boundaries, n), *(self.grid.fine(at) for at in hot), *approach, n - 1]
+        tail = self.grid.tail_cuts(n) if n - self._n_resident >= LONG_PREFILL_TOKENS else []
+        # The last token alone: its logits are wanted again when the same prompt comes again, without all that is before it.
+        return [*self.grid.select_boundaries(boundaries, n), *(self.grid.fine(at) for at in hot), *tail, n - 1]
 
     @property
     def _keeps_checkpoints(self) -> bool:
@@ -178,7 +168,7 @@ class Context:
         return self.memory_class not in ("dense", "swa-full", "opaque")
 
     def _prefill(self, prompt: Tokens, cuts: Iterable[int], control: Control) -> int:
-        """Decode what of `prompt` is not resident; returns the number of decodes."""
+        """Decode the tokens of `prompt` that are not resident; returns the number of decodes."""
         n_decodes = 0
         for begin, end in self.grid.ranges(self._n_resident, len(prompt), cuts):
             control.check()
@@ -189,3 +179,35 @@ class Context:
 
     def _decode_range(self, prompt: Tokens, begin: int, end: int, control: Control) -> None:  # noqa: ARG002
         self.decode(prompt[begin:end], want_logits=end == len(prompt))
+
+
+class NaiveContext(Context):
+    """Processes each prompt from its first token."""
+
+    def note_generated(self) -> None:
+        """Nothing is kept."""
+
+    def sync(
+        self, prompt: Tokens, boundaries: Iterable[int] = (), hot: Iterable[int] = (), control: Control | None = None
+    ) -> PrefillCost:
+        require_possible(prompt, self.llama)
+        self.clear()
+        # For a memory that can be cut anywhere `boundaries` say where it was cut: only the same decodes give the same bits.
+        cuts = self._cuts(prompt, boundaries, hot) if self._keeps_checkpoints else boundaries
+        begun = perf_counter()
+        n_decodes = self._prefill(prompt, cuts, control or Control())
+        n = len(prompt)
+        return PrefillCost(n, 0, 0, n, n, "cold", (perf_counter() - begun) * 1e3, n_decodes=n_decodes)
+
+
+def require_possible(prompt: Tokens, llama: LlamaContext) -> None:
+    """Raises PromptRefused unless `prompt` can be evaluated in `llama`, or in another context like it."""
+    if not len(prompt):
+        raise PromptRefused("The prompt is empty; send at least one token.")
+    if len(prompt) >= llama.n_ctx:
+        raise PromptRefused(
+            f"The prompt has {len(prompt)} tokens and the context holds {llama.n_ctx}, one of them for the answer; "
+            "shorten the prompt or serve with a larger --ctx."
+        )
+    if int(prompt.min()) < 0 or int(prompt.max()) >= llama.n_vocab:
+        raise PromptRefused(f"The prompt holds a token outside the vocabulary of {llama.n_vocab}.")

@@ -20,17 +20,17 @@ from scrubjay.protocol.messages import AskStatus, Close, EngineSettings, Open, R
 
 logger = logging.getLogger(__name__)
 
-MAX_LAST_WORDS = 8192
-"""Bytes of the engine's log that are kept for the sentence about its end."""
-SEND_BUFFER = 1 << 20
-SPINS = "3000000"
-"""How often a thread of the model looks for the others before it sleeps, where OpenMP is GNU's: some 0.2 s. Beside a busy
-thread of low priority that keeps 0.95 of the speed, the default 0.6; without an end, they go on after the last token."""
-PAST_THE_CACHE = "glibc.cpu.x86_non_temporal_threshold=0x80000"
-"""Larger copies go by the processor's caches, where the C library is GNU's, on x86: a saved state is not read again soon. One
+MAX_LOG_TAIL_BYTES = 8192
+"""Of the engine's log, for the sentence about its end."""
+SEND_BUFFER_BYTES = 1 << 20
+MODEL_THREAD_SPINS = "3000000"
+"""How often a thread of the model looks for the others before it sleeps, where OpenMP is GNU's: about 0.2 s. Beside a busy
+thread of low priority that keeps 0.95 of the speed, the default 0.6; without a limit they would spin after the last token."""
+NON_TEMPORAL_COPIES = "glibc.cpu.x86_non_temporal_threshold=0x80000"
+"""Larger copies bypass the processor's caches, where the C library is GNU's, on x86: a saved state is not read again soon. One
 of 20 MB is saved in 1.9 ms instead of 2.8, and restored in 2.1 instead of 3.5; at this size the speed of decodes is the same."""
-GRACE_S = 2.0
-"""How long an engine that has hung up may take to end, and its log to be read."""
+MAX_ENDING_S = 2.0
+"""How long an engine that has closed its socket may take to end, and its log to be read."""
 
 
 class EngineClient(Engine):
@@ -41,8 +41,8 @@ class EngineClient(Engine):
         self._wire = wire
         self._abort = abort
         self._deliver = deliver
-        self._last_words = b""
-        self._last: Run | None = None
+        self._log_tail = b""
+        self._last_run: Run | None = None
         self._watcher = asyncio.create_task(self._watch())
 
     @classmethod
@@ -55,7 +55,7 @@ class EngineClient(Engine):
         loop = asyncio.get_running_loop()
         ours, theirs = socket.socketpair()
         # A prompt of 32k tokens leaves in one piece, if the system allows it.
-        ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
         _, wire = await loop.create_unix_connection(lambda: _Wire(deliver), sock=ours)
         abort_fd = _shared_page()
         abort = mmap.mmap(abort_fd, mmap.PAGESIZE)
@@ -78,12 +78,12 @@ class EngineClient(Engine):
 
     def run(self, run: Run) -> None:
         """Give the engine a job; it must be free."""
-        self._wire.write(encode(run, self._last))
-        self._last = run
+        self._wire.write(encode(run, self._last_run))
+        self._last_run = run
 
     def stop(self, job: int) -> None:
         """Ask the engine to end `job`, also from inside a decode."""
-        # The message first: an engine that was woken by the byte looks for the reason.
+        # The message first: an engine that the byte interrupts looks for the reason.
         self._send(Stop(job))
         self._abort[0] = 1
 
@@ -115,22 +115,22 @@ class EngineClient(Engine):
         """Wait for the end and report it after all that came before it."""
         log = asyncio.create_task(self._read_log())
         ended = asyncio.create_task(self._process.wait())
-        signs: list[asyncio.Future[Any]] = [ended, self._wire.lost]
-        await asyncio.wait(signs, return_when=asyncio.FIRST_COMPLETED)
-        # Children of the engine (a debugger that llama.cpp starts) may hold its log and socket open: no waiting for ever.
-        await asyncio.wait([*signs, log], timeout=GRACE_S)
+        endings: list[asyncio.Future[Any]] = [ended, self._wire.lost]
+        await asyncio.wait(endings, return_when=asyncio.FIRST_COMPLETED)
+        # Children of the engine (a debugger that llama.cpp starts) may hold its log and socket open: do not wait for ever.
+        await asyncio.wait([*endings, log], timeout=MAX_ENDING_S)
         self._kill()
         code = await ended
         log.cancel()
         self._wire.close()
-        self._deliver(EngineGone(how_it_ended(code, self._last_words.decode(errors="replace"))))
+        self._deliver(EngineGone(how_it_ended(code, self._log_tail.decode(errors="replace"))))
 
     async def _read_log(self) -> None:
         """Hand the engine's log on, and remember the end of it."""
         stream = self._process.stderr
         while stream and (data := await stream.read(1 << 16)):
             logger.info("engine %d: %s", self.pid, data.decode(errors="replace").rstrip())
-            self._last_words = (self._last_words + data)[-MAX_LAST_WORDS:]
+            self._log_tail = (self._log_tail + data)[-MAX_LOG_TAIL_BYTES:]
 
 
 class _Wire(asyncio.Protocol):
@@ -141,7 +141,7 @@ class _Wire(asyncio.Protocol):
         self._decoder = Decoder()
         self._transport: asyncio.Transport | None = None
         self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        """Done when the engine has hung up."""
+        """Done when the engine has closed its end."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         if isinstance(transport, asyncio.Transport):
@@ -178,11 +178,11 @@ async def _spawn(*fds: int) -> asyncio.subprocess.Process:
 
 
 def environment(base: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """The environment of a process that runs a model: `base`, and what is better so for the model, unless the user chose."""
-    chosen = {} if "OMP_WAIT_POLICY" in base else {"GOMP_SPINCOUNT": SPINS}
+    """The environment of a process that runs a model: `base`, with what the model needs unless the user chose."""
+    chosen = {} if "OMP_WAIT_POLICY" in base else {"GOMP_SPINCOUNT": MODEL_THREAD_SPINS}
     tunables = [item for item in base.get("GLIBC_TUNABLES", "").split(":") if item]
     if not any("non_temporal_threshold" in item for item in tunables):
-        tunables.append(PAST_THE_CACHE)
+        tunables.append(NON_TEMPORAL_COPIES)
     return {**chosen, **base, "GLIBC_TUNABLES": ":".join(tunables)}
 
 
@@ -194,7 +194,7 @@ def how_it_ended(code: int, log: str) -> str:
         log: the last that it wrote.
     """
     how = f"was killed by {_signal_name(-code)}" if code < 0 else f"ended with status {code}"
-    why = _telling_line(log)
+    why = _line_about_failure(log)
     return f"The engine process {how}: {why}" if why else f"The engine process {how}."
 
 
@@ -205,11 +205,11 @@ def _signal_name(number: int) -> str:
         return f"signal {number}"
 
 
-def _telling_line(log: str) -> str:
+def _line_about_failure(log: str) -> str:
     """The last line that names a failure, else the last line."""
     lines = [line.strip() for line in log.splitlines() if line.strip()]
-    telling = [line for line in lines if any(word in line for word in ("GGML_ASSERT", "rror", "failed", "abort"))]
-    return (telling or lines or [""])[-1][:300]
+    failures = [line for line in lines if any(word in line for word in ("GGML_ASSERT", "rror", "failed", "abort"))]
+    return (failures or lines or [""])[-1][:300]
 
 
 def _shared_page() -> int:

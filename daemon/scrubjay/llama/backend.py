@@ -1,7 +1,7 @@
-"""The only door to llama.cpp: its vocabulary, model, context and sampler as four small classes.
+"""llama.cpp's library, initialised once, with its log.
 
 One process uses a `Model`, `LlamaContext` or `Sampler` from one thread only. A `Vocabulary` may be used from any one thread at a
-time; its calls release the GIL. Nothing here remembers what a context holds: that is `context.Context`'s business.
+time; its calls release the GIL. Nothing here remembers what a context holds: that is what `contexts.Context` does.
 """
 
 import ctypes

@@ -1,6 +1,7 @@
 """One llama_context with one sequence."""
 
 import ctypes
+from enum import Enum
 
 import llama_cpp as lib
 import numpy as np
@@ -9,7 +10,7 @@ import numpy.typing as npt
 from scrubjay.errors import ModelRefused
 from scrubjay.llama.backend import _Backend, _raw
 from scrubjay.llama.model import Model
-from scrubjay.protocol.messages import LONGEST_DECODE, EngineSettings
+from scrubjay.protocol.messages import MAX_DECODE_TOKENS, EngineSettings
 from scrubjay.tokens import Tokens
 
 Buffer = npt.NDArray[np.uint8]
@@ -21,6 +22,16 @@ MAX_OUTPUTS = 32  # more outputs than this in one decode end the process, fewer 
 _KV_TYPES = {"f16": 1, "q8_0": 8}
 _SEQUENCE = 0
 _STRLEN = ctypes.cast(ctypes.CDLL(None).strlen, ctypes.c_void_p)
+
+
+class DecodeResult(Enum):
+    """How a decode ended."""
+
+    DONE = 0
+    NO_ROOM = 1
+    ABORTED = 2
+    """The memory claims tokens that it has not evaluated: its state must be restored or cleared."""
+    REFUSED = -1
 
 
 class LlamaContext:
@@ -41,7 +52,7 @@ class LlamaContext:
         params = lib.llama_context_default_params()
         params.n_ctx = n_ctx
         # After a sliding window was restored, llama.cpp lets the second part of a decode overwrite what it still looks at.
-        self.n_ubatch, self.n_batch = n_ubatch, n_ubatch if model.n_swa else max(n_ubatch, LONGEST_DECODE)
+        self.n_ubatch, self.n_batch = n_ubatch, n_ubatch if model.n_swa else max(n_ubatch, MAX_DECODE_TOKENS)
         params.n_ubatch, params.n_batch = self.n_ubatch, self.n_batch
         params.n_seq_max = 1
         params.n_outputs_max = MAX_OUTPUTS
@@ -67,12 +78,8 @@ class LlamaContext:
         for i in range(self.n_batch):
             batch.n_seq_id[i], batch.seq_id[i][0] = 1, _SEQUENCE
 
-    def decode(self, tokens: Tokens, start: int, want_logits: bool, abortable: bool) -> int:
-        """Put 1 to `n_batch` tokens through the model.
-
-        Returns:
-            0 done; 1 no room; 2 aborted, and the memory is now untrustworthy; < 0 refused.
-        """
+    def decode(self, tokens: Tokens, start: int, want_logits: bool, abortable: bool) -> DecodeResult:
+        """Put 1 to `n_batch` tokens through the model, after the first `start` tokens."""
         n = len(tokens)
         self._tokens[:n] = tokens
         self._positions[:n] = np.arange(start, start + n)
@@ -81,9 +88,9 @@ class LlamaContext:
         self._batch.n_tokens = n
         self._let_abort(abortable)
         _Backend.is_quiet = abortable
-        result: int = lib.llama_decode(self.handle, self._batch)
+        code: int = lib.llama_decode(self.handle, self._batch)
         lib.llama_synchronize(self.handle)
-        return result
+        return DecodeResult(max(code, DecodeResult.REFUSED.value))
 
     def _let_abort(self, abortable: bool) -> None:
         # libc's strlen has the shape that is wanted of the callback: "" is 0, go on; one character is 1, abort. It needs

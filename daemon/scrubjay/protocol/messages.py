@@ -22,6 +22,19 @@ class EngineSettings:
     """What the engine process needs to know about the model and the machine; fixed for its lifetime.
 
     Zero means "choose for me" in every count.
+
+    Args:
+        model: path of the GGUF file, or of the first part of a split one.
+        n_ctx: tokens in a context.
+        n_threads: threads of the model.
+        interval: tokens between checkpoints.
+        checkpoint_budget: bytes for the checkpoints of all contexts together.
+        gpu_layers: layers on the GPU, -1 for all.
+        kv_type: type of the numbers in the KV cache.
+        eager_load: read all weights and warm up before the first request.
+        swa_full: keep every token of sliding-window layers; None chooses.
+        max_contexts: how many contexts there may be at a time.
+        graph_reuse: let llama.cpp reuse the graph of the decode before.
     """
 
     model: str
@@ -89,7 +102,7 @@ class Run:
         boundaries: segment ends, as numbers of leading tokens: checkpoints are worth most there.
         hot: where the next edit is expected, as numbers of leading tokens.
         sampling: None only warms.
-        cold: reuse nothing, in a context of its own that is emptied afterwards: the reference for equality.
+        cold: reuse nothing, in a context of its own whose content is never reused: the reference for equality.
         parts: arrays that the tokens begin with, as far as they are known; not sent.
     """
 
@@ -133,7 +146,12 @@ class LoadProgress:
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
-    """What the load-time probe found. Sizes in bytes, speeds in tokens per second, times in milliseconds."""
+    """What the load-time probe found. Sizes in bytes, speeds in tokens per second, times in milliseconds.
+
+    `cold_ratio` is the time of the first decode after loading, divided by that of a later one of the same length: how much
+    slower a first completion would have been without the warm-up (page faults, thread start, graph building). `state_size` is
+    that of the largest checkpoint, 0 if the memory needs none.
+    """
 
     path: str
     name: str
@@ -171,7 +189,7 @@ class LoadFailed:
 
 @dataclass(frozen=True, slots=True)
 class PrefillProgress:
-    """`done` of the `total` tokens that `job` has to put through the model."""
+    """`done` of the `total` tokens of the prompt of `job` are in its context, those that were reused included."""
 
     job: int
     done: int
@@ -236,7 +254,11 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class Stopped:
-    """`job` ended early because it was asked to; `done` of `total` prompt tokens are kept in its context."""
+    """`job` ended early because it was asked to.
+
+    `done` of the `total` tokens of its prompt are in its context, those that were reused included. It is 0 if the job was stopped
+    before a context was chosen for it.
+    """
 
     job: int
     done: int
@@ -296,5 +318,5 @@ FromEngine = (
 )
 Message = ToEngine | FromEngine
 
-LONGEST_DECODE = 256
-"""In tokens. What an abort may undo; between checkpoints further apart, states to go back to would have to be saved as well."""
+MAX_DECODE_TOKENS = 256
+"""What an abort may undo; between checkpoints further apart, states to go back to would have to be saved as well."""

@@ -1,1 +1,4 @@
-"""The engine process: receive, choose the context, sync, generate, answer."""
+"""The engine process, `python -m scrubjay.worker`: receive, choose the context, bring the prompt in, generate, answer.
+
+Nothing imports it: the daemon talks to it through `scrubjay.engine`, in the messages of `scrubjay.protocol`.
+"""

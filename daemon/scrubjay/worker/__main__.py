@@ -1,4 +1,4 @@
-"""The engine process: `python -m scrubjay.engine SOCKET_FD ABORT_FD`, started by the daemon only."""
+"""The engine process: `python -m scrubjay.worker SOCKET_FD ABORT_FD`, started by the daemon only."""
 
 import signal
 import socket

@@ -28,9 +28,9 @@ class Generated:
 
 
 class Generation:
-    """One generation after the resident tokens of `context`; a context manager, because llama.cpp's sampler must be freed.
+    """One generation; a context manager, because llama.cpp's sampler must be freed.
 
-    What is generated stays resident: whether it was accepted, the next prompt shows.
+    Making it parses the grammar, so that a wrong one is refused before a context is chosen.
 
     Args:
         emit: called as soon as text is certain.
@@ -39,8 +39,7 @@ class Generation:
         ValueError: the grammar is not valid.
     """
 
-    def __init__(self, context: Context, vocabulary: Vocabulary, sampling: Sampling, emit: Emit) -> None:
-        self._context = context
+    def __init__(self, vocabulary: Vocabulary, sampling: Sampling, emit: Emit) -> None:
         self._vocabulary = vocabulary
         self._sampling = sampling
         self._emit = emit
@@ -56,8 +55,10 @@ class Generation:
     def __exit__(self, *_: object) -> None:
         self._sampler.close()
 
-    def run(self, control: Control) -> Generated:
-        """Generate until something ends it; the last decode of the context must have left logits.
+    def run(self, context: Context, control: Control) -> Generated:
+        """Generate after the resident tokens of `context`, whose last decode must have left logits.
+
+        What is generated stays resident: the next prompt shows whether it was accepted.
 
         Raises:
             Interrupted: as `control` wished; what was decoded is kept.
@@ -65,30 +66,30 @@ class Generation:
         """
         begun = perf_counter()
         deadline = begun + self._sampling.max_ms / 1e3 if self._sampling.max_ms else float("inf")
-        reason = self._until_something_ends_it(control, deadline)
+        reason = self._generate(context, control, deadline)
         self._give_out(self._stream.finish())
         return Generated(reason, self._stream.stop_word, self._n_tokens, (perf_counter() - begun) * 1e3)
 
-    def _until_something_ends_it(self, control: Control, deadline: float) -> StopReason:
+    def _generate(self, context: Context, control: Control, deadline: float) -> StopReason:
         while True:
-            token = self._next_token()
+            token = self._next_token(context)
             if self._ends(token):
                 return "end"
             self._take(token)
             if self._stream.stop_word:
                 return "stop"
-            if self._n_tokens >= self._sampling.max_tokens or self._context.is_full:
+            if self._n_tokens >= self._sampling.max_tokens or context.is_full:
                 return "length"
             if self._has_newline and perf_counter() > deadline:
                 return "time"
             control.check()
-            self._context.decode(as_tokens([token]), want_logits=True)
-            self._context.note_generated()
+            context.decode(as_tokens([token]), want_logits=True)
+            context.note_generated()
 
-    def _next_token(self) -> int:
+    def _next_token(self, context: Context) -> int:
         if self._sampling.with_margins:
-            self._margins.append(margin(self._context.llama.logits()))
-        return self._sampler.sample(self._context.llama)
+            self._margins.append(margin(context.llama.logits()))
+        return self._sampler.sample(context.llama)
 
     def _ends(self, token: int) -> bool:
         if token in self._sampling.stop_tokens:

@@ -1,8 +1,11 @@
-"""Opening a model: load it, find out what its memory can do, how fast it is, and choose what follows from that.
+"""Loading a model: its weights, what its memory can do, how fast it is, and the choices that follow from that.
 
-Nothing here goes by the names of architectures: the memory is probed (llama.cpp has no call that tells).
+Nothing here depends on names of architectures: the memory is probed, because llama.cpp has no call that tells.
 """
 
+import re
+import stat
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -13,26 +16,31 @@ import psutil
 from scrubjay.contexts.decode_grid import DecodeGrid
 from scrubjay.contexts.naive import MemoryClass
 from scrubjay.errors import ModelRefused
-from scrubjay.llama.context import FULL, PARTIAL, LlamaContext
+from scrubjay.llama.context import FULL, PARTIAL, DecodeResult, LlamaContext
 from scrubjay.llama.model import Model
-from scrubjay.protocol.messages import LONGEST_DECODE, EngineSettings, ModelInfo
+from scrubjay.protocol.messages import MAX_DECODE_TOKENS, EngineSettings, ModelInfo
 from scrubjay.tokens import as_tokens
 from scrubjay.worker.tuning import (
-    _choose_max_contexts,
-    _choose_swa_full,
-    _longest_ubatch,
-    _with_threads,
     choose_interval,
+    choose_max_contexts,
+    choose_swa_full,
+    max_ubatch,
+    with_threads,
 )
 from scrubjay.worker.warmup import Report, WarmUp
 
 GIB = 1 << 30
-DEFAULT_CTX = 16384
+DEFAULT_CTX_TOKENS = 16384
+MAX_CHECKPOINT_BYTES = 2 * GIB
+"""For checkpoints, unless a budget was chosen."""
+MAX_OWN_MEMORY_SHARE = 0.6
+"""Of the free memory: larger weights are mapped, so that the system can drop them."""
+_SPLIT = re.compile(r"(?P<stem>.*)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf", re.IGNORECASE | re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
-    """An open model, its first context, and what was decided."""
+    """A model, its first context, and what was chosen for it."""
 
     model: Model
     llama: LlamaContext
@@ -48,15 +56,16 @@ def open_model(settings: EngineSettings, abort_address: int, report: Report) -> 
 
     Raises:
         ModelRefused: llama.cpp cannot load it, or there is no memory for a context.
+        OSError: the file cannot be read.
     """
-    settings = _with_threads(settings)
+    settings = with_threads(settings)
     begun = perf_counter()
-    model = _load(settings, report)
-    n_ctx = settings.n_ctx or min(model.n_ctx_train, DEFAULT_CTX)
-    swa_full = _choose_swa_full(model, settings)
+    model = load_weights(settings, report, psutil.virtual_memory().available)
+    n_ctx = settings.n_ctx or min(model.n_ctx_train, DEFAULT_CTX_TOKENS)
+    swa_full = choose_swa_full(model, settings)
     process = psutil.Process()
     rss = process.memory_info().rss
-    n_ubatch = min(_longest_ubatch(settings), settings.interval or LONGEST_DECODE, n_ctx)
+    n_ubatch = min(max_ubatch(settings), settings.interval or MAX_DECODE_TOKENS, n_ctx)
     llama = LlamaContext(model, settings, n_ctx, n_ubatch, swa_full, abort_address)
     context_bytes = max(1, process.memory_info().rss - rss)
     memory_class, load_ms = probe(model, llama, swa_full), (perf_counter() - begun) * 1e3
@@ -64,7 +73,7 @@ def open_model(settings: EngineSettings, abort_address: int, report: Report) -> 
     if settings.eager_load:
         warm_up.run()
     state_size = _largest_state(model, llama, memory_class)
-    budget = settings.checkpoint_budget or min(psutil.virtual_memory().available // 4, 2 * GIB)
+    budget = settings.checkpoint_budget or min(psutil.virtual_memory().available // 4, MAX_CHECKPOINT_BYTES)
     interval = choose_interval(settings.interval, warm_up.speeds, state_size, budget, llama.n_ctx, n_ubatch)
     grid = DecodeGrid(interval, min(interval, llama.n_batch))
     info = ModelInfo(
@@ -82,7 +91,7 @@ def open_model(settings: EngineSettings, abort_address: int, report: Report) -> 
         interval=interval,
         n_ubatch=llama.n_ubatch,
         checkpoint_budget=budget,
-        max_contexts=settings.max_contexts or _choose_max_contexts(context_bytes),
+        max_contexts=settings.max_contexts or choose_max_contexts(context_bytes),
         prefill_speed=max(warm_up.speeds.values(), default=0.0),
         generation_speed=warm_up.generation_speed,
         load_ms=load_ms,
@@ -98,7 +107,7 @@ def probe(model: Model, llama: LlamaContext, swa_full: bool) -> MemoryClass:
     Raises:
         ModelRefused: the model cannot decode two tokens.
     """
-    if llama.decode(as_tokens([0, 0]), 0, want_logits=True, abortable=False) != 0:
+    if llama.decode(as_tokens([0, 0]), 0, want_logits=True, abortable=False) is not DecodeResult.DONE:
         raise ModelRefused(
             "llama.cpp loads this model but cannot decode with it; it may be an encoder or an embedding model."
         )
@@ -114,22 +123,51 @@ def probe(model: Model, llama: LlamaContext, swa_full: bool) -> MemoryClass:
     return "dense" if is_plain and can_cut else "opaque"
 
 
-def _load(settings: EngineSettings, report: Report) -> Model:
-    path = Path(settings.model)
-    size = path.stat().st_size
-    mapped = not settings.eager_load or size > 0.6 * psutil.virtual_memory().available
-    if mapped and settings.eager_load:
-        _read_into_page_cache(path, report)
-    return Model(path, settings, mapped, lambda fraction: report("weights", fraction))
+def load_weights(settings: EngineSettings, report: Report, n_free_bytes: int) -> Model:
+    """The weights: in memory of their own where they fit into `n_free_bytes` well, else mapped.
+
+    Raises:
+        ModelRefused: llama.cpp cannot load them.
+        OSError: a file cannot be read.
+    """
+    paths = split_parts(Path(settings.model))
+    size = sum(map(_size, paths))
+    mapped = not settings.eager_load or size > MAX_OWN_MEMORY_SHARE * n_free_bytes
+    share = 0.5 if mapped and settings.eager_load else 0.0  # of the progress, for reading ahead
+    if share:
+        _read_into_page_cache(paths, lambda n_bytes: report("weights", share * n_bytes / size))
+    return Model(paths[0], settings, mapped, lambda done: report("weights", share + (1 - share) * done))
 
 
-def _read_into_page_cache(path: Path, report: Report) -> None:
+def split_parts(path: Path) -> list[Path]:
+    """All files of the model that begins at `path`: itself, or, if its name says so, the parts that it was split into."""
+    found = _SPLIT.fullmatch(path.name)
+    if not found:
+        return [path]
+    return [path, *(_part(path, found, number) for number in range(2, int(found["count"]) + 1))]
+
+
+def _part(first: Path, found: re.Match[str], number: int) -> Path:
+    return first.with_name(f"{found['stem']}-{number:05}-of-{found['count']}.gguf")
+
+
+def _size(path: Path) -> int:
+    status = path.stat()
+    # llama.cpp would wait for ever for the other end of a pipe.
+    if not stat.S_ISREG(status.st_mode):
+        raise ModelRefused(f"{path} is not a file; name the GGUF file of a model.")
+    return status.st_size
+
+
+def _read_into_page_cache(paths: Sequence[Path], on_read: Callable[[int], None]) -> None:
+    """Read all files once; `on_read` takes the number of bytes read so far."""
     chunk = bytearray(64 << 20)
-    total, done = path.stat().st_size, 0
-    with path.open("rb", buffering=0) as file:
-        while n := file.readinto(chunk):
-            done += n
-            report("weights", done / total / 2)
+    done = 0
+    for path in paths:
+        with path.open("rb", buffering=0) as file:
+            while n := file.readinto(chunk):
+                done += n
+                on_read(done)
 
 
 def _largest_state(model: Model, llama: LlamaContext, memory_class: MemoryClass) -> int:

@@ -1,11 +1,13 @@
-"""The engine's loop: receive, choose the context, sync, generate, answer.
+"""The loop of the engine process: receive, choose the context, bring the prompt in, generate, answer.
 
 One process, one thread, one job at a time. The socket is the only way in; the abort byte only says "look at the socket now".
 """
 
+import logging
 import os
 import socket
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import psutil
@@ -13,8 +15,8 @@ import psutil
 from scrubjay.contexts.checkpoint_pool import CheckpointPool
 from scrubjay.contexts.checkpointed import CheckpointedContext
 from scrubjay.contexts.context_pool import ContextPool
-from scrubjay.contexts.naive import Context, Control, Counters, Interrupted
-from scrubjay.errors import EngineError, ModelRefused, PromptRefused
+from scrubjay.contexts.naive import Context, Control, Counters, Interrupted, NaiveContext, require_possible
+from scrubjay.errors import EngineError, IntegrityError, ModelRefused, PromptRefused
 from scrubjay.llama.context import LlamaContext
 from scrubjay.protocol.messages import (
     AskStatus,
@@ -32,6 +34,7 @@ from scrubjay.protocol.messages import (
     PrefillDone,
     PrefillProgress,
     Run,
+    Sampling,
     Stopped,
 )
 from scrubjay.worker.abort_flag import AbortByte
@@ -39,49 +42,77 @@ from scrubjay.worker.generate import Generation
 from scrubjay.worker.load import LoadedModel, open_model
 from scrubjay.worker.mailbox import Disconnected, Inbox, Outbox
 
-SPARE_BUFFERS = 8  # for the places of edits and the ends of segments
-WORTH_TELLING = 64  # tokens: who waits for fewer is told when they are done
+logger = logging.getLogger(__name__)
+
+SPARE_BUFFERS = 8
+"""Beyond the regular checkpoints of one context: for the places of edits and the ends of segments."""
+MIN_PROGRESS_TOKENS = 64
+"""Where fewer tokens are left, the next message is that the prefill is done."""
+IDLE_S = 0.5
+"""After so long without a message the contexts are checked."""
+
+Send = Callable[[FromEngine], None]
 
 
-class Engine:
-    """Serves one model: the contexts, and what the loop does with each message."""
+class Worker:
+    """Serves one model: its contexts, and what the loop does with each message."""
 
-    def __init__(self, opening: LoadedModel, abort: AbortByte) -> None:
-        self._opening = opening
+    def __init__(self, loaded: LoadedModel, abort: AbortByte) -> None:
+        self._loaded = loaded
         self._abort = abort
         self._counters = Counters()
-        self._llamas = [opening.llama]
-        self.checkpoints = CheckpointPool(opening.info.checkpoint_budget)
-        self._contexts = ContextPool(lambda: self._warm(self._new_llama()), opening.info.max_contexts)
-        self._contexts.adopt(self._warm(opening.llama))
+        self._llamas = [loaded.llama]
+        self._is_checked = True
+        self.checkpoints = CheckpointPool(loaded.info.checkpoint_budget)
+        self.contexts = ContextPool(lambda: self._checkpointed(self._new_llama()), loaded.info.max_contexts)
+        self.contexts.adopt(self._checkpointed(loaded.llama))
         self._cold: Context | None = None
-        if opening.settings.eager_load and opening.info.state_size:
-            n_ctx, grid = opening.llama.n_ctx, opening.grid
+        if loaded.settings.eager_load and loaded.info.state_size:
+            n_ctx, grid = loaded.llama.n_ctx, loaded.grid
             # The longest prompt has a state saved after each of its decodes: to go on from, or to go back to after an abort.
             n_decodes = sum(1 for _ in grid.ranges(0, n_ctx, grid.tail_cuts(n_ctx)))
-            self.checkpoints.prepare(opening.info.state_size, n_decodes + SPARE_BUFFERS)
+            self.checkpoints.prepare(loaded.info.state_size, n_decodes + SPARE_BUFFERS)
 
-    def run(self, job: Run, control: Control, send: Callable[[FromEngine], None]) -> Done:
-        """Sync and generate for `job`; `send` takes what is said meanwhile.
+    def run(self, job: Run, control: Control, send: Send) -> Done | Stopped:
+        """Bring in the prompt of `job` and generate after it; `send` takes what is said meanwhile.
 
         Raises:
-            Interrupted: as `control` wished.
             EngineError: see `Context.sync`.
             ValueError: the sampling cannot be had.
         """
-        key, context = ("", self._cold_context()) if job.cold else self._contexts.choose(job.context, job.tokens)
-        if job.sampling is None or job.sampling.max_tokens <= 0:
-            send(PrefillDone(job.job, context.sync(job.tokens, job.boundaries, job.hot, control), key))
-            return Done(job.job, "none")
-
-        def emit(text: str, n_tokens: int, margins: tuple[float, ...]) -> None:
-            send(Piece(job.job, text, n_tokens, margins))
-
-        # Before the prefill, so that a wrong grammar costs nothing.
-        with Generation(context, self._opening.model.vocabulary, job.sampling, emit) as generation:
-            send(PrefillDone(job.job, context.sync(job.tokens, job.boundaries, job.hot, control), key))
-            made = generation.run(control)
+        self._is_checked = False
+        context: Context | None = None
+        # All that may be refused is refused before a context is chosen: choosing may empty another one.
+        require_possible(job.tokens, self._loaded.llama)
+        with self._generation(job.job, job.sampling, send) as generation:
+            try:
+                control.check()
+                key, context = ("", self._cold_context()) if job.cold else self.contexts.choose(job.context, job.tokens)
+                send(PrefillDone(job.job, context.sync(job.tokens, job.boundaries, job.hot, control), key))
+                if generation is None:
+                    return Done(job.job, "none")
+                made = generation.run(context, control)
+            except Interrupted:
+                n_tokens = len(job.tokens)
+                return Stopped(job.job, min(context.n_resident, n_tokens) if context else 0, n_tokens)
         return Done(job.job, made.stop_reason, made.stop_word, made.n_tokens, made.elapsed_ms)
+
+    def check_integrity(self) -> None:
+        """Check all bookkeeping since the last job; empty what is wrong, say so in the log, and count it."""
+        if self._is_checked:
+            return
+        self._is_checked = True
+        for key, context in self.contexts.all():
+            try:
+                context.check_integrity()
+            except IntegrityError as error:
+                self._distrust([key], error)
+        try:
+            self.checkpoints.check_integrity()
+        except IntegrityError as error:
+            # Whose checkpoints are wrong cannot be told, so no context keeps its own.
+            self._distrust([key for key, _ in self.contexts.all()], error)
+            self.checkpoints.clear()
 
     def status(self) -> EngineStatus:
         contexts = tuple(
@@ -91,7 +122,7 @@ class Engine:
                 tuple(item.n_tokens for item in context.checkpoints),
                 sum(item.size for item in context.checkpoints),
             )
-            for key, context in self._contexts.all()
+            for key, context in self.contexts.all()
         )
         return EngineStatus(
             contexts=contexts,
@@ -110,19 +141,36 @@ class Engine:
             rss=psutil.Process().memory_info().rss,
         )
 
+    def _generation(self, job: int, sampling: Sampling | None, send: Send) -> "Generation | nullcontext[None]":
+        """What generates for `job`; None inside for a job that only brings in its prompt."""
+        if sampling is None or sampling.max_tokens <= 0:
+            return nullcontext()
+
+        def emit(text: str, n_tokens: int, margins: tuple[float, ...]) -> None:
+            send(Piece(job, text, n_tokens, margins))
+
+        return Generation(self._loaded.model.vocabulary, sampling, emit)
+
+    def _distrust(self, keys: list[str], error: IntegrityError) -> None:
+        logger.error("A check of the contexts failed: %s Emptied: %s.", error, ", ".join(keys))
+        self._counters.n_integrity_failures += 1
+        for key in keys:
+            self.contexts.forget(key)
+
     def _new_llama(self) -> LlamaContext:
-        o = self._opening
-        llama = LlamaContext(o.model, o.settings, o.llama.n_ctx, o.llama.n_ubatch, o.swa_full, self._abort.address)
+        m = self._loaded
+        llama = LlamaContext(m.model, m.settings, m.llama.n_ctx, m.llama.n_ubatch, m.swa_full, self._abort.address)
         self._llamas.append(llama)
         return llama
 
-    def _warm(self, llama: LlamaContext) -> CheckpointedContext:
-        o = self._opening
-        return CheckpointedContext(llama, o.memory_class, o.grid, self._counters, o.model.n_swa, self.checkpoints)
+    def _checkpointed(self, llama: LlamaContext) -> CheckpointedContext:
+        m = self._loaded
+        return CheckpointedContext(llama, m.memory_class, m.grid, self._counters, m.model.n_swa, self.checkpoints)
 
     def _cold_context(self) -> Context:
         if self._cold is None:
-            self._cold = Context(self._new_llama(), self._opening.memory_class, self._opening.grid, self._counters)
+            m = self._loaded
+            self._cold = NaiveContext(self._new_llama(), m.memory_class, m.grid, self._counters)
         return self._cold
 
 
@@ -130,19 +178,32 @@ def serve(connection: socket.socket, abort: AbortByte) -> None:
     """Serve the daemon at the other end of `connection` until it hangs up or says `Close`."""
     inbox, outbox = Inbox(connection), Outbox(connection)
     try:
-        engine = _open(inbox, abort, outbox.send)
-        while engine and not isinstance(message := inbox.receive(), Close):
-            match message:
-                case Run():
-                    outbox.send(_answer(engine, message, inbox, abort, outbox))
-                    inbox.forget(message.job)
-                case AskStatus():
-                    outbox.send(engine.status())
+        if worker := _open(inbox, abort, outbox.send):
+            serve_jobs(worker, inbox, abort, outbox)
     except (Disconnected, BrokenPipeError, ConnectionResetError):
         return
 
 
-def _open(inbox: Inbox, abort: AbortByte, send: Callable[[FromEngine], None]) -> Engine | None:
+def serve_jobs(worker: Worker, inbox: Inbox, abort: AbortByte, outbox: Outbox) -> None:
+    """Answer each message until `Close`; check the contexts when there is none for a while.
+
+    Raises:
+        Disconnected: the daemon is gone.
+    """
+    while True:
+        if not inbox.wait(IDLE_S):
+            worker.check_integrity()
+        match inbox.receive():
+            case Close():
+                return
+            case Run() as job:
+                outbox.send(_answer(worker, job, inbox, abort, outbox))
+                inbox.forget(job.job)
+            case AskStatus():
+                outbox.send(worker.status())
+
+
+def _open(inbox: Inbox, abort: AbortByte, send: Callable[[FromEngine], None]) -> Worker | None:
     message = inbox.receive()
     if not isinstance(message, Open):
         return None
@@ -150,48 +211,35 @@ def _open(inbox: Inbox, abort: AbortByte, send: Callable[[FromEngine], None]) ->
     if not settings.graph_reuse:
         os.environ["LLAMA_GRAPH_REUSE_DISABLE"] = "1"
     try:
-        opening = open_model(settings, abort.address, lambda stage, part: send(LoadProgress(stage, round(part, 3))))
-        engine = Engine(opening, abort)
+        loaded = open_model(settings, abort.address, lambda stage, part: send(LoadProgress(stage, round(part, 3))))
+        worker = Worker(loaded, abort)
     except ModelRefused as refusal:
         send(LoadFailed(str(refusal)))
         return None
     except OSError as error:
-        send(LoadFailed(f"{Path(settings.model)} cannot be read: {error.strerror}."))
+        # Of a split model, the part that is missing.
+        send(LoadFailed(f"{error.filename or Path(settings.model)} cannot be read: {error.strerror}."))
         return None
-    send(Opened(opening.info))
-    return engine
+    send(Opened(loaded.info))
+    return worker
 
 
-def _answer(engine: Engine, job: Run, inbox: Inbox, abort: AbortByte, outbox: Outbox) -> Done | Stopped | Failed:
+def _answer(worker: Worker, job: Run, inbox: Inbox, abort: AbortByte, outbox: Outbox) -> Done | Stopped | Failed:
     """Do `job`; whatever happens, exactly one final answer comes of it."""
-    progress = Progress(job, inbox, outbox)
-    control = Control(progress.check, abort.clear, progress.note)
+
+    def check() -> None:
+        # Before each decode: what was said since the last one leaves now, while the model works anyway.
+        outbox.flush()
+        if inbox.is_stopped(job.job):
+            raise Interrupted
+
+    def note(n_tokens: int) -> None:
+        if len(job.tokens) - n_tokens >= MIN_PROGRESS_TOKENS:
+            outbox.put(PrefillProgress(job.job, n_tokens, len(job.tokens)))
+
     try:
-        return engine.run(job, control, outbox.put)
-    except Interrupted:
-        return Stopped(job.job, progress.done, len(job.tokens))
+        return worker.run(job, Control(check, abort.clear, note), outbox.put)
     except (PromptRefused, ValueError) as error:
         return Failed(job.job, str(error), "request")
     except EngineError as error:
         return Failed(job.job, str(error), "engine")
-
-
-class Progress:
-    """How far a job is, and whether it is still wanted."""
-
-    def __init__(self, job: Run, inbox: Inbox, outbox: Outbox) -> None:
-        self._job = job
-        self._inbox = inbox
-        self._outbox = outbox
-        self.done = 0
-
-    def check(self) -> None:
-        """Called before each decode."""
-        self._outbox.flush()
-        if self._inbox.is_stopped(self._job.job):
-            raise Interrupted
-
-    def note(self, n_tokens: int) -> None:
-        self.done = n_tokens
-        if len(self._job.tokens) - n_tokens >= WORTH_TELLING:
-            self._outbox.put(PrefillProgress(self._job.job, n_tokens, len(self._job.tokens)))

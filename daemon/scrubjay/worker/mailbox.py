@@ -33,6 +33,10 @@ class Inbox:
             self._read()
         return self._waiting.popleft()
 
+    def wait(self, seconds: float) -> bool:
+        """Wait for something to receive, at most `seconds`; whether there is something."""
+        return bool(self._waiting or select.select([self._connection], [], [], seconds)[0])
+
     def is_stopped(self, job: int) -> bool:
         """Whether `job` was asked to end; does not wait."""
         while select.select([self._connection], [], [], 0)[0]:

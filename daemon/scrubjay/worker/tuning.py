@@ -5,14 +5,15 @@ from dataclasses import replace
 import psutil
 
 from scrubjay.llama.model import Model, can_offload
-from scrubjay.protocol.messages import LONGEST_DECODE, EngineSettings
+from scrubjay.protocol.messages import MAX_DECODE_TOKENS, EngineSettings
 
-UBATCH_ON_CPU = 128
-"""Tokens of a decode that are computed at once. A decode can be left only between two operations; at 8k tokens the attention of
+CPU_UBATCH_TOKENS = 128
+"""Tokens that are computed at once. A decode can be left only between two operations; at 8k tokens the attention of
 256 tokens takes a small CPU above 50 ms."""
 MAX_CONTEXTS = 8
 INTERVALS = (64, 128, 256)
-GOOD_ENOUGH = 0.93  # of the speed with the longest decodes: below that, shorter ones cost more than they save
+MIN_SPEED_RATIO = 0.93
+"""Of the speed with the longest decodes: where shorter ones are slower than that, they cost more than they save."""
 
 
 def choose_interval(
@@ -23,7 +24,7 @@ def choose_interval(
     Args:
         wanted: what was asked for, 0 to choose.
         speeds: measured prefill speed in tokens/s by decode length, up to `n_ubatch`.
-        state_size: bytes of one checkpoint; 0 if none are kept, so that there is nothing to be had for shorter decodes.
+        state_size: bytes of one checkpoint; 0 if none are kept, so that nothing is gained by shorter decodes.
         budget: bytes for all checkpoints; half of it must do for one context's regular ones.
         n_ctx: tokens in a context.
         n_ubatch: tokens that are computed at once.
@@ -31,33 +32,35 @@ def choose_interval(
     if wanted:
         return wanted
     best = max(speeds.values(), default=0.0) if state_size else 0.0
-    quick = [i for i in INTERVALS if i <= n_ubatch and speeds.get(i, 0.0) >= GOOD_ENOUGH * best]
+    quick = [i for i in INTERVALS if i <= n_ubatch and speeds.get(i, 0.0) >= MIN_SPEED_RATIO * best]
     interval = min(quick, default=n_ubatch) if best else n_ubatch
     while interval < n_ctx and state_size * n_ctx / interval > budget / 2:
         interval *= 2
     return interval
 
 
-def _longest_ubatch(settings: EngineSettings) -> int:
-    return LONGEST_DECODE if settings.gpu_layers and can_offload() else UBATCH_ON_CPU
+def max_ubatch(settings: EngineSettings) -> int:
+    """Tokens that are computed at once at most."""
+    return MAX_DECODE_TOKENS if settings.gpu_layers and can_offload() else CPU_UBATCH_TOKENS
 
 
-def _with_threads(settings: EngineSettings) -> EngineSettings:
+def with_threads(settings: EngineSettings) -> EngineSettings:
+    """`settings` with a number of threads: one for each physical core, unless one was chosen."""
     threads = settings.n_threads or psutil.cpu_count(logical=False) or 1
     return replace(settings, n_threads=threads)
 
 
-def _choose_swa_full(model: Model, settings: EngineSettings) -> bool:
+def choose_swa_full(model: Model, settings: EngineSettings) -> bool:
     """Whether a sliding-window model keeps every token: then it can be cut anywhere, and needs no checkpoints.
 
     A checkpoint holds a window; as soon as they stand closer together than a window, keeping all is less memory.
     """
     if settings.swa_full is not None:
         return settings.swa_full
-    return model.n_swa > 0 and (settings.interval or LONGEST_DECODE) <= model.n_swa
+    return model.n_swa > 0 and (settings.interval or MAX_DECODE_TOKENS) <= model.n_swa
 
 
-def _choose_max_contexts(context_bytes: int) -> int:
+def choose_max_contexts(context_bytes: int) -> int:
     """As many as half of the free memory holds: the other half is for checkpoints, editors and compilers."""
     free: int = psutil.virtual_memory().available
     return max(1, min(MAX_CONTEXTS, free // 2 // context_bytes))

@@ -1,4 +1,4 @@
-"""Pays at load for what the first completion would pay else, and measures speeds on the way."""
+"""The warm-up of a model at load, and what it measures."""
 
 from collections.abc import Callable
 from time import perf_counter
@@ -12,16 +12,16 @@ from scrubjay.protocol.messages import Sampling
 from scrubjay.tokens import Tokens, as_tokens
 from scrubjay.worker.tuning import INTERVALS
 
-PROBE_SECONDS = 2.5
+MAX_PROBE_S = 2.5
 
 Report = Callable[[str, float], None]
 """Takes the name of a stage and the fraction of it that is done."""
 
 
 class WarmUp:
-    """Pays at load for what the first completion would pay else: page faults, threads, graphs, kernels.
+    """Does at load what the first completion would have to do otherwise: page faults, threads, graphs, kernels.
 
-    It measures on the way: prefill speed by decode length, generation speed, and the ratio of the first decode to a later one.
+    It measures prefill speed by decode length in tokens/s, generation speed, and `ModelInfo.cold_ratio`.
     """
 
     def __init__(self, model: Model, llama: LlamaContext, report: Report) -> None:
@@ -39,7 +39,7 @@ class WarmUp:
         for done, length in enumerate(lengths):
             self._report("warm-up", (1 + done) / (2 + len(lengths)))
             # Half a second of decode says enough; a model so slow that it takes longer is not asked again.
-            if perf_counter() - begun < PROBE_SECONDS or not self.speeds:
+            if perf_counter() - begun < MAX_PROBE_S or not self.speeds:
                 self.speeds[length] = length / self._timed(length)
         self._generate()
         self._touch_states()

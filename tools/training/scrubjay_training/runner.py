@@ -7,7 +7,7 @@ from types import TracebackType
 import numpy as np
 import numpy.typing as npt
 
-from scrubjay.llama.context import LlamaContext
+from scrubjay.llama.context import DecodeResult, LlamaContext
 from scrubjay.llama.model import Model
 from scrubjay.protocol.messages import EngineSettings
 from scrubjay.tokens import as_tokens
@@ -79,5 +79,5 @@ class Runner:
 
     def _decode(self, tokens: Sequence[int], start: int) -> None:
         result = self._context.decode(as_tokens(tokens), start, want_logits=True, abortable=False)
-        if result != 0:
-            raise RuntimeError(f"llama.cpp refused {len(tokens)} tokens at {start} (result {result}).")
+        if result is not DecodeResult.DONE:
+            raise RuntimeError(f"llama.cpp refused {len(tokens)} tokens at {start} ({result.name.lower()}).")
