@@ -189,10 +189,8 @@ def _shows(suffix: Window, document: Document, start: int) -> bool:
 
 def _suffix_start(document: Document, offset: int) -> int:
     """Where the text after the cursor begins that the prompt shows."""
-    content = document.content
-    line = content.line_at(offset)
-    rest = document.text[offset : content.line_end(line)]
-    return offset if has_words(rest) else content.line_start(line + 1)
+    _, end, next_start = document.content.line_around(offset)
+    return offset if has_words(document.text[offset:end]) else next_start
 
 
 def _anchor_offset(layout: LayoutInput, limit: int) -> int:

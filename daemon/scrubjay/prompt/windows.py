@@ -44,11 +44,10 @@ def resume_at(document: Document, offset: int) -> int:
     In most vocabularies a word has the space before it in its token, so a prompt that ends in a space makes the model
     write what is unlikely.
     """
-    content = document.content
-    line = content.line_at(offset)
-    start, before = content.line_start(line), document.text[content.line_start(line) : offset]
-    is_alone = not has_words(document.text[offset : content.line_end(line)])
-    return start if is_alone and not before.strip(" \t") else offset
+    start, end, _ = document.content.line_around(offset)
+    if document.text[start:offset].strip(" \t"):
+        return offset
+    return offset if has_words(document.text[offset:end]) else start
 
 
 def prefix_window(text: TokenizedText, offset: int, limit: int, token_cache: TokenCache) -> Window:

@@ -3,7 +3,6 @@
 What comes of it is kept among the completions that are known, where a client finds it that really gets there.
 """
 
-import copy
 from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple
@@ -107,8 +106,7 @@ class Speculator:
 
 def _accepted(view: ProjectView, item: Item) -> ProjectView:
     """The place after `item`, once it has been accepted at the place of `view`."""
-    document = copy.copy(view.document)
-    document.content = document.content.replaced(view.offset, view.offset + item.n_replaced, item.text)
+    document = view.document.replaced(view.offset, view.offset + item.n_replaced, item.text)
     documents = {**view.project.documents, document.key: document}
     return ProjectView(replace(view.project, documents=documents), document, view.offset + len(item.text))
 

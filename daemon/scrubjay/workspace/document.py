@@ -23,6 +23,11 @@ class Document:
         path: canonical path of the file; by default what the URI says, None if it is no file.
         is_open: a client has it open; otherwise this is what is on disk.
 
+    Attributes:
+        key: what names this document, however a client spells its URI.
+        content: the text with its lines; `text` is that of `content`.
+        last_edit: the offset at which the last edit ended.
+
     Raises:
         RequestError: 413, the text is too long.
     """
@@ -33,27 +38,26 @@ class Document:
         self.uri = uri
         self.language = language
         self.path = path or path_of(uri)
+        self.key = self.path or uri
         self.version = version
         self.is_open = is_open
         check_length(text)
-        self.content = Text.of(well_formed(text))
+        self.text = well_formed(text)
+        self.content = Text.of(self.text)
         self.last_edit = 0
         self._snapshot: Document | None = None
-
-    @property
-    def text(self) -> str:
-        return self.content.text
-
-    @property
-    def key(self) -> str:
-        """What names this document, however a client spells its URI."""
-        return self.path or self.uri
 
     def snapshot(self) -> "Document":
         """A copy in which later changes do not show; the same one until there is such a change."""
         if self._snapshot is None:
             self._snapshot = copy(self)
         return self._snapshot
+
+    def replaced(self, start: int, end: int, new: str) -> "Document":
+        """A copy with `new` in the place of [start, end), and nothing else changed."""
+        document = copy(self)
+        document._set(self.content.replaced(start, end, new))
+        return document
 
     def apply(
         self,
@@ -70,8 +74,8 @@ class Document:
         """
         self._check_version(version, base_version)
         content, last_edit = self.content.changed(changes, encoding) if changes else (self.content, self.last_edit)
-        self.content, self.last_edit, self.version = content, last_edit, version
-        self._snapshot = None
+        self.last_edit, self.version = last_edit, version
+        self._set(content)
 
     def offset_at(self, position: Position, encoding: PositionEncoding = "utf-16") -> int:
         """See `Text.offset_at`."""
@@ -80,6 +84,9 @@ class Document:
     def position_at(self, offset: int, encoding: PositionEncoding = "utf-16") -> Position:
         """See `Text.position_at`."""
         return self.content.position_at(offset, encoding)
+
+    def _set(self, content: Text) -> None:
+        self.content, self.text, self._snapshot = content, content.text, None
 
     def _check_version(self, version: int, base_version: int | None) -> None:
         has = f"{self.uri} is at version {self.version}"

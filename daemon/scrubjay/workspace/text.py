@@ -63,6 +63,11 @@ class Text:
             return end
         return end - 2 if self.text.endswith("\r\n", self.line_start(line), end) else end - 1
 
+    def line_around(self, offset: int) -> tuple[int, int, int]:
+        """Of the line that holds `offset`: its start, its end before its line end, and the start of the next line."""
+        line = self.line_at(offset)
+        return self.line_start(line), self.line_end(line), self.line_start(line + 1)
+
     def replaced(self, start: int, end: int, new: str) -> "Text":
         """This text with `new` in the place of [start, end)."""
         # A "\r" before or a "\n" after the edit may join with its ends, so whole lines are looked at again:
