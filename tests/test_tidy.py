@@ -75,6 +75,14 @@ def modules() -> dict[str, Path]:
     }
 
 
+def dotted(path: Path) -> tuple[str, ...]:
+    """The parts of the name by which the module at `path` is imported."""
+    for folder in ("daemon", "lsp", "tools/training", "clients/python"):
+        if path.is_relative_to(ROOT / folder):
+            return path.relative_to(ROOT / folder).with_suffix("").parts
+    return path.relative_to(ROOT).with_suffix("").parts
+
+
 def python_files() -> list[Path]:
     return [path for folder in FOLDERS for path in sorted((ROOT / folder).rglob("*.py"))]
 
@@ -140,6 +148,18 @@ def test_no_arrow_points_up() -> None:
     for name, others in packages().items():
         assert others <= above, f"{name} imports {others - above}, which stand below it"
         above.add(name)
+
+
+def test_private_names_stay_in_their_package() -> None:
+    wrong = [
+        f"{path.relative_to(ROOT)} imports {node.module}.{alias.name}"
+        for path in python_files()
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.ImportFrom) and node.module
+        for alias in node.names
+        if re.match("_[^_]", alias.name) and node.module.rpartition(".")[0] != ".".join(dotted(path)[:-1])
+    ]
+    assert not wrong, "\n".join(wrong)
 
 
 def test_no_two_modules_import_each_other() -> None:

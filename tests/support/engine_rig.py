@@ -6,12 +6,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import llama_cpp as lib
 import numpy as np
 
 from scrubjay.contexts.checkpoint_pool import CheckpointPool
 from scrubjay.contexts.checkpointed import CheckpointedContext
 from scrubjay.contexts.naive import Context, Control, Counters, NaiveContext
-from scrubjay.llama.backend import _raw
 from scrubjay.llama.context import DecodeResult, LlamaContext, Logits
 from scrubjay.llama.model import Model
 from scrubjay.protocol.messages import EngineSettings, Sampling
@@ -54,7 +54,7 @@ class RecordingLlama(LlamaContext):
         """Count how often llama.cpp asks whether to abort, and abort the decode that asks for the `abort_at`th time."""
         n_asked = [0]
 
-        @ctypes.CFUNCTYPE(ctypes.c_bool, ctypes.c_void_p)  # type: ignore[untyped-decorator]
+        @lib.ggml_abort_callback  # type: ignore[untyped-decorator]
         def ask(_: object) -> bool:
             n_asked[0] += 1
             return n_asked[0] == abort_at
@@ -63,16 +63,13 @@ class RecordingLlama(LlamaContext):
         try:
             yield n_asked
         finally:
-            self._let_abort(False)
+            self.let_abort(False)
             self._ask = None
 
-    def _let_abort(self, abortable: bool) -> None:
-        if self._ask is None:
-            super()._let_abort(abortable)
-        else:
-            callback = ctypes.cast(self._ask, ctypes.c_void_p) if abortable else None
-            _raw.llama_set_abort_callback(ctypes.cast(self.handle, ctypes.c_void_p), callback, None)
-            self._abortable = False
+    def let_abort(self, abortable: bool) -> None:
+        super().let_abort(abortable and self._ask is None)
+        if self._ask is not None:
+            lib.llama_set_abort_callback(self.handle, self._ask if abortable else lib.ggml_abort_callback(), None)
 
     def decode(self, tokens: Tokens, start: int, want_logits: bool, abortable: bool) -> DecodeResult:
         result = super().decode(tokens, start, want_logits, abortable)

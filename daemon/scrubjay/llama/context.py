@@ -86,13 +86,14 @@ class LlamaContext:
         self._outputs[:n] = 0
         self._outputs[n - 1] = want_logits
         self._batch.n_tokens = n
-        self._let_abort(abortable)
+        self.let_abort(abortable)
         _Backend.is_quiet = abortable
         code: int = lib.llama_decode(self.handle, self._batch)
         lib.llama_synchronize(self.handle)
         return DecodeResult(max(code, DecodeResult.REFUSED.value))
 
-    def _let_abort(self, abortable: bool) -> None:
+    def let_abort(self, abortable: bool) -> None:
+        """Let the shared byte abort the decodes from now on, or not."""
         # libc's strlen has the shape that is wanted of the callback: "" is 0, go on; one character is 1, abort. It needs
         # neither the GIL nor compiled code, and its byte may live in memory shared with another process.
         if self._abort_address and abortable != self._abortable:

@@ -20,7 +20,7 @@ from scrubjay.workspace.events import (
     FocusDocument,
     OpenDocument,
     SaveDocument,
-    _future,
+    empty_reply,
 )
 from scrubjay.workspace.project import Tail
 from scrubjay.workspace.text import Position, PositionEncoding
@@ -70,21 +70,21 @@ class AddTail:
 
     root: str
     tail: Tail
-    reply: "asyncio.Future[None]" = field(default_factory=_future)
+    reply: "asyncio.Future[None]" = field(default_factory=empty_reply)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RequestStatus:
     """Get the engine's status, if it has the time; the reply comes when `Service.engine_status` is as new as can be."""
 
-    reply: "asyncio.Future[None]" = field(default_factory=_future)
+    reply: "asyncio.Future[None]" = field(default_factory=empty_reply)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Drain:
     """Take no more requests, drop what nobody waits for; the reply comes when the others are answered."""
 
-    reply: "asyncio.Future[None]" = field(default_factory=_future)
+    reply: "asyncio.Future[None]" = field(default_factory=empty_reply)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -10,7 +10,8 @@ from scrubjay.workspace.text import Change, Position, PositionEncoding
 T = TypeVar("T")
 
 
-def _future() -> "asyncio.Future[None]":
+def empty_reply() -> "asyncio.Future[None]":
+    """A reply that only says that the event was handled."""
     return asyncio.get_running_loop().create_future()
 
 
@@ -51,14 +52,14 @@ class ChangeDocument:
 class CloseDocument:
     uri: str
     owner: str = ""
-    reply: "asyncio.Future[None]" = field(default_factory=_future)
+    reply: "asyncio.Future[None]" = field(default_factory=empty_reply)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SaveDocument:
     uri: str
     owner: str = ""
-    reply: "asyncio.Future[None]" = field(default_factory=_future)
+    reply: "asyncio.Future[None]" = field(default_factory=empty_reply)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,7 +70,7 @@ class FocusDocument:
     position: Position | None = None
     encoding: PositionEncoding = "utf-16"
     owner: str = ""
-    reply: "asyncio.Future[None]" = field(default_factory=_future)
+    reply: "asyncio.Future[None]" = field(default_factory=empty_reply)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,7 +78,7 @@ class CloseOwner:
     """A session has ended: close what it had open."""
 
     owner: str
-    reply: "asyncio.Future[None]" = field(default_factory=_future)
+    reply: "asyncio.Future[None]" = field(default_factory=empty_reply)
 
 
 @dataclass(frozen=True, slots=True)
