@@ -17,6 +17,7 @@ from scrubjay.service.events import Complete, Generate
 from scrubjay.service.prompt_builder import PromptBuilder
 from scrubjay.service.service import Service
 from tests.support.gguf_models import tiny_model
+from tests.support.growth import calls_of
 from tests.support.prompts import making
 from tests.support.service import complete, completion, model, open_document, running_service, source, until_state
 
@@ -124,3 +125,29 @@ async def test_what_is_streamed_is_what_is_answered() -> None:
             answer = await event.reply
             if answer.reuse.reason != "cached":
                 assert "".join(texts) == (answer.items[0].text if answer.items else "")
+
+
+async def test_a_request_costs_the_same_however_many_wait() -> None:
+    """Everything that is done while the model loads and thousands of requests are queued."""
+    async with running_service(model()) as service:
+        few = calls_of(lambda: post_one(service))
+        for _ in range(3_000):
+            post_one(service)
+        assert calls_of(lambda: post_one(service)) <= few
+
+
+def post_one(service: Service) -> None:
+    service.post(Generate(RawRequest(RawPrompt(("x",)), sampling=Sampling(max_tokens=2))))
+
+
+async def test_thousands_of_requests_that_waited_for_the_model_let_a_key_go_first() -> None:
+    async with running_service(model()) as service:
+        await open_document(service, URI, source())
+        events = [Generate(RawRequest(RawPrompt((f"x{n}",)), sampling=Sampling(max_tokens=2))) for n in range(2_000)]
+        for event in events:
+            service.post(event)
+        await until_state(service, "ready")
+        assert (await complete(service, URI)).items
+        assert sum(event.reply.done() for event in events) < len(events) // 2
+        for event in events:
+            event.reply.cancel()

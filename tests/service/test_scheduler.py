@@ -9,6 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from scrubjay.errors import ScrubjayError
 from scrubjay.service.scheduler import Job, Outcome, Priority, Scheduler
+from tests.support.growth import calls_of
 
 KEYS = st.sampled_from([None, "a", "b", ("warm", "root")])
 
@@ -210,3 +211,24 @@ def test_only_one_job_runs() -> None:
     scheduler.start(1)
     with pytest.raises(ScrubjayError):
         scheduler.start(2)
+
+
+def one_turn(scheduler: Scheduler, number: int) -> None:
+    """All that a request does to the queue: it supersedes its older self, is demoted, runs, is given back and ends."""
+    scheduler.submit(Job(number, Priority.WARM, "mine"))
+    scheduler.submit(Job(number + 1, Priority.COMPLETION, "mine"))
+    scheduler.demote(number + 1, Priority.FOCUS)
+    assert scheduler.next_job()
+    scheduler.start(number + 1)
+    scheduler.job_to_stop()
+    scheduler.give_back(number + 1)
+    scheduler.end(number + 1, Outcome.CANCELLED)
+
+
+def test_a_request_costs_the_same_however_many_wait() -> None:
+    few, many = Scheduler(), Scheduler()
+    for scheduler, n_jobs in ((few, 10), (many, 20_000)):
+        for number in range(n_jobs):
+            scheduler.submit(Job(number, Priority.COMPLETION, f"key {number}"))
+    assert calls_of(lambda: one_turn(many, 30_000)) == calls_of(lambda: one_turn(few, 30_000))
+    many.check_integrity()

@@ -102,10 +102,6 @@ class ActiveRequest:
             return None
         return alternative(self.ask.sampling, self.texts.n_done)
 
-    def notification(self, event: str) -> dict[str, object]:
-        """The beginning of what listeners are told about it."""
-        return {"type": event, "job": self.number, "root": self.ask.context, "uri": self.ask.uri}
-
     def use_template(self, template: FimTemplate) -> None:
         """Its prompt follows `template`."""
         self.texts = Alternatives(self.ask.finish.for_template(template), self.ask.recipe.indent, self.ask.n)

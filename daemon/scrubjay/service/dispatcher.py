@@ -4,29 +4,36 @@ Called by the service's loop only, so nothing here happens at the same time as a
 """
 
 import logging
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
 from functools import partial
 from itertools import count
 from typing import Any
 
-from scrubjay.completion.requests import Completion, Cost, stopping
+from scrubjay.completion.requests import Completion, stopping
 from scrubjay.errors import EngineDied, EngineError, RequestError, ScrubjayError
 from scrubjay.notifications import Notification
 from scrubjay.prompt.fim import FimTemplate
 from scrubjay.prompt.limits import Budgets, limits_for
 from scrubjay.prompt.segments import Prompt
-from scrubjay.protocol.messages import Done, Failed, Piece, PrefillCost, PrefillDone, PrefillProgress, Run, Stopped
+from scrubjay.protocol.messages import Done, Failed, Piece, PrefillDone, PrefillProgress, Run, Stopped
 from scrubjay.service.active_request import ActiveRequest, superseded
 from scrubjay.service.debounce import TypingPace
 from scrubjay.service.engine_supervisor import EngineSupervisor
 from scrubjay.service.prompt_builder import Made, PromptBuilder
+from scrubjay.service.request_news import RequestNews
 from scrubjay.service.residency import Residency
 from scrubjay.service.scheduler import Job, Outcome, Priority, Scheduler
 from scrubjay.tokens import is_sequel
 
 logger = logging.getLogger(__name__)
+_numbers = count(1)
+
+MAX_PROMPTS_AT_ONCE = 4
+"""Prompts that are made in one turn of the loop when an engine becomes ready: so that a key need not wait for all."""
+MAX_BACKGROUND = 16
+"""Prompts that are processed although their clients were told to come again; older ones are dropped."""
 
 
 class Dispatcher:
@@ -49,10 +56,15 @@ class Dispatcher:
         self._engine = engine
         self._builder = builder
         self._post_prompt = post_prompt
-        self._tell = tell
+        self._news = RequestNews(tell)
         self._budgets = budgets
-        self._numbers = count(1)
         self._requests: dict[int, ActiveRequest] = {}
+        # By context: requests that nobody asked for. Those whose clients were told to come again, the oldest first. Some of both
+        # may have ended.
+        self._unasked: dict[str, list[ActiveRequest]] = {}
+        self._background: list[ActiveRequest] = []
+        # Those that came before the engine was ready.
+        self._early: deque[ActiveRequest] = deque()
         self.residency = Residency()
         self.scheduler = Scheduler()
         self.pace = TypingPace()
@@ -84,25 +96,31 @@ class Dispatcher:
         """Take `request` in. It supersedes older ones of its key, and what was prepared unasked for its context."""
         ask = request.ask
         if ask.memory and (items := ask.memory.find()):
-            self._supersede_by_known(request)
+            for number in self.scheduler.supersede(ask.supersedes):
+                self._requests.pop(number).reject(superseded())
             self._answer(request, request.known(items, self._model, self._debounce_ms(request)))
             return
         if ask.context and ask.sampling and not ask.is_unasked and not ask.cold:
             self._drop_unasked(ask.context)
+        if ask.is_unasked:
+            self._note_unasked(request)
         self._submit(request)
         if self._engine.is_ready:
             with self._failing(request):
                 self._make_prompt(request)
         else:
+            self._early.append(request)
             request.clock.wait()
 
-    def make_prompts(self) -> None:
-        """Now that the engine is ready: make the prompts of the requests that came before."""
-        for request in self:
-            if request.prompt is None:
+    def make_prompts(self) -> bool:
+        """Now that the engine is ready: make prompts of requests that came before, a few at a time; whether there are more."""
+        for _ in range(min(MAX_PROMPTS_AT_ONCE, len(self._early))):
+            request = self._early.popleft()
+            if request.number in self._requests:
                 request.clock.go()
                 with self._failing(request):
                     self._make_prompt(request)
+        return bool(self._early)
 
     def on_prompt(self, request: ActiveRequest, made: Made) -> None:
         """The making of the prompt of `request` has come to an end."""
@@ -143,6 +161,9 @@ class Dispatcher:
             return
         request.resolve(self.still_warming(request))
         self.scheduler.demote(request.number, Priority.WARM)
+        self._background.append(request)
+        if len(self._background) > MAX_BACKGROUND:
+            self.cancel(self._background.pop(0))
 
     def still_warming(self, request: ActiveRequest) -> Completion:
         """The answer to a client that does not wait for `request`."""
@@ -197,7 +218,7 @@ class Dispatcher:
         if request := self._requests.get(message.job):
             self._note_resident(request, request.ask.context, message.done)
             request.n_prefilled = message.done
-            self._tell_progress(request, message.total)
+            self._news.progress(request, message.total)
 
     def _on_prefilled(self, message: PrefillDone) -> None:
         if not (request := self._requests.get(message.job)):
@@ -207,7 +228,8 @@ class Dispatcher:
         self.residency.note_speed(cost)
         self._note_resident(request, message.context, cost.prompt)
         if not request.ask.cold and not request.ask.is_speculative:
-            self._tell_cost(request, message.context, cost)
+            noted = self._news.cost(request, cost)
+            self.residency.of(message.context).costs.append(noted)
         if request.is_answered and request.ask.sampling:
             # Its client was told to come again: the prompt is all that is wanted.
             self._end(request, Outcome.DONE)
@@ -231,13 +253,13 @@ class Dispatcher:
                 self._next_text(request, None)
         elif self.scheduler.give_back(message.job) and request:
             self._note_resident(request, request.ask.context, message.done)
-            self._stands_still(request)
+            self._news.stands_still(request)
             request.texts.restart()
             request.clock.wait()
 
     def _on_failed(self, message: Failed) -> None:
         if self.scheduler.finish(message.job, Outcome.FAILED) and (request := self._requests.pop(message.job, None)):
-            self._stands_still(request)
+            self._news.stands_still(request)
             is_its_fault = message.fault == "request"
             request.reject(RequestError(message.message) if is_its_fault else EngineError(message.message))
 
@@ -246,7 +268,7 @@ class Dispatcher:
         self.residency.on_engine_lost()
         number = self.scheduler.lose_engine()
         if number is not None and (request := self._requests.pop(number, None)):
-            self._stands_still(request)
+            self._news.stands_still(request)
             why = f"{reason.rstrip('.')}, during this request; it is being started again, so ask once more."
             request.reject(EngineDied(why))
 
@@ -270,9 +292,8 @@ class Dispatcher:
         if ask.on_answer:
             ask.on_answer(completion)
         request.resolve(completion)
-        if ask.event and not known:
-            costs = {"timings": asdict(completion.timings), "reuse": asdict(completion.reuse)}
-            self._tell({**request.notification(ask.event), "n_items": len(completion.items), **costs})
+        if not known:
+            self._news.answered(request, completion)
 
     def _debounce_ms(self, request: ActiveRequest) -> int:
         if request.ask.on_answer:
@@ -307,7 +328,7 @@ class Dispatcher:
         return self._builder.fim_template if request.ask.recipe.is_fim else None
 
     def _submit(self, request: ActiveRequest) -> None:
-        request.number = next(self._numbers)
+        request.number = next(_numbers)
         job = Job(request.number, request.ask.priority, request.ask.supersedes)
         for number in self.scheduler.submit(job):
             self._supersede(self._requests.pop(number), request)
@@ -320,28 +341,28 @@ class Dispatcher:
         else:
             old.reject(superseded())
 
-    def _supersede_by_known(self, request: ActiveRequest) -> None:
-        for other in self:
-            if request.ask.supersedes is not None and other.ask.supersedes == request.ask.supersedes:
-                self.cancel(other, superseded())
+    def _note_unasked(self, request: ActiveRequest) -> None:
+        others = self._unasked.get(request.ask.context, [])
+        self._unasked[request.ask.context] = [*(r for r in others if r.number in self._requests), request]
 
     def _drop_unasked(self, context: str) -> None:
         """The prompt of `context` is asked for as it is now: what nobody waits for there is stale."""
-        for other in self:
-            if other.ask.context == context and other.ask.is_unasked and not other.replies:
+        for other in self._unasked.pop(context, []):
+            if not other.replies:
                 self.cancel(other)
 
     def _cancel_overtaken(self, request: ActiveRequest, prompt: Prompt) -> None:
         """What goes on in the background for an older prompt of the same conversation would take this one's place."""
-        for other in self:
-            is_background = other is not request and other.is_answered and other.ask.context == request.ask.context
-            if is_background and other.prompt and is_sequel(other.prompt.tokens, prompt.tokens):
+        self._background = [other for other in self._background if other.number in self._requests]
+        for other in self._background:
+            is_older = other is not request and other.ask.context == request.ask.context
+            if is_older and other.prompt and is_sequel(other.prompt.tokens, prompt.tokens):
                 self.cancel(other)
 
     def _end(self, request: ActiveRequest, outcome: Outcome) -> bool:
         """End the present job of `request` here; False if it has ended before."""
         self._requests.pop(request.number, None)
-        self._stands_still(request)
+        self._news.stands_still(request)
         return self.scheduler.end(request.number, outcome)
 
     def _make_prompt(self, request: ActiveRequest) -> None:
@@ -363,20 +384,3 @@ class Dispatcher:
 
     def _n_needed(self, request: ActiveRequest, prompt: Prompt) -> int:
         return len(prompt.tokens) - min(self._n_common(request, prompt), len(prompt.tokens) - 1)
-
-    def _tell_cost(self, request: ActiveRequest, context: str, cost: PrefillCost) -> None:
-        root, ms = request.ask.context, cost.prefill_ms + cost.restore_ms
-        noted = Cost(request.ask.uri, cost.processed, cost.needed, ms, cost.reason)
-        self.residency.of(context).costs.append(noted)
-        self._tell({"type": "edit", "root": root, **asdict(noted)})
-        if cost.restored:
-            self._tell({"type": "restore", "root": root, "restored": cost.restored, "processed": cost.processed})
-
-    def _tell_progress(self, request: ActiveRequest, total: int) -> None:
-        self._tell({**request.notification("progress"), "done": request.n_prefilled, "total": total})
-
-    def _stands_still(self, request: ActiveRequest) -> None:
-        """Nothing more is done for it now: its progress is over, so that no bar is shown that does not move."""
-        if request.n_prefilled:
-            self._tell_progress(request, request.n_prefilled)
-            request.n_prefilled = 0

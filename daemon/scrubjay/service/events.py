@@ -120,6 +120,11 @@ class PromptMade:
 
 
 @dataclass(frozen=True, slots=True)
+class PromptsDue:
+    """More requests have waited for the engine to be ready: it is time to make their prompts."""
+
+
+@dataclass(frozen=True, slots=True)
 class VocabularyOpened:
     """The model's vocabulary is open here too."""
 
@@ -156,6 +161,7 @@ InternalEvent = (
     | ProjectIdle
     | FilesChanged
     | PromptMade
+    | PromptsDue
     | VocabularyOpened
     | VocabularyRefused
     | EngineDue

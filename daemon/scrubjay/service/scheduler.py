@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Hashable
 from dataclasses import dataclass, field, replace
 from enum import IntEnum, StrEnum
+from heapq import heappop, heappush
 
 from scrubjay.errors import ScrubjayError
 
@@ -76,12 +77,20 @@ class Scheduler:
     n_accepted: int = 0
     ended: Counter[Outcome] = field(default_factory=Counter)
     _queued: dict[int, Job] = field(default_factory=dict)
+    # The urgencies of queued jobs, and of some that are queued no more: those are dropped when they come up. No operation
+    # looks at all jobs, so that thousands of them cost each of them no more than one does.
+    _heap: list[tuple[int, int]] = field(default_factory=list)
+    _by_key: dict[Hashable, int] = field(default_factory=dict)
     _running: _Running | None = None
 
     @property
     def queued(self) -> list[Job]:
-        """The jobs that wait, the most urgent first."""
+        """The jobs that wait, the most urgent first. Looks at all of them."""
         return sorted(self._queued.values(), key=lambda job: job.urgency)
+
+    @property
+    def n_queued(self) -> int:
+        return len(self._queued)
 
     @property
     def running(self) -> Job | None:
@@ -93,42 +102,44 @@ class Scheduler:
         """Whether the engine could start a job."""
         return self._running is None
 
-    def is_live(self, number: int) -> bool:
+    def _is_live(self, number: int) -> bool:
         """Whether the job is queued or running."""
         return number in self._queued or (self.running is not None and self.running.number == number)
 
     def submit(self, job: Job) -> list[int]:
-        """Accept `job`; returns the numbers of the jobs that it superseded, which have ended as cancelled."""
-        superseded = [] if job.key is None else [old.number for old in self._live() if old.key == job.key]
-        for number in superseded:
-            self.cancel(number)
+        """Accept `job`; returns the number of the job that it superseded, if any, which has ended as cancelled."""
+        superseded = self.supersede(job.key)
         self.n_accepted += 1
-        self._queued[job.number] = job
+        self._enqueue(job)
         return superseded
 
-    def cancel(self, number: int) -> bool:
-        """End a job as cancelled; False if it is not live (any more)."""
-        return self.end(number, Outcome.CANCELLED)
+    def supersede(self, key: Hashable) -> list[int]:
+        """Cancel the live job of `key`, if any; returns its number."""
+        old = self._by_key.get(key) if key is not None else None
+        return [old] if old is not None and self.end(old, Outcome.CANCELLED) else []
 
     def end(self, number: int, outcome: Outcome) -> bool:
         """End a job before the engine has had its say; False if it is not live (any more)."""
-        if not self.is_live(number):
+        if not self._is_live(number):
             return False
-        if self._queued.pop(number, None) is None and self._running:
+        if job := self._queued.pop(number, None):
+            self._forget_key(job)
+        elif self._running:
             self._running.is_wanted = False
+            self._forget_key(self._running.job)
         self.ended[outcome] += 1
         return True
 
     def demote(self, number: int, priority: Priority) -> None:
         """Give a live job another priority."""
         if number in self._queued:
-            self._queued[number] = replace(self._queued[number], priority=priority)
+            self._enqueue(replace(self._queued[number], priority=priority))
         elif self._running and self._running.job.number == number:
             self._running.job = replace(self._running.job, priority=priority)
 
     def next_job(self) -> Job | None:
         """What the engine should start now: the most urgent job, if the engine is free."""
-        return min(self._queued.values(), key=lambda job: job.urgency, default=None) if self.is_free else None
+        return self._most_urgent() if self.is_free else None
 
     def start(self, number: int) -> None:
         """The engine has been given the job."""
@@ -146,8 +157,10 @@ class Scheduler:
 
     def finish(self, number: int, outcome: Outcome) -> bool:
         """The engine is done with the job, for good or bad; False if the job had ended before."""
+        job = self._running.job if self._running else None
         was_wanted = self._leave(number)
-        if was_wanted:
+        if was_wanted and job:
+            self._forget_key(job)
             self.ended[outcome] += 1
         return was_wanted
 
@@ -156,7 +169,7 @@ class Scheduler:
         job = self._running.job if self._running else None
         was_wanted = self._leave(number)
         if was_wanted and job:
-            self._queued[number] = job
+            self._enqueue(job)
         return was_wanted
 
     def lose_engine(self) -> int | None:
@@ -173,9 +186,31 @@ class Scheduler:
         n_live, n_ended = len(self._live()), self.ended.total()
         if self.n_accepted != n_live + n_ended:
             raise ScrubjayError(f"{self.n_accepted} jobs accepted, but {n_live} live + {n_ended} ended.")
+        keys = {job.key: job.number for job in self._live() if job.key is not None}
+        if self._by_key != keys:
+            raise ScrubjayError(f"Jobs by key are {self._by_key}, but should be {keys}.")
 
     def _live(self) -> list[Job]:
         return [*self._queued.values(), *([self.running] if self.running else [])]
+
+    def _enqueue(self, job: Job) -> None:
+        self._queued[job.number] = job
+        heappush(self._heap, job.urgency)
+        if job.key is not None:
+            self._by_key[job.key] = job.number
+
+    def _forget_key(self, job: Job) -> None:
+        if self._by_key.get(job.key) == job.number:
+            del self._by_key[job.key]
+
+    def _most_urgent(self) -> Job | None:
+        while self._heap:
+            urgency = self._heap[0]
+            job = self._queued.get(urgency[1])
+            if job and job.urgency == urgency:
+                return job
+            heappop(self._heap)
+        return None
 
     def _leave(self, number: int) -> bool:
         """Take the running job out of the engine; whether it was that one, and still wanted."""
@@ -186,4 +221,7 @@ class Scheduler:
         return was_wanted
 
     def _is_in_the_way(self, job: Job) -> bool:
-        return job.priority.is_background and any(other.priority < job.priority for other in self._queued.values())
+        if not job.priority.is_background:
+            return False
+        other = self._most_urgent()
+        return other is not None and other.priority < job.priority

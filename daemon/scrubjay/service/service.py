@@ -46,6 +46,7 @@ from scrubjay.service.events import (
     ProjectIdle,
     PromptDeadline,
     PromptMade,
+    PromptsDue,
     RequestStatus,
     VocabularyOpened,
     VocabularyRefused,
@@ -198,6 +199,7 @@ class Service:
             Opened: lambda event: self._on_model_opened(event.info),
             ProjectIdle: self._on_idle,
             PromptDeadline: lambda event: self.dispatcher.on_deadline(event.request),
+            PromptsDue: self._make_prompts,
             PromptMade: lambda event: self.dispatcher.on_prompt(event.request, event.made),
             RequestStatus: self._on_request_status,
             VocabularyOpened: self._on_vocabulary_opened,
@@ -289,8 +291,12 @@ class Service:
         if self.supervisor.is_ready and info:
             self._workspace.model_is_ready(info.prefill_speed, info.n_ctx)
             self._status_poller.on_engine_ready()
-            self.dispatcher.make_prompts()
+            self._make_prompts()
             self._warmer.all_touched()
+
+    def _make_prompts(self, _: PromptsDue | None = None) -> None:
+        if self.supervisor.is_ready and self.dispatcher.make_prompts():
+            asyncio.get_running_loop().call_soon(self.post, PromptsDue())
 
     def _on_load_failed(self, message: str) -> None:
         self.supervisor.on_load_failed(message)
