@@ -1,34 +1,37 @@
 """The place in a text at which a completion is asked for."""
 
+import re
 from dataclasses import dataclass
 
 from scrubjay.code_text import comment_marker, without_literals
 
+MAX_CHARACTERS = 32_768
+"""On either side of the cursor: what a completion is compared with is near, so a key costs the same in every document."""
+_LINE_END = re.compile(r"\r\n|\n|\r")
+
 
 @dataclass(frozen=True, slots=True)
 class CursorContext:
-    """Where a completion goes. Line ends are `\\n` here, whatever the document has; see `uses_crlf`.
+    """Where a completion goes. Line ends are `\\n` here, whatever the document has; see `line_end`.
 
     Args:
-        prefix: the text before the cursor.
-        suffix: the text after it.
+        prefix: the text before the cursor, as far as a rule asks for it.
+        suffix: the text after it, as far as a rule asks for it.
         language: the client's language identifier, "" if unknown.
-        uses_crlf: the document's lines end with `\\r\\n`.
+        line_end: what ends the lines around the cursor in the document.
     """
 
     prefix: str
     suffix: str
     language: str = ""
-    uses_crlf: bool = False
+    line_end: str = "\n"
 
     @classmethod
     def at(cls, text: str, offset: int, language: str = "") -> "CursorContext":
-        """The place at `offset` of `text`."""
-        crlf = "\r\n" in text
-        prefix, suffix = text[:offset], text[offset:]
-        if crlf:
-            prefix, suffix = prefix.replace("\r\n", "\n"), suffix.replace("\r\n", "\n")
-        return cls(prefix, suffix, language, crlf)
+        """The place at `offset` of `text`, of which only what is near is looked at."""
+        prefix = text[max(offset - MAX_CHARACTERS, 0) : offset]
+        suffix = text[offset : offset + MAX_CHARACTERS]
+        return cls(_with_lf(prefix), _with_lf(suffix), language, _line_end(prefix, suffix))
 
     @property
     def line_before(self) -> str:
@@ -60,3 +63,16 @@ class CursorContext:
         """Whether the cursor is in a comment that ends with its line."""
         start = comment_marker(self.language)
         return start is not None and start in without_literals(self.line_before)
+
+
+def _line_end(prefix: str, suffix: str) -> str:
+    """The line end next to the cursor: the one before it, else the one after it, else `\\n`."""
+    end = max(prefix.rfind("\n"), prefix.rfind("\r"))
+    if end >= 0:
+        return "\r\n" if prefix.endswith("\r\n", 0, end + 1) else prefix[end]
+    match = _LINE_END.search(suffix)
+    return match[0] if match else "\n"
+
+
+def _with_lf(text: str) -> str:
+    return _LINE_END.sub("\n", text) if "\r" in text else text

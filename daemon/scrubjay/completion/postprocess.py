@@ -9,6 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import dropwhile
 
+import numpy as np
+
 from scrubjay.code_text import (
     has_words,
     indent_of,
@@ -16,6 +18,7 @@ from scrubjay.code_text import (
     is_similar,
     open_brackets,
     overlap,
+    overlaps,
     unmatched_closers,
     without_literals,
 )
@@ -29,14 +32,17 @@ MIN_SUFFIX_OVERLAP = 15
 MIN_PREFIX_OVERLAP = 2
 MIN_SIMILAR_LINES = 5
 MIN_EQUAL_BLOCKS = 3
+MAX_BLOCK_LINES = 32
+"""Larger blocks are not looked for: the time for it grows with their number of lines."""
+MAX_REPEATING_CHARACTERS = 2_000
+"""At the end of a line, in which repetitions are looked for."""
 MIN_CHARACTERS = 4
 MAX_BLANK_LINES = 8
 MAX_BRACKET_CHARACTERS = 16_000
 """Characters before the cursor in which open brackets are looked for: more would cost a long file a millisecond a key."""
 _THINKING = re.compile(r"\s*<think>.*?(?:</think>\s*|$)", re.DOTALL)
 _FENCED = re.compile(r"\s*```[\w+#.-]*\n(.*?)(?:\n?```.*)?", re.DOTALL)
-_PATH_LINE = re.compile(r"\s*(?:#|//|--|;;|%)\s*(?:Path:\s*)?[\w./-]+\.\w+[ \t]*\n")
-_REPEATING_END = re.compile(r"(?:(.{3,}?)\1{5,}|(.{10,}?)\2{3,})$")
+_PATH_LINE = re.compile(r"\s*(?:#|//|--|;;?|%)[ \t]*(?:Path:[ \t]*)?[\w./-]+\.\w+[ \t]*\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +90,7 @@ def postprocess(
     for discard in (*DISCARDS, *(AUTOMATIC_DISCARDS if is_automatic else ())):
         if discard.__name__ not in switched_off and discard(cursor, text):
             return DisplayText("", discarded=discard.__name__)
-    return DisplayText(text.replace("\n", "\r\n") if cursor.uses_crlf else text, n_replaced)
+    return DisplayText(text.replace("\n", cursor.line_end), n_replaced)
 
 
 # --- trims -----------------------------------------------------------------------------------------------------------
@@ -163,17 +169,20 @@ def strip_repeated_lines(cursor: CursorContext, text: str) -> str:
     """Without last lines that are the first ones below."""
     lines = text.split("\n")
     below = [line.rstrip() for line in cursor.lines_below(len(lines))]
-    for n in range(min(len(lines) - 1, len(below)), 0, -1):
-        last = [line.rstrip() for line in lines[-n:]]
-        if last == below[:n] and any(last):
-            return "\n".join(lines[:-n])
-    return text
+    n = next(overlaps([line.rstrip() for line in lines], below, len(lines) - 1), 0)
+    return "\n".join(lines[:-n]) if any(below[:n]) else text
+
+
+def ends_repeating(line: str) -> bool:
+    """Whether `line` ends in the same three or more characters six times over, or in ten or more four times."""
+    end = line[-MAX_REPEATING_CHARACTERS:]
+    return any(end.endswith(end[-size:] * (6 if size < 10 else 4)) for size in range(3, len(end) // 4 + 1))
 
 
 def strip_repeating_end(_: CursorContext, text: str) -> str:
     """Without a last line that ends in the same few characters over and over."""
     before, newline, line = text.rpartition("\n")
-    return before if _REPEATING_END.search(line) else before + newline + line
+    return before if ends_repeating(line) else before + newline + line
 
 
 def strip_similar_lines(_: CursorContext, text: str) -> str:
@@ -191,10 +200,14 @@ def strip_similar_lines(_: CursorContext, text: str) -> str:
 def strip_repeated_blocks(_: CursorContext, text: str) -> str:
     """Only the first of three equal blocks of lines."""
     lines = text.split("\n")
-    for size in range(2, len(lines) // MIN_EQUAL_BLOCKS + 1):
-        for start in range(len(lines) - MIN_EQUAL_BLOCKS * size + 1):
-            block = lines[start : start + size]
-            if any(block) and lines[start : start + MIN_EQUAL_BLOCKS * size] == block * MIN_EQUAL_BLOCKS:
+    numbers = {line: number for number, line in enumerate(lines)}
+    numbered = np.array([numbers[line] for line in lines])
+    for size in range(2, min(len(lines) // MIN_EQUAL_BLOCKS, MAX_BLOCK_LINES) + 1):
+        # Where enough lines in a row equal the line a block before, that block is there so many times.
+        differs = np.flatnonzero(numbered[size:] != numbered[:-size])
+        starts, ends = np.append(0, differs + 1), np.append(differs, len(lines) - size)
+        for start in starts[ends - starts >= (MIN_EQUAL_BLOCKS - 1) * size].tolist():
+            if any(lines[start : start + size]):
                 return "\n".join(lines[: start + size])
     return text
 

@@ -19,7 +19,6 @@ SUFFIX_START_CHARACTERS = 20
 MIN_EQUAL_LINES = 3
 _CLOSING = re.compile(r"\s*(?:[\])}]|(?:end|fi|done|esac)\b[\s;,)]*$)")
 _DOUBLE_BLANK = re.compile(r"\n[ \t]*\n[ \t]*\n")
-_LINE_WITH_TEXT = re.compile(r"\S[^\n]*\n")
 
 STOP_STRINGS = ("\ndiff --git ",)
 """Strings at which a model has left the file that it was to go on with."""
@@ -47,8 +46,8 @@ def stop_at(cursor: CursorContext, mode: Mode, text: str, is_complete: bool = Fa
 
 def single_line(_: CursorContext, text: str) -> int | None:
     """Ends with the first line that is not blank."""
-    match = _LINE_WITH_TEXT.search(text)
-    return match.end() - 1 if match else None
+    end = text.find("\n", len(text) - len(text.lstrip()))
+    return end if end >= 0 else None
 
 
 def repeats_suffix(cursor: CursorContext, text: str) -> int | None:
@@ -105,12 +104,11 @@ def leaves_asked_indent(text: str, n_indent: int) -> int | None:
 
     Not a rule of ours: llama.cpp's server has it for clients that ask for it, whatever the place.
     """
-    start = text.find("\n") + 1
-    while start > 0:
-        line = text[start:].partition("\n")[0]
-        if line.strip() and len(indent_of(line)) < n_indent:
+    start = 0
+    for number, line in enumerate(text.split("\n")):
+        if number > 0 and line.strip() and len(indent_of(line)) < n_indent:
             return start - 1
-        start = text.find("\n", start) + 1
+        start += len(line) + 1
     return None
 
 
