@@ -54,6 +54,7 @@ def test_flags_beat_the_environment_which_beats_the_file() -> None:
         ("kv_type", "q8_0", "q8_0"),
         ("warm", "off", False),
         ("watch", "off", False),
+        ("show_secrets", "on", True),
         ("warm_on_battery", "on", True),
         ("eager_load", "no", False),
         ("warm_delay_ms", "0", 0),

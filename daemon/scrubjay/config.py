@@ -139,6 +139,9 @@ class Config:
     api_key: str = _option("", _text, "KEY", "what clients of --http must send; needed where other machines reach it")
     anchor: bool = _option(True, _flag, "", "lay out /infill prompts so that the next one shares their beginning")
     watch: bool = _option(True, _flag, "", "show the model recently edited files that are not open, too")
+    show_secrets: bool = _option(
+        False, _flag, "", "show it also files that usually hold secrets: .env*, *.pem, id_* ..."
+    )
     eager_load: bool = _option(True, _flag, "", "read all of the model and warm up while loading")
     warm: bool = _option(True, _flag, "", "process prompts, and write the next completion, before anybody asks")
     warm_on_battery: bool = _option(False, _flag, "", "process prompts before anybody asks on battery, too")

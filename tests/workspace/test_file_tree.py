@@ -30,8 +30,8 @@ def write(root: Path, texts: dict[str, str], first_second: int = 1) -> None:
 
 def test_the_texts_edited_last_that_fit_are_known(tmp_path: Path) -> None:
     write(tmp_path, {"0": "old", "1": "middle", "2": "x" * 100, "3": "bin\0ary", "4": "new", "5": "", "6": "last"})
-    assert [file.text for file in scanned(tmp_path, FileBudget(3, 50)).members()] == ["middle", "new", "last"]
-    assert [file.text for file in scanned(tmp_path, FileBudget(9, 16)).members()] == ["old", "new", "last"]
+    assert [file.text for file in scanned(tmp_path, FileBudget(3, 50)).recent_files()] == ["middle", "new", "last"]
+    assert [file.text for file in scanned(tmp_path, FileBudget(9, 16)).recent_files()] == ["old", "new", "last"]
 
 
 def test_what_is_no_text_of_the_project_is_not_known(tmp_path: Path) -> None:
@@ -44,7 +44,7 @@ def test_what_is_no_text_of_the_project_is_not_known(tmp_path: Path) -> None:
     (root / "folder").symlink_to(outside)
     (root / "inside.py").symlink_to(root / "a.py")
     os.mkfifo(root / "pipe.py")
-    assert [file.text for file in scanned(root).members()] == ["a", "b", "a\r\nb\r\n"]
+    assert [file.text for file in scanned(root).recent_files()] == ["a", "b", "a\r\nb\r\n"]
 
 
 def test_rules_are_nested_and_negated(tmp_path: Path) -> None:
@@ -54,7 +54,7 @@ def test_rules_are_nested_and_negated(tmp_path: Path) -> None:
     )
     write(tmp_path, {".git/config": "6", "node_modules/d.js": "7", ".git/info/exclude": "local.py\n", "local.py": "8"})
     write(tmp_path, {".scrubjayignore": "!/a.log\nprivate/\n", "private/e.py": "9"})
-    assert [file.text for file in scanned(tmp_path).members()] == ["1", "4", "5"]
+    assert [file.text for file in scanned(tmp_path).recent_files()] == ["1", "4", "5"]
 
 
 def test_the_rules_of_the_repository_count_in_a_folder_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -67,11 +67,11 @@ def test_the_rules_of_the_repository_count_in_a_folder_of_it(tmp_path: Path, mon
     left_out = [".env", "a.log", "build/b.py", "own.py", "deep/local.py"]
     shown = {"deep/build/c.py": "1", "deep/kept.log": "2", "deep/own.py": "3"}
     write(root, dict.fromkeys(left_out, "left out") | shown, 10)
-    assert [file.text for file in scanned(root).members()] == ["1", "2", "3"]
+    assert [file.text for file in scanned(root).recent_files()] == ["1", "2", "3"]
     # A repository of the home folder's settings does not mean the projects there.
     write(tmp_path / "home", {".git/HEAD": "", ".gitignore": "*\n"})
     (repository / ".git").rename(tmp_path / "no_repository_any_more")
-    assert "a.log" in names(scanned(root).members())
+    assert "a.log" in names(scanned(root).recent_files())
 
 
 def test_a_changed_rule_counts_at_once(tmp_path: Path) -> None:
@@ -79,22 +79,22 @@ def test_a_changed_rule_counts_at_once(tmp_path: Path) -> None:
     tree = scanned(tmp_path)
     (tmp_path / "lib" / ".scrubjayignore").write_text("*\n")
     tree.update([str(tmp_path / "lib" / ".scrubjayignore")])
-    assert names(tree.members()) == ["a.py"]
+    assert names(tree.recent_files()) == ["a.py"]
 
 
 def test_what_belongs_to_another_root_is_left_to_it(tmp_path: Path) -> None:
     write(tmp_path, {"lib/a.py": "a", "lib/deep/b.py": "b", "library/c.py": "c", "d.py": "d"})
-    tree = FileTree(str(tmp_path), others=frozenset({"lib"}))
+    tree = FileTree(str(tmp_path), nested_roots=frozenset({"lib"}))
     tree.scan()
-    assert names(tree.members()) == ["c.py", "d.py"]
+    assert names(tree.recent_files()) == ["c.py", "d.py"]
     paths = [tmp_path / "lib" / "a.py", tmp_path / "lib" / "new" / "e.py"]
     write(tmp_path, {str(path.relative_to(tmp_path)): "edited" for path in paths}, 10)
-    assert not tree.is_reshaped_by(map(str, paths)), "else all files would be looked at because of others'"
+    assert not tree.needs_scan(map(str, paths)), "else all files would be looked at because of others'"
     tree.update([str(path) for path in paths])
-    assert names(tree.members()) == ["c.py", "d.py"]
-    tree.others = frozenset()
+    assert names(tree.recent_files()) == ["c.py", "d.py"]
+    tree.nested_roots = frozenset()
     tree.scan()
-    assert set(names(tree.members())) == {"a.py", "b.py", "c.py", "d.py", "e.py"}
+    assert set(names(tree.recent_files())) == {"a.py", "b.py", "c.py", "d.py", "e.py"}
 
 
 def test_moved_folders_are_looked_into(tmp_path: Path) -> None:
@@ -102,19 +102,19 @@ def test_moved_folders_are_looked_into(tmp_path: Path) -> None:
     tree = scanned(tmp_path)
     (tmp_path / "lib").rename(tmp_path / "moved")
     tree.update([str(tmp_path / "lib"), str(tmp_path / "moved")])
-    assert [file.path for file in tree.members()] == [str(tmp_path / "moved" / "deep" / "a.py")]
+    assert [file.path for file in tree.recent_files()] == [str(tmp_path / "moved" / "deep" / "a.py")]
 
 
 def test_when_one_has_to_go_room_is_made_for_several(tmp_path: Path) -> None:
     write(tmp_path, {f"old{number}.py": "text" for number in range(10)})
     tree = scanned(tmp_path, FileBudget(n_files=8))
-    assert len(tree.members()) == 6
+    assert len(tree.recent_files()) == 6
     sizes = []
     for number in range(6):
         (path := tmp_path / f"new{number}.py").write_text("text")
         tree.update([str(path)])
-        sizes.append(len(tree.members()))
-        assert names(tree.members())[-1] == path.name
+        sizes.append(len(tree.recent_files()))
+        assert names(tree.recent_files())[-1] == path.name
     assert sizes == [7, 8, 6, 7, 8, 6]
 
 
@@ -124,7 +124,7 @@ def test_files_that_a_branch_switch_changes_do_not_push_out_those_that_were_edit
 ) -> None:
     write(tmp_path, {f"other{number}.py": "one" for number in range(60)} | {"edited.py": "one", "last.py": "one"}, 10)
     tree = scanned(tmp_path)
-    before = names(tree.members())
+    before = names(tree.recent_files())
     for path in (switched := [*tmp_path.glob("other*.py"), tmp_path / "edited.py"]):
         path.write_text("two")
     for number in range(MAX_EDITS):
@@ -134,22 +134,22 @@ def test_files_that_a_branch_switch_changes_do_not_push_out_those_that_were_edit
         tree.update([str(path) for path in switched])
     else:
         tree.scan()
-    assert names(tree.members()) == before
-    assert {file.text for file in tree.members()[:-1]} == {"two"}
+    assert names(tree.recent_files()) == before
+    assert {file.text for file in tree.recent_files()[:-1]} == {"two"}
     (tmp_path / "came0.py").write_text("edited")
     tree.update([str(tmp_path / "came0.py")])
-    assert names(tree.members())[-1] == "came0.py"
+    assert names(tree.recent_files())[-1] == "came0.py"
 
 
 def test_many_files_are_not_all_remembered(tmp_path: Path) -> None:
     write(tmp_path, {f"{number}.py": f"{number}" for number in range(MAX_CANDIDATES + 100)})
     tree = scanned(tmp_path)
-    newest = tree.members()
+    newest = tree.recent_files()
     assert [file.text for file in newest][-1] == f"{MAX_CANDIDATES + 99}"
     for file in newest:
         Path(file.path).unlink()
     tree.update([file.path for file in newest])
-    assert tree.members() == scanned(tmp_path).members()
+    assert tree.recent_files() == scanned(tmp_path).recent_files()
 
 
 def test_a_fast_model_is_shown_more() -> None:

@@ -91,10 +91,3 @@ def test_a_line_that_is_no_pattern_is_passed_over() -> None:
     rules = NO_RULES.below("", "!\n*.o\n")
     assert rules.ignores("b.o")
     assert not rules.ignores("b.py")
-
-
-def test_what_nobody_edits_is_left_out_without_a_rule() -> None:
-    assert NO_RULES.ignores("lib/node_modules", is_folder=True)
-    assert NO_RULES.ignores("lib/.gitignore")
-    assert NO_RULES.ignores("web/package-lock.json")
-    assert not NO_RULES.ignores("lib", is_folder=True)

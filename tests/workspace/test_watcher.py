@@ -3,17 +3,19 @@
 import asyncio
 import errno
 import shutil
+import subprocess
+import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from watchdog.observers.api import BaseObserver
 
 from scrubjay.workspace.events import FilesChanged
 from scrubjay.workspace.file_tree import FileBudget, FileTree
+from scrubjay.workspace.folder_watches import Notifier, TreeNotifier
 from scrubjay.workspace.project import File
 from scrubjay.workspace.watcher import Watcher
 
@@ -35,7 +37,7 @@ async def watching(root: Path, **more: object) -> AsyncIterator[tuple[Watcher, E
 def fresh(root: Path) -> set[File]:
     tree = FileTree(str(root))
     tree.scan()
-    return set(tree.members())
+    return set(tree.recent_files())
 
 
 async def until_equal(events: Events, root: Path) -> None:
@@ -114,15 +116,66 @@ async def test_the_view_is_what_a_fresh_look_finds(
 
 
 async def test_without_watches_it_looks_again_and_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    def refuse() -> BaseObserver:
+    def refuse() -> Notifier:
         raise OSError(errno.ENOSPC, "inotify watch limit reached")
 
     (tmp_path / "a.py").write_text("a")
-    async with watching(tmp_path, make_observer=refuse) as (_, events):
+    async with watching(tmp_path, make_notifier=refuse) as (_, events):
         assert names((await events.get()).files) == ["a.py"]
         (tmp_path / "b.py").write_text("b")
         assert names((await events.get()).files) == ["a.py", "b.py"]
-    assert [record.message for record in caplog.records if "watch limit reached" in record.message]
+    (message,) = [record.message for record in caplog.records if "watch limit reached" in record.message]
+    if sys.platform == "linux":
+        assert "sysctl fs.inotify.max_user_watches=" in message
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+@pytest.mark.skipif(sys.platform != "linux", reason="only there each folder costs a watch")
+async def test_folders_that_are_never_looked_into_take_no_watches(tmp_path: Path) -> None:
+    subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
+    (tmp_path / ".gitignore").write_text("/build/\n")
+    for folder in ("node_modules", "build", ".venv"):
+        for number in range(100):
+            (tmp_path / folder / str(number)).mkdir(parents=True)
+            (tmp_path / folder / str(number) / "a.js").write_text("1")
+    for folder in ("src", "empty"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "src" / "a.py").write_text("a")
+    before = n_inotify_watches()
+    async with watching(tmp_path) as (watcher, events):
+        assert names((await events.get()).files) == ["a.py"]
+        assert n_inotify_watches() - before == 4, "the root, src, empty, and .git/info"
+        (tmp_path / "empty" / "b.py").write_text("b")
+        assert names((await events.get()).files) == ["a.py", "b.py"]
+        (tmp_path / "build" / "0" / "c.py").write_text("c")
+        (tmp_path / "src" / "deep").mkdir()
+        (tmp_path / "src" / "deep" / "d.py").write_text("d")
+        assert names((await events.get()).files) == ["a.py", "b.py", "d.py"]
+        watcher.unwatch(str(tmp_path))
+        watcher.watch(str(tmp_path / "src"), FileBudget(), is_named=True)
+        await events.get()
+        assert n_inotify_watches() - before == 2, "src, deep"
+
+
+def n_inotify_watches() -> int:
+    """How many folders this process watches."""
+    texts = []
+    for path in Path("/proc/self/fdinfo").iterdir():
+        with suppress(OSError):
+            texts.append(path.read_text())
+    return sum(text.count("inotify wd:") for text in texts)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere it is what is always done")
+async def test_whole_trees_can_be_watched_instead(tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_text("a")
+    async with watching(tmp_path, make_notifier=TreeNotifier) as (watcher, events):
+        await events.get()
+        (tmp_path / "lib" / "deep").mkdir(parents=True)
+        (tmp_path / "lib" / "deep" / "b.py").write_text("b")
+        while names((await events.get()).files) != ["a.py", "b.py"]:
+            pass
+        watcher.unwatch(str(tmp_path))
 
 
 async def test_a_root_that_has_gone_can_come_again(tmp_path: Path) -> None:

@@ -68,6 +68,7 @@ def service_settings(config: Config) -> ServiceSettings:
         rules=config.rules,
         warm_on_battery=config.warm_on_battery,
         watch=config.watch,
+        show_secrets=config.show_secrets,
     )
 
 

@@ -105,7 +105,9 @@ class Service:
         self._requests = ClientRequests(
             settings, self.projects, self.dispatcher, history, self._warmer, self._on_shown, self.post
         )
-        self._workspace = Workspace(self.projects, self.post, self.broadcaster.publish, settings.watch)
+        self._workspace = Workspace(
+            self.projects, self.post, self.broadcaster.publish, settings.watch, settings.show_secrets
+        )
         self._handlers = self._make_handlers()
 
     @property

@@ -18,6 +18,7 @@ class ServiceSettings:
         latency_budget_ms: what a jump in a file may cost, see `window_limit`; 0 for the usual.
         rules: whether completions end and are shown by the completion rules, where a request does not say otherwise.
         watch: whether prompts show files that are not open, too.
+        show_secrets: whether these may be files that usually hold keys or passwords.
     """
 
     engine: EngineSettings
@@ -29,3 +30,4 @@ class ServiceSettings:
     rules: bool = True
     warm_on_battery: bool = False
     watch: bool = True
+    show_secrets: bool = False

@@ -1,21 +1,19 @@
-"""Which files of a folder are left out: the rules of `.gitignore` and `.scrubjayignore`, nested and negated as git has them."""
+"""Which files rules leave out: those of `.scrubjayignore`, and where git cannot be asked also those of `.gitignore`.
 
+They are nested and negated as git has them.
+"""
+
+import logging
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from pathspec import GitIgnoreSpec, RegexPattern
 
-IGNORE_FILES = (".gitignore", ".scrubjayignore")
-"""In a folder they count as one file, the second after the first."""
+logger = logging.getLogger(__name__)
+
 REPOSITORY_RULES = ".git/info/exclude"
 """Rules of the whole repository, weaker than all others."""
-NEVER = frozenset({".git", ".hg", ".svn", ".jj", "node_modules", "__pycache__", ".venv"})
-"""Folders that nobody edits by hand, whether or not a rule says so."""
-NEVER_FILES = frozenset(
-    {*IGNORE_FILES, "package-lock.json", "pnpm-lock.yaml", "yarn.lock", "poetry.lock", "uv.lock", "Cargo.lock"}
-)
-"""Files that tell a model nothing: these rules themselves, and long lists that programs write whenever something is installed."""
 _EVERYTHING = re.compile(r"(?:/?\*\*/)*\*\*?(/?)")
 
 
@@ -38,7 +36,7 @@ class IgnoreRules:
         Args:
             folder: relative to the root, with forward slashes; "" for the root.
         """
-        spec = GitIgnoreSpec.from_lines(_understood(text.splitlines()))
+        spec = GitIgnoreSpec.from_lines(_readable(text.split("\n"), folder))
         where = f"{self.root}{folder}/" if folder else self.root
         return replace(self, specs=(*self.specs, (where, spec))) if spec.patterns else self
 
@@ -46,17 +44,24 @@ class IgnoreRules:
         """The same rules for paths that are relative to `folder`, which is relative to the top."""
         return replace(self, root=f"{folder}/")
 
-    def ignores(self, path: str, is_folder: bool = False) -> bool:
-        """Whether `path`, which lies directly in the folder of these rules, is left out.
+    def verdict(self, path: str, is_folder: bool = False) -> bool | None:
+        """Whether `path`, which is directly in the folder of these rules, is left out; None if no rule means it.
 
         Args:
             path: relative to the root, with forward slashes.
         """
-        if path.rpartition("/")[2] in (NEVER if is_folder else NEVER_FILES):
-            return True
         asked = f"{self.root}{path}/" if is_folder else f"{self.root}{path}"
         verdicts = (_verdict(spec, asked.removeprefix(folder)) for folder, spec in reversed(self.specs))
-        return next((verdict for verdict in verdicts if verdict is not None), False)
+        return next((verdict for verdict in verdicts if verdict is not None), None)
+
+    def ignores(self, path: str, is_folder: bool = False) -> bool:
+        """Whether a rule leaves `path` out; see `verdict`."""
+        return self.verdict(path, is_folder) is True
+
+    @property
+    def lets_in(self) -> bool:
+        """Whether some rule may let in what another one leaves out."""
+        return any(pattern.include is False for _, spec in self.specs for pattern in spec.patterns)
 
 
 NO_RULES = IgnoreRules()
@@ -72,9 +77,26 @@ def _verdict(spec: GitIgnoreSpec, path: str) -> bool | None:
     return next((pattern.include for pattern in meant), None)
 
 
-def _understood(lines: Sequence[str]) -> list[str]:
-    """Those of `lines` that are patterns at all; git passes over the others in silence, too."""
-    return [_of_one_path(line) for line in lines if _is_pattern(line)]
+def _readable(lines: Sequence[str], folder: str) -> list[str]:
+    """Those of `lines` that can be read, in a form that pathspec reads as git does. Git passes over the others, too."""
+    readable = []
+    for line in map(_trimmed, lines):
+        try:
+            GitIgnoreSpec.from_lines([pattern := _of_one_path(line)])
+        except (ValueError, re.error) as error:
+            if line != "!":
+                logger.warning("The ignore pattern %r of %s is passed over: %s", line, folder or "the root", error)
+        else:
+            readable.append(pattern)
+    return readable
+
+
+def _trimmed(line: str) -> str:
+    """`line` without the spaces at its end, but for one that a backslash keeps."""
+    line = line.removesuffix("\r")
+    trimmed = line.rstrip(" ")
+    n_backslashes = len(trimmed) - len(trimmed.rstrip("\\"))
+    return f"{trimmed[:-1]}[ ]" if n_backslashes % 2 and trimmed != line else trimmed
 
 
 def _of_one_path(line: str) -> str:
@@ -83,17 +105,8 @@ def _of_one_path(line: str) -> str:
     To pathspec `lib/**` also means the folder itself; to git only what is in it, some of which may be let in again. Of `*`
     and the like, which mean everything, or every folder, it makes something that matches a part.
     """
-    line = line.rstrip(" ")
     sign = "!" if line.startswith("!") else ""
     pattern = line.removeprefix("!")
     pattern = f"{pattern}/*" if pattern.endswith("/**") else pattern
     everything = _EVERYTHING.fullmatch(pattern)
     return f"{sign}?*{everything[1]}" if everything else f"{sign}{pattern}"
-
-
-def _is_pattern(line: str) -> bool:
-    try:
-        GitIgnoreSpec.from_lines([line])
-    except ValueError:
-        return False
-    return True

@@ -16,47 +16,29 @@ from functools import partial
 from pathlib import PurePath
 from time import monotonic
 
-from watchdog.events import (
-    DirCreatedEvent,
-    DirDeletedEvent,
-    DirMovedEvent,
-    FileClosedEvent,
-    FileCreatedEvent,
-    FileDeletedEvent,
-    FileModifiedEvent,
-    FileMovedEvent,
-    FileSystemEvent,
-    FileSystemEventHandler,
-)
-from watchdog.observers import Observer
-from watchdog.observers.api import BaseObserver, ObservedWatch
-
 from scrubjay.workspace.events import FilesChanged
-from scrubjay.workspace.file_tree import FileBudget, FileTree, is_folder
-from scrubjay.workspace.ignore_rules import NEVER
+from scrubjay.workspace.file_tree import FileBudget, FileTree
+from scrubjay.workspace.folder_watches import FolderWatches, Notifier, limit_of, make_notifier
+from scrubjay.workspace.hidden_names import HIDDEN_FOLDERS
+from scrubjay.workspace.listing import is_folder
 from scrubjay.workspace.project import File
 from scrubjay.workspace.roots import is_home_or_above, is_project
 
 logger = logging.getLogger(__name__)
-# It calls it an error that an observer is told to stop while it waits.
-logging.getLogger("watchdog.observers.inotify").addFilter(lambda record: "thread is inactive" not in str(record.msg))
 
 QUIET_S = 2.0
 POLL_S = 2.0
 """How often to look where the system does not tell of changes, at most."""
-SURE_S = 300.0
-"""How often to look where it does: it may have run out of watches for some folders, or have lost events."""
-POLL_SHARE = 20
+RESCAN_S = 300.0
+"""How often to look where it does: it may have lost events, or rules may have changed outside of the project."""
+REST_PER_SCAN = 20
 """A look at all files is followed by so many times its duration of rest."""
-STORM = 256
+MAX_PENDING = 256
 """With more changes than that, all files are looked at instead of each of them."""
-N_PATIENCE = 5
+MAX_QUIET_PERIODS = 5
 """After so many times the quiet that was waited for, what has changed so far is looked at."""
+MAX_FIRST_SCANS = 3
 NICENESS = 10
-_TELLING: list[type[FileSystemEvent]] = [
-    *(FileCreatedEvent, FileModifiedEvent, FileClosedEvent, FileMovedEvent, FileDeletedEvent),
-    *(DirCreatedEvent, DirMovedEvent, DirDeletedEvent),
-]
 
 
 class Watcher:
@@ -65,241 +47,269 @@ class Watcher:
     Args:
         post: takes what is on disk, in the event loop, whenever a root has other texts than before.
         quiet_s: how long nothing must have happened in a root before it is looked at.
-        make_observer: makes watchdog's observer; may raise OSError, as may the one that it makes.
+        make_notifier: makes what has the system tell of changes; may raise OSError, as may the watches that it makes.
+        shows_secrets: whether files are shown that usually hold keys or passwords.
     """
 
     def __init__(
         self,
         post: Callable[[FilesChanged], None],
         quiet_s: float = QUIET_S,
-        make_observer: Callable[[], BaseObserver] = Observer,
+        make_notifier: Callable[[], Notifier] = make_notifier,
+        shows_secrets: bool = False,
     ) -> None:
         self._post = post
         self._quiet_s = quiet_s
-        self._make_observer = make_observer
-        self._observer: BaseObserver | None = None
-        self._watches: dict[str, _Watch] = {}
+        self._make_notifier = make_notifier
+        self._shows_secrets = shows_secrets
+        self._notifier: Notifier | None = None
+        self._roots: dict[str, _WatchedRoot] = {}
         self._claims: frozenset[str] = frozenset()
-        self._executor = ThreadPoolExecutor(1, thread_name_prefix="files", initializer=_stand_back)
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix="files", initializer=_lower_priority)
 
-    def watch(self, root: str, share: FileBudget, is_named: bool) -> None:
+    def watch(self, root: str, budget: FileBudget, is_named: bool) -> None:
         """See to it that `root`, a canonical path, is watched; the first `FilesChanged` says what is there now.
 
         Args:
-            share: how much of what is there is wanted.
+            budget: how much of what is there is wanted.
             is_named: somebody said that it is a project; otherwise it must look like one. Home folders never count.
         """
-        if root not in self._watches and root.startswith("/"):
-            tree = FileTree(root, share, others=self._others(root))
-            self._watches[root] = watch = _Watch(tree, self._quiet_s, self._look)
-            self._in_thread(watch, partial(self._begin, watch, is_named))
+        if root not in self._roots and root.startswith("/"):
+            tree = FileTree(root, budget, nested_roots=self._nested_in(root), shows_secrets=self._shows_secrets)
+            self._roots[root] = watched = _WatchedRoot(tree, self._quiet_s, self._check)
+            self._in_thread(watched, partial(self._begin, watched, is_named))
 
     def claim(self, roots: Iterable[str]) -> None:
-        """Each of `roots` has what is below it for itself, as long as it is watched; none that lies above it shows that."""
+        """Each of `roots` has what is below it for itself, as long as it is watched; none that is above it shows that."""
         self._claims = frozenset(roots)
-        self._share_out()
+        self._assign_nested()
 
     def unwatch(self, root: str) -> None:
         """Watch `root` no more, if it is watched."""
-        if (watch := self._watches.pop(root, None)) is None:
+        if (watched := self._roots.pop(root, None)) is None:
             return
-        watch.close()
-        self._executor.submit(self._end, watch)
-        self._share_out()
+        watched.close()
+        self._executor.submit(self._end, watched)
+        self._assign_nested()
 
     async def close(self) -> None:
         """Watch nothing any more."""
-        for watch in self._watches.values():
-            watch.close()
+        for watched in self._roots.values():
+            watched.close()
         await asyncio.get_running_loop().run_in_executor(self._executor, self._stop)
         self._executor.shutdown()
 
-    def _others(self, root: str) -> frozenset[str]:
+    def _nested_in(self, root: str) -> frozenset[str]:
         """The roots below `root` that have claimed what is below them, relative to it."""
         above = f"{root.rstrip('/')}/"
-        known = (other for other, watch in self._watches.items() if watch.is_begun and other in self._claims)
-        return frozenset(other.removeprefix(above) for other in known if other.startswith(above))
+        claimed = (other for other, watched in self._roots.items() if watched.is_started and other in self._claims)
+        return frozenset(other.removeprefix(above) for other in claimed if other.startswith(above))
 
-    def _share_out(self) -> None:
-        for root, watch in self._watches.items():
-            if watch.is_begun and (others := self._others(root)) != watch.tree.others:
-                watch.tree.others = others
-                watch.look_now()
+    def _assign_nested(self) -> None:
+        for root, watched in self._roots.items():
+            if watched.is_started and (nested := self._nested_in(root)) != watched.tree.nested_roots:
+                watched.tree.nested_roots = nested
+                watched.check_now()
 
-    def _look(self, watch: "_Watch") -> None:
-        self._in_thread(watch, partial(self._again, watch, *watch.take()))
+    def _check(self, watched: "_WatchedRoot") -> None:
+        self._in_thread(watched, partial(self._check_again, watched, *watched.take_changes()))
 
-    def _in_thread(self, watch: "_Watch", work: Callable[[], FilesChanged | None]) -> None:
+    def _in_thread(self, watched: "_WatchedRoot", work: Callable[[], FilesChanged | None]) -> None:
         future = asyncio.get_running_loop().run_in_executor(self._executor, work)
-        future.add_done_callback(partial(self._looked, watch))
+        future.add_done_callback(partial(self._checked, watched))
 
-    def _looked(self, watch: "_Watch", future: "asyncio.Future[FilesChanged | None]") -> None:
-        if future.cancelled() or watch.is_closed:
+    def _checked(self, watched: "_WatchedRoot", future: "asyncio.Future[FilesChanged | None]") -> None:
+        if future.cancelled() or watched.is_closed:
             return
         if (event := future.result()) is not None:
             self._post(event)
-        if watch.has_gone:
-            # The next document that is opened there begins anew.
-            self.unwatch(watch.tree.root)
+        if watched.has_gone:
+            # The next document that is opened there starts all over.
+            self.unwatch(watched.tree.root)
             return
-        watch.look_after(max(SURE_S if watch.observed else POLL_S, POLL_SHARE * watch.look_s))
-        if not watch.is_begun:
-            watch.is_begun = True
-            self._share_out()
+        watched.check_after(max(RESCAN_S if watched.watches else POLL_S, REST_PER_SCAN * watched.scan_s))
+        if not watched.is_started:
+            watched.is_started = True
+            self._assign_nested()
 
     # --- in the thread ------------------------------------------------------------------------------------------------
 
-    def _begin(self, watch: "_Watch", is_named: bool) -> FilesChanged | None:
-        root = watch.tree.root
+    def _begin(self, watched: "_WatchedRoot", is_named: bool) -> FilesChanged | None:
+        root = watched.tree.root
         if is_home_or_above(root) or not is_folder(root) or not (is_named or is_project(root)):
-            watch.has_gone = True
+            watched.has_gone = True
             return None
-        # Watched first and looked at then: what changes in between is looked at twice, not missed.
-        self._observe(watch)
-        return self._scanned(watch, is_first=True)
-
-    def _again(self, watch: "_Watch", paths: set[str], is_all: bool) -> FilesChanged | None:
-        watch.has_gone = not is_folder(watch.tree.root)
-        if is_all and not watch.has_gone and not watch.tree.is_reshaped_by(paths):
-            watch.tree.update(paths)
-            return watch.news()
-        if watch.observed and not watch.has_gone:
-            # Of a folder that is moved soon after it was made, watchdog may tell under its old name, or nothing.
-            self._end(watch)
-            self._observe(watch)
-        return self._scanned(watch)
-
-    def _scanned(self, watch: "_Watch", is_first: bool = False) -> FilesChanged | None:
-        begun = monotonic()
-        watch.tree.scan()
-        watch.look_s = monotonic() - begun
-        return watch.news(is_first)
-
-    def _observe(self, watch: "_Watch") -> None:
-        """Have the system tell of the root's changes; if it does not, they are looked for."""
         try:
-            if self._observer is None:
-                observer = self._make_observer()
-                observer.start()
-                self._observer = observer
-            watch.observed = self._observer.schedule(watch, watch.tree.root, recursive=True, event_filter=_TELLING)
+            if self._notifier is None:
+                self._notifier = self._make_notifier()
+            watched.watches = self._notifier.watches(root, watched.note)
         except OSError as error:
-            watch.observed = None
-            logger.warning(
-                "Changes in %s are looked for every %g s or more, because the system does not tell of them: %s; "
-                "on Linux a larger fs.inotify.max_user_watches helps.",
-                *(watch.tree.root, POLL_S, error.strerror or error),
-            )
+            self._tell_of_limit(watched, error)
+        return self._scan(watched, is_first=True)
 
-    def _end(self, watch: "_Watch") -> None:
-        if self._observer and watch.observed:
-            self._observer.unschedule(watch.observed)
+    def _check_again(self, watched: "_WatchedRoot", paths: set[str], is_all: bool) -> FilesChanged | None:
+        watched.has_gone = not is_folder(watched.tree.root)
+        if is_all and not watched.has_gone and not watched.tree.needs_scan(paths):
+            watched.tree.update(paths)
+            return watched.news()
+        return self._scan(watched)
+
+    def _scan(self, watched: "_WatchedRoot", is_first: bool = False) -> FilesChanged | None:
+        started = monotonic()
+        watched.tree.scan()
+        for _ in range(MAX_FIRST_SCANS):
+            # Which folders to watch is known after a look. What changed in new ones meanwhile is seen by one more.
+            if not self._watch_folders(watched):
+                break
+            watched.tree.scan()
+        watched.scan_s = monotonic() - started
+        return watched.news(is_first)
+
+    def _watch_folders(self, watched: "_WatchedRoot") -> bool:
+        """Have the system tell of changes in all folders that are shown; whether some of them are new."""
+        if watched.watches is None or watched.is_closed:
+            return False
+        rules = f"{watched.tree.root}/.git/info"
+        try:
+            return watched.watches.watch([*watched.tree.folders, *([rules] if is_folder(rules) else [])])
+        except OSError as error:
+            self._tell_of_limit(watched, error)
+            return False
+
+    def _tell_of_limit(self, watched: "_WatchedRoot", error: OSError) -> None:
+        watched.watches = None
+        logger.warning(
+            "Changes in %s are looked for every %g s or more, because the system does not tell of them: %s.",
+            *(watched.tree.root, POLL_S, limit_of(error)),
+        )
+
+    def _end(self, watched: "_WatchedRoot") -> None:
+        if watched.watches:
+            watched.watches.close()
 
     def _stop(self) -> None:
-        if self._observer:
-            self._observer.stop()
-            self._observer.join()
+        if self._notifier:
+            self._notifier.close()
 
 
-class _Watch(FileSystemEventHandler):
+class _WatchedRoot:
     """One root: what has changed in it since it was looked at, and when to look again. Made in the event loop.
 
     Args:
-        look: called when it is time to look.
+        check: called when it is time to look.
     """
 
-    def __init__(self, tree: FileTree, quiet_s: float, look: Callable[["_Watch"], None]) -> None:
+    def __init__(self, tree: FileTree, quiet_s: float, check: Callable[["_WatchedRoot"], None]) -> None:
         self.tree = tree
-        self.observed: ObservedWatch | None = None
+        self.watches: FolderWatches | None = None
         self.is_closed = False
-        self.is_begun = False
+        self.is_started = False
         self.has_gone = False
-        self.look_s = 0.0
+        self.scan_s = 0.0
         self._files: tuple[File, ...] | None = None
-        self._quiet_s = quiet_s
-        self._look = look
+        self._timers = _Timers(quiet_s, self._check_if_open)
+        self._check = check
         self._loop = asyncio.get_running_loop()
-        self._timer: asyncio.TimerHandle | None = None
-        self._sure_timer: asyncio.TimerHandle | None = None
         self._is_sure = True
         # Filled by watchdog's thread, emptied by the event loop.
         self._paths: deque[str] = deque()
-        self._n_seen = 0
-        self._n_waited = 0
 
-    def on_any_event(self, event: FileSystemEvent) -> None:
-        """Note what has changed. Called by watchdog's thread."""
-        paths = [os.fsdecode(path) for path in (event.src_path, event.dest_path) if path]
-        telling = [path for path in paths if not self._is_noise(path)]
-        if not telling or self.is_closed:
+    def note(self, path: str | None) -> None:
+        """Note that something has changed at `path`, or that changes were lost. Called by watchdog's thread."""
+        if self.is_closed or (path is not None and self._is_noise(path)):
             return
-        self._n_seen += 1
+        if path is None:
+            self._paths.extend([self.tree.root] * (MAX_PENDING + 1))
+        self._timers.n_changes += 1
         # In a storm nothing more need be noted, nor the event loop woken: everything will be looked at when it is over.
-        if len(self._paths) <= STORM:
-            self._paths.extend(telling)
-            self._loop.call_soon_threadsafe(self._wait)
+        if path is None or len(self._paths) <= MAX_PENDING:
+            self._paths.append(path or self.tree.root)
+            self._loop.call_soon_threadsafe(self._timers.wait_for_quiet)
 
-    def take(self) -> tuple[set[str], bool]:
+    def take_changes(self) -> tuple[set[str], bool]:
         """What has changed since this was asked last, and whether that is all."""
         paths: list[str] = []
         # One by one, as watchdog's thread may add some meanwhile.
         while self._paths:
             paths.append(self._paths.popleft())
-        is_all, self._is_sure = self._is_sure and len(paths) <= STORM, True
+        is_all, self._is_sure = self._is_sure and len(paths) <= MAX_PENDING, True
         return set(paths), is_all
 
     def news(self, is_first: bool = False) -> FilesChanged | None:
         """What is there now, if it is something else than before. Waits for the disk."""
-        old, self._files = self._files, self.tree.members()
+        old, self._files = self._files, self.tree.recent_files()
         return FilesChanged(self.tree.root, self._files, is_first) if self._files != old else None
 
-    def look_after(self, seconds: float) -> None:
+    def check_after(self, seconds: float) -> None:
         """Look at everything then, if not before, whatever is told until then."""
-        if self._sure_timer and self._sure_timer.when() > self._loop.time() + seconds:
-            self._sure_timer.cancel()
-            self._sure_timer = None
-        if self._sure_timer is None:
-            self._sure_timer = self._loop.call_later(seconds, self._make_sure)
+        self._timers.check_after(seconds, self.check_now)
 
-    def look_now(self) -> None:
+    def check_now(self) -> None:
         """Look at everything, whatever is told."""
-        if self._sure_timer:
-            self._sure_timer.cancel()
-        self._make_sure()
+        self._timers.check_after(None, self.check_now)
+        self._is_sure = False
+        self._check(self)
 
     def close(self) -> None:
         """Tell nobody any more."""
-        self.is_closed = self.tree.is_given_up = True
-        for timer in (self._timer, self._sure_timer):
+        self.is_closed = self.tree.is_cancelled = True
+        self._timers.close()
+
+    def _check_if_open(self) -> None:
+        if not self.is_closed:
+            self._check(self)
+
+    def _is_noise(self, path: str) -> bool:
+        """Whether `path` is where nobody edits: a branch switch alone writes hundreds of files into `.git`."""
+        below = path.removeprefix(self.tree.root)
+        folders = PurePath(below).parts[:-1]
+        return not HIDDEN_FOLDERS.isdisjoint(folders) and not below.endswith("/info/exclude")
+
+
+class _Timers:
+    """When to look at a root: after a moment of quiet, and at the latest after a while."""
+
+    def __init__(self, quiet_s: float, check: Callable[[], None]) -> None:
+        self.n_changes = 0
+        """How many changes were noted so far; only watchdog's thread counts."""
+        self._quiet_s = quiet_s
+        self._check = check
+        self._loop = asyncio.get_running_loop()
+        self._quiet: asyncio.TimerHandle | None = None
+        self._latest: asyncio.TimerHandle | None = None
+        self._n_waited = 0
+        self._is_closed = False
+
+    def wait_for_quiet(self) -> None:
+        """Look once nothing has happened for a while."""
+        if self._quiet is None and not self._is_closed:
+            self._n_waited = 0
+            self._quiet = self._loop.call_later(self._quiet_s, self._waited, self.n_changes)
+
+    def check_after(self, seconds: float | None, check: Callable[[], None]) -> None:
+        """Call `check` after that time unless it is to be called before; None forgets that it is to be called."""
+        if self._latest and (seconds is None or self._latest.when() > self._loop.time() + seconds):
+            self._latest.cancel()
+            self._latest = None
+        if self._latest is None and seconds is not None and not self._is_closed:
+            self._latest = self._loop.call_later(seconds, check)
+
+    def close(self) -> None:
+        self._is_closed = True
+        for timer in (self._quiet, self._latest):
             if timer:
                 timer.cancel()
 
-    def _is_noise(self, path: str) -> bool:
-        """Whether `path` lies where nobody edits: a branch switch alone writes hundreds of files into `.git`."""
-        below = path.removeprefix(self.tree.root)
-        return not NEVER.isdisjoint(PurePath(below).parts) and not below.endswith("/info/exclude")
-
-    def _make_sure(self) -> None:
-        self._sure_timer = None
-        self._is_sure = False
-        self._look(self)
-
-    def _wait(self) -> None:
-        """Look once nothing has happened for a while."""
-        if self._timer is None and not self.is_closed:
-            self._n_waited = 0
-            self._timer = self._loop.call_later(self._quiet_s, self._waited, self._n_seen)
-
-    def _waited(self, n_seen: int) -> None:
+    def _waited(self, n_changes: int) -> None:
         self._n_waited += 1
-        if n_seen != self._n_seen and self._n_waited < N_PATIENCE:
-            self._timer = self._loop.call_later(self._quiet_s, self._waited, self._n_seen)
+        if n_changes != self.n_changes and self._n_waited < MAX_QUIET_PERIODS:
+            self._quiet = self._loop.call_later(self._quiet_s, self._waited, self.n_changes)
             return
-        self._timer = None
-        self._look(self)
+        self._quiet = None
+        self._check()
 
 
-def _stand_back() -> None:
+def _lower_priority() -> None:
     """Lower the priority of the calling thread: a decode is as slow as the slowest of its threads, which may share a core.
 
     Only Linux gives threads priorities of their own; elsewhere nothing happens.

@@ -39,6 +39,7 @@ class Workspace:
         post: takes what is found on disk.
         publish: takes what listeners should know.
         is_watching: whether to know of files that are not open, too.
+        shows_secrets: whether these may be files that usually hold keys or passwords.
     """
 
     def __init__(
@@ -47,10 +48,11 @@ class Workspace:
         post: Callable[[FilesChanged], None],
         publish: Callable[[Notification], None],
         is_watching: bool,
+        shows_secrets: bool = False,
     ) -> None:
         self._projects = projects
         self._publish = publish
-        self._watcher = Watcher(post) if is_watching else None
+        self._watcher = Watcher(post, shows_secrets=shows_secrets) if is_watching else None
         self._budget: FileBudget | None = None
         # Roots that were opened before it was known what the model can take in, in order; and those that clients named.
         self._waiting: dict[str, None] = {}

@@ -1,0 +1,96 @@
+"""What git itself says of the files below a folder. For threads: it waits for a child process.
+
+Git runs here without anything that a repository could have it run: no file system monitor, no hooks, no transports. A
+repository that git refuses, because somebody else owns it for example, is read without git.
+"""
+
+import logging
+import os
+import shutil
+import subprocess
+from collections.abc import Sequence
+
+logger = logging.getLogger(__name__)
+
+TIMEOUT_S = 30.0
+_KEPT_VARIABLES = ("GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM")
+_SAFE = ("-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", "--literal-pathspecs")
+_LIST = ("ls-files", "-z", "--exclude-standard")
+
+
+def list_files(folder: str, paths: Sequence[str] = ()) -> list[str] | None:
+    """Files of the repository that `folder` is in, tracked or not, that no rule leaves out; None where git does not say.
+
+    Repositories within are named instead of their files: submodules like files, others with a slash at the end.
+
+    Args:
+        paths: only these, relative to the folder; everything below it if there are none.
+    """
+    return _lines(folder, *_LIST, "--cached", "--others", "--", *paths)
+
+
+def list_empty_folders(folder: str) -> list[str]:
+    """Folders with nothing in them to list, and others whose files are all new, that no rule leaves out."""
+    found = _lines(folder, *_LIST, "--others", "--directory") or []
+    return [path.rstrip("/") for path in found if path.endswith("/") and path != "./"]
+
+
+def list_ignored(folder: str) -> list[str]:
+    """Files that a rule leaves out, but none in folders that one leaves out."""
+    found = _lines(folder, *_LIST, "--others", "--ignored", "--directory") or []
+    return [path for path in found if not path.endswith("/")]
+
+
+def is_ignored(folder: str, path: str) -> bool:
+    """Whether a rule leaves out `path`, relative to `folder`; False where git does not say."""
+    return bool(_lines(folder, "check-ignore", "-z", "--stdin", text=path))
+
+
+def repository_top(folder: str) -> str | None:
+    """The nearest folder that is a repository's, from `folder` upwards."""
+    while not os.path.lexists(f"{folder}/.git"):
+        folder, name = os.path.split(folder)
+        if not name:
+            return None
+    return folder
+
+
+def is_linked_worktree(folder: str) -> bool:
+    """Whether `folder` is another checkout of some repository, as `git worktree add` makes them, and no submodule."""
+    try:
+        with open(f"{folder}/.git", encoding="utf-8", errors="surrogateescape") as file:  # noqa: PTH123  # may be bytes
+            git_folder = file.read(4096).removeprefix("gitdir:").strip()
+    except OSError:
+        return False
+    return os.path.basename(os.path.dirname(git_folder)) == "worktrees"  # noqa: PTH119, PTH120  # may end in anything
+
+
+def _lines(folder: str, *command: str, text: str = "") -> list[str] | None:
+    """What a command lists, or None if it fails. Names are decoded as those of files are."""
+    # Looked for each time, as it may be installed meanwhile; one that is found in the working folder is not git.
+    program = shutil.which("git")
+    if program is None or not os.path.isabs(program):  # noqa: PTH117  # a Path would lose the difference
+        return None
+    try:
+        done = subprocess.run(
+            [program, *_SAFE, "-C", folder, *command],
+            input=os.fsencode(text),
+            capture_output=True,
+            timeout=TIMEOUT_S,
+            check=False,
+            env=_environment(),
+        )
+    except (OSError, ValueError, subprocess.TimeoutExpired) as error:
+        logger.warning("Git cannot be asked about %s, so its rules are read without it: %s", folder, error)
+        return None
+    if done.returncode not in (0, 1):
+        logger.info("Git does not list %s: %s", folder, os.fsdecode(done.stderr).strip().partition("\n")[0])
+        return None
+    return [os.fsdecode(name) for name in done.stdout.split(b"\0") if name]
+
+
+def _environment() -> dict[str, str]:
+    """This process's environment without what would lead git elsewhere; nothing is written, fetched or asked for."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("GIT_") or key in _KEPT_VARIABLES}
+    fixed = {"GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", "GIT_NO_LAZY_FETCH": "1", "LC_ALL": "C"}
+    return kept | fixed | {"GIT_ALLOW_PROTOCOL": "none"}
