@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed-for-scrubjay
+# A file's tests share daemons, so they stay together. More workers than that would only share the memory.
+PARALLEL := -n auto --maxprocesses 8 --dist loadfile
 
 .PHONY: install demo check test bench bench-peer clean
 
@@ -19,7 +21,7 @@ demo: $(STAMP)
 
 # Style, types, house rules and every test that is not marked slow.
 check: $(STAMP)
-	@$(BIN)/python -m pytest -m "not slow"
+	@$(BIN)/python -m pytest -m "not slow" $(PARALLEL)
 
 test: $(STAMP)
 	@$(BIN)/python -m pytest
