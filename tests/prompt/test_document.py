@@ -43,23 +43,37 @@ def test_the_model_begins_at_the_start_of_a_blank_line_and_writes_its_indentatio
     assert DocumentRecipe(view_of(jay, len("import"))).indent == ""
 
 
+def n_untokenized(recipe: PromptRecipe, tools: PromptTools) -> int:
+    return sum(preparation.n_characters for preparation in recipe.preparations(tools) or [])
+
+
+def prepare(recipe: PromptRecipe, tools: PromptTools) -> None:
+    for preparation in recipe.preparations(tools) or []:
+        preparation.keep(preparation.run())
+
+
+def test_a_prompt_of_prepared_texts_is_the_same() -> None:
+    jay = workspace(a="A = 1\n" * 30, now=TEXT)
+    recipe, prepared, other = DocumentRecipe(view_of(jay)), make_tools(jay), make_tools(jay)
+    prepare(recipe, prepared)
+    assert recipe.make(prepared).tokens.tolist() == recipe.make(other).tokens.tolist()
+
+
 def test_it_knows_how_much_is_not_tokenised_yet() -> None:
     jay = workspace(a="A = 1\n" * 30, now=TEXT)
     tools, recipe = make_tools(jay), DocumentRecipe(view_of(jay))
-    assert recipe.n_untokenized(tools) == len(TEXT) + 180
-    recipe.make(tools)
-    recipe.tokenize_rest(tools)
-    assert recipe.n_untokenized(tools) == 0
+    assert n_untokenized(recipe, tools) == len(TEXT) + 180
+    prepare(recipe, tools)
+    assert recipe.preparations(tools) == []
 
 
 def test_after_an_edit_a_part_of_the_document_is_not_tokenised() -> None:
     long = "".join(f"value_{number} = {number}\n" for number in range(2_000))
     jay = workspace(now=long)
     tools, recipe = make_tools(jay), DocumentRecipe(view_of(jay))
-    recipe.make(tools)
-    recipe.tokenize_rest(tools)
+    prepare(recipe, tools)
     jay.edit("now.py", f"{long[:10]}x{long[10:]}")
-    assert 0 < DocumentRecipe(view_of(jay)).n_untokenized(tools) < 10_000
+    assert 0 < n_untokenized(DocumentRecipe(view_of(jay)), tools) < 10_000
 
 
 def test_a_speculative_prompt_leaves_the_layout_as_it_was() -> None:

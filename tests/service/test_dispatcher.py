@@ -1,6 +1,5 @@
 """A mistake with one request ends that request: the others have their turn."""
 
-import asyncio
 import threading
 from dataclasses import dataclass, field
 
@@ -16,6 +15,7 @@ from scrubjay.protocol.messages import Sampling
 from scrubjay.service.events import Complete, Generate
 from scrubjay.service.prompt_builder import PromptBuilder
 from scrubjay.service.service import Service
+from scrubjay.tokenizer.token_cache import Preparation, TokenCache
 from tests.support.gguf_models import tiny_model
 from tests.support.growth import calls_of
 from tests.support.prompts import making
@@ -30,10 +30,10 @@ class Broken(RawPrompt):
 
     is_asked: bool = False
 
-    def n_untokenized(self, tools: PromptTools, /) -> int:
+    def preparations(self, tools: PromptTools, /) -> list[Preparation] | None:
         if self.is_asked:
             raise KeyError("no such text")
-        return RawPrompt.n_untokenized(self, tools)
+        return RawPrompt.preparations(self, tools)
 
     def make(self, tools: PromptTools) -> Prompt:  # noqa: ARG002
         raise KeyError("no such text")
@@ -87,30 +87,32 @@ class Slow(RawPrompt):
 
     go_on: threading.Event = field(default_factory=threading.Event)
     threads: list[int] = field(default_factory=list)
-
-    def n_untokenized(self, tools: PromptTools, /) -> int:
-        self.threads.append(threading.get_ident())
-        return RawPrompt.n_untokenized(self, tools)
+    caches: list[TokenCache] = field(default_factory=list)
 
     def make(self, tools: PromptTools) -> Prompt:
         self.threads.append(threading.get_ident())
+        self.caches.append(tools.token_cache)
         self.go_on.wait()
         return RawPrompt.make(self, tools)
 
 
-async def test_while_the_thread_makes_a_prompt_nothing_else_touches_the_vocabulary() -> None:
+async def test_a_long_prompt_keeps_no_short_one_waiting_and_shares_nothing_with_it() -> None:
     builder = PromptBuilder()
     await builder.open(tiny_model("dense"), "test")
-    slow, quick = Slow(("x" * 20_000,)), Slow(("y",))
-    quick.go_on.set()
     limits = Limits(65536, 512)
-    first, second = making(builder, slow, limits), making(builder, quick, limits)
-    assert not quick.threads, "the thread has work, so the event loop must not look"
+    slow, middling, quick = Slow(("x" * 100_000,)), Slow(("x" * 20_000,)), Slow(("y",))
+    middling.go_on.set()
+    quick.go_on.set()
+    first = making(builder, slow, limits)
+    await making(builder, middling, limits)
+    assert making(builder, quick, limits).done()
+    assert not first.done()
     slow.go_on.set()
-    await asyncio.gather(first, second)
-    assert threading.get_ident() not in quick.threads
-    assert making(builder, quick, limits).done(), "the thread has nothing to do: at once"
-    assert threading.get_ident() in quick.threads
+    with pytest.raises(RequestError, match="tokens and the context holds"):
+        await first
+    assert quick.threads == [threading.get_ident()]
+    assert len({*quick.threads, *slow.threads, *middling.threads}) == 3
+    assert len({id(cache) for cache in (*quick.caches, *slow.caches, *middling.caches)}) == 3
     await builder.close()
 
 
@@ -130,20 +132,23 @@ async def test_what_is_streamed_is_what_is_answered() -> None:
 async def test_a_request_costs_the_same_however_many_wait() -> None:
     """Everything that is done while the model loads and thousands of requests are queued."""
     async with running_service(model()) as service:
-        few = calls_of(lambda: post_one(service))
-        for _ in range(3_000):
-            post_one(service)
-        assert calls_of(lambda: post_one(service)) <= few
+        events = [raw_request(n) for n in range(3_000)]
+        few = calls_of(lambda: service.post(events[0]))
+        for event in events[1:-1]:
+            service.post(event)
+        assert calls_of(lambda: service.post(events[-1])) <= few
+        for event in events:
+            event.reply.cancel()
 
 
-def post_one(service: Service) -> None:
-    service.post(Generate(RawRequest(RawPrompt(("x",)), sampling=Sampling(max_tokens=2))))
+def raw_request(number: int) -> Generate:
+    return Generate(RawRequest(RawPrompt((f"x{number}",)), sampling=Sampling(max_tokens=2)))
 
 
 async def test_thousands_of_requests_that_waited_for_the_model_let_a_key_go_first() -> None:
     async with running_service(model()) as service:
         await open_document(service, URI, source())
-        events = [Generate(RawRequest(RawPrompt((f"x{n}",)), sampling=Sampling(max_tokens=2))) for n in range(2_000)]
+        events = [raw_request(n) for n in range(2_000)]
         for event in events:
             service.post(event)
         await until_state(service, "ready")
@@ -151,3 +156,15 @@ async def test_thousands_of_requests_that_waited_for_the_model_let_a_key_go_firs
         assert sum(event.reply.done() for event in events) < len(events) // 2
         for event in events:
             event.reply.cancel()
+
+
+async def test_a_huge_prompt_of_another_client_keeps_no_key_waiting() -> None:
+    async with running_service(model()) as service:
+        await open_document(service, URI, source())
+        assert (await complete(service, URI)).items
+        huge = Generate(RawRequest(RawPrompt(("of a million characters " * 50_000,)), sampling=Sampling(max_tokens=2)))
+        service.post(huge)
+        assert (await complete(service, URI, 3)).items
+        assert not huge.reply.done()
+        with pytest.raises(RequestError, match="the context holds"):
+            await huge.reply

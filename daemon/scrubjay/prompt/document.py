@@ -6,6 +6,7 @@ from scrubjay.prompt.frame import LayoutInput
 from scrubjay.prompt.recipe import PromptTools
 from scrubjay.prompt.segments import Prompt
 from scrubjay.prompt.view import ProjectView
+from scrubjay.tokenizer.token_cache import Preparation
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,16 +38,13 @@ class DocumentRecipe:
     def n_characters(self) -> int:
         return sum(len(document.text) for document in self.view.project.documents.values())
 
-    def n_untokenized(self, tools: PromptTools, /) -> int:
+    def preparations(self, tools: PromptTools, /) -> list[Preparation]:
         documents = self.view.project.documents.values()
-        return sum(tools.token_cache.n_untokenized(document.key, document.text) for document in documents)
+        missing = (tools.token_cache.missing(document.key, document.text) for document in documents)
+        return [preparation for preparation in missing if preparation]
 
     def make(self, tools: PromptTools) -> Prompt:
         view = self.view
         place = (view.project, view.document, view.start)
         layout = LayoutInput(*place, tools.template, tools.token_cache, tools.limits, self.is_idle)
         return tools.layouts.prompt(layout, self.is_speculative)
-
-    def tokenize_rest(self, tools: PromptTools, /) -> None:
-        document = self.view.document
-        tools.token_cache.tokenize_ahead(tools.token_cache.document(document.key, document.text).untokenized())

@@ -16,6 +16,7 @@ from scrubjay.prompt.fim import FimTemplate
 from scrubjay.prompt.frame import FIM_TOKENS, MIN_ROOM_TOKENS, LayoutInput, PromptFrame, fim_segments, fitting
 from scrubjay.prompt.recipe import PromptTools
 from scrubjay.prompt.segments import Prompt, Segment, assemble, count_tokens
+from scrubjay.tokenizer.token_cache import Preparation
 from scrubjay.workspace.document import Document
 from scrubjay.workspace.project import Project
 
@@ -64,8 +65,14 @@ class InfillPrompt:
         """Whether only other texts are there: what comes after them is not known, so it is left out."""
         return bool(self.extras) and not (self.prefix or self.suffix or self.middle)
 
-    def n_untokenized(self, _: PromptTools, /) -> int:
-        return self.n_characters
+    def preparations(self, tools: PromptTools, /) -> list[Preparation]:
+        cache, texts = tools.token_cache, [extra.text for extra in self.extras]
+        if self.anchor and not self.only_extras:
+            client = tools.infill_history.extend(self.prefix + self.middle)
+            windows = [cache.missing(client.key, client.before + self.suffix)]
+        else:
+            windows = [cache.missing_text(text) for text in (self.prefix, self.middle, self.suffix)]
+        return [missing for missing in (*map(cache.missing_text, texts), *windows) if missing]
 
     def make(self, tools: PromptTools) -> Prompt:
         template, limits = tools.template, tools.limits
@@ -84,9 +91,6 @@ class InfillPrompt:
         if self.only_extras:
             return assemble([start, *fitting(extras, frame.room, tools.token_cache)], tools.token_cache)
         return self._anchored(frame, extras, tools) if self.anchor else self._plain(frame, extras, tools)
-
-    def tokenize_rest(self, _: PromptTools, /) -> None:
-        pass  # a window is shown whole
 
     def _anchored(self, frame: PromptFrame, extras: Sequence[Segment], tools: PromptTools) -> Prompt:
         """The prompt as for a document of which the windows show a part."""

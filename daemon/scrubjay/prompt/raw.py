@@ -8,6 +8,7 @@ import numpy as np
 from scrubjay.errors import RequestError
 from scrubjay.prompt.recipe import PromptTools, RawVocabulary
 from scrubjay.prompt.segments import Prompt, Span
+from scrubjay.tokenizer.token_cache import Preparation
 from scrubjay.tokens import EMPTY, Tokens, as_tokens, frozen
 
 
@@ -24,14 +25,11 @@ class RawPrompt:
     def n_characters(self) -> int:
         return sum(len(part) for part in self.parts if isinstance(part, str))
 
-    def n_untokenized(self, _: PromptTools, /) -> int:
-        return self.n_characters
+    def preparations(self, _: PromptTools, /) -> list[Preparation] | None:
+        return None
 
     def make(self, tools: PromptTools) -> Prompt:
         return single_segment(raw_tokens(self.parts, tools.vocabulary), tools)
-
-    def tokenize_rest(self, _: PromptTools, /) -> None:
-        pass  # it is shown whole
 
 
 def raw_tokens(parts: Sequence[str | int], vocabulary: RawVocabulary, add_special: bool = True) -> Tokens:

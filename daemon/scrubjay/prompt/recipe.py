@@ -8,7 +8,7 @@ from scrubjay.prompt.infill_history import InfillHistory
 from scrubjay.prompt.layouts import Layouts
 from scrubjay.prompt.limits import Limits
 from scrubjay.prompt.segments import Prompt
-from scrubjay.tokenizer.token_cache import TokenCache
+from scrubjay.tokenizer.token_cache import Preparation, TokenCache
 from scrubjay.tokens import Tokens
 
 
@@ -48,9 +48,9 @@ class PromptTools:
 class PromptRecipe(Protocol):
     """How one prompt is made: a value that a request carries until the vocabulary is open and there is a thread for it.
 
-    The service asks every kind of request for the same things, in this order: `n_untokenized`, to choose between the
-    event loop and a thread; `make`; in a thread also `tokenize_rest`; then `is_fim`, `indent` and `closers`, to end and
-    trim what the model writes.
+    The service asks every kind of request for the same things, in this order: `preparations`, which a thread may do; `make`,
+    in the event loop, or in a thread if it needs only the vocabulary; then `is_fim`, `indent` and `closers`, to end and trim what
+    the model writes.
     """
 
     @property
@@ -75,8 +75,11 @@ class PromptRecipe(Protocol):
     def n_characters(self) -> int:
         """How long all its texts are together."""
 
-    def n_untokenized(self, tools: PromptTools, /) -> int:
-        """About how many characters `make` would have to tokenise now. Cheap, and changes no layout."""
+    def preparations(self, tools: PromptTools, /) -> list[Preparation] | None:
+        """What is to be tokenised before `make` is quick; None if `make` needs nothing but the vocabulary of `tools`.
+
+        Cheap, and changes no layout.
+        """
 
     def make(self, tools: PromptTools) -> Prompt:
         """The prompt.
@@ -85,6 +88,3 @@ class PromptRecipe(Protocol):
             RequestError: it cannot be made, or has no room in the context.
             PromptRefused: the context has no room for even a few tokens of the document.
         """
-
-    def tokenize_rest(self, tools: PromptTools, /) -> None:
-        """Tokenise also what the prompt does not show of its texts, so that later prompts find it done."""

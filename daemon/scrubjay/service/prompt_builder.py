@@ -1,17 +1,18 @@
-"""Makes prompts: at once where little has to be tokenised, else in a thread beside the event loop.
+"""Makes prompts: at once where little has to be tokenised, else after threads have tokenised what is new.
 
-The vocabulary and the token cache belong to that thread while it has work, and to the event loop while it has none, so
-that a keystroke need not wait for a thread to wake up. Recipes hold copies: documents' texts are values, so a copy of a
-project costs next to nothing.
+The token cache and the layouts belong to the event loop, so that a keystroke never waits for a thread. Threads do pure work:
+they tokenise texts, of which the event loop then keeps the tokens, or make whole prompts that need nothing but the
+vocabulary. What is long has a thread of its own, so that nobody's short text waits for another's long one.
 """
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Hashable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from scrubjay.errors import RequestError, ScrubjayError
 from scrubjay.prompt.fim import FimTemplate, find_template
@@ -21,7 +22,7 @@ from scrubjay.prompt.layouts import LayoutName, Layouts
 from scrubjay.prompt.limits import Limits
 from scrubjay.prompt.recipe import PromptRecipe, PromptTools
 from scrubjay.prompt.segments import Prompt
-from scrubjay.tokenizer.token_cache import TokenCache
+from scrubjay.tokenizer.token_cache import Preparation, TokenCache
 
 if TYPE_CHECKING:
     from scrubjay.llama.vocabulary import Vocabulary
@@ -35,23 +36,43 @@ Made = Prompt | ScrubjayError
 CACHE_BYTES = 64 << 20
 MAX_AT_ONCE = 4096
 """Characters that may be tokenised in the event loop for one prompt: a few milliseconds."""
+MAX_SHORT = 1 << 16
+"""Characters of a text that is tokenised beside other short ones: a tenth of a second."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """A vocabulary, and how prompts for it are made: `model` with its own fill-in-the-middle tokens, `used` perhaps by chat."""
+
+    vocabulary: "Vocabulary"
+    model: FimTemplate
+    used: FimTemplate
+    cache: TokenCache
 
 
 class PromptBuilder:
-    """Opens the vocabulary of a model and makes prompts for it, one after the other. Called from the event loop."""
+    """Opens the vocabulary of a model and makes prompts for it. Called from the event loop."""
 
     def __init__(self, layout: LayoutName = "anchored", cache_bytes: int = CACHE_BYTES) -> None:
         self._layouts = Layouts(layout)
-        self._cache_bytes = cache_bytes
-        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="prompts")
-        self._n_in_thread = 0
-        self._vocabulary: Vocabulary | None = None
-        self._cache: TokenCache | None = None
         self._infill_history = InfillHistory()
-        self.model_template: FimTemplate | None = None
+        self._cache_bytes = cache_bytes
+        self._short = ThreadPoolExecutor(max_workers=1, thread_name_prefix="short-texts")
+        self._long = ThreadPoolExecutor(max_workers=1, thread_name_prefix="long-texts")
+        # By the name of the text: what a thread is tokenising, for everybody who waits for it.
+        self._running: dict[Hashable, asyncio.Future[None]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._opened: _Opened | None = None
+
+    @property
+    def model_template(self) -> FimTemplate | None:
         """The model's fill-in-the-middle tokens; None until the vocabulary is open."""
-        self.fim_template: FimTemplate | None = None
+        return self._opened.model if self._opened else None
+
+    @property
+    def fim_template(self) -> FimTemplate | None:
         """How prompts for filling in are made: with those tokens, or without them by chatting."""
+        return self._opened.used if self._opened else None
 
     async def open(self, path: Path, name: str) -> None:
         """Open the vocabulary of a file that the engine has accepted; `name` is the model's.
@@ -59,92 +80,131 @@ class PromptBuilder:
         Raises:
             ModelRefused: it cannot be read after all.
         """
-        await self._in_thread(lambda: self._open(path, name))
+        self._opened = await _in(self._long, partial(_open, path, name, self._cache_bytes))
 
     def make(self, recipe: PromptRecipe, limits: Limits, report: Callable[[Made], None]) -> Made | None:
         """The prompt of `recipe`, if it can be made at once; else None, and `report` gets it later, in the event loop.
 
         Whatever goes wrong is an error in the place of the prompt; nothing is raised. The vocabulary must be open.
         """
-        if self._n_in_thread == 0:
-            quick = _outcome(partial(self._make_if_quick, recipe, limits))
-            if quick is not None:
-                return quick
-        future = self._in_thread(partial(_outcome, partial(self._make_with_rest, recipe, limits)))
-        future.add_done_callback(lambda made: report(_shutting_down() if made.cancelled() else made.result()))
-        return None
+        return _outcome(partial(self._begin, recipe, limits, report))
 
     def use(self, work: Callable[[PromptTools], T], n_characters: int, limits: Limits) -> "asyncio.Future[T]":
-        """What `work` makes, which has about `n_characters` to tokenise; the vocabulary must be open."""
+        """What `work` makes of the vocabulary, with about `n_characters` to tokenise; the vocabulary must be open.
 
-        def whole() -> T:
-            return work(self._tools(limits))
-
-        is_quick = self._n_in_thread == 0 and n_characters <= MAX_AT_ONCE
-        return _at_once(whole) if is_quick else self._in_thread(whole)
+        The token cache and the layouts that it gets may be others than those of prompts.
+        """
+        if n_characters <= MAX_AT_ONCE:
+            return _at_once(lambda: work(self._tools(limits)))
+        return _in(self._long, lambda: work(self._tools_for_thread(limits)))
 
     def forget(self, root: str) -> None:
         """The project at `root` is closed."""
-        self._in_thread(lambda: self._layouts.forget(root))
+        self._layouts.forget(root)
 
     async def close(self) -> None:
         """Free the vocabulary, when what is being made is made."""
-        await self._in_thread(self._close)
-        self._executor.shutdown()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+        for executor in (self._short, self._long):
+            await asyncio.to_thread(executor.shutdown)
+        if self._opened:
+            self._opened.vocabulary.close()
+        self._opened = None
 
-    def _make_if_quick(self, recipe: PromptRecipe, limits: Limits) -> Prompt | None:
+    def _begin(self, recipe: PromptRecipe, limits: Limits, report: Callable[[Made], None]) -> Prompt | None:
+        """The prompt, or None if it is left to a task."""
         tools = self._tools(limits)
-        return recipe.make(tools) if recipe.n_untokenized(tools) <= MAX_AT_ONCE else None
+        preparations = recipe.preparations(tools)
+        n_characters = recipe.n_characters if preparations is None else _n_characters(preparations)
+        if n_characters <= MAX_AT_ONCE:
+            return recipe.make(tools)
+        making = (
+            self._make_in_thread(recipe, limits)
+            if preparations is None
+            else self._prepare(recipe, limits, preparations)
+        )
+        task = asyncio.create_task(self._report(making, report))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return None
 
-    def _make_with_rest(self, recipe: PromptRecipe, limits: Limits) -> Prompt:
-        """The prompt, and tokens also of what it does not show: else each key would go to the thread because of that."""
-        tools = self._tools(limits)
-        prompt = recipe.make(tools)
-        recipe.tokenize_rest(tools)
-        return prompt
+    async def _report(self, making: Coroutine[Any, Any, Prompt], report: Callable[[Made], None]) -> None:
+        try:
+            made: Made = await making
+        except Exception as error:
+            made = _error(error)
+        report(made)
 
-    def _in_thread(self, work: Callable[[], T]) -> "asyncio.Future[T]":
-        self._n_in_thread += 1
-        future = asyncio.get_running_loop().run_in_executor(self._executor, work)
-        future.add_done_callback(lambda _: self._left_thread())
-        return future
+    async def _make_in_thread(self, recipe: PromptRecipe, limits: Limits) -> Prompt:
+        executor = self._executor(recipe.n_characters)
+        return await _in(executor, lambda: recipe.make(self._tools_for_thread(limits)))
 
-    def _left_thread(self) -> None:
-        self._n_in_thread -= 1
+    async def _prepare(self, recipe: PromptRecipe, limits: Limits, preparations: list[Preparation]) -> Prompt:
+        for preparation in preparations:
+            running = self._running.get(preparation.name)
+            if running is None:
+                running = asyncio.ensure_future(self._run(preparation))
+                self._running[preparation.name] = running
+            await running
+        return recipe.make(self._tools(limits))
 
-    def _open(self, path: Path, name: str) -> None:
-        # Not before it is needed: a daemon that loads its model should be there to say so.
-        from scrubjay.llama.vocabulary import Vocabulary
+    async def _run(self, preparation: Preparation) -> None:
+        try:
+            preparation.keep(await _in(self._executor(preparation.n_characters), preparation.run))
+        finally:
+            del self._running[preparation.name]
 
-        self._close()
-        self._vocabulary = Vocabulary.open(path)
-        self._cache = TokenCache(self._vocabulary.tokenize, self._cache_bytes)
-        template = find_template(self._vocabulary, name)
-        by_chat = chat_fim_template(self._vocabulary) if template.order == "plain" else None
-        self.model_template, self.fim_template = template, by_chat or template
+    def _executor(self, n_characters: int) -> ThreadPoolExecutor:
+        return self._short if n_characters <= MAX_SHORT else self._long
 
     def _tools(self, limits: Limits) -> PromptTools:
-        if self._vocabulary is None or self.fim_template is None or self._cache is None:
-            raise RuntimeError("a vocabulary was needed before it was open")
-        return PromptTools(
-            self._vocabulary, self.fim_template, self._cache, self._layouts, self._infill_history, limits
-        )
+        opened = self._require_open()
+        return PromptTools(opened.vocabulary, opened.used, opened.cache, self._layouts, self._infill_history, limits)
 
-    def _close(self) -> None:
-        if self._vocabulary:
-            self._vocabulary.close()
-        self._vocabulary = self._cache = self.model_template = self.fim_template = None
+    def _tools_for_thread(self, limits: Limits) -> PromptTools:
+        """Tools that nothing else uses, so that a thread may."""
+        opened = self._require_open()
+        own = (opened.cache.empty(), Layouts("plain"), InfillHistory())
+        return PromptTools(opened.vocabulary, opened.used, *own, limits)
+
+    def _require_open(self) -> _Opened:
+        if self._opened is None:
+            raise RuntimeError("a vocabulary was needed before it was open")
+        return self._opened
+
+
+def _open(path: Path, name: str, cache_bytes: int) -> _Opened:
+    # Not before it is needed: a daemon that loads its model should be there to say so.
+    from scrubjay.llama.vocabulary import Vocabulary
+
+    vocabulary = Vocabulary.open(path)
+    template = find_template(vocabulary, name)
+    by_chat = chat_fim_template(vocabulary) if template.order == "plain" else None
+    return _Opened(vocabulary, template, by_chat or template, TokenCache(vocabulary.tokenize, cache_bytes))
+
+
+def _n_characters(preparations: list[Preparation]) -> int:
+    return sum(preparation.n_characters for preparation in preparations)
+
+
+def _in(executor: ThreadPoolExecutor, work: Callable[[], T]) -> "asyncio.Future[T]":
+    return asyncio.get_running_loop().run_in_executor(executor, work)
 
 
 def _outcome(work: Callable[[], T]) -> T | ScrubjayError:
     """What `work` makes, or a sentence about why it cannot be made."""
     try:
         return work()
-    except ScrubjayError as error:
-        return error
     except Exception as error:
-        logger.exception("A prompt could not be made.")
-        return RequestError(f"The prompt could not be made: {error!r}; see the daemon's log.", 500)
+        return _error(error)
+
+
+def _error(error: Exception) -> ScrubjayError:
+    if isinstance(error, ScrubjayError):
+        return error
+    logger.error("A prompt could not be made.", exc_info=error)
+    return RequestError(f"The prompt could not be made: {error!r}; see the daemon's log.", 500)
 
 
 def _at_once(work: Callable[[], T]) -> "asyncio.Future[T]":
@@ -155,7 +215,3 @@ def _at_once(work: Callable[[], T]) -> "asyncio.Future[T]":
     except Exception as error:  # it is raised where the result is awaited
         future.set_exception(error)
     return future
-
-
-def _shutting_down() -> RequestError:
-    return RequestError("The daemon is shutting down.", 503)

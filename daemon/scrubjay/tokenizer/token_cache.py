@@ -5,10 +5,12 @@ Everything here is bounded in bytes; what was not used for longest goes first.
 
 from bisect import bisect_left, bisect_right
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Callable, Hashable, Iterable
+from copy import copy
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import accumulate
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import xxhash
@@ -52,8 +54,25 @@ class _Lru(Generic[V]):
         self.n_bytes -= self._entries.pop(key, (None, 0))[1]
 
 
+@dataclass(frozen=True, slots=True)
+class Preparation:
+    """A text that is to be tokenised before a prompt shows it.
+
+    Args:
+        name: the same for the same work.
+        n_characters: how long it is.
+        run: does the work. Any thread may call it, beside all that others do with the cache.
+        keep: puts what `run` returned into the cache; for the thread that the cache belongs to.
+    """
+
+    name: Hashable
+    n_characters: int
+    run: Callable[[], Any]
+    keep: Callable[[Any], None]
+
+
 class TokenCache:
-    """Tokenises, and remembers. To be used from one thread at a time, but for `tokenize_ahead`.
+    """Tokenises, and remembers. To be used from one thread; others may only run `Preparation`s.
 
     Args:
         tokenize: the tokens of a text, without a BOS and without special tokens.
@@ -65,6 +84,12 @@ class TokenCache:
         self._rule = find_split_rule(tokenize)
         self._by_content: _Lru[Tokens] = _Lru(max_bytes // 2)
         self._by_document: _Lru[TokenizedText] = _Lru(max_bytes // 2)
+
+    def empty(self) -> "TokenCache":
+        """A cache for the same vocabulary that remembers nothing: for a thread of its own."""
+        other = copy(self)
+        other._by_content, other._by_document = _Lru(0), _Lru(0)
+        return other
 
     @property
     def n_bytes(self) -> int:
@@ -92,18 +117,26 @@ class TokenCache:
             return old
         chunks = ChunkedText.of(text, self._rule) if old is None else old.chunked.updated(text, self._rule)
         new = TokenizedText(chunks, self)
-        self._by_document.put(key, new, _ENTRY_BYTES * len(chunks.chunks) + _BYTES_PER_CHARACTER * len(text))
+        self._keep(key, new)
         return new
 
-    def n_untokenized(self, key: str, text: str) -> int:
-        """About how many characters of the document `key`, whose text is `text` now, have to be tokenised.
-
-        A document that is not known counts whole, without a look at its text.
-        """
+    def missing(self, key: str, text: str) -> "Preparation | None":
+        """What has to be tokenised before the document `key`, whose text is `text` now, can be shown; None if nothing has."""
         known = self._by_document.get(key)
         if known is None:
-            return len(text)
-        return known.n_untokenized if known.text is text else self.document(key, text).n_untokenized
+            return Preparation((key, text), len(text), partial(self._tokenized, text), partial(self._keep, key))
+        current = known if known.text is text else self.document(key, text)
+        if n_characters := current.n_untokenized:
+            chunks = current.untokenized()
+            return Preparation((key, text), n_characters, partial(self.tokenize_ahead, chunks), lambda _: None)
+        return None
+
+    def missing_text(self, text: str) -> "Preparation | None":
+        """What has to be tokenised before `text`, standing alone, can be shown; None if nothing has."""
+        name = _name(text, after_cut=False)
+        if not text or self._by_content.get(name) is not None:
+            return None
+        return Preparation(name, len(text), partial(self._tokens, text, False), partial(self._remember, name))
 
     def last_tokens(self, text: str, n_tokens: int) -> Tokens:
         """The last `n_tokens` tokens of `text`, of which no more is looked at than has so many for sure."""
@@ -114,7 +147,7 @@ class TokenCache:
         self._by_document.drop(key)
 
     def tokenize_ahead(self, chunks: Iterable[tuple[Chunk, bool]]) -> None:
-        """Tokenise chunks (see `TokenizedText.untokenized`); the one method that another thread may call at any time."""
+        """Tokenise chunks (see `TokenizedText.untokenized`). Any thread may call it at any time."""
         for chunk, after_cut in chunks:
             if chunk.tokens is None:
                 chunk.tokens = self._tokens(chunk.text, after_cut)
@@ -122,12 +155,25 @@ class TokenCache:
     def _remembered(self, text: str, after_cut: bool) -> Tokens:
         if not text:
             return EMPTY
-        key = (xxhash.xxh3_128_digest(text.encode(errors="surrogatepass")), after_cut)
-        tokens = self._by_content.get(key)
+        name = _name(text, after_cut)
+        tokens = self._by_content.get(name)
         if tokens is None:
             tokens = self._tokens(text, after_cut)
-            self._by_content.put(key, tokens, _ENTRY_BYTES + tokens.nbytes)
+            self._remember(name, tokens)
         return tokens
+
+    def _remember(self, name: Hashable, tokens: Tokens) -> None:
+        self._by_content.put(name, tokens, _ENTRY_BYTES + tokens.nbytes)
+
+    def _keep(self, key: str, text: "TokenizedText") -> None:
+        n_bytes = _ENTRY_BYTES * len(text.chunked.chunks) + _BYTES_PER_CHARACTER * len(text.text)
+        self._by_document.put(key, text, n_bytes)
+
+    def _tokenized(self, text: str) -> "TokenizedText":
+        """`text` with all its tokens. Touches nothing that is kept."""
+        tokenized = TokenizedText(ChunkedText.of(text, self._rule), self)
+        self.tokenize_ahead(tokenized.untokenized())
+        return tokenized
 
     def _tokens(self, text: str, after_cut: bool) -> Tokens:
         if after_cut and self._rule is not None:
@@ -208,3 +254,7 @@ class TokenizedText:
 def concatenated(arrays: list[Tokens]) -> Tokens:
     """One token array after the other."""
     return frozen(np.concatenate(arrays)) if arrays else EMPTY
+
+
+def _name(text: str, after_cut: bool) -> Hashable:
+    return xxhash.xxh3_128_digest(text.encode(errors="surrogatepass")), after_cut
