@@ -99,6 +99,15 @@ def test_a_first_use(shell: Shell) -> None:
     assert "No daemon runs" in shell.complaint("stop", status=1)
 
 
+def test_what_is_no_text_is_shown_all_the_same(shell: Shell) -> None:
+    shell.run("start")
+    root = str(shell.home / "caf\udce9")
+    document = {"uri": f"{shell.home.as_uri()}/caf%e9/a.py", "text": "x", "version": 1, "root": root, "owner": "test"}
+    Client(shell.socket).post("documents/open", document)
+    assert "caf\\udce9" in shell.run("status")
+    Client(shell.socket).post("documents/close", {"uri": document["uri"], "owner": "test"})
+
+
 def test_columns_count_characters(tiny: Shell) -> None:
     (tiny.home / "a.py").write_text("größe = '𝒳'\n")
     tiny.run("complete", "a.py:1:12", "--max-tokens", "1")

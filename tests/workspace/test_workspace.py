@@ -3,11 +3,20 @@
 import asyncio
 import shutil
 from pathlib import Path
+from time import thread_time
 
 from scrubjay.notifications import Notification
-from scrubjay.workspace.events import CloseDocument, FilesChanged, OpenDocument, SaveDocument, WorkspaceEvent
+from scrubjay.workspace.events import (
+    ChangeDocument,
+    CloseDocument,
+    FilesChanged,
+    OpenDocument,
+    SaveDocument,
+    WorkspaceEvent,
+)
 from scrubjay.workspace.project import File
 from scrubjay.workspace.projects import MAX_PROJECTS, Projects
+from scrubjay.workspace.text import Change
 from scrubjay.workspace.workspace import Workspace
 
 
@@ -150,3 +159,25 @@ async def test_what_is_found_on_disk_of_a_forgotten_project_is_passed_over(tmp_p
     told.absorb(FilesChanged(str(tmp_path), (File(str(tmp_path / "a.py"), "a"),), is_first=True))
     assert list(told.projects) == []
     await told.workspace.close()
+
+
+async def test_what_happens_to_one_of_many_documents_and_projects_costs_no_more(tmp_path: Path) -> None:
+    def seconds(n_projects: int, n_documents: int) -> float:
+        """What it takes to open, change and close a document while so many others are open."""
+        told = Told(tmp_path / f"{n_projects}-{n_documents}", n_projects)
+        told.workspace.model_is_ready(100.0, 8192)
+        for number in range(n_documents):
+            root = told.roots[number % n_projects]
+            told.absorb(OpenDocument((root / f"{number}.py").as_uri(), "x", root=str(root)))
+        begun = thread_time()
+        for number in range(100):
+            uri = (told.roots[number % n_projects] / "one_more.py").as_uri()
+            told.absorb(OpenDocument(uri, "x", root=str(told.roots[number % n_projects])))
+            told.absorb(ChangeDocument(uri, 1, (Change("y"),)))
+            told.absorb(CloseDocument(uri))
+        return thread_time() - begun
+
+    (tmp_path / "50-50").mkdir()
+    (tmp_path / "50-2000").mkdir()
+    # Forty times as many documents: with a look at all of them it would take many times as long.
+    assert seconds(50, 2000) < 5 * seconds(50, 50)

@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -25,6 +26,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: what follows `scrubjay`; None for the arguments of the process.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
+    if isinstance(sys.stdout, TextIOWrapper):
+        # What is named may be no text: names of files are bytes, and terminals have encodings.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         if arguments[:1] == ["lsp"]:
             # The language server reads its own arguments: editors give it some that are theirs.

@@ -75,14 +75,17 @@ class Watcher:
             is_named: somebody said that it is a project; otherwise it must look like one. Home folders never count.
         """
         if root not in self._roots and root.startswith("/"):
-            tree = FileTree(root, budget, nested_roots=self._nested_in(root), shows_secrets=self._shows_secrets)
+            tree = FileTree(
+                root, budget, nested_roots=self._nested().get(root, frozenset()), shows_secrets=self._shows_secrets
+            )
             self._roots[root] = watched = _WatchedRoot(tree, self._quiet_s, self._check)
             self._in_thread(watched, partial(self._begin, watched, is_named))
 
     def claim(self, roots: Iterable[str]) -> None:
         """Each of `roots` has what is below it for itself, as long as it is watched; none that is above it shows that."""
-        self._claims = frozenset(roots)
-        self._assign_nested()
+        if (claims := frozenset(roots)) != self._claims:
+            self._claims = claims
+            self._assign_nested()
 
     def unwatch(self, root: str) -> None:
         """Watch `root` no more, if it is watched."""
@@ -99,16 +102,21 @@ class Watcher:
         await asyncio.get_running_loop().run_in_executor(self._executor, self._stop)
         self._executor.shutdown()
 
-    def _nested_in(self, root: str) -> frozenset[str]:
-        """The roots below `root` that have claimed what is below them, relative to it."""
-        above = f"{root.rstrip('/')}/"
-        claimed = (other for other, watched in self._roots.items() if watched.is_started and other in self._claims)
-        return frozenset(other.removeprefix(above) for other in claimed if other.startswith(above))
+    def _nested(self) -> dict[str, frozenset[str]]:
+        """For each folder around them, the roots that have claimed what is below them, relative to that folder."""
+        nested: dict[str, set[str]] = {}
+        for root in self._claims:
+            if (watched := self._roots.get(root)) and watched.is_started:
+                # By way of the folders above: to compare each root with each other one takes long if there are many.
+                for folder in map(str, PurePath(root).parents):
+                    nested.setdefault(folder, set()).add(root.removeprefix(f"{folder.rstrip('/')}/"))
+        return {folder: frozenset(below) for folder, below in nested.items()}
 
     def _assign_nested(self) -> None:
+        nested = self._nested()
         for root, watched in self._roots.items():
-            if watched.is_started and (nested := self._nested_in(root)) != watched.tree.nested_roots:
-                watched.tree.nested_roots = nested
+            if watched.is_started and (below := nested.get(root, frozenset())) != watched.tree.nested_roots:
+                watched.tree.nested_roots = below
                 watched.check_now()
 
     def _check(self, watched: "_WatchedRoot") -> None:
