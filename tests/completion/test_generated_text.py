@@ -3,6 +3,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from scrubjay.code_text import without_indent
 from scrubjay.completion.cursor import CursorContext
 from scrubjay.completion.finish import AsWritten, ClientLimits, Finish
 from scrubjay.completion.generated_text import Alternatives, GeneratedText
@@ -72,6 +73,28 @@ def test_a_text_ends_at_the_same_place_however_it_is_cut(finish: Finish, written
         cut.add(Piece(1, character, 1))
     assert not cut.is_cut or whole.is_cut
     assert finish.postprocess(whole.text) == finish.postprocess(cut.text)
+
+
+@settings(max_examples=400)
+@given(FINISHES, st.lists(WRITTEN, max_size=8), st.sampled_from(("", "    ", "\t")))
+def test_a_text_ends_where_its_whole_beginning_says(finish: Finish, pieces: list[str], indent: str) -> None:
+    text, written = GeneratedText(finish, indent), ""
+    for piece in pieces:
+        text.add(Piece(1, piece, 1))
+        written += piece
+        so_far = without_indent(written, indent) if indent else written
+        end = finish.stop_offset(so_far)
+        assert (text.is_cut, text.text) == (end is not None, so_far[:end])
+        if text.is_cut:
+            break
+
+
+def test_a_text_ends_within_a_line_where_it_begins_to_repeat_the_suffix() -> None:
+    suffix = "return compute(first, second)"
+    text = GeneratedText(rules(f"x = \n{suffix}", 4, False, False))
+    for character in f"1 + {suffix}":
+        text.add(Piece(1, character, 1))
+    assert (text.is_cut, text.text) == (True, "1 + ")
 
 
 def test_another_text_is_generated_only_in_the_place_of_one_that_is_not_shown() -> None:

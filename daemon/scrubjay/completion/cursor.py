@@ -1,13 +1,15 @@
 """The place in a text at which a completion is asked for."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from scrubjay.code_text import comment_marker, without_literals
 
 MAX_CHARACTERS = 32_768
 """On either side of the cursor: what a completion is compared with is near, so a key costs the same in every document."""
 _LINE_END = re.compile(r"\r\n|\n|\r")
+SUFFIX_START_CHARACTERS = 20
+"""Characters of the suffix that a completion must not begin to repeat."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,12 +21,30 @@ class CursorContext:
         suffix: the text after it, as far as a rule asks for it.
         language: the client's language identifier, "" if unknown.
         line_end: what ends the lines around the cursor in the document.
+
+    Attributes:
+        line_before: the cursor's line, up to the cursor.
+        line_after: the cursor's line, from the cursor on.
+        next_line: the first line below the cursor's that is not blank, "" if there is none.
+        suffix_start: the beginning of the suffix, but for blank lines, that a text must not repeat; "" if it is too short.
     """
 
     prefix: str
     suffix: str
     language: str = ""
     line_end: str = "\n"
+    line_before: str = field(init=False)
+    line_after: str = field(init=False)
+    next_line: str = field(init=False)
+    suffix_start: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        # Once, because stop rules look at them at each token.
+        start = self.suffix.lstrip()[:SUFFIX_START_CHARACTERS]
+        object.__setattr__(self, "line_before", self.prefix[self.prefix.rfind("\n") + 1 :])
+        object.__setattr__(self, "line_after", self.suffix.partition("\n")[0])
+        object.__setattr__(self, "next_line", next((line for line in self.lines_below(20) if line.strip()), ""))
+        object.__setattr__(self, "suffix_start", start if len(start) == SUFFIX_START_CHARACTERS else "")
 
     @classmethod
     def at(cls, text: str, offset: int, language: str = "") -> "CursorContext":
@@ -32,21 +52,6 @@ class CursorContext:
         prefix = text[max(offset - MAX_CHARACTERS, 0) : offset]
         suffix = text[offset : offset + MAX_CHARACTERS]
         return cls(_with_lf(prefix), _with_lf(suffix), language, _line_end(prefix, suffix))
-
-    @property
-    def line_before(self) -> str:
-        """The cursor's line, up to the cursor."""
-        return self.prefix[self.prefix.rfind("\n") + 1 :]
-
-    @property
-    def line_after(self) -> str:
-        """The cursor's line, from the cursor on."""
-        return self.suffix.partition("\n")[0]
-
-    @property
-    def next_line(self) -> str:
-        """The first line below the cursor's that is not blank, "" if there is none."""
-        return next((line for line in self.lines_below(20) if line.strip()), "")
 
     @property
     def line_above(self) -> str:

@@ -35,12 +35,13 @@ class GeneratedText:
         if self.is_cut:
             return
         self._pieces.append(piece)
+        n_before = len(self.text)
         if self.indent:
             self._written.append(piece.text)
             self.text = without_indent("".join(self._written), self.indent)
         else:
             self.text += piece.text
-        end = self.finish.stop_offset(self.text)
+        end = self.finish.stop_offset(self.text, len(self.text) - n_before)
         if end is not None:
             self.is_cut, self.text = True, self.text[:end]
 
@@ -59,6 +60,11 @@ class Alternatives:
 
     Args:
         n: how many are asked for.
+
+    Attributes:
+        items: what is to be shown, and `discarded` the names of the rules by which other texts are not.
+        n_done: how many texts are complete.
+        is_cut: the text that is being generated has ended by its `Finish`.
     """
 
     def __init__(self, finish: Finish, indent: str = "", n: int = 1) -> None:
@@ -70,11 +76,7 @@ class Alternatives:
         self.items: list[Item] = []
         self.discarded: list[str] = []
         self.n_done = 0
-
-    @property
-    def is_cut(self) -> bool:
-        """Whether the text that is being generated has ended by its `Finish`."""
-        return self._current.is_cut
+        self.is_cut = False
 
     @property
     def has_more(self) -> bool:
@@ -84,15 +86,17 @@ class Alternatives:
     def add(self, piece: Piece) -> str:
         """The engine has generated `piece`; what may be told beyond what was told already, of the first item only."""
         self._current.add(piece)
+        self.is_cut = self._current.is_cut
         return "" if self.items else self._tell(self._finish.tellable(self._current.text))
 
     def restart(self) -> None:
         """What was generated of the present text does not count: it is written once more."""
-        self._current = GeneratedText(self._finish, self._indent)
+        self._begin()
 
     def end(self, done: Done) -> str:
         """The present text is complete; what remains to be told of the first item."""
-        text, self._current = self._current, GeneratedText(self._finish, self._indent)
+        text = self._current
+        self._begin()
         self.n_done += 1
         if done.stop_reason == "none":
             return ""
@@ -110,6 +114,9 @@ class Alternatives:
     def end_cut(self, job: int, generate_ms: float) -> Done:
         """The end of a text that its `Finish` has ended, as the engine would tell it."""
         return Done(job, "stop", "", self._current.n_tokens, generate_ms)
+
+    def _begin(self) -> None:
+        self._current, self.is_cut = GeneratedText(self._finish, self._indent), False
 
     def _tell(self, text: str) -> str:
         # Text that is generated once more after an interruption may differ: then nothing is told until it catches up.

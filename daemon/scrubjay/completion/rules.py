@@ -42,8 +42,13 @@ class CompletionRules:
         # By the time that a second try would be there, the user has typed on.
         return n if n == 1 else MAX_TRIES_EACH * n
 
-    def stop_offset(self, text: str, /) -> int | None:
-        return None if stop_at.__name__ in self.switched_off else stop_at(self.cursor, self.mode, text)
+    def stop_offset(self, text: str, n_new: int | None = None, /) -> int | None:
+        # Rules look at complete lines, but for the one about the suffix; most tokens complete none.
+        is_line_complete = n_new is None or "\n" in text[len(text) - n_new :]
+        repeats_suffix = self.cursor.suffix_start and self.cursor.suffix_start in text
+        if stop_at.__name__ in self.switched_off or not (is_line_complete or repeats_suffix):
+            return None
+        return stop_at(self.cursor, self.mode, text)
 
     def tellable(self, _: str, /) -> str:
         """Nothing: until the text has ended, a rule may still trim or discard it."""

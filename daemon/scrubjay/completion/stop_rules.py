@@ -14,8 +14,6 @@ from scrubjay.completion.cursor import CursorContext
 Mode = Literal["single", "multi"]
 Rule = Callable[[CursorContext, str], int | None]
 
-SUFFIX_START_CHARACTERS = 20
-"""Characters of the suffix that a completion must not begin to repeat."""
 MIN_EQUAL_LINES = 3
 _CLOSING = re.compile(r"\s*(?:[\])}]|(?:end|fi|done|esac)\b[\s;,)]*$)")
 _DOUBLE_BLANK = re.compile(r"\n[ \t]*\n[ \t]*\n")
@@ -52,8 +50,7 @@ def single_line(_: CursorContext, text: str) -> int | None:
 
 def repeats_suffix(cursor: CursorContext, text: str) -> int | None:
     """Ends where the text after the cursor begins to be repeated."""
-    start = cursor.suffix.lstrip()[:SUFFIX_START_CHARACTERS]
-    found = text.find(start) if len(start) == SUFFIX_START_CHARACTERS else -1
+    found = text.find(cursor.suffix_start) if cursor.suffix_start else -1
     return found if found >= 0 else None
 
 
