@@ -1,7 +1,7 @@
 """What the daemon tells event streams and editor sessions."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 
 Notification = Mapping[str, object]
 """An event as JSON: `type` is one of project, files, edit, checkpoint, restore, progress, completion, state."""
@@ -11,9 +11,14 @@ MAX_QUEUED = 1000
 
 
 class Subscription:
-    """One listener: an asynchronous iterator that ends when the broadcaster is closed."""
+    """One listener: an asynchronous iterator that ends when the broadcaster is closed.
 
-    def __init__(self) -> None:
+    Args:
+        types: of the events that it gets; None for all.
+    """
+
+    def __init__(self, types: Collection[str] | None = None) -> None:
+        self.types = types
         self._queue: asyncio.Queue[Notification | None] = asyncio.Queue(MAX_QUEUED)
 
     def put(self, notification: Notification | None) -> None:
@@ -38,9 +43,9 @@ class Broadcaster:
         self._subscriptions: set[Subscription] = set()
         self._is_closed = False
 
-    def subscribe(self) -> Subscription:
-        """A new listener; `unsubscribe` it."""
-        subscription = Subscription()
+    def subscribe(self, types: Collection[str] | None = None) -> Subscription:
+        """A new listener, to events of these types or to all; `unsubscribe` it."""
+        subscription = Subscription(types)
         self._subscriptions.add(subscription)
         if self._is_closed:
             subscription.put(None)
@@ -51,7 +56,8 @@ class Broadcaster:
 
     def publish(self, notification: Notification) -> None:
         for subscription in self._subscriptions:
-            subscription.put(notification)
+            if subscription.types is None or notification["type"] in subscription.types:
+                subscription.put(notification)
 
     def close(self) -> None:
         """End all subscriptions, those to come as well."""

@@ -27,10 +27,11 @@ class Finish(Protocol):
     def max_tries(self, n: int) -> int:
         """How many texts to generate at most until there are `n` to show."""
 
-    def stop_offset(self, text: str, n_new: int | None = None, /) -> int | None:
+    def stop_offset(self, text: str, n_seen: int = 0, /) -> int | None:
         """After how many characters `text`, of which more may come, should have ended; None to go on.
 
-        Only the last `n_new` characters are new, all of them if None: the text before them was not to end.
+        Args:
+            n_seen: for so many characters this was asked before, and the answer was None: spares looking at them again.
         """
 
     def tellable(self, text: str, /) -> str:
@@ -55,7 +56,7 @@ class AsWritten:
     def max_tries(self, n: int) -> int:
         return n
 
-    def stop_offset(self, _: str, _n_new: int | None = None, /) -> int | None:
+    def stop_offset(self, _: str, _n_seen: int = 0, /) -> int | None:
         return None
 
     def tellable(self, text: str, /) -> str:
@@ -80,7 +81,7 @@ class ClientLimits(AsWritten):
     n_indent: int = 0
     closers: str = ""
 
-    def stop_offset(self, text: str, _: int | None = None, /) -> int | None:
+    def stop_offset(self, text: str, _: int = 0, /) -> int | None:
         end = text.find("\n")
         if end >= 0 and len(without_closers(text[:end], self.closers)) < end:
             return end

@@ -35,13 +35,13 @@ class GeneratedText:
         if self.is_cut:
             return
         self._pieces.append(piece)
-        n_before = len(self.text)
+        n_seen = len(self.text)
         if self.indent:
             self._written.append(piece.text)
             self.text = without_indent("".join(self._written), self.indent)
         else:
             self.text += piece.text
-        end = self.finish.stop_offset(self.text, len(self.text) - n_before)
+        end = self.finish.stop_offset(self.text, n_seen)
         if end is not None:
             self.is_cut, self.text = True, self.text[:end]
 

@@ -42,9 +42,9 @@ class CompletionRules:
         # By the time that a second try would be there, the user has typed on.
         return n if n == 1 else MAX_TRIES_EACH * n
 
-    def stop_offset(self, text: str, n_new: int | None = None, /) -> int | None:
+    def stop_offset(self, text: str, n_seen: int = 0, /) -> int | None:
         # Rules look at complete lines, but for the one about the suffix; most tokens complete none.
-        is_line_complete = n_new is None or "\n" in text[len(text) - n_new :]
+        is_line_complete = "\n" in text[n_seen:]
         repeats_suffix = self.cursor.suffix_start and self.cursor.suffix_start in text
         if stop_at.__name__ in self.switched_off or not (is_line_complete or repeats_suffix):
             return None

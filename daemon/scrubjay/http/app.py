@@ -94,7 +94,8 @@ def make_app(service: Service, reporter: StatusReport, compatible: list[web.Rout
         # A local socket gains nothing by compression.
         channel = web.WebSocketResponse(max_msg_size=MAX_BODY, compress=False)
         await channel.prepare(request)
-        await Session(service, reporter, channel).run()
+        # A task of its own: else each message would wake it through the frames of the server and of all middlewares.
+        await asyncio.create_task(Session(service, reporter, channel).run())
         return channel
 
     async def end_streams(_: web.Application) -> None:

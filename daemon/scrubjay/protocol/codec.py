@@ -2,7 +2,6 @@
 
 import marshal
 import struct
-from collections.abc import Iterator
 from dataclasses import is_dataclass
 from functools import cache
 from typing import Any, get_args, get_type_hints
@@ -92,9 +91,10 @@ class Decoder:
         self._buffer = bytearray()
         self._before = EMPTY
 
-    def feed(self, data: bytes) -> Iterator[Message]:
+    def feed(self, data: bytes) -> list[Message]:
         """The messages completed by `data`, in order."""
         self._buffer += data
+        messages = []
         while (end := self._frame_end()) is not None:
             frame = bytes(self._buffer[_LENGTHS.size : end])
             n_header = _LENGTHS.unpack_from(self._buffer)[0]
@@ -102,7 +102,8 @@ class Decoder:
             message = _message(frame[:n_header], frame[n_header:], self._before)
             if isinstance(message, Run):
                 self._before = message.tokens
-            yield message
+            messages.append(message)
+        return messages
 
     def _frame_end(self) -> int | None:
         if len(self._buffer) < _LENGTHS.size:

@@ -10,7 +10,7 @@ from scrubjay.completion.requests import Completion, Item, Reuse, Timings, alter
 from scrubjay.errors import RequestError, ScrubjayError
 from scrubjay.prompt.fim import FimTemplate
 from scrubjay.prompt.segments import Prompt
-from scrubjay.protocol.messages import Done, Piece, PrefillCost, Sampling
+from scrubjay.protocol.messages import Done, PrefillCost, Sampling
 from scrubjay.service.ask import Ask
 
 Replies = list["asyncio.Future[Completion]"]
@@ -106,10 +106,6 @@ class ActiveRequest:
         """Its prompt follows `template`."""
         self.texts = Alternatives(self.ask.finish.for_template(template), self.ask.recipe.indent, self.ask.n)
 
-    def add(self, piece: Piece) -> None:
-        """The present job has generated `piece`."""
-        self._tell(self.texts.add(piece))
-
     def prefilled(self, cost: PrefillCost) -> None:
         """The prompt is in its context."""
         self.cost, self.n_prefilled = self.cost or cost, 0
@@ -120,7 +116,7 @@ class ActiveRequest:
         if done is None:
             done = self.texts.end_cut(self.number, (perf_counter() - self.clock.generating_since) * 1e3)
         self.clock.generated(done)
-        self._tell(self.texts.end(done))
+        self.tell(self.texts.end(done))
 
     def completion(self, model: str, debounce_ms: int) -> Completion:
         """The answer."""
@@ -156,7 +152,8 @@ class ActiveRequest:
             self.timer.cancel()
         return [reply for reply in self.replies if not reply.done()]
 
-    def _tell(self, text: str) -> None:
+    def tell(self, text: str) -> None:
+        """Let the client have `text`, if there is any, which goes on with the first item."""
         if text and self.on_text:
             self.on_text(text)
 

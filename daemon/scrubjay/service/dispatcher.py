@@ -236,7 +236,8 @@ class Dispatcher:
 
     def _on_piece(self, piece: Piece) -> None:
         if (request := self._requests.get(piece.job)) and not request.texts.is_cut:
-            request.add(piece)
+            if text := request.texts.add(piece):
+                request.tell(text)
             if request.texts.is_cut:
                 self._engine.end_early(piece.job)
 

@@ -20,14 +20,9 @@ from scrubjay.workspace.events import (
     FocusDocument,
     OpenDocument,
     SaveDocument,
-    empty_reply,
 )
 from scrubjay.workspace.project import Tail
 from scrubjay.workspace.text import Position, PositionEncoding
-
-
-def _completion() -> "asyncio.Future[Completion]":
-    return asyncio.get_running_loop().create_future()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,7 +31,7 @@ class Complete:
 
     request: CompletionRequest
     on_text: Callable[[str], None] | None = None
-    reply: "asyncio.Future[Completion]" = field(default_factory=_completion)
+    reply: "asyncio.Future[Completion]" = field(default_factory=asyncio.Future)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,7 +40,7 @@ class Generate:
 
     request: RawRequest
     on_text: Callable[[str], None] | None = None
-    reply: "asyncio.Future[Completion]" = field(default_factory=_completion)
+    reply: "asyncio.Future[Completion]" = field(default_factory=asyncio.Future)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,7 +56,7 @@ class Warm:
     encoding: PositionEncoding = "utf-16"
     owner: str = ""
     wait: bool = True
-    reply: "asyncio.Future[Completion]" = field(default_factory=_completion)
+    reply: "asyncio.Future[Completion]" = field(default_factory=asyncio.Future)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,21 +65,21 @@ class AddTail:
 
     root: str
     tail: Tail
-    reply: "asyncio.Future[None]" = field(default_factory=empty_reply)
+    reply: "asyncio.Future[None]" = field(default_factory=asyncio.Future)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RequestStatus:
     """Get the engine's status, if it has the time; the reply comes when `Service.engine_status` is as new as can be."""
 
-    reply: "asyncio.Future[None]" = field(default_factory=empty_reply)
+    reply: "asyncio.Future[None]" = field(default_factory=asyncio.Future)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Drain:
     """Take no more requests, drop what nobody waits for; the reply comes when the others are answered."""
 
-    reply: "asyncio.Future[None]" = field(default_factory=empty_reply)
+    reply: "asyncio.Future[None]" = field(default_factory=asyncio.Future)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

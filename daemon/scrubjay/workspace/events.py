@@ -1,4 +1,4 @@
-"""What can happen to documents and files."""
+"""What can happen to documents and files. Clients' events are made in the event loop: their replies are futures of it."""
 
 import asyncio
 from dataclasses import dataclass, field
@@ -8,15 +8,6 @@ from scrubjay.workspace.project import File
 from scrubjay.workspace.text import Change, Position, PositionEncoding
 
 T = TypeVar("T")
-
-
-def empty_reply() -> "asyncio.Future[None]":
-    """A reply that only says that the event was handled."""
-    return asyncio.get_running_loop().create_future()
-
-
-def _version() -> "asyncio.Future[int]":
-    return asyncio.get_running_loop().create_future()
 
 
 # --- from clients ----------------------------------------------------------------------------------------------------
@@ -32,7 +23,7 @@ class OpenDocument:
     version: int = 0
     root: str | None = None
     owner: str = ""
-    reply: "asyncio.Future[int]" = field(default_factory=_version)
+    reply: "asyncio.Future[int]" = field(default_factory=asyncio.Future)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,21 +36,21 @@ class ChangeDocument:
     encoding: PositionEncoding = "utf-16"
     base_version: int | None = None
     owner: str = ""
-    reply: "asyncio.Future[int]" = field(default_factory=_version)
+    reply: "asyncio.Future[int]" = field(default_factory=asyncio.Future)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CloseDocument:
     uri: str
     owner: str = ""
-    reply: "asyncio.Future[None]" = field(default_factory=empty_reply)
+    reply: "asyncio.Future[None]" = field(default_factory=asyncio.Future)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SaveDocument:
     uri: str
     owner: str = ""
-    reply: "asyncio.Future[None]" = field(default_factory=empty_reply)
+    reply: "asyncio.Future[None]" = field(default_factory=asyncio.Future)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,7 +61,7 @@ class FocusDocument:
     position: Position | None = None
     encoding: PositionEncoding = "utf-16"
     owner: str = ""
-    reply: "asyncio.Future[None]" = field(default_factory=empty_reply)
+    reply: "asyncio.Future[None]" = field(default_factory=asyncio.Future)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,7 +69,7 @@ class CloseOwner:
     """A session has ended: close what it had open."""
 
     owner: str
-    reply: "asyncio.Future[None]" = field(default_factory=empty_reply)
+    reply: "asyncio.Future[None]" = field(default_factory=asyncio.Future)
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,7 +46,7 @@ class Session:
 
     async def run(self) -> None:
         """Serve until either side closes."""
-        subscription = self._service.broadcaster.subscribe()
+        subscription = self._service.broadcaster.subscribe(PUSHED)
         subscription.put(self._service.state_news())
         writer, pusher = asyncio.create_task(self._write()), asyncio.create_task(self._push(subscription))
         try:
@@ -109,8 +109,7 @@ class Session:
 
     async def _push(self, subscription: Subscription) -> None:
         async for news in subscription:
-            if news["type"] in PUSHED:
-                await self._send({"event": news})
+            await self._send({"event": news})
         # This ends the reading too, which then waits until the goodbye is said.
         self._is_over = True
         await self._socket.close(code=WSCloseCode.GOING_AWAY, message=b"The daemon is shutting down.")
