@@ -79,6 +79,7 @@ def tiny(tmp_path: Path) -> Iterator[Shell]:
         stop_daemon(shell.socket)
 
 
+@pytest.mark.slow
 def test_a_first_use(shell: Shell) -> None:
     assert "No daemon answers" in shell.complaint("status", status=1)
     written = shell.run("complete", "shapes.py:5:20", "--max-tokens", "12")
@@ -108,6 +109,7 @@ def test_what_is_no_text_is_shown_all_the_same(shell: Shell) -> None:
     Client(shell.socket).post("documents/close", {"uri": document["uri"], "owner": "test"})
 
 
+@pytest.mark.slow
 def test_columns_count_characters(tiny: Shell) -> None:
     (tiny.home / "a.py").write_text("größe = '𝒳'\n")
     tiny.run("complete", "a.py:1:12", "--max-tokens", "1")
@@ -116,6 +118,7 @@ def test_columns_count_characters(tiny: Shell) -> None:
     assert tiny.run("complete", "a.py:9:1", "--max-tokens", "1"), "a place beyond the end is the end"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("line", "words"),
     [
@@ -140,6 +143,7 @@ def test_what_is_wrong_is_said(shell: Shell, line: str, words: str) -> None:
     assert words in shell.run(*line.split(), status=2)
 
 
+@pytest.mark.slow
 def test_wrong_settings_name_their_source(shell: Shell) -> None:
     assert "SCRUBJAY_CTX" in shell.complaint("status", status=2, SCRUBJAY_CTX="much")
     assert "'ctx'" in shell.run("status", status=1, SCRUBJAY_CTXX="1").splitlines()[0], "it is only warned of"
@@ -148,6 +152,7 @@ def test_wrong_settings_name_their_source(shell: Shell) -> None:
     assert sentence == "own.toml: modle is no option of Scrubjay; did you mean 'model'?"
 
 
+@pytest.mark.slow
 def test_help_and_version(shell: Shell) -> None:
     assert shell.run("--version") == f"scrubjay {__version__}\n"
     for command in ("serve", "start", "stop", "status", "complete", "warm", "demo", "lsp", "model"):
@@ -155,6 +160,7 @@ def test_help_and_version(shell: Shell) -> None:
         assert "usage" in shell.run(command, "--help")
 
 
+@pytest.mark.slow
 def test_models(shell: Shell) -> None:
     starter = shell.run("model", "path", "starter").strip()
     assert Path(starter).is_file()
@@ -169,6 +175,7 @@ def test_a_model_that_cannot_be_loaded(tiny: Shell, damage: str) -> None:
     assert "broken.gguf" in tiny.complaint("start", "--model", str(broken), status=1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_serving_in_the_foreground(tiny: Shell, number: signal.Signals) -> None:
     command = (sys.executable, "-m", "scrubjay", "serve")

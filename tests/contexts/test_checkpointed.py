@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 
 import numpy as np
 import pytest
@@ -21,20 +22,14 @@ CLASSES = (*MODEL_CLASSES, "hybrid_swa", "swa_full")
 WITH_CHECKPOINTS = ("swa", "shortconv", "deltanet", "mamba2_hybrid", "recurrent", "hybrid_swa")
 INTERVAL = 16
 LONGEST = 250
-LONGEST_WITH_WINDOW = (
-    550  # llama.cpp's sliding windows hold 256 tokens more than they must: shorter prompts need no checkpoint
-)
+# llama.cpp's sliding windows hold 256 tokens more than they must: shorter prompts need no checkpoint.
+LONGEST_WITH_WINDOW = 550
 # Other batches round otherwise; random weights and a 16-bit KV cache amplify that. State of another prefix gives above 0.1.
 NOISE = 1e-3
 # A sliding window is a ring: where in it a restored state is placed depends on what was there, and with it the order of sums;
 # each restore adds to it: 1.1e-4 was seen after nine. One wrong token in it gives above 0.01 on these models.
 RING_NOISE = 1e-3
-
-
-def make_rig(kind: str, interval: int = INTERVAL, n_ctx: int = 512, budget: int = 64 << 20):  # type: ignore[no-untyped-def]
-    """A rig of `kind`; "swa_full" is the sliding-window model that keeps every token."""
-    is_full = kind == "swa_full"
-    return rig("swa" if is_full else kind, interval=interval, n_ctx=n_ctx, budget=budget, swa_full=is_full)
+make_rig = partial(rig, interval=INTERVAL, n_ctx=512)
 
 
 def is_same(r: Rig, got: Logits, want: Logits) -> bool:
@@ -140,6 +135,7 @@ def set_flag_at(nth: int, set_flag: Callable[[], None]) -> Callable[[], None]:
     return lambda: set_flag() if next(calls) == nth else None
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("kind", CLASSES)
 def test_warm_equals_cold(kind: str) -> None:
@@ -223,6 +219,7 @@ def test_an_abort_in_the_second_part_of_a_decode_undoes_the_first_as_well(kind: 
         assert is_same(r, logits_after(r.warm), r.logits_of_the_same_decodes())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", CLASSES)
 def test_edits_far_apart_from_checkpoints_change_nothing(kind: str) -> None:
     """Decodes of two parts, but where a sliding window may have been restored: there llama.cpp would give up to 0.06 then."""

@@ -9,6 +9,8 @@ from tests.editors.debian import Program, emacs
 from tests.editors.readme import installed, snippet
 from tests.support.shared_daemon import Daemon
 
+pytestmark = pytest.mark.slow
+
 TESTS = Path(__file__).with_name("eglot-tests.el")
 PROGRAM = "def area(width, height):\n    return width * height\n\n\ndef perimeter(width, height):\n"
 

@@ -14,6 +14,8 @@ from tests.editors.debian import OLDEST, Program, emacs
 from tests.editors.terminal import EmacsInTmux
 from tests.support.shared_daemon import Daemon, a_daemon
 
+pytestmark = pytest.mark.slow
+
 PROGRAM = "def area(width, height):\n    return width * height\n\n\ndef perimeter(width, height):\n"
 TENTH_OF_A_SECOND = 0.1
 

@@ -12,6 +12,8 @@ from tests.editors.debian import EMACSES, Program, emacs, lisp
 from tests.editors.terminal import PACKAGE
 from tests.support.shared_daemon import Daemon
 
+pytestmark = pytest.mark.slow
+
 TESTS = Path(__file__).with_name("emacs_tests.el")
 CHECKDOC = """
 (let ((remarks 0))

@@ -9,6 +9,8 @@ from tests.editors.debian import EMACSES, emacs, lisp
 from tests.editors.terminal import PACKAGE
 from tests.editors.test_emacs_batch import batch
 
+pytestmark = pytest.mark.slow
+
 TESTS = Path(__file__).with_name("gptel_tests.el")
 
 

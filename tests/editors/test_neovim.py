@@ -12,6 +12,8 @@ from tests.editors.debian import Program, neovim
 from tests.editors.readme import VIM, installed, snippet
 from tests.support.shared_daemon import Daemon
 
+pytestmark = pytest.mark.slow
+
 QUESTIONS = Path(__file__).with_name("questions.lua")
 PROGRAM = "def area(width, height):\n    return width * height\n\n\ndef perimeter(width, height):\n"
 

@@ -16,6 +16,8 @@ from tests.editors.conftest import HttpDaemon
 from tests.editors.readme import VIM, snippet
 from tests.editors.terminal import InTmux
 
+pytestmark = pytest.mark.slow
+
 PROGRAM = "def area(width, height):\n    return width * height\n\n\ndef perimeter(width, height):\n"
 STAND_IN = Path(__file__).with_name("infill.vim")
 LLAMA_VIM = os.environ.get("LLAMA_VIM")

@@ -46,7 +46,7 @@ SETTINGS = {
     "scrubjay.maxTokens": 24,
 }
 
-pytestmark = pytest.mark.timeout(900)  # the first run installs VS Code
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # the first run installs VS Code
 
 
 @dataclass(frozen=True, slots=True)

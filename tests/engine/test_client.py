@@ -76,6 +76,7 @@ async def test_a_job_is_answered_in_order() -> None:
         assert "a" in [context.key for context in status.contexts]
 
 
+@pytest.mark.slow
 async def test_stop_ends_a_prefill_and_keeps_its_work() -> None:
     async with engine(tiny_model("deltanet"), n_ctx=16384) as (client, events):
         await until(events, Opened)
@@ -124,6 +125,7 @@ async def test_a_refused_model_says_why_and_the_process_ends(tmp_path: Path) -> 
         await until(events, EngineGone)
 
 
+@pytest.mark.slow
 async def test_close_ends_it_inside_a_prefill_and_may_be_called_twice() -> None:
     async with engine(tiny_model("deltanet"), n_ctx=16384) as (client, events):
         await until(events, Opened)

@@ -4,6 +4,7 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+import pytest
 from lsprotocol import types
 
 from tests.lsp.conftest import StartEditor
@@ -13,6 +14,7 @@ from tests.support.lsp_pipe import Pipe
 from tests.support.shared_daemon import FLAGS, Daemon, a_daemon
 
 
+@pytest.mark.slow
 async def test_documents_are_closed_when_the_editor_leaves(start: StartEditor, shared_daemon: Daemon) -> None:
     editor = await start()
     buffer = editor.open("a.py", "x = 1\n")
@@ -21,6 +23,7 @@ async def test_documents_are_closed_when_the_editor_leaves(start: StartEditor, s
     await gone(shared_daemon, buffer.uri)
 
 
+@pytest.mark.slow
 async def test_documents_are_closed_when_the_server_is_killed(start: StartEditor, shared_daemon: Daemon) -> None:
     editor = await start()
     buffer = editor.open("a.py", "x = 1\n")
@@ -31,6 +34,7 @@ async def test_documents_are_closed_when_the_server_is_killed(start: StartEditor
     assert shared_daemon.client.get("status")["state"] in ("loading", "ready")
 
 
+@pytest.mark.slow
 async def test_documents_are_closed_when_the_editor_is_killed(shared_daemon: Daemon) -> None:
     """Even if its end of the pipe is still held by somebody."""
     editor = await asyncio.create_subprocess_exec("sleep", "60")
@@ -54,6 +58,7 @@ async def gone(daemon: Daemon, uri: str) -> None:
         pass
 
 
+@pytest.mark.slow
 async def test_a_daemon_that_comes_again_gets_the_whole_texts(start: StartEditor, place: Path) -> None:
     first = a_daemon(place)
     editor = await start(socket=place, options={"startDaemon": False})
@@ -70,6 +75,7 @@ async def test_a_daemon_that_comes_again_gets_the_whole_texts(start: StartEditor
     assert second.text(buffer.uri) == buffer.text
 
 
+@pytest.mark.slow
 async def test_a_question_while_the_daemon_dies_ends(start: StartEditor, place: Path) -> None:
     daemon = a_daemon(place)
     editor = await start(socket=place, options={"startDaemon": False, "maxTokens": 2000})
@@ -83,6 +89,7 @@ async def test_a_question_while_the_daemon_dies_ends(start: StartEditor, place: 
     assert (await editor.status())["open"] == 0
 
 
+@pytest.mark.slow
 async def test_loading_is_shown_as_progress(start: StartEditor, place: Path) -> None:
     capabilities = types.ClientCapabilities(window=types.WindowClientCapabilities(work_done_progress=True))
     editor = await start(socket=place, capabilities=capabilities, options={"startDaemon": False})
@@ -96,6 +103,7 @@ async def test_loading_is_shown_as_progress(start: StartEditor, place: Path) -> 
     assert isinstance(reports[-1], types.WorkDoneProgressEnd)
 
 
+@pytest.mark.slow
 async def test_a_long_prefill_is_shown_as_progress_until_nobody_wants_it(start: StartEditor, place: Path) -> None:
     a_daemon(place, ctx="32768", context_budget="32000", latency_budget_ms="1000000")
     capabilities = types.ClientCapabilities(window=types.WindowClientCapabilities(work_done_progress=True))
@@ -121,6 +129,7 @@ async def test_a_long_prefill_is_shown_as_progress_until_nobody_wants_it(start: 
         await editor.status()
 
 
+@pytest.mark.slow
 async def test_a_prompt_that_takes_too_long_is_announced_when_it_is_ready(start: StartEditor) -> None:
     options = {"inline": {"maxPromptMs": 200}, "maxTokens": 8}
     editor = await start(options=options)
@@ -138,6 +147,7 @@ def environment(place: Path) -> dict[str, str]:
     return {f"SCRUBJAY_{name.upper()}": value for name, value in flags.items()}
 
 
+@pytest.mark.slow
 async def test_five_editors_that_begin_together_start_one_daemon(start: StartEditor, place: Path) -> None:
     editors = await asyncio.gather(*(start(socket=None, environment=environment(place)) for _ in range(5)))
     pids = {(await editor.synchronised())["pid"] for editor in editors}
@@ -146,6 +156,7 @@ async def test_five_editors_that_begin_together_start_one_daemon(start: StartEdi
     assert all(editor.client.messages == [] for editor in editors)
 
 
+@pytest.mark.slow
 async def test_the_daemon_outlives_its_editor(start: StartEditor, place: Path) -> None:
     editor = await start(socket=None, environment=environment(place))
     pid = (await editor.synchronised())["pid"]
@@ -153,6 +164,7 @@ async def test_the_daemon_outlives_its_editor(start: StartEditor, place: Path) -
     assert Daemon(place).client.get("status")["pid"] == pid
 
 
+@pytest.mark.slow
 async def test_a_killed_daemon_is_started_again_by_the_next_question(start: StartEditor, place: Path) -> None:
     editor = await start(socket=None, environment=environment(place))
     buffer = editor.open("shapes.py", PROGRAM)
@@ -164,6 +176,7 @@ async def test_a_killed_daemon_is_started_again_by_the_next_question(start: Star
     assert Daemon(place).text(buffer.uri) == buffer.text
 
 
+@pytest.mark.slow
 async def test_restarting_it_by_command(start: StartEditor, place: Path) -> None:
     editor = await start(socket=None, environment=environment(place))
     buffer = editor.open("shapes.py", PROGRAM)
@@ -173,6 +186,7 @@ async def test_restarting_it_by_command(start: StartEditor, place: Path) -> None
     assert Daemon(place).text(buffer.uri) == buffer.text
 
 
+@pytest.mark.slow
 async def test_why_it_cannot_be_started_is_said_in_one_sentence(start: StartEditor, place: Path) -> None:
     wrong = environment(place) | {"SCRUBJAY_MODEL": "/nowhere/model.gguf"}
     editor = await start(socket=None, environment=wrong)

@@ -20,6 +20,7 @@ def text_of(item: types.InlineCompletionItem) -> str:
     return item.insert_text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", EDITORS)
 async def test_what_real_editors_get(start: StartEditor, daemon_with_rules: Daemon, name: str) -> None:
     editor = await start(socket=daemon_with_rules.path, capabilities=capabilities_of(name))
@@ -27,6 +28,7 @@ async def test_what_real_editors_get(start: StartEditor, daemon_with_rules: Daem
     await has_a_menu(editor)
 
 
+@pytest.mark.slow
 async def test_what_is_typed_along_is_answered_with_the_rest(start: StartEditor, daemon_with_rules: Daemon) -> None:
     editor = await start(socket=daemon_with_rules.path)
     buffer = editor.open("shapes.py", PROGRAM)
@@ -40,6 +42,7 @@ async def test_what_is_typed_along_is_answered_with_the_rest(start: StartEditor,
     assert set((await editor.status())["endings"]) == {"items"}
 
 
+@pytest.mark.slow
 async def test_very_little_is_shown_only_to_those_who_ask(start: StartEditor, daemon_with_rules: Daemon) -> None:
     editor = await start(socket=daemon_with_rules.path, options={"maxTokens": 1})
     buffer = editor.open("shapes.py", PROGRAM)
@@ -56,6 +59,7 @@ def accepted(buffer: Buffer, item: types.InlineCompletionItem) -> str:
     return buffer.text[: buffer.cursor] + text_of(item) + buffer.text[buffer.cursor + n_replaced :]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
 async def test_a_closing_bracket_is_replaced_where_the_editor_can(
     start: StartEditor, daemon_with_rules: Daemon, encoding: Any
@@ -81,6 +85,7 @@ async def test_a_closing_bracket_is_replaced_where_the_editor_can(
     assert texts[0].startswith(texts[1].rstrip("\n"))
 
 
+@pytest.mark.slow
 async def test_typing_fast_with_both_ways_of_dropping_a_question(start: StartEditor, daemon_with_rules: Daemon) -> None:
     """Editors cancel what they do not want any more, or ask again: every request ends, and as the pipe says."""
     editor = await start(socket=daemon_with_rules.path)

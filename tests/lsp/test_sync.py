@@ -15,6 +15,7 @@ PIECES = ["x", "\n", "\r\n", "\r", "naïve", "漢字", "😀", "\f", "\u2028", "
 ENCODINGS: list[Encoding] = ["utf-8", "utf-16", "utf-32"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoding", ENCODINGS)
 async def test_random_edits_leave_the_daemon_with_the_editors_text(
     start: StartEditor, shared_daemon: Daemon, encoding: Encoding
@@ -38,6 +39,7 @@ def random_edit(buffer: Buffer, dice: random.Random) -> tuple[int, int, str]:
     return start, end, "".join(dice.choices(PIECES, k=dice.choice([0, 1, 1, 2, 5])))
 
 
+@pytest.mark.slow
 async def test_opening_saving_and_closing(start: StartEditor, shared_daemon: Daemon) -> None:
     editor = await start()
     buffer = editor.open("a.py", "one\n")
@@ -52,6 +54,7 @@ async def test_opening_saving_and_closing(start: StartEditor, shared_daemon: Dae
     assert shared_daemon.text(buffer.uri) is None
 
 
+@pytest.mark.slow
 async def test_editors_that_number_badly_are_kept_in_step(start: StartEditor, shared_daemon: Daemon) -> None:
     editor = await start()
     buffer = editor.open("a.py", "")
@@ -62,6 +65,7 @@ async def test_editors_that_number_badly_are_kept_in_step(start: StartEditor, sh
     assert shared_daemon.text(buffer.uri) == "abcd"
 
 
+@pytest.mark.slow
 async def test_a_range_outside_the_document_means_its_end(start: StartEditor, shared_daemon: Daemon) -> None:
     editor = await start()
     buffer = editor.open("a.py", "one\ntwo")
@@ -76,6 +80,7 @@ async def test_a_range_outside_the_document_means_its_end(start: StartEditor, sh
     assert (await editor.status())["resent"] == 0, "the daemon means the same by it"
 
 
+@pytest.mark.slow
 async def test_documents_that_are_no_files(start: StartEditor, shared_daemon: Daemon) -> None:
     editor = await start()
     buffer = Buffer(editor.client, "untitled:Untitled-1", editor.encoding, "x = ")
@@ -84,6 +89,7 @@ async def test_documents_that_are_no_files(start: StartEditor, shared_daemon: Da
     assert shared_daemon.text(buffer.uri) == "x = 1"
 
 
+@pytest.mark.slow
 async def test_documents_belong_to_the_innermost_folder(start: StartEditor, shared_daemon: Daemon) -> None:
     editor = await start()
     inner = editor.root / "inner"
@@ -106,6 +112,7 @@ async def test_documents_belong_to_the_innermost_folder(start: StartEditor, shar
         assert shared_daemon.text(buffer.uri) == "x = 1\n"
 
 
+@pytest.mark.slow
 async def test_files_that_change_on_disk_warm_their_project(start: StartEditor, shared_daemon: Daemon) -> None:
     editor = await start()
     buffer = editor.open("a.py", "x = 1\n")

@@ -126,6 +126,7 @@ def test_a_socket_on_which_another_program_listens_stays(tmp_path: Path) -> None
         assert is_running(place)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", ["lock", "starting"])
 def test_a_file_that_has_the_name_of_a_lock_stays(ending: str, tmp_path: Path) -> None:
     lock = tmp_path / f"Cargo.{ending}"

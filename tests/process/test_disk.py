@@ -47,6 +47,7 @@ async def until_shown(api: Api, events: Events, root: Path, matches: Callable[[S
     return files
 
 
+@pytest.mark.slow
 async def test_what_other_programs_write_reaches_the_prompt(tmp_path: Path) -> None:
     root, other, outside = (tmp_path / name for name in ("root", "other", "outside"))
     write(outside, {"secret.py": "secret = 1\n"})
@@ -116,6 +117,7 @@ async def commit_all(root: Path, branch: str) -> None:
     await git(root, "commit", "-q", "-m", branch)
 
 
+@pytest.mark.slow
 async def test_a_branch_switch_is_one_batch_and_completions_go_on(tmp_path: Path) -> None:
     root = tmp_path / "root"
     root.mkdir()
@@ -150,6 +152,7 @@ async def test_a_branch_switch_is_one_batch_and_completions_go_on(tmp_path: Path
 # --- several projects ------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["dense", "deltanet"])
 async def test_a_switch_back_to_a_project_costs_nothing(kind: str, tmp_path: Path) -> None:
     async with running_daemon(tiny_model(kind), tmp_path / "s") as daemon:

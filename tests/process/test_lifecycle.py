@@ -73,6 +73,7 @@ def test_many_threads_that_start_it_have_one_daemon(place: Path, flags: dict[str
     assert daemons(place) == [Client(place).get("status")["pid"]]
 
 
+@pytest.mark.slow
 def test_many_processes_that_start_it_have_one_daemon(place: Path, flags: dict[str, str]) -> None:
     code = "import sys; from scrubjay.process.lifecycle import *; from scrubjay.process.client import Client\n"
     code += f"start_daemon({str(place)!r}, {flags!r}); print(Client({str(place)!r}).get('status')['pid'])"

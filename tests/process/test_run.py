@@ -29,6 +29,7 @@ async def open_long_project(api: Api, root: str = "/project") -> str:
     return uri
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", MODEL_CLASSES)
 async def test_edits_cost_what_comes_after_them(kind: str, tmp_path: Path) -> None:
     async with running_daemon(tiny_model(kind), tmp_path / "s") as daemon:
@@ -59,6 +60,7 @@ async def test_status_is_there_at_once_and_requests_wait_for_the_model(tmp_path:
         assert (await daemon.api.complete(URI))[1]["items"]
 
 
+@pytest.mark.slow
 async def test_a_completion_preempts_another_clients_warming(tmp_path: Path) -> None:
     async with running_daemon(tiny_model("deltanet"), tmp_path / "s") as daemon, connected(daemon.socket) as other:
         await daemon.ready()
@@ -78,6 +80,7 @@ async def test_a_completion_preempts_another_clients_warming(tmp_path: Path) -> 
         assert cold[1]["items"] == undisturbed[1]["items"], "the interruption has left no trace"
 
 
+@pytest.mark.slow
 async def test_a_client_that_hangs_up_has_its_work_kept(tmp_path: Path) -> None:
     async with running_daemon(tiny_model("deltanet"), tmp_path / "s") as daemon:
         await daemon.ready()
@@ -92,6 +95,7 @@ async def test_a_client_that_hangs_up_has_its_work_kept(tmp_path: Path) -> None:
         assert answer["reuse"]["processed"] == answer["reuse"]["prompt"] - answer["reuse"]["common"]
 
 
+@pytest.mark.slow
 async def test_a_request_cancelled_in_a_session_has_its_work_kept(tmp_path: Path) -> None:
     async with running_daemon(tiny_model("deltanet"), tmp_path / "s") as daemon:
         await daemon.ready()
@@ -108,6 +112,7 @@ async def test_a_request_cancelled_in_a_session_has_its_work_kept(tmp_path: Path
         assert answer["reuse"]["common"] > 0
 
 
+@pytest.mark.slow
 async def test_an_engine_killed_in_a_prefill(tmp_path: Path) -> None:
     async with running_daemon(tiny_model("deltanet"), tmp_path / "s") as daemon:
         await daemon.ready()
@@ -127,6 +132,7 @@ async def test_an_engine_killed_in_a_prefill(tmp_path: Path) -> None:
         assert (await daemon.api.get("/api/status"))[1]["counters"]["n_restarts"] == 1
 
 
+@pytest.mark.slow
 async def test_an_engine_killed_in_a_generation(tmp_path: Path) -> None:
     async with running_daemon(tiny_model("deltanet"), tmp_path / "s") as daemon:
         await daemon.api.open(URI, source())
@@ -140,6 +146,7 @@ async def test_an_engine_killed_in_a_generation(tmp_path: Path) -> None:
         assert (await daemon.api.complete(URI))[0] == 200
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", ["truncated", "truncated_header", "architecture", "huge_counts"])
 async def test_a_damaged_model(tmp_path: Path, damage: str) -> None:
     broken = corrupt_model(tiny_model("dense"), damage, tmp_path / "broken.gguf")  # type: ignore[arg-type]
@@ -156,6 +163,7 @@ async def test_a_damaged_model(tmp_path: Path, damage: str) -> None:
         assert await daemon.process.wait() == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_a_signal_lets_what_is_in_flight_end(tmp_path: Path, number: signal.Signals) -> None:
     async with running_daemon(tiny_model("deltanet"), tmp_path / "s") as daemon:
@@ -174,6 +182,7 @@ async def test_a_signal_lets_what_is_in_flight_end(tmp_path: Path, number: signa
             await daemon.api.get("/api/status")
 
 
+@pytest.mark.slow
 async def test_an_engine_does_not_outlive_its_daemon(tmp_path: Path) -> None:
     async with running_daemon(tiny_model("deltanet"), tmp_path / "s") as daemon:
         await daemon.ready()
@@ -189,6 +198,7 @@ async def test_an_engine_does_not_outlive_its_daemon(tmp_path: Path) -> None:
         assert not alive
 
 
+@pytest.mark.slow
 async def test_several_clients_at_once_all_get_answers(tmp_path: Path) -> None:
     async with running_daemon(tiny_model("dense"), tmp_path / "s") as daemon:
         roots = [f"/project{number}" for number in range(3)]

@@ -113,6 +113,7 @@ def test_closers_right_of_the_cursor_are_not_shown_and_change_nothing() -> None:
     assert max(editor.costs) <= 3
 
 
+@pytest.mark.slow
 def test_typing_a_function_costs_what_is_typed() -> None:
     start = SOURCE.index("    def parse_known_args")
     function = SOURCE[start : SOURCE.index("    def ", start + 1)]
@@ -220,6 +221,7 @@ def test_a_line_without_end_is_typed_at_the_same_price() -> None:
     assert len(editor.last.tokens) <= 2_000 - 128
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(st.data())
 def test_what_the_model_sees_is_the_text_whatever_was_edited(data: st.DataObject) -> None:

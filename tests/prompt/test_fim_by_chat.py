@@ -55,6 +55,7 @@ def test_a_model_with_tokens_of_its_own_is_not_asked_in_a_chat_nor_one_without_a
     vocabulary.close()
 
 
+@pytest.mark.slow
 async def test_typing_only_adds_tokens_and_a_fence_ends_the_answer() -> None:
     async with running_service(tiny_model("dense_plain"), layout="anchored", rules=True) as service:
         await open_document(service, URI, source())

@@ -39,6 +39,7 @@ def asked(line: int, typed: str = "", n_lines: int = 256, **more: object) -> Inf
     return InfillPrompt(prefix, "\n" + "".join(LINES[line : line + 64]), typed, **more)  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(st.integers(0, len(LINES) - 1), st.sampled_from(["", "    if x", "é漢🎉 = 1"]), st.booleans())
 def test_the_model_sees_what_the_client_sends(line: int, typed: str, anchor: bool) -> None:

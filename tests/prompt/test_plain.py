@@ -149,6 +149,7 @@ def test_a_context_without_room_is_refused() -> None:
         workspace(a="x").prompt("a.py", 1, n_ctx=128, reserve=120)
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(st.data())
 def test_every_prompt_fits_and_shows_the_text_around_the_cursor(data: st.DataObject) -> None:

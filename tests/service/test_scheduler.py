@@ -150,7 +150,7 @@ class SchedulerMachine(RuleBasedStateMachine):
         assert self.fates.keys() == self.jobs.keys()
 
 
-TestSchedulerMachine = SchedulerMachine.TestCase
+TestSchedulerMachine = pytest.mark.slow(SchedulerMachine.TestCase)
 TestSchedulerMachine.settings = settings(max_examples=100, stateful_step_count=40)
 
 

@@ -134,6 +134,7 @@ async def test_a_project_that_had_to_make_room_is_warmed_again_when_its_user_com
         assert (await complete(service, uris[0], 20)).reuse.processed == 1
 
 
+@pytest.mark.slow
 async def test_a_warming_that_nobody_asked_for_gives_way_to_a_completion_of_its_project() -> None:
     async with running_service(model(), n_ctx=LONG, warm=True) as service:
         news = service.broadcaster.subscribe()
@@ -204,6 +205,7 @@ async def test_requests_that_cannot_be_served_as_sent() -> None:
 # --- superseding, preempting, cancelling -----------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 async def test_a_newer_request_supersedes_those_of_the_same_client_and_document_only() -> None:
     async with running_service(model(), n_ctx=LONG) as service:
         uri = await open_long_project(service)
@@ -218,6 +220,7 @@ async def test_a_newer_request_supersedes_those_of_the_same_client_and_document_
         assert all(answer.items for answer in answers)
 
 
+@pytest.mark.slow
 async def test_a_completion_preempts_warming_which_is_not_lost() -> None:
     async with running_service(model(), n_ctx=LONG) as service:
         await open_long_project(service)
@@ -232,6 +235,7 @@ async def test_a_completion_preempts_warming_which_is_not_lost() -> None:
         assert service.dispatcher.scheduler.ended == {Outcome.DONE: 2}
 
 
+@pytest.mark.slow
 async def test_a_warming_that_supersedes_another_answers_for_both() -> None:
     async with running_service(model(), n_ctx=LONG) as service:
         uri = await open_long_project(service)
@@ -241,6 +245,7 @@ async def test_a_warming_that_supersedes_another_answers_for_both() -> None:
         assert service.dispatcher.scheduler.ended == {Outcome.CANCELLED: 1, Outcome.DONE: 1}
 
 
+@pytest.mark.slow
 async def test_an_abandoned_prefill_is_ended_and_its_work_kept() -> None:
     async with running_service(model(), n_ctx=LONG) as service:
         uri = await open_long_project(service)
@@ -275,6 +280,7 @@ async def test_closing_an_owner_closes_what_it_had_open() -> None:
 # --- time limits -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 async def test_a_prompt_that_takes_too_long_is_answered_in_time_and_warmed() -> None:
     async with running_service(model(), n_ctx=LONG) as service:
         uri = await open_long_project(service)

@@ -109,6 +109,7 @@ async def test_a_model_that_is_damaged_later_fails_what_waits_for_the_reload(tmp
 # --- the engine dies -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 async def test_an_engine_killed_in_a_prefill_fails_that_request_only() -> None:
     async with running_service(model(), n_ctx=LONG) as service:
         uri = await open_long_project(service)
@@ -147,6 +148,7 @@ async def test_an_engine_killed_when_idle_is_started_again_and_warmed() -> None:
         assert service.supervisor.n_restarts == 1
 
 
+@pytest.mark.slow
 async def test_an_engine_killed_while_it_warms_unasked_is_started_again_and_warms_again() -> None:
     async with running_service(model(), n_ctx=LONG, warm=True) as service:
         news = service.broadcaster.subscribe()
@@ -160,6 +162,7 @@ async def test_an_engine_killed_while_it_warms_unasked_is_started_again_and_warm
         assert (await complete(service, uri, 10)).reuse.common > 1000
 
 
+@pytest.mark.slow
 async def test_a_document_that_is_closed_while_its_prompt_is_made_is_completed_as_it_was() -> None:
     async with running_service(model(), n_ctx=LONG) as service:
         uri = await open_long_project(service)
@@ -177,6 +180,7 @@ async def test_a_document_that_is_closed_while_its_prompt_is_made_is_completed_a
 # --- the end ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 async def test_draining_answers_what_is_in_flight_and_refuses_the_rest() -> None:
     async with running_service(model(), n_ctx=LONG) as service:
         uri = await open_long_project(service)
@@ -193,6 +197,7 @@ async def test_draining_answers_what_is_in_flight_and_refuses_the_rest() -> None
         await drain.reply
 
 
+@pytest.mark.slow
 async def test_whoever_waits_at_the_end_is_told() -> None:
     async with running_service(model(), n_ctx=LONG) as service:
         uri = await open_long_project(service)

@@ -66,6 +66,7 @@ async def test_what_follows_an_accepted_completion_is_there_already() -> None:
         assert answer.items[0].text
 
 
+@pytest.mark.slow
 async def test_what_was_written_ahead_is_what_would_be_written_later() -> None:
     texts = []
     for is_ahead in (True, False):

@@ -1,5 +1,7 @@
 """Tail blocks: texts such as a compiler's output that a project's prompts show after its files, for as long as is wanted."""
 
+import pytest
+
 from scrubjay.http.api.methods import tail
 from scrubjay.http.params import Params
 from scrubjay.prompt.segments import Span
@@ -29,6 +31,7 @@ def n_current(service: Service) -> int:
     return sum(span.end - span.start for span in segments(service) if span.kind not in ("repo", "file", "tail"))
 
 
+@pytest.mark.slow
 async def test_a_tail_costs_itself_and_the_current_file_when_it_comes_and_goes() -> None:
     async with running_service(model(), layout="anchored") as service:
         for number in range(3):

@@ -144,6 +144,7 @@ class World:
         assert around.get("suffix", "") == (line + newline + below if has_words(line) else below)
 
 
+@pytest.mark.slow
 @given(steps=STEPS)
 @settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 async def test_prompts_are_true_and_warm_answers_are_the_cold_ones(

@@ -138,13 +138,12 @@ class Rig:
 
 
 @contextmanager
-def rig(
-    kind: str, interval: int = INTERVAL, budget: int = 64 * MIB, n_ctx: int = N_CTX, swa_full: bool = False
-) -> Iterator[Rig]:
-    """A rig on the tiny model of `kind`."""
+def rig(kind: str, interval: int = INTERVAL, budget: int = 64 * MIB, n_ctx: int = N_CTX) -> Iterator[Rig]:
+    """A rig on the tiny model of `kind`; "swa_full" is the sliding-window model that keeps every token."""
+    swa_full = kind == "swa_full"
     abort = AbortFlag()
     settings = EngineSettings(
-        str(tiny_model(kind)),
+        str(tiny_model("swa" if swa_full else kind)),
         n_ctx=n_ctx,
         n_threads=1,
         interval=interval,

@@ -148,6 +148,7 @@ def test_memory_is_of_the_class_that_the_kind_names(kind: str, raw: Callable[[Pa
     assert lib.llama_model_n_swa(model.model) == (TINY_WINDOW if "swa" in kind else 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", MODEL_CLASSES)
 def test_token_far_back_changes_what_comes_next(kind: str, raw: Callable[[Path], Raw]) -> None:
     model = raw(tiny_model(kind))
@@ -253,6 +254,7 @@ def test_merges_are_learnt_most_frequent_first() -> None:
     assert learn_merges(words, 5) == [("a", "b"), ("ab", "c"), ("b", "c")]
 
 
+@pytest.mark.slow
 def test_large_vocabulary_is_padded_to_its_size() -> None:
     assert all(source_text(module) for module in LARGE_CORPUS)
     vocabulary = make_vocabulary(20_000)

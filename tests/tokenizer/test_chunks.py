@@ -37,6 +37,7 @@ def rule_of(kind: str) -> SplitRule:
     return rule
 
 
+@pytest.mark.slow
 def test_every_sort_of_vocabulary_has_its_rule() -> None:
     found = {kind: (rule_of(kind).pattern.pattern[:9], rule_of(kind).lead) for kind in vocabularies.ALL}
     lines, indents = ("(?<=\\n)(?", ""), ("(?<=\\n)[ ", "")
@@ -76,6 +77,7 @@ def test_no_cut_changes_the_tokens(kind: str, text: str) -> None:
     assert np.concatenate(parts).tolist() == tokenize(text).tolist()
 
 
+@pytest.mark.slow
 @settings(max_examples=150)
 @given(st.data())
 def test_chunks_after_edits_equal_chunks_from_scratch(data: st.DataObject) -> None:

@@ -33,6 +33,7 @@ def cache_of(kind: str) -> TokenCache:
     return TokenCache(vocabularies.open_vocabulary(kind).tokenize, 10_000_000)
 
 
+@pytest.mark.slow
 @KINDS
 @settings(max_examples=25)
 @given(st.data())

@@ -79,6 +79,7 @@ def test_of_a_loop_nothing_is_shown_that_loops(runner: Runner) -> None:
         assert not loops(as_shown(runner, completion))
 
 
+@pytest.mark.slow
 def test_evaluation_gives_every_number_and_the_same_twice(runner: Runner) -> None:
     results = [evaluate(runner, corpus(), TINY, lambda _: None) for _ in range(2)]
     assert set(results[0]) == {"plain_text", "by_position", "repo_context", "completions", "speed"}

@@ -30,6 +30,7 @@ def test_ordinary_files_are_wanted() -> None:
     assert is_wanted("single.py")
 
 
+@pytest.mark.slow
 def test_packages_are_named_with_what_their_metadata_say(tmp_path: Path) -> None:
     _install(tmp_path, "Nice_Thing", "License-Expression: MIT", "nice/core.py")
     _install(tmp_path, "old", "License: UNKNOWN\nClassifier: License :: OSI Approved :: BSD License", "old.py")

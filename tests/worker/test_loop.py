@@ -56,6 +56,7 @@ def edited(tokens: Tokens, at: int) -> Tokens:
     return as_tokens(np.concatenate([tokens[:at], [at % 5], tokens[at + 1 :]]))
 
 
+@pytest.mark.slow
 def test_a_thousand_short_prompts_take_nothing_from_a_big_project(served: Served) -> None:
     """R5: side requests neither evict the project's checkpoints nor exceed the budget."""
     rng = np.random.default_rng(0)
@@ -69,6 +70,7 @@ def test_a_thousand_short_prompts_take_nothing_from_a_big_project(served: Served
     assert cost.excess <= 64
 
 
+@pytest.mark.slow
 def test_a_thousand_short_prompts_do_not_push_out_a_long_one_without_a_project(served: Served) -> None:
     rng = np.random.default_rng(1)
     big = random_tokens(rng, 3000)
@@ -78,6 +80,7 @@ def test_a_thousand_short_prompts_do_not_push_out_a_long_one_without_a_project(s
     assert served.run(edited(big, 1500)).cost.excess <= 64
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("interval", [64, 128, 512])
 def test_after_an_eager_load_the_first_long_prompt_finds_its_memory_ready(interval: int) -> None:
     """Memory touched for the first time during a prefill makes it wait for the system, a quarter of it in the worst case."""
@@ -87,6 +90,7 @@ def test_after_an_eager_load_the_first_long_prompt_finds_its_memory_ready(interv
     assert served.worker.checkpoints.allocated == ready
 
 
+@pytest.mark.slow
 def test_a_full_budget_still_serves_the_big_project_at_the_spacing_that_it_allows() -> None:
     """The big context alone fills the budget; a thousand side prompts later an edit costs at most twice the fair spacing."""
     size = Served("deltanet").loaded.info.state_size

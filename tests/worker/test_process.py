@@ -103,6 +103,7 @@ def test_a_run_is_answered_in_order_and_once(process: Process) -> None:
     assert all(margin >= 0 for piece in pieces for margin in piece.margins)
 
 
+@pytest.mark.slow
 def test_a_prefill_is_stopped_inside_a_decode_and_its_continuation_is_bit_equal(process: Process) -> None:
     """Message first, then the byte; what was decoded stays, and the answer is that of an undisturbed prefill."""
     opened(process)
@@ -153,6 +154,7 @@ def test_a_stop_for_a_job_that_has_ended_means_nothing(process: Process) -> None
     assert isinstance(process.answer(Run(2, "/p", as_tokens([1, 2, 3])))[-1], Done)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("run", "sentence"),
     [
@@ -173,6 +175,7 @@ def test_a_bad_run_gets_a_sentence_and_the_engine_lives(process: Process, run: R
     assert isinstance(process.answer(Run(2, tokens=as_tokens([1, 2])))[-1], Done)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_model_is_refused_with_a_sentence(process: Process, damage: Damage, tmp_path: Path) -> None:
     path = corrupt_model(tiny_model("dense"), damage, tmp_path / "model.gguf")

@@ -4,6 +4,7 @@ import os
 import subprocess
 from pathlib import Path
 
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -70,6 +71,7 @@ def git_ignores(root: Path, ignore_files: dict[str, list[str]]) -> set[str]:
     return set(done.stdout.split())
 
 
+@pytest.mark.slow
 def test_git_says_the_same(tmp_path: Path) -> None:
     subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
     for path in PATHS:

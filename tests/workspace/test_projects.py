@@ -249,7 +249,7 @@ class Sessions(RuleBasedStateMachine):
         assert len(held) + 1 <= n_open <= len(self.texts) + 1
 
 
-TestSessions = Sessions.TestCase
+TestSessions = pytest.mark.slow(Sessions.TestCase)
 
 
 def test_cells_belong_to_the_project_of_their_notebook() -> None:

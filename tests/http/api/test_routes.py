@@ -255,6 +255,7 @@ async def test_a_broken_model_is_a_503_with_its_sentence(tmp_path: Path) -> None
 # --- clients that go away --------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 async def test_a_disconnect_ends_the_prefill_and_its_work_is_kept(served: tuple[Service, Api], tmp_path: Path) -> None:
     _, api = served
     uri = await open_long_project(api)
@@ -284,6 +285,7 @@ async def test_a_disconnect_ends_a_stream(served: tuple[Service, Api]) -> None:
     assert report["counters"]["n_cancelled"] == 1
 
 
+@pytest.mark.slow
 async def test_a_newer_request_supersedes_an_older_one_over_http(served: tuple[Service, Api]) -> None:
     _, api = served
     uri = await open_long_project(api)

@@ -101,6 +101,7 @@ async def test_messages_take_effect_in_the_order_sent(editor: Editor) -> None:
     assert all(answer["error"]["type"] == "superseded" for answer in answers[:-1] if "error" in answer)
 
 
+@pytest.mark.slow
 async def test_cancel_ends_a_request_and_keeps_its_work(editor: Editor) -> None:
     uri = await editor.open_long_project()
     number = await editor.send("complete", uri=uri, position=AT_START, max_tokens=4)
@@ -115,6 +116,7 @@ async def test_cancel_ends_a_request_and_keeps_its_work(editor: Editor) -> None:
     assert (await editor.call("status"))["counters"]["n_cancelled"] == 1
 
 
+@pytest.mark.slow
 async def test_two_editors_do_not_supersede_each_other(editor: Editor, served: tuple[Service, Api]) -> None:
     uri = await editor.open_long_project()
     async with served[1].http.ws_connect(BASE + "/api/session") as socket:

@@ -4,6 +4,8 @@ import asyncio
 import random
 from pathlib import Path
 
+import pytest
+
 from scrubjay.notifications import Subscription
 from tests.support.api import Answer, Api, Json, running_api
 from tests.support.gguf_models import tiny_model
@@ -39,6 +41,7 @@ async def after_killed_preload(
     return await (real if is_late else api.post("/completion", body))
 
 
+@pytest.mark.slow
 async def test_preloads_killed_at_any_time_lose_nothing(tmp_path: Path) -> None:
     rng, prompt = random.Random(0), source(80)
     body = {"prompt": prompt, "n_predict": 3, "temperature": 0}

@@ -100,6 +100,7 @@ def require_vscode_accepts(text: str) -> None:
         assert all(is_number(answer["timings"][name]) for name in NUMBERS_OF_VIM)
 
 
+@pytest.mark.slow
 async def test_llama_vim(tmp_path: Path) -> None:
     async with listening(tmp_path) as base:
         for request in recorded("llama_vim"):
@@ -109,12 +110,14 @@ async def test_llama_vim(tmp_path: Path) -> None:
                 require_vim_accepts(request["body"], await answer_to(base, request))
 
 
+@pytest.mark.slow
 async def test_llama_vscode(tmp_path: Path) -> None:
     async with listening(tmp_path) as base:
         for request in recorded("llama_vscode"):
             require_vscode_accepts(await answer_to(base, request))
 
 
+@pytest.mark.slow
 async def test_llama_vscode_looking_ahead_gets_one_object(tmp_path: Path) -> None:
     """It cannot read an array there; it asks as if the suggestion it has just shown had been accepted."""
     *_, request = recorded("llama_vscode")

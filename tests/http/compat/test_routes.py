@@ -95,6 +95,7 @@ async def test_llama_vscode_accepts_the_answer(api: Api) -> None:
         assert answer["timings"].keys() >= {name.removeprefix("timings/") for name in TIMINGS}
 
 
+@pytest.mark.slow
 async def test_an_answer_keeps_to_the_indentation_that_is_asked_for_and_does_not_repeat_what_is_there(api: Api) -> None:
     lines = source().splitlines()
     lines[40] = "    "
@@ -115,6 +116,7 @@ async def test_an_answer_keeps_to_the_indentation_that_is_asked_for_and_does_not
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("written", "kept"), [(r"f(x))\ny = 1", "f(x)"), ("f(x))", "f(x)"), (r"x,\n  y)", "x,\n  y)"), ("g(x)", "g(x)")]
 )
@@ -138,6 +140,7 @@ async def test_what_stands_behind_the_cursor_is_not_written_again(api: Api, writ
     assert answer["choices"][0]["text"] == kept
 
 
+@pytest.mark.slow
 async def test_keystrokes_in_a_long_file_cost_little(api: Api) -> None:
     """The window slides by a line at each Enter; most keys cost a few tokens all the same."""
     lines = source(600).splitlines()
@@ -154,6 +157,7 @@ async def test_keystrokes_in_a_long_file_cost_little(api: Api) -> None:
     assert answer["timings"]["prompt_n"] > 1000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
 async def test_an_edit_in_one_long_message_costs_the_rest_and_an_interval(api: Api, share: float) -> None:
     """10,000 equal lines, then 9,000, in little; then an edit somewhere. What is needed is counted here, not believed."""
@@ -177,6 +181,7 @@ async def test_an_edit_in_one_long_message_costs_the_rest_and_an_interval(api: A
     assert edited["processed"] <= (900 - int(share * 900) + 4) * n_tokens_a_line + INTERVAL
 
 
+@pytest.mark.slow
 async def test_tails_over_one_trunk_cost_their_own_tokens(api: Api) -> None:
     trunk = source(300)
     for number, tail in enumerate(("rewrite this", "what is wrong?", "rewrite this", "name it")):
@@ -211,6 +216,7 @@ async def test_tabby_finds_its_keys_in_every_event(api: Api) -> None:
     assert (status, answer["choices"][0].keys()) == (200, {"index", "text"})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("path", "body", "status"),
     [
@@ -303,6 +309,7 @@ async def test_tools_are_called_through_openais_package(port: int) -> None:
         assert after.choices[0].message.content
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("path", "headers", "status"),
     [
