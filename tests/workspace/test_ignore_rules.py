@@ -3,6 +3,7 @@
 import os
 import subprocess
 from pathlib import Path
+from time import thread_time
 
 import pytest
 from hypothesis import example, given, settings
@@ -39,6 +40,65 @@ PATTERNS = st.sampled_from(
         "x ",
     ]
 )
+PIECES = st.sampled_from(
+    [
+        *(
+            "*",
+            "**",
+            "**/",
+            "/**",
+            "?",
+            "[a-c]",
+            "[!a]",
+            "[^b/]",
+            "[]a]",
+            "[a-]",
+            "[[:alpha:]]",
+            "[[:foo:]]",
+            "[a",
+            "\\",
+        ),
+        *(
+            "\\*",
+            "\\/",
+            "/",
+            "a",
+            "b",
+            ".o",
+            "lib",
+            " ",
+            "\\ ",
+            "é",
+            "[c-a]",
+            "[\\]]",
+            "[--0]",
+            "#",
+            "***",
+            "[[:digit:]x]",
+        ),
+    ]
+)
+ODD_NAMES = [
+    *(
+        "a",
+        "b.o",
+        "lib",
+        "é",
+        "a b",
+        "*",
+        "[a",
+        "abc",
+        "-",
+        "]",
+        "0",
+        "a/b",
+        "lib/a",
+        "lib/x/b.o",
+        "a/lib/x",
+        "x/a/b/c",
+    ),
+    *("lib/a b", "aab", "ab/a", " a", "a ", "lib/é"),
+]
 IGNORE_FILES = st.dictionaries(st.sampled_from(["", "lib", "lib/x"]), st.lists(PATTERNS, max_size=4), max_size=3)
 PATHS = [f"{folder}{name}" for folder in ("", "lib/", "lib/x/", "a/") for name in ("b.o", "c", "e.py")] + ["x", "lib/a"]
 
@@ -87,6 +147,38 @@ def test_git_says_the_same(tmp_path: Path) -> None:
         assert {path for path in PATHS if is_left_out(path, ignore_files)} == ignored
 
     compared()
+
+
+@pytest.mark.slow
+def test_git_understands_a_pattern_the_same_way(tmp_path: Path) -> None:
+    subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
+
+    @given(st.lists(PIECES, min_size=1, max_size=5).map("".join))
+    @settings(max_examples=300, deadline=None)
+    def compared(line: str) -> None:
+        (tmp_path / ".gitignore").write_text(f"{line}\n", "utf-8")
+        done = subprocess.run(
+            ["git", "-C", str(tmp_path), "check-ignore", "--no-index", "-z", "--stdin"],
+            input="\0".join(ODD_NAMES).encode(),
+            capture_output=True,
+            check=False,
+            env={**os.environ, "GIT_CONFIG_GLOBAL": os.devnull, "XDG_CONFIG_HOME": str(tmp_path)},
+        )
+        rules = {"": [line]}
+        ignored = set(done.stdout.decode().split("\0")) - {""}
+        assert {name for name in ODD_NAMES if is_left_out(name, rules)} == ignored
+
+    compared()
+
+
+@pytest.mark.parametrize("pattern", ["*a" * 60 + "b", "**/*a*/" * 20 + "b", "a*/" * 40 + "**", "?*" * 60 + "b"])
+def test_no_pattern_takes_long(pattern: str) -> None:
+    rules = NO_RULES.below("", pattern)
+    name, path = "a" * 250, "/".join(["a" * 20] * 150)
+    begun = thread_time()
+    for asked in (name, path, f"{path}/{name}"):
+        rules.ignores(asked)
+    assert thread_time() - begun < 1, "one that goes back to try again would not end"
 
 
 def test_a_line_that_is_no_pattern_is_passed_over() -> None:

@@ -166,9 +166,9 @@ def test_rules_that_must_not_be_read_leave_out_all_beside_them(
 
 
 def test_a_pattern_that_cannot_be_read_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    write(tmp_path, {".gitignore": "*.[z-a]\n", "a.py": "1"})
+    write(tmp_path, {".gitignore": "x[a\n", "a.py": "1"})
     assert listed(tmp_path) == {"a.py"}
-    assert "'*.[z-a]'" in caplog.text
+    assert "'x[a'" in caplog.text
 
 
 # --- git runs nothing, and may refuse ---------------------------------------------------------------------------------
@@ -263,6 +263,7 @@ PATTERNS = st.builds(
 )
 
 
+@pytest.mark.slow
 @given(
     files=st.lists(st.builds(str.__add__, FOLDERS, NAMES), min_size=1, max_size=8),
     rules=st.dictionaries(FOLDERS, st.lists(PATTERNS, max_size=4), max_size=3),
