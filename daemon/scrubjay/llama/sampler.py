@@ -1,39 +1,28 @@
 """A llama.cpp sampler chain."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import llama_cpp as lib
-from llama_cpp.llama_grammar import json_schema_to_gbnf
+import numpy as np
 
 from scrubjay.llama.context import LlamaContext
 from scrubjay.llama.vocabulary import Vocabulary
 from scrubjay.protocol.messages import Sampling
 
-
-def grammar_of(schema: str) -> str:
-    """The GBNF grammar of what a JSON schema allows; "" for no schema.
-
-    Raises:
-        ValueError: no grammar can be made of it.
-    """
-    if not schema:
-        return ""
-    try:
-        grammar: str = json_schema_to_gbnf(schema)
-    except Exception as error:  # the converter checks nothing: a wrong schema may raise whatever Python has
-        raise ValueError(f"No grammar can be made of this JSON schema ({error!r}); simplify it.") from error
-    return grammar
+if TYPE_CHECKING:
+    from scrubjay.llama.grammar import Constraint
 
 
 class Sampler:
     """A llama.cpp sampler chain. A wrong grammar or JSON schema raises ValueError.
 
-    The order is the one of llama.cpp's own programs: penalties, top-k, top-p, min-p, infill, temperature, choice.
+    The order is the one of llama.cpp's own programs: grammar, penalties, top-k, top-p, min-p, infill, temperature, choice.
     """
 
     def __init__(self, vocabulary: Vocabulary, sampling: Sampling) -> None:
         self._chain = None
+        self._constraint = _constraint(vocabulary, sampling)
         if is_plain_greedy(sampling):
             return
         self._chain = lib.llama_sampler_chain_init(lib.llama_sampler_chain_default_params())
@@ -45,8 +34,33 @@ class Sampler:
             self.close()
             raise
 
-    def sample(self, context: LlamaContext) -> int:
-        """Choose the next token from the last output row, and remember it for the penalties and the grammar."""
+    @property
+    def is_complete(self) -> bool:
+        """Whether the grammar lets nothing follow."""
+        return self._constraint is not None and self._constraint.is_complete
+
+    def sample(self, context: LlamaContext) -> int | None:
+        """Choose the next token from the last output row, and remember it for the penalties and the grammar.
+
+        Returns:
+            None if the grammar lets nothing follow.
+
+        Raises:
+            ValueError: the grammar is too much work.
+        """
+        if self._constraint is None:
+            return self._choose(context)
+        if self._constraint.is_complete or not (allowed := self._constraint.allowed()).any():
+            return None
+        # In place: the row is llama.cpp's own, which its samplers read.
+        context.logits()[~allowed] = -np.inf
+        token = self._choose(context)
+        # A chain of odd numbers (a penalty of 0) may choose what cannot be.
+        token = token if allowed[token] else int(allowed.argmax())
+        self._constraint.accept(token)
+        return token
+
+    def _choose(self, context: LlamaContext) -> int:
         if self._chain is None:  # handing over a large vocabulary takes longer than all else that is done for a token
             return int(context.logits().argmax())
         return int(lib.llama_sampler_sample(self._chain, context.handle, -1))
@@ -60,7 +74,7 @@ class Sampler:
 
 def is_plain_greedy(s: Sampling) -> bool:
     """Whether the best token is all that is wanted, so that no chain is needed."""
-    is_changed = s.logit_bias or s.grammar or s.json_schema or s.infill or _has_penalties(s)
+    is_changed = s.logit_bias or s.infill or _has_penalties(s)
     return s.temperature <= 0 and not is_changed
 
 
@@ -73,11 +87,6 @@ def _links(vocabulary: Vocabulary, s: Sampling) -> Iterator[Any]:
     if s.logit_bias:
         biases = (lib.llama_logit_bias * len(s.logit_bias))(*(lib.llama_logit_bias(*bias) for bias in s.logit_bias))
         yield lib.llama_sampler_init_logit_bias(vocabulary.n_tokens, len(biases), biases)
-    if rules := s.grammar or grammar_of(s.json_schema):
-        grammar = lib.llama_sampler_init_grammar(vocabulary.handle, rules.encode(), b"root")
-        if not grammar:
-            raise ValueError("The grammar is not valid GBNF with a rule called root.")
-        yield grammar
     if _has_penalties(s):
         penalties = (s.penalty_last_n, s.repeat_penalty, s.frequency_penalty, s.presence_penalty)
         yield lib.llama_sampler_init_penalties(vocabulary.n_tokens, *penalties)
@@ -92,3 +101,11 @@ def _links(vocabulary: Vocabulary, s: Sampling) -> Iterator[Any]:
         yield lib.llama_sampler_init_dist(s.seed & 0xFFFFFFFF)
     else:
         yield lib.llama_sampler_init_greedy()
+
+
+def _constraint(vocabulary: Vocabulary, s: Sampling) -> "Constraint | None":
+    if not s.grammar and not s.json_schema:
+        return None
+    from scrubjay.llama.grammar import Constraint
+
+    return Constraint(vocabulary.trie, vocabulary.n_tokens, s.grammar, s.json_schema)

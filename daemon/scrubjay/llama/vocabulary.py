@@ -77,6 +77,15 @@ class Vocabulary:
         """The text of `tokens`, control tokens left out."""
         return b"".join(self.piece(int(token)) for token in tokens).decode(errors="replace")
 
+    @cached_property
+    def trie(self) -> Any:
+        """All pieces as a trie, for `grammar.Constraint`; made on first use, which takes up to a second."""
+        from scrubjay.llama.grammar import trie_of
+
+        tokens = range(self.n_tokens)
+        ends = {token for token in tokens if self.is_end(token)}
+        return trie_of([self.piece(token) for token in tokens], ends, self.tokenize)
+
     def special(self, text: str) -> int | None:
         """The one token that the special text `text` is, or None."""
         tokens = self.tokenize(text, special=True)

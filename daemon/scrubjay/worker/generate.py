@@ -73,11 +73,13 @@ class Generation:
     def _generate(self, context: Context, control: Control, deadline: float) -> StopReason:
         while True:
             token = self._next_token(context)
-            if self._ends(token):
+            if token is None or self._ends(token):
                 return "end"
             self._take(token)
             if self._stream.stop_word:
                 return "stop"
+            if self._sampler.is_complete:
+                return "end"
             if self._n_tokens >= self._sampling.max_tokens or context.is_full:
                 return "length"
             if self._has_newline and perf_counter() > deadline:
@@ -86,7 +88,7 @@ class Generation:
             context.decode(as_tokens([token]), want_logits=True)
             context.note_generated()
 
-    def _next_token(self, context: Context) -> int:
+    def _next_token(self, context: Context) -> int | None:
         if self._sampling.with_margins:
             self._margins.append(margin(context.llama.logits()))
         return self._sampler.sample(context.llama)

@@ -66,7 +66,7 @@ class WarmUp:
         for position in range(n_tokens):
             begun = perf_counter()
             self._llama.decode(self._some_tokens(1), position, want_logits=True, abortable=False)
-            self._model.vocabulary.piece(sampler.sample(self._llama))
+            self._model.vocabulary.piece(sampler.sample(self._llama) or 0)
             elapsed.append(perf_counter() - begun)
         sampler.close()
         self._model.vocabulary.tokenize("def warm(up):\n    return up\n")
