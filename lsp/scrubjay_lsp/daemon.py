@@ -1,6 +1,7 @@
-"""Where the daemon listens, and how it is started and stopped. What is imported for that costs memory in every editor."""
+"""Where the daemon listens, and how it is started and stopped. What is imported for that costs memory in every editor.
 
-from collections.abc import Callable
+`start_daemon` and `stop_daemon` block.
+"""
 
 
 def socket_path() -> str:
@@ -14,23 +15,23 @@ def socket_path() -> str:
     return str(read_config().socket)
 
 
-def starter(path: str) -> Callable[[], object]:
-    """What starts the daemon on the socket `path`, or finds it started, and returns when it listens."""
+def start_daemon(path: str) -> None:
+    """Start the daemon on the socket `path`, or find it started; it listens when this returns.
 
-    def start() -> None:
-        from scrubjay.process.lifecycle import start_daemon
+    Raises:
+        ScrubjayError: it cannot be started.
+    """
+    from scrubjay.process.lifecycle import start_daemon as start
 
-        start_daemon(path)
-
-    return start
+    start(path)
 
 
-def stopper(path: str) -> Callable[[], object]:
-    """What stops the daemon on the socket `path` and returns when it has ended."""
+def stop_daemon(path: str) -> None:
+    """Stop the daemon on the socket `path`; it has ended when this returns.
 
-    def stop() -> None:
-        from scrubjay.process.lifecycle import stop_daemon
+    Raises:
+        ScrubjayError: it does not end.
+    """
+    from scrubjay.process.lifecycle import stop_daemon as stop
 
-        stop_daemon(path)
-
-    return stop
+    stop(path)

@@ -8,20 +8,20 @@ import logging
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
-from scrubjay_lsp.link import Link
+from scrubjay_lsp.daemon_connection import DaemonConnection
+from scrubjay_lsp.daemon_reply import Json, Reply
 from scrubjay_lsp.quirks import UNNUMBERED
-from scrubjay_lsp.replies import Json, Reply
-from scrubjay_lsp.text import Encoding, Lines, Place
+from scrubjay_lsp.text import Encoding, Lines, Position
 
 logger = logging.getLogger(__name__)
 
 
 class Edit(NamedTuple):
-    """`text` takes the place of what lies between `start` and `end`; without them, of everything."""
+    """`text` replaces what is between `start` and `end`; without them, everything."""
 
     text: str
-    start: Place | None = None
-    end: Place | None = None
+    start: Position | None = None
+    end: Position | None = None
 
 
 class OpenDocument:
@@ -47,17 +47,13 @@ class OpenDocument:
 
 
 class Documents:
-    """All open documents of the editor.
+    """All open documents of the editor."""
 
-    Args:
-        link: the way to the daemon.
-    """
-
-    def __init__(self, link: Link) -> None:
+    def __init__(self, daemon: DaemonConnection) -> None:
         self.encoding: Encoding = "utf-16"
         self.n_resent = 0
         """How often the daemon was out of step and got a whole text anew."""
-        self._link = link
+        self._daemon = daemon
         self._documents: dict[str, OpenDocument] = {}
         self._folders: dict[str, str] = {}
 
@@ -104,12 +100,11 @@ class Documents:
         if document := self.find(uri):
             self._tell(document, "save", {})
 
-    def focus(self, uri: str, place: Place | None = None) -> None:
+    def focus(self, uri: str, position: Position | None = None) -> None:
         """The user looks at it."""
         if document := self.find(uri):
             self._touch(document)
-            position = {"position": {"line": place.line, "character": place.character}} if place else {}
-            self._tell(document, "focus", position)
+            self._tell(document, "focus", {"position": position._asdict()} if position else {})
 
     def set_folders(self, folders: Mapping[str, str]) -> None:
         """The workspace folders, paths by URI, are these from now on; documents that change project are sent anew."""
@@ -132,10 +127,10 @@ class Documents:
         self._documents[document.uri] = document
 
     def _tell(self, document: OpenDocument, method: str, params: Json) -> None:
-        if not self._link.is_connected:
+        if not self._daemon.is_connected:
             return
         what = {"uri": document.uri, "position_encoding": self.encoding, **params}
-        reply = self._link.submit(f"documents/{method}", what)
+        reply = self._daemon.submit(f"documents/{method}", what)
         n_opened = document.n_opened
         reply.add_done_callback(lambda reply: self._told(document, method, n_opened, reply))
 
@@ -155,7 +150,7 @@ class Documents:
             self._send_whole(document)
 
     def _send_whole(self, document: OpenDocument) -> None:
-        if not self._link.is_connected:
+        if not self._daemon.is_connected:
             return
         document.n_opened += 1
         root = {"root": document.root} if document.root else {}
@@ -172,5 +167,4 @@ def root_of(uri: str, folders: Mapping[str, str]) -> str | None:
 def _change(edit: Edit) -> Json:
     if edit.start is None or edit.end is None:
         return {"text": edit.text}
-    start, end = ({"line": place.line, "character": place.character} for place in (edit.start, edit.end))
-    return {"range": {"start": start, "end": end}, "text": edit.text}
+    return {"range": {"start": edit.start._asdict(), "end": edit.end._asdict()}, "text": edit.text}

@@ -1,66 +1,72 @@
-"""How offers look to editors: as ghost text and as entries of a completion menu."""
+"""How suggestions look to editors: as ghost text and as entries of a completion menu."""
 
 import re
 from collections.abc import Iterable, Sequence
 
 from lsprotocol import types
 
-from scrubjay_lsp.offers import Offer
-from scrubjay_lsp.text import Place, split_lines
+from scrubjay_lsp.suggestions import Suggestion
+from scrubjay_lsp.text import Position, split_lines
 
 ACCEPT = "scrubjay.accept"
 
 _WORD_BEFORE = re.compile(r"\w*$")
 
 
-def inline_items(offers: Iterable[Offer]) -> list[types.InlineCompletionItem]:
+def inline_items(suggestions: Iterable[Suggestion]) -> list[types.InlineCompletionItem]:
     """Ghost text. Copilot clients need the range; the command is how an editor tells that it was accepted."""
     return [
         types.InlineCompletionItem(
-            insert_text=offer.text, range=_at(offer.place, offer.n_replaced), command=_accept(offer)
+            insert_text=suggestion.text,
+            range=_at(suggestion.position, suggestion.n_replaced),
+            command=_accept(suggestion),
         )
-        for offer in offers
+        for suggestion in suggestions
     ]
 
 
 def menu_items(
-    offers: Sequence[Offer], before: str, language: str = "", *, markdown: bool = False
+    suggestions: Sequence[Suggestion], before: str, language: str = "", *, markdown: bool = False
 ) -> list[types.CompletionItem]:
     """Entries of a menu, at most three.
 
-    A single offer of several lines also gets an entry of its first line, which is often what was wanted.
+    A single suggestion of several lines also gets an entry of its first line, which is often what was wanted.
 
     Args:
         before: what stands on the line before the cursor.
         language: of the document, for the code block in the documentation.
         markdown: whether the editor reads that; else the documentation is plain.
     """
-    texts = [(offer, offer.text) for offer in offers]
-    if len(offers) == 1 and len(first := _first_line(offers[0].text)) < len(offers[0].text) and first.strip():
-        texts.append((offers[0], first))
+    texts = [(suggestion, suggestion.text) for suggestion in suggestions]
+    if (
+        len(suggestions) == 1
+        and len(first := _first_line(suggestions[0].text)) < len(suggestions[0].text)
+        and first.strip()
+    ):
+        texts.append((suggestions[0], first))
     return [
-        _menu_item(offer, text, before, _documentation(text, language, markdown), rank)
-        for rank, (offer, text) in enumerate(texts[:3])
+        _menu_item(suggestion, text, before, _documentation(text, language, markdown), rank)
+        for rank, (suggestion, text) in enumerate(texts[:3])
     ]
 
 
 def _menu_item(
-    offer: Offer, text: str, before: str, documentation: str | types.MarkupContent, rank: int
+    suggestion: Suggestion, text: str, before: str, documentation: str | types.MarkupContent, rank: int
 ) -> types.CompletionItem:
     match = _WORD_BEFORE.search(before)
     word = match.group() if match else ""
     return types.CompletionItem(
         label=_label(word, text),
         kind=types.CompletionItemKind.Text,
-        detail=offer.detail,
+        detail=suggestion.detail,
         documentation=documentation,
         # Editors compare with the word before the cursor, which the inserted text does not repeat.
         filter_text=word + _first_line(text),
         sort_text=str(rank),
         insert_text_format=types.InsertTextFormat.PlainText,
         insert_text_mode=types.InsertTextMode.AsIs,
-        text_edit=types.TextEdit(range=_at(offer.place), new_text=text),
-        command=_accept(offer),
+        text_edit=types.TextEdit(range=_at(suggestion.position), new_text=text),
+        command=_accept(suggestion),
     )
 
 
@@ -91,11 +97,11 @@ def _first_line(text: str) -> str:
     return split_lines(text)[0].rstrip("\r\n")
 
 
-def _at(place: Place, length: int = 0) -> types.Range:
+def _at(position: Position, length: int = 0) -> types.Range:
     """The `length` units of the position encoding from `place` on."""
-    end = types.Position(place.line, place.character + length)
-    return types.Range(types.Position(place.line, place.character), end)
+    end = types.Position(position.line, position.character + length)
+    return types.Range(types.Position(position.line, position.character), end)
 
 
-def _accept(offer: Offer) -> types.Command:
-    return types.Command(title="Accept completion", command=ACCEPT, arguments=[offer.number])
+def _accept(suggestion: Suggestion) -> types.Command:
+    return types.Command(title="Accept completion", command=ACCEPT, arguments=[suggestion.number])

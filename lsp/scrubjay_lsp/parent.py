@@ -11,7 +11,7 @@ def watch(pid: int | None, on_death: Callable[[], object]) -> None:
         return
     try:
         descriptor = os.pidfd_open(pid)
-    except OSError:
+    except (OSError, OverflowError):
         # No such process here: the editor is on another machine, or in another container.
         return
     loop = asyncio.get_running_loop()

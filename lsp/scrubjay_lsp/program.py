@@ -7,6 +7,8 @@ import logging
 import sys
 from collections.abc import Sequence
 
+from scrubjay.errors import UsageError
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Serve the editor at the other end of standard input and output; the exit status.
@@ -16,15 +18,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     arguments = _parser().parse_args(argv)
     logging.basicConfig(stream=sys.stderr, level=arguments.log_level.upper(), format="%(name)s: %(message)s")
-    # pygls logs whole messages, which hold source code, at INFO.
-    logging.getLogger("pygls").setLevel(logging.ERROR)
+    # pygls logs whole messages, which hold source code, and what it cannot read with a traceback; both are answered.
+    logging.getLogger("pygls").setLevel(logging.CRITICAL)
     try:
-        return asyncio.run(_serve(arguments.socket))
+        return asyncio.run(_serve(arguments))
+    except UsageError as error:
+        logging.getLogger(__name__).warning("%s", error)
+        return 2
     except KeyboardInterrupt:
         return 130
 
 
-async def _serve(socket: str) -> int:
+async def _serve(arguments: argparse.Namespace) -> int:
     from scrubjay_lsp.features import open_server
     from scrubjay_lsp.stdio import open_stdio
 
@@ -32,13 +37,19 @@ async def _serve(socket: str) -> int:
     # The protocol's types are a quarter of a million objects that stay: to search them for garbage would take some
     # milliseconds at a keystroke.
     gc.freeze()
-    server.socket = socket
-    return await server.serve(*await open_stdio())
+    server.socket = arguments.socket
+    return await server.serve(*await open_stdio(), editor_pid=_process_id(arguments.clientProcessId))
+
+
+def _process_id(text: str | None) -> int | None:
+    """The number in `text`; an editor that says it otherwise says it again in `initialize`."""
+    return int(text) if text and text.isascii() and text.isdigit() and len(text) < 20 else None
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="scrubjay lsp", description="Serve completions to an editor over LSP.")
     parser.add_argument("--stdio", action="store_true", help="what it always does; accepted because editors add it")
+    parser.add_argument("--clientProcessId", metavar="PID", help="the editor's process, with which this one ends")
     parser.add_argument("--socket", default="", metavar="PATH", help="the daemon's socket")
     levels = ("debug", "info", "warning", "error")
     parser.add_argument("--log-level", default="warning", choices=levels, help="what goes to standard error")

@@ -9,6 +9,7 @@ from typing import Any
 Json = dict[str, Any]
 
 INVOKED, AUTOMATIC = 1, 2
+MAX_PROCESS_ID = 2**31 - 1
 UNNUMBERED = -1
 """The version of a change that came without one."""
 
@@ -62,13 +63,36 @@ class Quirks:
 
 
 def _initialize(params: Json) -> None:
-    """Scripts leave out the capabilities, and editors that are newer than pygls list some that it refuses.
+    """Only what this server looks at, and of that only what it can use: no editor is refused for the rest.
 
-    Reading all that an editor can do would also take a tenth of the start.
+    Scripts leave out the capabilities, and editors that are newer than pygls list some that it refuses. Reading all that
+    an editor can do would also take a tenth of the start.
     """
-    params["capabilities"] = _only(params.get("capabilities"), CAPABILITIES)
-    params.setdefault("processId", None)
-    params.setdefault("rootUri", None)
+    folders = params.get("workspaceFolders")
+    known = {
+        "capabilities": _only(params.get("capabilities"), CAPABILITIES),
+        "processId": _process_id(params.get("processId")),
+        "rootUri": _text(params.get("rootUri")),
+        "rootPath": _text(params.get("rootPath")),
+        "workspaceFolders": [*filter(None, map(_folder, folders))] if isinstance(folders, list) else None,
+        "initializationOptions": params.get("initializationOptions"),
+    }
+    params.clear()
+    params.update(known)
+
+
+def _process_id(value: Any) -> int | None:
+    return value if type(value) is int and 0 < value <= MAX_PROCESS_ID else None
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def _folder(value: Any) -> Json | None:
+    """A workspace folder; some scripts give it no name."""
+    uri = _text(value.get("uri")) if isinstance(value, dict) else None
+    return {"uri": uri, "name": _text(value.get("name")) or uri} if uri else None
 
 
 def _did_open(params: Json) -> None:

@@ -1,4 +1,4 @@
-"""The language server: what its parts are and how they hang together. What it can do is in `scrubjay_lsp.features`."""
+"""The language server: its parts and how they are connected. What it can do is in `scrubjay_lsp.features`."""
 
 import asyncio
 import logging
@@ -6,20 +6,20 @@ from collections.abc import Callable
 from typing import Any
 
 from lsprotocol import types
+from pygls.exceptions import JsonRpcException, JsonRpcInternalError
 from pygls.lsp.server import LanguageServer
 
 from scrubjay import __version__
-from scrubjay_lsp.asking import Asking
+from scrubjay_lsp.completions import Completions
+from scrubjay_lsp.daemon_connection import DaemonConnection, Listeners
+from scrubjay_lsp.daemon_reply import Json
 from scrubjay_lsp.documents import Documents, OpenDocument
-from scrubjay_lsp.link import Hooks, Link
-from scrubjay_lsp.offers import Offers
 from scrubjay_lsp.parent import watch
-from scrubjay_lsp.progress import Bars
 from scrubjay_lsp.protocol import ScrubjayProtocol, make_converter
-from scrubjay_lsp.replies import Json
 from scrubjay_lsp.settings import Settings
 from scrubjay_lsp.stdio import Reader, Writer, frames
-from scrubjay_lsp.text import Place
+from scrubjay_lsp.suggestions import Suggestions
+from scrubjay_lsp.text import Position
 
 logger = logging.getLogger(__name__)
 
@@ -38,26 +38,32 @@ class ScrubjayServer(LanguageServer):
         self.settings = Settings()
         self.socket = ""
         """The daemon's socket, if the command line names it."""
-        self.offers = Offers()
-        self.bars = Bars(self, lambda: self.settings.progress)
-        self.link = Link(Hooks(self._connected, self._event, self._trouble, self._changed))
-        self.documents = Documents(self.link)
-        self.asking = Asking(self.link, self.documents, self.offers, self._ready)
+        self.suggestions = Suggestions()
+        self.daemon = DaemonConnection(Listeners(self._connected, self._event, self._trouble, self._changed))
+        self.documents = Documents(self.daemon)
+        self.completions = Completions(self.daemon, self.documents, self.suggestions, self._ready)
         self.on_event: list[Callable[[Json], None]] = []
         """Called with each event of the daemon."""
-        self.on_change: list[Callable[[], None]] = []
-        """Called when the link to the daemon has changed its state."""
-        self.before_capabilities: list[Callable[[types.InitializeParams], None]] = []
+        self.on_connection_change: list[Callable[[], None]] = []
+        """Called when `daemon.state` has changed."""
+        self.on_initialize: list[Callable[[types.InitializeParams], None]] = []
         """Called when the settings are known and the editor is about to be told what this server can do."""
+        self.shows_status = False
+        """Whether the editor has a place for it, and is told when it changes; said by `editorPluginInfo`."""
         self._said = ""
 
-    async def serve(self, reader: Reader, writer: Writer) -> int:
-        """Serve one editor until it says `exit` or goes away; the exit status."""
+    async def serve(self, reader: Reader, writer: Writer, editor_pid: int | None = None) -> int:
+        """Serve one editor until it says `exit` or goes away; the exit status.
+
+        Args:
+            editor_pid: its process, if the command line says it; `initialize` says it as well.
+        """
         self.protocol.set_writer(writer)
         reading = asyncio.create_task(self._read(reader))
-        self.before_capabilities.append(lambda params: watch(params.process_id, reading.cancel))
+        watch(editor_pid, reading.cancel)
+        self.on_initialize.append(lambda params: watch(params.process_id, reading.cancel))
         await asyncio.wait([reading])
-        await self.link.close()
+        await self.daemon.close()
         if not reading.cancelled():
             reading.result()
         return 1 if self.protocol.exit_code is None else self.protocol.exit_code
@@ -80,27 +86,32 @@ class ScrubjayServer(LanguageServer):
             self.say(" ".join(complaints))
 
     def report_server_error(self, error: Exception, _source: Any) -> None:
-        """Faults of ours go to the log; a popup at each keystroke helps nobody."""
-        logger.error("%s", error, exc_info=error)
+        """Faults of ours go to the log, without a popup at each keystroke; what an editor did wrong has been answered."""
+        if isinstance(error, JsonRpcException) and not isinstance(error, JsonRpcInternalError):
+            logger.info("A message from the editor cannot be used: %s", error.message)
+        else:
+            logger.error("%s", error, exc_info=error)
 
     def _connected(self) -> None:
         self._said = ""
         self.documents.send_all()
 
     def _event(self, event: Json) -> None:
-        for tell in self.on_event:
-            tell(event)
+        for listener in self.on_event:
+            try:
+                listener(event)
+            except Exception as error:  # the session must not end with one event
+                self.report_server_error(error, None)
 
     def _trouble(self, sentence: str) -> None:
         self.say(sentence, types.MessageType.Error)
 
     def _changed(self) -> None:
-        for tell in self.on_change:
-            tell()
+        for listener in self.on_connection_change:
+            listener()
 
-    def _ready(self, document: OpenDocument, place: Place) -> None:
-        """Editors cannot be told to ask again by anything in the protocol; those that know this notification do."""
+    def _ready(self, document: OpenDocument, position: Position) -> None:
+        """Nothing in the protocol tells editors to ask again; those that know this notification do."""
         if self.settings.notifications:
-            position = {"line": place.line, "character": place.character}
-            params = {"uri": document.uri, "version": document.version, "position": position}
+            params = {"uri": document.uri, "version": document.version, "position": position._asdict()}
             self.protocol.notify(READY, params)

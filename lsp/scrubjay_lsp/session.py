@@ -3,7 +3,8 @@
 import asyncio
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from http import HTTPStatus
 from itertools import count
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import aiohttp
 
 from scrubjay.errors import DaemonError, RequestError
 from scrubjay.process.peer import require_own_folder, require_own_peer
-from scrubjay_lsp.replies import Json, Reply, refuse
+from scrubjay_lsp.daemon_reply import Json, Reply, refuse
 
 logger = logging.getLogger(__name__)
 
@@ -54,8 +55,25 @@ class Session:
             raise
         return cls(http, socket, on_event)
 
+    async def get(self, route: str, query: Mapping[str, str]) -> Json | None:
+        """The answer to `GET /api/<route>`; None if the daemon knows nothing of that name.
+
+        Raises:
+            DaemonError: the daemon went away, or refuses.
+        """
+        try:
+            async with self._http.get(f"http://localhost/api/{route}", params=query) as response:
+                answer: Json = await response.json()
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            raise DaemonError("The Scrubjay daemon went away; the request can be repeated.") from error
+        if response.status == HTTPStatus.NOT_FOUND:
+            return None
+        if refusal := answer.get("error"):
+            raise DaemonError(refusal["message"])
+        return answer
+
     def submit(self, method: str, params: Json, reply: Reply) -> None:
-        """Send a request; `reply` gets the result or RequestError. Whoever ends `reply` before that ends the request."""
+        """Send a request; `reply` gets the result or RequestError. To end `reply` before that ends the request."""
         number = next(self._numbers)
         self._waiting[number] = reply
         self._outbox.put_nowait({"id": number, "method": method, "params": params})

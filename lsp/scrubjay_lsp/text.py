@@ -14,7 +14,7 @@ _LINE = re.compile(r"[^\r\n]*(?:\r\n|\n|\r)")
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
-class Place(NamedTuple):
+class Position(NamedTuple):
     """A line and a character on it, both from 0; the character in units of the editor's position encoding."""
 
     line: int
@@ -32,17 +32,17 @@ class Lines:
         """The whole text."""
         return "".join(self._lines)
 
-    def before(self, place: Place, encoding: Encoding) -> str:
+    def before(self, position: Position, encoding: Encoding) -> str:
         """What stands on the line of `place` before it."""
-        line, column = self._find(place, encoding)
+        line, column = self._find(position, encoding)
         return self._lines[line][:column]
 
-    def after(self, place: Place, encoding: Encoding) -> str:
+    def after(self, position: Position, encoding: Encoding) -> str:
         """What stands on the line of `place` after it, without the line's end."""
-        line, column = self._find(place, encoding)
+        line, column = self._find(position, encoding)
         return self._lines[line][column:].rstrip("\r\n")
 
-    def replace(self, start: Place, end: Place, new: str, encoding: Encoding) -> None:
+    def replace(self, start: Position, end: Position, new: str, encoding: Encoding) -> None:
         """Put `new` in the place of what lies between `start` and `end`."""
         first, left = self._find(start, encoding)
         last, right = max((first, left), self._find(end, encoding))
@@ -55,9 +55,9 @@ class Lines:
         at_end = last == len(self._lines) - 1
         self._lines[first : last + 1] = lines if at_end else lines[:-1]
 
-    def _find(self, place: Place, encoding: Encoding) -> tuple[int, int]:
+    def _find(self, position: Position, encoding: Encoding) -> tuple[int, int]:
         """The line of `place` and the number of code points before it there."""
-        line, character = max(place, Place(0, 0))
+        line, character = max(position, Position(0, 0))
         if line >= len(self._lines):
             return len(self._lines) - 1, len(self._lines[-1])
         return line, n_code_points(self._lines[line].rstrip("\r\n"), max(character, 0), encoding)
@@ -91,7 +91,7 @@ def n_units(text: str, encoding: Encoding) -> int:
     return len(text.encode("utf-8")) if encoding == "utf-8" else len(text.encode("utf-16-le")) // 2
 
 
-def end_of(start: Place, text: str, encoding: Encoding) -> Place:
+def end_of(start: Position, text: str, encoding: Encoding) -> Position:
     """Where `text` ends when it is inserted at `start`."""
     *above, last = split_lines(text)
-    return Place(start.line + len(above), n_units(last, encoding) + (0 if above else start.character))
+    return Position(start.line + len(above), n_units(last, encoding) + (0 if above else start.character))

@@ -25,7 +25,7 @@ from pytest_lsp import client_capabilities
 
 from scrubjay.process.client import Client
 from scrubjay.process.lifecycle import start_daemon, stop_daemon
-from scrubjay_lsp.asking import Ending
+from scrubjay_lsp.completions import Ending
 from tests.support.lsp_pipe import Json, Pipe
 
 N_STARTS = 10

@@ -37,8 +37,8 @@ async def test_what_is_no_message_is_answered_with_an_error(pipe: Pipe) -> None:
 
 async def test_requests_that_cannot_be_served_are_answered(pipe: Pipe) -> None:
     place = {"textDocument": {"uri": "file:///a.py"}, "position": {"line": 0, "character": 0}}
-    assert (await pipe.ask("textDocument/inlineCompletion", place))["result"] == {"items": []}
     await pipe.ask("initialize", INITIALIZE, "numbers may be words")
+    assert (await pipe.ask("textDocument/inlineCompletion", place))["result"] == {"items": []}
     assert (await pipe.ask("textDocument/completion", {}, 2))["error"]["code"] == -32602
     pipe.send("$/whatever", {"a": 1})
     pipe.send("some/thing")
@@ -110,7 +110,7 @@ async def test_what_it_can_do_is_announced(tmp_path: Path) -> None:
     assert isinstance(can.text_document_sync, types.TextDocumentSyncOptions)
     assert can.text_document_sync.change == types.TextDocumentSyncKind.Incremental
     assert can.execute_command_provider
-    names = ["status", "warm", "accept", "reject", "restart"]
+    names = ["status", "context", "warm", "accept", "reject", "restart"]
     assert list(can.execute_command_provider.commands) == [f"scrubjay.{name}" for name in names]
     await editor.stop()
 

@@ -1,5 +1,7 @@
 """Commands, and the dialect of Copilot's clients."""
 
+import asyncio
+from pathlib import Path
 from typing import Any
 
 from lsprotocol import types
@@ -7,6 +9,7 @@ from lsprotocol import types
 from tests.lsp.conftest import StartEditor
 from tests.lsp.test_completions import INVOKED, PROGRAM
 from tests.support.lsp_editor import Editor
+from tests.support.shared_daemon import Daemon, a_daemon
 
 COPILOT = {"editorInfo": {"name": "Emacs", "version": "30"}, "editorPluginInfo": {"name": "copilot.el", "version": "1"}}
 
@@ -27,6 +30,35 @@ async def test_warm(start: StartEditor) -> None:
     assert warmed["reuse"]["prompt"] > 0
     again = await editor.command("warm")
     assert again["reuse"]["processed"] <= warmed["reuse"]["processed"]
+
+
+async def test_the_context_of_a_documents_project(start: StartEditor) -> None:
+    editor = await start()
+    buffer = editor.open("a.py", PROGRAM)
+    await editor.command("warm")
+    context = await editor.command("context", buffer.uri)
+    assert context["root"] == str(editor.root)
+    assert context["n_resident"] > 0
+    assert context["segments"]
+    assert await editor.command("context") == context
+
+
+async def test_a_document_of_no_project_has_no_context(start: StartEditor, shared_daemon: Daemon) -> None:
+    editor = await start()
+    editor.open("a.py", PROGRAM)
+    other = {"uri": "file:///elsewhere/b.py", "owner": "other"}
+    await asyncio.to_thread(shared_daemon.client.post, "documents/open", {**other, "text": "x = 1\n"})
+    assert len((await editor.synchronised())["projects"]) > 1
+    strange: list[Any] = ["file:///nowhere/c.py", "untitled:c", "", "file://[", "%"]
+    for uri in strange:
+        assert await editor.command("context", uri) is None, uri
+    await asyncio.to_thread(shared_daemon.client.post, "documents/close", other)
+
+
+async def test_without_a_daemon_there_is_no_context(start: StartEditor, tmp_path: Path) -> None:
+    editor = await start(socket=tmp_path / "none.sock", options={"startDaemon": False})
+    editor.open("a.py", PROGRAM)
+    assert await editor.command("context") is None
 
 
 async def test_warming_what_is_not_open_says_so(start: StartEditor) -> None:
@@ -53,7 +85,7 @@ async def test_what_became_of_offers(start: StartEditor) -> None:
     buffer.accept(items[0])
     await editor.command("accept", *arguments_of(items[0]))
     await editor.command("reject", *arguments_of(items[-1]))
-    counts = (await editor.status())["offers"]
+    counts = (await editor.status())["suggestions"]
     assert (counts["offered"], counts["shown"]) == (len(items), 1)
     assert (counts["accepted"], counts["accepted_in_part"]) == (1, 1)
     assert counts["rejected"] == (len(items) > 1)
@@ -79,7 +111,7 @@ async def test_notifications_of_the_dialect_may_be_anything(start: StartEditor) 
     for name in ("didShowCompletion", "didPartiallyAcceptCompletion", "didFocus"):
         for params in strange:
             editor.client.protocol.notify(f"textDocument/{name}", params)
-    assert (await editor.status())["offers"]["shown"] == 0
+    assert (await editor.status())["suggestions"]["shown"] == 0
 
 
 async def test_everybody_is_signed_in(start: StartEditor) -> None:
@@ -101,6 +133,29 @@ async def test_other_questions_of_the_dialect(start: StartEditor) -> None:
 async def test_the_icon_of_copilots_clients_is_told(start: StartEditor) -> None:
     editor = await start(options=COPILOT)
     assert (await editor.client.wait_for_notification("didChangeStatus")).kind in ("Normal", "Inactive")
+
+
+async def test_a_client_that_shows_status_is_told_the_daemons_state(start: StartEditor, place: Path) -> None:
+    editor = await start(socket=place, options={**COPILOT, "startDaemon": False})
+    a_daemon(place, eager_load="true")
+    states: list[Any] = []
+    while not states or states[-1].state == "loading":
+        states.append(await editor.client.wait_for_notification("scrubjay/state"))
+    assert states[-1].state == "ready"
+    assert all(state.load is None or 0 <= state.load.fraction <= 1 for state in states)
+
+
+async def test_other_clients_are_not_told_the_daemons_state(start: StartEditor) -> None:
+    editor = await start()
+    told: list[Any] = []
+
+    def state(params: Any) -> None:
+        told.append(params)
+
+    editor.client.feature("scrubjay/state")(state)
+    editor.open("a.py", PROGRAM)
+    await editor.synchronised()
+    assert told == []
 
 
 async def focus_of(editor: Editor) -> str:

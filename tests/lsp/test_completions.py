@@ -61,7 +61,7 @@ async def has_ghost_text(editor: Editor) -> None:
     await editor.client.workspace_execute_command_async(
         types.ExecuteCommandParams(item.command.command, item.command.arguments)
     )
-    assert (await editor.status())["offers"]["accepted"] == 1
+    assert (await editor.status())["suggestions"]["accepted"] == 1
 
 
 async def has_a_menu(editor: Editor) -> None:

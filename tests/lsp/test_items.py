@@ -1,28 +1,28 @@
-"""Offers as editors get them."""
+"""Suggestions as editors get them."""
 
 from lsprotocol import types
 
 from scrubjay_lsp.items import inline_items, menu_items
-from scrubjay_lsp.offers import Offers
-from scrubjay_lsp.text import Place
+from scrubjay_lsp.suggestions import Suggestions
+from scrubjay_lsp.text import Position
 
 HERE = types.Range(types.Position(3, 7), types.Position(3, 7))
 
 
 def menu(text: str, before: str = "    ret", *, markdown: bool = True) -> list[types.CompletionItem]:
     return menu_items(
-        [Offers().make("file:///a.py", 1, Place(3, 7), text, "9 ms")], before, "python", markdown=markdown
+        [Suggestions().make("file:///a.py", 1, Position(3, 7), text, "9 ms")], before, "python", markdown=markdown
     )
 
 
 def test_ghost_text_has_a_range_and_tells_of_its_acceptance() -> None:
-    [item] = inline_items([Offers().make("file:///a.py", 1, Place(3, 7), "urn x", "9 ms")])
+    [item] = inline_items([Suggestions().make("file:///a.py", 1, Position(3, 7), "urn x", "9 ms")])
     assert (item.insert_text, item.range) == ("urn x", HERE)
     assert item.command == types.Command("Accept completion", "scrubjay.accept", arguments=["1"])
 
 
 def test_ghost_text_may_replace_what_follows_on_the_line() -> None:
-    [item] = inline_items([Offers().make("file:///a.py", 1, Place(3, 7), "x)", "9 ms", 2)])
+    [item] = inline_items([Suggestions().make("file:///a.py", 1, Position(3, 7), "x)", "9 ms", 2)])
     assert item.range == types.Range(types.Position(3, 7), types.Position(3, 9))
 
 
@@ -53,8 +53,8 @@ def test_a_text_that_begins_with_a_line_end_has_no_first_line_of_its_own() -> No
 
 
 def test_never_more_than_three_entries() -> None:
-    offers = [Offers().make("file:///a.py", 1, Place(0, 0), text, "") for text in "abcd"]
-    assert len(menu_items(offers, "")) == 3
+    suggestions = [Suggestions().make("file:///a.py", 1, Position(0, 0), text, "") for text in "abcd"]
+    assert len(menu_items(suggestions, "")) == 3
 
 
 def test_the_documentation_survives_fences() -> None:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scrubjay_lsp.text import Encoding, Lines, Place, end_of, n_code_points, n_units, split_lines
+from scrubjay_lsp.text import Encoding, Lines, Position, end_of, n_code_points, n_units, split_lines
 
 ENCODINGS: list[Encoding] = ["utf-8", "utf-16", "utf-32"]
 TEXTS = st.text(st.sampled_from("ab\n\r\x0c\u2028é漢😀"), max_size=12)
@@ -17,7 +17,7 @@ def test_edits_do_what_they_do_to_one_string(
     lines = Lines(text)
     for new, a, b in edits:
         start, end = sorted(_outside_line_ends(text, round(share * len(text))) for share in (a, b))
-        lines.replace(_place(text, start, encoding), _place(text, end, encoding), new, encoding)
+        lines.replace(_position(text, start, encoding), _position(text, end, encoding), new, encoding)
         text = text[:start] + new + text[end:]
         assert lines.text == text
 
@@ -53,25 +53,25 @@ def test_inside_a_code_point_means_its_start(encoding: Encoding, units: int) -> 
 )
 def test_places_outside_the_text_mean_its_nearest_end(start: tuple[int, int], end: tuple[int, int], text: str) -> None:
     lines = Lines("ab\ncd")
-    lines.replace(Place(*start), Place(*end), "X", "utf-16")
+    lines.replace(Position(*start), Position(*end), "X", "utf-16")
     assert lines.text == text
 
 
 def test_lone_surrogates_are_replaced() -> None:
     lines = Lines("a\ud800b")
-    lines.replace(Place(0, 3), Place(0, 3), "\udfff", "utf-16")
+    lines.replace(Position(0, 3), Position(0, 3), "\udfff", "utf-16")
     assert lines.text == "a\ufffdb\ufffd"
 
 
 def test_what_stands_around_the_cursor() -> None:
     lines = Lines("x\r\né😀=1\r\ny")
-    assert (lines.before(Place(1, 3), "utf-16"), lines.after(Place(1, 3), "utf-16")) == ("é😀", "=1")
-    assert (lines.before(Place(2, 9), "utf-8"), lines.after(Place(2, 9), "utf-8")) == ("y", "")
+    assert (lines.before(Position(1, 3), "utf-16"), lines.after(Position(1, 3), "utf-16")) == ("é😀", "=1")
+    assert (lines.before(Position(2, 9), "utf-8"), lines.after(Position(2, 9), "utf-8")) == ("y", "")
 
 
 @pytest.mark.parametrize(("text", "end"), [("xy", (3, 6)), ("x\ny😀", (4, 3)), ("\n", (4, 0))])
 def test_the_end_of_an_insertion(text: str, end: tuple[int, int]) -> None:
-    assert end_of(Place(3, 4), text, "utf-16") == end
+    assert end_of(Position(3, 4), text, "utf-16") == end
 
 
 def _outside_line_ends(text: str, offset: int) -> int:
@@ -79,6 +79,6 @@ def _outside_line_ends(text: str, offset: int) -> int:
     return offset - (text[offset - 1 : offset + 1] == "\r\n")
 
 
-def _place(text: str, offset: int, encoding: Encoding) -> Place:
+def _position(text: str, offset: int, encoding: Encoding) -> Position:
     *above, line = split_lines(text[:offset])
-    return Place(len(above), n_units(line, encoding))
+    return Position(len(above), n_units(line, encoding))

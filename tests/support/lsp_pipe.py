@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import sys
+from pathlib import Path
 from typing import Any
 
 Json = dict[str, Any]
@@ -16,8 +17,9 @@ class Pipe:
         self.process = process
 
     @classmethod
-    async def open(cls, *arguments: str, **environment: str) -> "Pipe":
-        """Start a server; its log is not kept."""
+    async def open(cls, *arguments: str, log: Path | None = None, **environment: str) -> "Pipe":
+        """Start a server; its log is kept in the file `log`, if there is one."""
+        errors = log.open("wb") if log else asyncio.subprocess.DEVNULL
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
@@ -26,11 +28,18 @@ class Pipe:
             *arguments,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL,
+            stderr=errors,
             env=os.environ | environment,
             limit=2**26,
         )
+        if not isinstance(errors, int):
+            errors.close()
         return cls(process)
+
+    @staticmethod
+    async def shell(command: str) -> asyncio.subprocess.Process:
+        """Start a shell command; its standard error can be read."""
+        return await asyncio.create_subprocess_shell(command, stderr=asyncio.subprocess.PIPE)
 
     def send_bytes(self, body: bytes) -> None:
         """Send one frame."""

@@ -1,15 +1,18 @@
-"""Commands: status, warm, accept, reject, restart."""
+"""Commands: status, context, warm, accept, reject, restart."""
 
 from dataclasses import asdict
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from lsprotocol import types
 
 from scrubjay.errors import ScrubjayError
-from scrubjay_lsp.daemon import stopper
+from scrubjay.uris import canonical_path, notebook_of, path_of
+from scrubjay_lsp.daemon import stop_daemon
+from scrubjay_lsp.daemon_connection import in_thread
+from scrubjay_lsp.daemon_reply import Json
 from scrubjay_lsp.items import ACCEPT
-from scrubjay_lsp.link import in_thread
-from scrubjay_lsp.replies import Json
 from scrubjay_lsp.server import ScrubjayServer
 from scrubjay_lsp.text import end_of
 
@@ -22,62 +25,86 @@ def register(server: ScrubjayServer) -> None:
         """What the daemon says of itself (null if there is none), and what this server has done."""
         return {"daemon": await _daemon_status(server), "lsp": _own_status(server)}
 
+    @server.command("scrubjay.context")
+    async def context(*arguments: Any) -> Json | None:
+        """What the model has of the project of the document with that URI; null if there is nothing yet."""
+        return await _context(server, arguments[0] if arguments else None)
+
     @server.command("scrubjay.warm")
     async def warm(*arguments: Any) -> Json:
         """Prefill for a document's URI and position; the answer comes when that is done."""
         uri, position = (*arguments, None, None)[:2]
         try:
-            result: Json = await server.link.submit("warm", _warm_params(server, uri, position))
+            result: Json = await server.daemon.submit("warm", _warm_params(server, uri, position))
         except ScrubjayError as error:
             return {"error": str(error)}
         return result
 
     @server.command(ACCEPT)
     async def accept(*arguments: Any) -> None:
-        """The user took the offer with that number: the next one will be asked for at its end."""
-        offer = server.offers.accepted(arguments[0] if arguments else None)
-        document = server.documents.find(offer.uri) if offer else None
-        if offer and document and document.version > offer.version and server.link.is_connected:
-            place = end_of(offer.place, offer.text, server.documents.encoding)
-            position = {"line": place.line, "character": place.character}
-            server.link.submit("warm", _warm_params(server, offer.uri, position))
+        """The user took the suggestion with that number: the next one will be asked for at its end."""
+        suggestion = server.suggestions.accepted(arguments[0] if arguments else None)
+        document = server.documents.find(suggestion.uri) if suggestion else None
+        if suggestion and document and document.version > suggestion.version and server.daemon.is_connected:
+            end = end_of(suggestion.position, suggestion.text, server.documents.encoding)
+            server.daemon.submit("warm", _warm_params(server, suggestion.uri, end._asdict()))
 
     @server.command("scrubjay.reject")
     async def reject(*arguments: Any) -> None:
-        """The user did not want the offer with that number."""
-        server.offers.rejected(arguments[0] if arguments else None)
+        """The user did not want the suggestion with that number."""
+        server.suggestions.rejected(arguments[0] if arguments else None)
 
     @server.command("scrubjay.restart")
     async def restart(*_arguments: Any) -> None:
-        """Stop the daemon, whoever else uses it, and start it again; documents are sent anew."""
+        """Stop the daemon, whoever else uses it, and start it again; documents are sent once more."""
         server.say("the daemon is being restarted.", types.MessageType.Info)
         try:
-            await in_thread(stopper(server.link.path))
-        except ScrubjayError as error:
+            await in_thread(partial(stop_daemon, server.daemon.path))
+        except (ScrubjayError, OSError) as error:
             server.say(str(error), types.MessageType.Error)
-        server.link.restart()
+        server.daemon.restart()
 
 
 async def _daemon_status(server: ScrubjayServer) -> Json | None:
-    if not server.link.is_connected:
+    if not server.daemon.is_connected:
         return None
     try:
-        status: Json = await server.link.submit("status", {})
+        status: Json = await server.daemon.submit("status", {})
     except ScrubjayError:
         return None
     return status
 
 
+async def _context(server: ScrubjayServer, uri: Any) -> Json | None:
+    """That of the innermost project around the document, else of the only project."""
+    status = await _daemon_status(server)
+    roots = [project["root"] for project in status["projects"]] if status else []
+    path = _path(uri if isinstance(uri, str) else server.documents.latest or "")
+    around = [root for root in roots if path and Path(path).is_relative_to(root)]
+    root = max(around, key=len) if around else roots[0] if len(roots) == 1 else None
+    try:
+        return await server.daemon.get("context", root=root) if root else None
+    except ScrubjayError as error:
+        return {"error": str(error)}
+
+
+def _path(uri: str) -> str | None:
+    """The file of the document `uri`; that of its notebook if it is a cell."""
+    notebook = notebook_of(uri)
+    path = notebook[0] if notebook else path_of(uri)
+    return canonical_path(path) if path else None
+
+
 def _own_status(server: ScrubjayServer) -> Json:
     return {
-        "link": server.link.state,
-        "message": server.link.message,
-        "socket": server.link.path,
+        "link": server.daemon.state,
+        "message": server.daemon.message,
+        "socket": server.daemon.path,
         "documents": len(server.documents),
         "resent": server.documents.n_resent,
-        "open": server.asking.n_open,
-        "endings": dict(server.asking.endings),
-        "offers": asdict(server.offers.counts),
+        "open": server.completions.n_open,
+        "endings": dict(server.completions.endings),
+        "suggestions": asdict(server.suggestions.counts),
     }
 
 

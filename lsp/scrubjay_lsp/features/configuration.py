@@ -4,13 +4,14 @@ The daemon's socket and whether to start it are settled at the start; all else c
 """
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from lsprotocol import types
 from pygls.exceptions import JsonRpcException
 
 from scrubjay.errors import ScrubjayError
-from scrubjay_lsp.daemon import socket_path, starter
+from scrubjay_lsp.daemon import socket_path, start_daemon
 from scrubjay_lsp.server import ScrubjayServer
 from scrubjay_lsp.settings import read_settings
 
@@ -56,8 +57,10 @@ def register(server: ScrubjayServer) -> None:
 
     @server.feature(types.INITIALIZE)
     def initialize(params: types.InitializeParams) -> None:
-        complaints.extend(configuration.begin(params.initialization_options))
-        for prepare in server.before_capabilities:
+        options = params.initialization_options
+        complaints.extend(configuration.begin(options))
+        server.shows_status = isinstance(options, dict) and "editorPluginInfo" in options
+        for prepare in server.on_initialize:
             prepare(params)
 
     @server.feature(types.INITIALIZED)
@@ -77,13 +80,13 @@ def register(server: ScrubjayServer) -> None:
 
 
 def _open_link(server: ScrubjayServer) -> None:
-    """Look for the daemon. With a configuration that cannot be read nobody knows where it is."""
+    """Look for the daemon. With a configuration that cannot be read its place is unknown."""
     try:
         path = server.socket or server.settings.socket or socket_path()
     except ScrubjayError as error:
-        server.link.give_up(error)
+        server.daemon.give_up(error)
     else:
-        server.link.open(path, starter(path) if server.settings.start_daemon else None)
+        server.daemon.open(path, partial(start_daemon, path) if server.settings.start_daemon else None)
 
 
 def _register_for_changes(server: ScrubjayServer) -> None:

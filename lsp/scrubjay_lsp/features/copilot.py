@@ -1,13 +1,11 @@
 """The dialect of Copilot's clients: what they tell about completions, and what they ask before they begin.
 
-There is no account to sign in to, so whoever asks is signed in already.
+There is no account to sign in to, so every user is signed in already.
 """
 
 from typing import Any
 
-from lsprotocol import types
-
-from scrubjay_lsp.replies import Json
+from scrubjay_lsp.daemon_reply import Json
 from scrubjay_lsp.server import ScrubjayServer
 
 USER = "local"
@@ -19,13 +17,13 @@ def register(server: ScrubjayServer) -> None:
 
     @server.feature("textDocument/didShowCompletion")
     def did_show(params: Any) -> None:
-        server.offers.shown(_number(params))
+        server.suggestions.shown(_number(params))
 
     @server.feature("textDocument/didPartiallyAcceptCompletion")
     def did_accept_in_part(params: Any) -> None:
         length = params.get("acceptedLength") if isinstance(params, dict) else None
         if type(length) is int and length > 0:
-            server.offers.accepted_in_part(_number(params), length)
+            server.suggestions.accepted_in_part(_number(params), length)
 
     @server.feature("textDocument/didFocus")
     def did_focus(params: Any) -> None:
@@ -49,28 +47,22 @@ def register(server: ScrubjayServer) -> None:
 
 def _tell_status(server: ScrubjayServer) -> None:
     """Copilot's clients have an icon; others would only complain about the notification."""
-    clients: list[bool] = []
-
-    def begin(params: types.InitializeParams) -> None:
-        options = params.initialization_options
-        clients.append(isinstance(options, dict) and "editorPluginInfo" in options)
 
     def changed() -> None:
-        if any(clients):
+        if server.shows_status:
             server.protocol.notify("didChangeStatus", _status(server))
 
-    server.before_capabilities.append(begin)
-    server.on_change.append(changed)
+    server.on_connection_change.append(changed)
 
 
 def _status(server: ScrubjayServer) -> Json:
-    link = server.link
-    kind = {"connected": "Normal", "failed": "Error"}.get(link.state, "Inactive")
-    return {"kind": kind, "busy": link.state == "starting", "message": link.message}
+    daemon = server.daemon
+    kind = {"connected": "Normal", "failed": "Error"}.get(daemon.state, "Inactive")
+    return {"kind": kind, "busy": daemon.state == "starting", "message": daemon.message}
 
 
 def _number(params: Any) -> Any:
-    """The number of the offer that a notification is about: the first argument of its item's command."""
+    """The number of the suggestion that a notification is about: the first argument of its item's command."""
     for key in ("item", "command", "arguments"):
         params = params.get(key) if isinstance(params, dict) else None
     return params[0] if isinstance(params, list) and params else None

@@ -1,46 +1,18 @@
-"""What the daemon does on its own, shown to the user: loading a model, and prefills that take long."""
+"""What the daemon pushes: its state, passed on to editors that show it, and progress of loading and of long prefills."""
 
 import asyncio
 
 from lsprotocol import types
 
+from scrubjay_lsp.daemon_reply import Json
 from scrubjay_lsp.progress import Bars
-from scrubjay_lsp.replies import Json
 from scrubjay_lsp.server import ScrubjayServer
 
 LOADING = "Scrubjay: loading the model"
 PREFILLING = "Scrubjay: reading the project"
 LONG_S = 1.0
-"""A prefill that has gone on for so long is shown."""
-QUIET_S = 5.0
-"""One that has not gone on for so long has been given up: nothing else tells."""
-
-
-class Prefill:
-    """What is being read of the project at one root; shown from when it takes long until it is done or goes quiet."""
-
-    def __init__(self, bars: Bars) -> None:
-        self._bars = bars
-        self._loop = asyncio.get_running_loop()
-        self._began = self._loop.time()
-        self._quiet = self._loop.call_later(QUIET_S, self.end)
-        self.has_ended = False
-
-    def go_on(self, done: int, total: int) -> None:
-        """`done` of `total` tokens are there."""
-        self._quiet.cancel()
-        if done >= total:
-            self.end()
-            return
-        self._quiet = self._loop.call_later(QUIET_S, self.end)
-        if self._loop.time() - self._began >= LONG_S:
-            self._bars.report(PREFILLING, done / total, f"{done} of {total} tokens")
-
-    def end(self) -> None:
-        """It is done, or given up."""
-        self._quiet.cancel()
-        self._bars.end(PREFILLING)
-        self.has_ended = True
+"""A prefill that takes longer than this is shown."""
+STATE = "scrubjay/state"
 
 
 class Events:
@@ -48,7 +20,9 @@ class Events:
 
     def __init__(self, server: ScrubjayServer) -> None:
         self._server = server
-        self._prefill: Prefill | None = None
+        self._bars = Bars(server, lambda: server.settings.progress)
+        self._loop = asyncio.get_running_loop()
+        self._prefill_began: float | None = None
 
     def take(self, event: Json) -> None:
         """Show what is worth showing of `event`."""
@@ -58,29 +32,39 @@ class Events:
             case "progress" if self._server.documents.find(event.get("uri", "")):
                 self._progress(event["done"], event["total"])
 
-    def link_changed(self) -> None:
+    def connection_changed(self) -> None:
         """Without a session nothing goes on that could be shown; a new one begins with the daemon telling its state."""
-        if self._prefill:
-            self._prefill.end()
-        self._server.bars.end(LOADING)
+        self._end_prefill()
+        self._bars.end(LOADING)
 
     def _state(self, event: Json) -> None:
+        if self._server.shows_status:
+            self._server.protocol.notify(STATE, {key: event.get(key) for key in ("state", "message", "load")})
         load, message = event.get("load") or {}, event.get("message") or ""
         if event.get("state") == "loading":
-            self._server.bars.report(LOADING, load.get("fraction", 0.0), load.get("stage", ""))
+            self._bars.report(LOADING, load.get("fraction", 0.0), load.get("stage", ""))
         else:
-            self._server.bars.end(LOADING)
+            self._bars.end(LOADING)
         if event.get("state") == "failed" and message:
             self._server.say(message, types.MessageType.Error)
 
     def _progress(self, done: int, total: int) -> None:
-        if self._prefill is None or self._prefill.has_ended:
-            self._prefill = Prefill(self._server.bars)
-        self._prefill.go_on(done, total)
+        """`done` of `total` tokens are in the model; all of them as well when the daemon has given up the prefill."""
+        if done >= total:
+            self._end_prefill()
+            return
+        if self._prefill_began is None:
+            self._prefill_began = self._loop.time()
+        if self._loop.time() - self._prefill_began >= LONG_S:
+            self._bars.report(PREFILLING, done / total, f"{done} of {total} tokens")
+
+    def _end_prefill(self) -> None:
+        self._prefill_began = None
+        self._bars.end(PREFILLING)
 
 
 def register(server: ScrubjayServer) -> None:
     """Watch the daemon."""
     events = Events(server)
     server.on_event.append(events.take)
-    server.on_change.append(events.link_changed)
+    server.on_connection_change.append(events.connection_changed)

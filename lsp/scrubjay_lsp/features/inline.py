@@ -2,10 +2,10 @@
 
 from lsprotocol import types
 
-from scrubjay_lsp.asking import Question
+from scrubjay_lsp.completions import CompletionQuery
 from scrubjay_lsp.items import inline_items
 from scrubjay_lsp.server import ScrubjayServer
-from scrubjay_lsp.text import Place
+from scrubjay_lsp.text import Position
 
 
 def register(server: ScrubjayServer) -> None:
@@ -17,17 +17,17 @@ def register(server: ScrubjayServer) -> None:
         if document is None or not settings.inline.enabled or not settings.completes(document.language):
             return types.InlineCompletionList(items=[])
         invoked = params.context.trigger_kind == types.InlineCompletionTriggerKind.Invoked
-        question = Question(
+        query = CompletionQuery(
             purpose="inline",
             uri=document.uri,
-            place=Place(params.position.line, params.position.character),
+            position=Position(params.position.line, params.position.character),
             invoked=invoked,
             n=settings.inline.max_items if invoked else 1,
             max_prompt_ms=settings.inline.max_prompt_ms,
             max_tokens=settings.max_tokens,
             can_replace=settings.inline.replace and _reads_ranges(server.client_capabilities),
         )
-        return types.InlineCompletionList(items=inline_items(await server.asking.ask(question)))
+        return types.InlineCompletionList(items=inline_items(await server.completions.request(query)))
 
 
 def _reads_ranges(capabilities: types.ClientCapabilities) -> bool:

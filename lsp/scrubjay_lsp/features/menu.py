@@ -2,10 +2,10 @@
 
 from lsprotocol import types
 
-from scrubjay_lsp.asking import Question
+from scrubjay_lsp.completions import CompletionQuery
 from scrubjay_lsp.items import menu_items
 from scrubjay_lsp.server import ScrubjayServer
-from scrubjay_lsp.text import Place
+from scrubjay_lsp.text import Position
 
 TRIGGER_CHARACTERS = [".", "(", "[", "{", ":", "=", ",", " "]
 
@@ -25,25 +25,25 @@ def register(server: ScrubjayServer) -> None:
         settings, document = server.settings, server.documents.find(params.text_document.uri)
         if document is None or not is_wanted(params.context) or not settings.completes(document.language):
             return types.CompletionList(is_incomplete=False, items=[])
-        place = Place(params.position.line, params.position.character)
-        before = document.lines.before(place, server.documents.encoding)
-        question = Question(
+        position = Position(params.position.line, params.position.character)
+        before = document.lines.before(position, server.documents.encoding)
+        query = CompletionQuery(
             purpose="menu",
             uri=document.uri,
-            place=place,
+            position=position,
             invoked=True,
             n=settings.completion.max_items,
             max_prompt_ms=settings.completion.max_prompt_ms,
             max_tokens=settings.max_tokens,
         )
-        offers = await server.asking.ask(question)
-        items = menu_items(offers, before, document.language, markdown=_reads_markdown(server.client_capabilities))
+        suggestions = await server.completions.request(query)
+        items = menu_items(suggestions, before, document.language, markdown=_reads_markdown(server.client_capabilities))
         return types.CompletionList(is_incomplete=True, items=items)
 
     def set_trigger_characters(_params: types.InitializeParams) -> None:
         options.trigger_characters = TRIGGER_CHARACTERS if server.settings.completion.popup == "automatic" else None
 
-    server.before_capabilities.append(set_trigger_characters)
+    server.on_initialize.append(set_trigger_characters)
 
 
 def _reads_markdown(capabilities: types.ClientCapabilities) -> bool:

@@ -4,7 +4,7 @@ from lsprotocol import types
 
 from scrubjay_lsp.documents import Edit
 from scrubjay_lsp.server import ScrubjayServer
-from scrubjay_lsp.text import Encoding, Place
+from scrubjay_lsp.text import Encoding, Position
 
 
 def register(server: ScrubjayServer) -> None:
@@ -14,23 +14,23 @@ def register(server: ScrubjayServer) -> None:
     def begin(_params: types.InitializeParams) -> None:
         documents.encoding = _encoding(server.workspace.position_encoding)
 
-    server.before_capabilities.append(begin)
+    server.on_initialize.append(begin)
 
     @server.feature(types.TEXT_DOCUMENT_DID_OPEN)
     def did_open(params: types.DidOpenTextDocumentParams) -> None:
         document = params.text_document
-        server.asking.outdate(document.uri)
+        server.completions.invalidate(document.uri)
         documents.open(document.uri, document.language_id, document.version, document.text)
 
     @server.feature(types.TEXT_DOCUMENT_DID_CHANGE)
     def did_change(params: types.DidChangeTextDocumentParams) -> None:
         document = params.text_document
-        server.asking.outdate(document.uri)
+        server.completions.invalidate(document.uri)
         documents.change(document.uri, document.version, [_edit(change) for change in params.content_changes])
 
     @server.feature(types.TEXT_DOCUMENT_DID_CLOSE)
     def did_close(params: types.DidCloseTextDocumentParams) -> None:
-        server.asking.outdate(params.text_document.uri)
+        server.completions.invalidate(params.text_document.uri)
         documents.close(params.text_document.uri)
 
     @server.feature(types.TEXT_DOCUMENT_DID_SAVE, types.SaveOptions(include_text=False))
@@ -50,9 +50,9 @@ def _encoding(chosen: str | None) -> Encoding:
 
 def _edit(change: types.TextDocumentContentChangeEvent) -> Edit:
     if isinstance(change, types.TextDocumentContentChangePartial):
-        return Edit(change.text, _place(change.range.start), _place(change.range.end))
+        return Edit(change.text, _position(change.range.start), _position(change.range.end))
     return Edit(change.text)
 
 
-def _place(position: types.Position) -> Place:
-    return Place(position.line, position.character)
+def _position(position: types.Position) -> Position:
+    return Position(position.line, position.character)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from lsprotocol import types
-from pygls.uris import to_fs_path
+from pygls.uris import from_fs_path, to_fs_path
 
 from scrubjay_lsp.documents import root_of
 from scrubjay_lsp.server import ScrubjayServer
@@ -18,10 +18,11 @@ def register(server: ScrubjayServer) -> None:
 
     def begin(params: types.InitializeParams) -> None:
         roots = [folder.uri for folder in params.workspace_folders or []]
-        add(roots or ([params.root_uri] if params.root_uri else []))
+        root = params.root_uri or from_fs_path(params.root_path or "")
+        add(roots or ([root] if root else []))
         server.documents.set_folders(folders)
 
-    server.before_capabilities.append(begin)
+    server.on_initialize.append(begin)
 
     @server.feature(types.WORKSPACE_DID_CHANGE_WORKSPACE_FOLDERS)
     def did_change_folders(params: types.DidChangeWorkspaceFoldersParams) -> None:
@@ -35,5 +36,5 @@ def register(server: ScrubjayServer) -> None:
     def did_change_files(params: types.DidChangeWatchedFilesParams) -> None:
         closed = [change.uri for change in params.changes if server.documents.find(change.uri) is None]
         for root in sorted({root for uri in closed if (root := root_of(uri, folders))}):
-            if server.link.is_connected:
-                server.link.submit("warm", {"root": root})
+            if server.daemon.is_connected:
+                server.daemon.submit("warm", {"root": root})

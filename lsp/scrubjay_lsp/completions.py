@@ -1,4 +1,4 @@
-"""Asking the daemon for completions: one at a time for each document and purpose, never an answer to an old question."""
+"""Completions asked of the daemon: one request at a time for each document and purpose, never an outdated answer."""
 
 import logging
 from collections import Counter
@@ -8,11 +8,11 @@ from typing import Any, Literal
 from uuid import uuid4
 
 from scrubjay.errors import RequestError, ScrubjayError
+from scrubjay_lsp.daemon_connection import DaemonConnection
+from scrubjay_lsp.daemon_reply import Json, Reply, Stale, refuse
 from scrubjay_lsp.documents import Documents, OpenDocument
-from scrubjay_lsp.link import Link
-from scrubjay_lsp.offers import Offer, Offers
-from scrubjay_lsp.replies import Json, Reply, Stale, refuse
-from scrubjay_lsp.text import Place, n_units
+from scrubjay_lsp.suggestions import Suggestion, Suggestions
+from scrubjay_lsp.text import Position, n_units
 
 logger = logging.getLogger(__name__)
 
@@ -22,15 +22,15 @@ Ending = Literal["items", "nothing", "stale", "cancelled", "failed"]
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
-    """What is asked for: up to `n` texts for `place`; the daemon gives up after `max_prompt_ms`, unless that is 0.
+class CompletionQuery:
+    """Up to `n` texts for `position`; the daemon gives up after `max_prompt_ms`, unless that is 0.
 
-    `can_replace`: the editor can replace text right of the place by them.
+    `can_replace`: the editor can replace text right of the position by them.
     """
 
     purpose: Purpose
     uri: str
-    place: Place
+    position: Position
     invoked: bool
     n: int
     max_prompt_ms: int
@@ -39,40 +39,40 @@ class Question:
 
 
 @dataclass(slots=True)
-class Asking:
-    """The questions that are open, and how those before them ended.
+class Completions:
+    """The requests that wait for an answer, and how those before them ended.
 
     Args:
-        on_ready: a question that was answered with nothing because the model was not warm would now be answered.
-        name: of this editor, by which the daemon knows which question supersedes which.
+        on_ready: called when a request that got no text because the model was not warm would get one now.
+        name: of this editor, by which the daemon knows which request supersedes which.
     """
 
-    link: Link
+    daemon: DaemonConnection
     documents: Documents
-    offers: Offers
-    on_ready: Callable[[OpenDocument, Place], None]
+    suggestions: Suggestions
+    on_ready: Callable[[OpenDocument, Position], None]
     name: str = field(default_factory=lambda: uuid4().hex)
     endings: Counter[Ending] = field(default_factory=Counter)
     _open: dict[tuple[str, Purpose], Reply] = field(default_factory=dict)
     _warming: dict[str, Reply] = field(default_factory=dict)
 
-    async def ask(self, question: Question) -> list[Offer]:
+    async def request(self, query: CompletionQuery) -> list[Suggestion]:
         """The answer, empty if there is none. Cancelling it tells the daemon to stop."""
         ending: Ending = "cancelled"
         try:
-            offers = await self._answer(question)
-            ending = "items" if offers else "nothing"
+            suggestions = await self._answer(query)
+            ending = "items" if suggestions else "nothing"
         except Stale:
-            ending, offers = "stale", []
+            ending, suggestions = "stale", []
         except ScrubjayError as error:
-            ending, offers = _ending(error), []
+            ending, suggestions = _ending(error), []
             logger.log(logging.WARNING if ending == "failed" else logging.INFO, "No completion: %s", error)
         finally:
             self.endings[ending] += 1
-        return offers
+        return suggestions
 
-    def outdate(self, uri: str) -> None:
-        """The document has changed: every open question about it is void."""
+    def invalidate(self, uri: str) -> None:
+        """The document has changed: nobody wants the answers to requests about it."""
         for key in [key for key in self._open if key[0] == uri]:
             refuse(self._open[key], Stale())
         if warming := self._warming.pop(uri, None):
@@ -80,40 +80,40 @@ class Asking:
 
     @property
     def n_open(self) -> int:
-        """Number of questions that are waiting for an answer."""
+        """Number of requests that wait for an answer."""
         return len(self._open)
 
-    async def _answer(self, question: Question) -> list[Offer]:
-        document = self.documents.find(question.uri)
+    async def _answer(self, query: CompletionQuery) -> list[Suggestion]:
+        document = self.documents.find(query.uri)
         if document is None:
             return []
         try:
-            answer = await self._submitted(question, document)
+            answer = await self._submit(query, document)
         except RequestError as error:
             if not _is_out_of_step(error):
                 raise
-            # The daemon's text is another than ours: it gets ours, and the question once more.
+            # The daemon's text is another than ours: it gets ours, and the request once more.
             self.documents.send_again(document)
-            answer = await self._submitted(question, document)
+            answer = await self._submit(query, document)
         if answer.get("reuse", {}).get("state") == "warming":
-            self._warm(document, question.place)
-        return list(self._offers(question, document, answer))
+            self._warm(document, query.position)
+        return list(self._suggestions(query, document, answer))
 
-    def _offers(self, question: Question, document: OpenDocument, answer: Json) -> Iterator[Offer]:
+    def _suggestions(self, query: CompletionQuery, document: OpenDocument, answer: Json) -> Iterator[Suggestion]:
         """The texts of `answer` that would change something, each once."""
-        rest = document.lines.after(question.place, self.documents.encoding)
+        rest = document.lines.after(query.position, self.documents.encoding)
         texts = {item["text"]: rest[: item.get("n_replaced", 0)] for item in answer.get("items", [])}
         for text, replaced in texts.items():
             if text.strip() and text != replaced:
                 n_replaced = n_units(replaced, self.documents.encoding)
                 detail = _detail(answer)
-                yield self.offers.make(document.uri, document.version, question.place, text, detail, n_replaced)
+                yield self.suggestions.make(document.uri, document.version, query.position, text, detail, n_replaced)
 
-    async def _submitted(self, question: Question, document: OpenDocument) -> Json:
-        key = (question.uri, question.purpose)
+    async def _submit(self, query: CompletionQuery, document: OpenDocument) -> Json:
+        key = (query.uri, query.purpose)
         if older := self._open.pop(key, None):
             refuse(older, Stale())
-        reply = self.link.submit("complete", self._params(question, document))
+        reply = self.daemon.submit("complete", self._params(query, document))
         self._open[key] = reply
         try:
             answer: Json = await reply
@@ -122,33 +122,33 @@ class Asking:
                 del self._open[key]
         return answer
 
-    def _params(self, question: Question, document: OpenDocument) -> Json:
+    def _params(self, query: CompletionQuery, document: OpenDocument) -> Json:
         params: dict[str, Any] = {
-            **self._where(document, question.place),
+            **self._where(document, query.position),
             "version": document.version,
-            "n": question.n,
-            "trigger": "invoked" if question.invoked else "automatic",
-            "client": f"{self.name}-{question.purpose}",
-            "can_replace": question.can_replace,
+            "n": query.n,
+            "trigger": "invoked" if query.invoked else "automatic",
+            "client": f"{self.name}-{query.purpose}",
+            "can_replace": query.can_replace,
         }
-        limits = {"max_tokens": question.max_tokens, "t_max_prompt_ms": question.max_prompt_ms}
+        limits = {"max_tokens": query.max_tokens, "t_max_prompt_ms": query.max_prompt_ms}
         return params | {name: limit for name, limit in limits.items() if limit}
 
-    def _where(self, document: OpenDocument, place: Place) -> Json:
-        position = {"line": place.line, "character": place.character}
-        return {"uri": document.uri, "position": position, "position_encoding": self.documents.encoding}
+    def _where(self, document: OpenDocument, position: Position) -> Json:
+        where = {"uri": document.uri, "position": position._asdict()}
+        return {**where, "position_encoding": self.documents.encoding}
 
-    def _warm(self, document: OpenDocument, place: Place) -> None:
-        """Have the prompt of a question prefilled, and tell when it would be answered."""
+    def _warm(self, document: OpenDocument, position: Position) -> None:
+        """Have the prompt prefilled, and tell when a request would get an answer."""
         if older := self._warming.pop(document.uri, None):
             older.cancel()
-        reply = self._warming[document.uri] = self.link.submit("warm", self._where(document, place))
+        reply = self._warming[document.uri] = self.daemon.submit("warm", self._where(document, position))
 
         def warmed(reply: Reply) -> None:
             if self._warming.get(document.uri) is reply:
                 del self._warming[document.uri]
             if not reply.cancelled() and reply.exception() is None:
-                self.on_ready(document, place)
+                self.on_ready(document, position)
 
         reply.add_done_callback(warmed)
 

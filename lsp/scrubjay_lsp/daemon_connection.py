@@ -1,7 +1,7 @@
-"""The way to the daemon, whatever becomes of it: connects, starts it when it is needed, and connects again.
+"""The connection to the daemon: made, made again after it was lost, and the daemon started when it is needed.
 
-Nothing here is waited for by the editor. While there is no session, requests are kept; documents are not, because
-each new session begins with their full texts.
+The editor never waits for it. While there is no session, requests are kept; documents are not, because each new
+session begins with their full texts.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 from scrubjay.errors import DaemonError, ScrubjayError
-from scrubjay_lsp.replies import Json, Reply, refuse
+from scrubjay_lsp.daemon_reply import Json, Reply, refuse
 
 if TYPE_CHECKING:
     from scrubjay_lsp.session import Session
@@ -30,14 +30,14 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Hooks:
-    """Whom the link tells what.
+class Listeners:
+    """What is called when something happens; none of them may raise.
 
     Args:
-        connected: a session has begun; what it submits comes before anything that was kept.
+        connected: a session has begun; what this submits comes before all requests that were kept.
         event: the daemon has pushed an event.
-        trouble: the daemon cannot be had, and why, in one sentence.
-        changed: `Link.state` is another.
+        trouble: there is no daemon, and why, in one sentence.
+        changed: `DaemonConnection.state` has changed.
     """
 
     connected: Callable[[], None]
@@ -46,14 +46,14 @@ class Hooks:
     changed: Callable[[], None]
 
 
-class Link:
-    """At most one session at a time."""
+class DaemonConnection:
+    """At most one session with the daemon at a time."""
 
-    def __init__(self, hooks: Hooks) -> None:
+    def __init__(self, listeners: Listeners) -> None:
         self.path = ""
         """Of the daemon's socket."""
         self._start: Callable[[], object] | None = None
-        self._hooks = hooks
+        self._listeners = listeners
         self._session: Session | None = None
         self._kept: list[tuple[str, Json, Reply]] = []
         self._wanted = asyncio.Event()
@@ -68,8 +68,7 @@ class Link:
 
         Args:
             path: of the daemon's socket.
-            start: starts the daemon, or finds it started by somebody else; blocks; raises ScrubjayError. None: never
-                start it.
+            start: starts the daemon, or finds it started by somebody else; blocks. None: never start it.
         """
         if self._runner is None:
             self.path, self._start = path, start
@@ -102,6 +101,10 @@ class Link:
             self._wanted.set()
         return reply
 
+    async def get(self, route: str, **query: str) -> Json | None:
+        """The answer to `GET /api/<route>`; None if there is no daemon, or it knows nothing of that name."""
+        return await self._session.get(route, query) if self._session else None
+
     def give_up(self, reason: ScrubjayError) -> None:
         """There will never be a daemon, and `reason` says why."""
         self._has_given_up = True
@@ -113,22 +116,36 @@ class Link:
         self._wanted.set()
 
     async def _run(self) -> None:
-        # The import takes a fifth of a second, and the editor is waiting for its first answers meanwhile.
-        session_module = await in_thread(_import_session)
+        """Connect again and again. Nothing ends this but `close`: requests that are kept must get an answer."""
         while True:
             try:
-                self._session = await session_module.open(self.path, self._hooks.event)
+                await self._serve_session()
             except DaemonError as error:
                 await self._do_without(error)
-                continue
+            except Exception as error:  # a fault of ours, or of the machine: the next attempt may do better
+                logger.exception("The connection to the daemon failed")
+                self._fail(_sentence(error))
+                await self._wait_until_wanted()
+
+    async def _serve_session(self) -> None:
+        """Connect, and carry messages until the session ends.
+
+        Raises:
+            DaemonError: no daemon listens.
+        """
+        # The import takes a fifth of a second, and the editor is waiting for its first answers meanwhile.
+        session_module = await in_thread(_import_session)
+        self._session = await session_module.open(self.path, self._listeners.event)
+        try:
             # A daemon that somebody stops is not started again before somebody needs it.
             self._wanted.clear()
             self._become("connected")
-            self._hooks.connected()
+            self._listeners.connected()
             self._send_kept()
             await self._session.run()
+        finally:
             self._session = None
-            self._become("connecting")
+        self._become("connecting")
 
     async def _do_without(self, error: DaemonError) -> None:
         """Start the daemon if somebody wants it; else wait until somebody does, or for it to come by itself."""
@@ -140,6 +157,10 @@ class Link:
         elif self._wanted.is_set():
             self._wanted.clear()
             self._refuse_kept(DaemonError(self.message))
+        await self._wait_until_wanted()
+
+    async def _wait_until_wanted(self) -> None:
+        """Return when somebody wants the daemon, and after a moment anyway."""
         try:
             await asyncio.wait_for(self._wanted.wait(), LOOK_AGAIN_S)
         except TimeoutError:
@@ -148,19 +169,21 @@ class Link:
     async def _started(self, error: DaemonError) -> bool:
         """Start the daemon; on failure say why and let nobody wait."""
         self._become("starting")
-        try:
-            if self._start is None:
-                raise error
-            await in_thread(self._start)
-        except ScrubjayError as failure:
-            self._start_again_at = asyncio.get_running_loop().time() + START_AGAIN_S
-            self._fail(failure)
-            return False
-        return True
+        failure: Exception = error
+        if self._start:
+            try:
+                await in_thread(self._start)
+            except Exception as caught:  # a full disk, say, or a file that cannot be read: no reason to end
+                failure = caught
+            else:
+                return True
+        self._start_again_at = asyncio.get_running_loop().time() + START_AGAIN_S
+        self._fail(_sentence(failure))
+        return False
 
     def _fail(self, reason: ScrubjayError) -> None:
         self._become("failed", str(reason))
-        self._hooks.trouble(str(reason))
+        self._listeners.trouble(str(reason))
         self._refuse_kept(reason)
 
     def _send_kept(self) -> None:
@@ -175,9 +198,9 @@ class Link:
             refuse(reply, error)
 
     def _become(self, state: State, message: str = "") -> None:
-        logger.info("The link to the daemon is %s. %s", state, message)
+        logger.info("The connection to the daemon is %s. %s", state, message)
         self.state, self.message = state, message
-        self._hooks.changed()
+        self._listeners.changed()
 
 
 async def in_thread(work: Callable[[], T]) -> T:
@@ -203,6 +226,14 @@ async def in_thread(work: Callable[[], T]) -> T:
 
     threading.Thread(target=run, daemon=True).start()
     return await future
+
+
+def _sentence(error: Exception) -> ScrubjayError:
+    """`error`, or an error that says in one sentence what happened."""
+    if isinstance(error, ScrubjayError):
+        return error
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return DaemonError(f"The daemon cannot be reached or started: {reason or type(error).__name__}.")
 
 
 def _import_session() -> "type[Session]":
