@@ -173,7 +173,7 @@ N-CHARACTERS is called with it to get their number."
   "GHOST has been inserted to its end."
   (scrubjay-ghost-hide)
   (when (scrubjay-document-sync)
-    (scrubjay-server-execute "scrubjay.accept" (cdr (scrubjay-ghost--item ghost)))))
+    (scrubjay-server-execute "scrubjay.accept" (list (cdr (scrubjay-ghost--item ghost))))))
 
 (defun scrubjay-ghost--accepted-in-part (ghost)
   "GHOST has been inserted in part."
@@ -188,7 +188,7 @@ N-CHARACTERS is called with it to get their number."
   "Hide the ghost text; it does not come back at this place unasked."
   (interactive)
   (when scrubjay-ghost--here
-    (scrubjay-server-execute "scrubjay.reject" (cdr (scrubjay-ghost--item scrubjay-ghost--here)))
+    (scrubjay-server-execute "scrubjay.reject" (list (cdr (scrubjay-ghost--item scrubjay-ghost--here))))
     (scrubjay-ghost-hide)))
 
 ;;;; Alternatives

@@ -41,13 +41,17 @@
   :group 'scrubjay
   :package-version '(scrubjay . "0.1.0"))
 
-(defvar scrubjay-server-ready-functions nil
-  "Functions called with no argument when an answer may be had that was not before.")
+(defvar scrubjay-server-ready-hook nil
+  "Run when a request may get an answer that it could not get before.")
 
 ;;;; The connection
 
 (defclass scrubjay-server-jsonrpc (jsonrpc-process-connection) ()
   "A connection to `scrubjay lsp'.")
+
+(defconst scrubjay-server-install-help
+  "install it from its sources with \"pipx install .\", or set `scrubjay-command'"
+  "What to do where the program is missing.")
 
 (defconst scrubjay-server--retry-seconds 30
   "How long after a failed start the server is not started again unasked.")
@@ -59,8 +63,12 @@
   "What the server said it can do; nil until it is initialized.")
 
 (defvar scrubjay-server--link nil
-  "What the server last said of its link to the daemon.
+  "What the server last said of its connection to the daemon.
 A plist: `:kind', `:busy', `:message'.")
+
+(defvar scrubjay-server--daemon nil
+  "What the daemon last said of itself.
+A plist: `:state', `:message', `:load'.")
 
 (defvar scrubjay-server--progress nil
   "What goes on in the daemon: an alist from tokens to what to show of it.")
@@ -76,16 +84,21 @@ A plist: `:kind', `:busy', `:message'.")
   (cond ((null scrubjay-server--connection) 'off)
         ((null scrubjay-server--capabilities) 'warming)
         ((or scrubjay-server--progress (eq (plist-get scrubjay-server--link :busy) t)) 'warming)
-        ((equal (plist-get scrubjay-server--link :kind) "Normal") 'ready)
         ((equal (plist-get scrubjay-server--link :kind) "Error") 'off)
-        (t 'warming)))
+        ((not (equal (plist-get scrubjay-server--link :kind) "Normal")) 'warming)
+        (t (pcase (plist-get scrubjay-server--daemon :state)
+             ("ready" 'ready)
+             ("failed" 'off)
+             (_ 'warming)))))
 
 (defun scrubjay-server-message ()
   "Return a sentence about what is going on or wrong, or nil."
   (or scrubjay-server--trouble
       (cdar scrubjay-server--progress)
-      (let ((message (plist-get scrubjay-server--link :message)))
-        (and (stringp message) (not (string-empty-p message)) message))))
+      (cl-some (lambda (said)
+                 (let ((message (plist-get said :message)))
+                   (and (stringp message) (not (string-empty-p message)) message)))
+               (list scrubjay-server--link scrubjay-server--daemon))))
 
 (defun scrubjay-server-connection ()
   "Return the connection to the server, or nil; another server has another one."
@@ -103,7 +116,7 @@ A plist: `:kind', `:busy', `:message'.")
 (defun scrubjay-server-ensure ()
   "Start the server unless there is one, or one has just failed.
 Return non-nil if it can be talked to now; if it cannot yet,
-`scrubjay-server-ready-functions' will be called when it can."
+`scrubjay-server-ready-hook' will be called when it can."
   (unless (or scrubjay-server--connection
               (< (float-time) scrubjay-server--not-before))
     (scrubjay-server--start))
@@ -131,8 +144,9 @@ Return non-nil if it can be talked to now; if it cannot yet,
         (jsonrpc-async-request connection :initialize (scrubjay-server--greeting)
                                :timeout 60
                                :success-fn (lambda (answer) (scrubjay-server--greeted connection answer))
-                               :error-fn (lambda (problem) (scrubjay-server--fail (plist-get problem :message)))
-                               :timeout-fn (lambda () (scrubjay-server--fail "it does not answer"))))
+                               :error-fn (lambda (problem)
+                                           (scrubjay-server--fail (plist-get problem :message) connection))
+                               :timeout-fn (lambda () (scrubjay-server--fail "it does not answer" connection))))
     (error (scrubjay-server--fail (error-message-string failure))))
   (force-mode-line-update t))
 
@@ -140,7 +154,7 @@ Return non-nil if it can be talked to now; if it cannot yet,
   "Start the program, and return the connection to it."
   (let ((program (car scrubjay-command)))
     (unless (executable-find program)
-      (error "There is no program %s; install it with \"pipx install scrubjay\", or set `scrubjay-command'" program)))
+      (error "There is no program %s; %s" program scrubjay-server-install-help)))
   (apply #'make-instance 'scrubjay-server-jsonrpc
          :name "scrubjay"
          :process #'scrubjay-server--make-process
@@ -184,10 +198,16 @@ Return non-nil if it can be talked to now; if it cannot yet,
     (jsonrpc-notify connection :initialized (make-hash-table))
     (setq scrubjay-server--capabilities (or (plist-get answer :capabilities) '(:none t)))
     (scrubjay-server--changed)
-    (run-hooks 'scrubjay-server-ready-functions)))
+    (run-hooks 'scrubjay-server-ready-hook)))
 
-(defun scrubjay-server--fail (reason)
-  "There is no server, for REASON; say so once."
+(defun scrubjay-server--fail (reason &optional connection)
+  "There is no server, for REASON; say so once.
+Do nothing if it is about a CONNECTION that has been given up."
+  (when (or (null connection) (eq connection scrubjay-server--connection))
+    (scrubjay-server--give-up reason)))
+
+(defun scrubjay-server--give-up (reason)
+  "Say REASON once, and end what there is of the server."
   (let ((sentence (format "Scrubjay cannot run: %s." (string-remove-suffix "." (or reason "no reason given")))))
     (unless (equal sentence scrubjay-server--trouble)
       (message "%s" sentence))
@@ -195,7 +215,7 @@ Return non-nil if it can be talked to now; if it cannot yet,
           scrubjay-server--not-before (+ (float-time) scrubjay-server--retry-seconds)))
   (when-let ((connection scrubjay-server--connection))
     (scrubjay-server--forget)
-    (delete-process (jsonrpc--process connection)))
+    (jsonrpc-shutdown connection))
   (scrubjay-server--changed))
 
 (defun scrubjay-server--ended (connection)
@@ -213,6 +233,7 @@ Return non-nil if it can be talked to now; if it cannot yet,
   (setq scrubjay-server--connection nil
         scrubjay-server--capabilities nil
         scrubjay-server--link nil
+        scrubjay-server--daemon nil
         scrubjay-server--progress nil)
   (force-mode-line-update t))
 
@@ -234,7 +255,8 @@ Return non-nil if it can be talked to now; if it cannot yet,
   (pcase method
     ('$/progress (scrubjay-server--take-progress (plist-get params :token) (plist-get params :value)))
     ('didChangeStatus (scrubjay-server--take-status params))
-    ('scrubjay/ready (run-hooks 'scrubjay-server-ready-functions))
+    ('scrubjay/state (scrubjay-server--take-state params))
+    ('scrubjay/ready (run-hooks 'scrubjay-server-ready-hook))
     ('window/showMessage (message "%s" (plist-get params :message)))))
 
 (defun scrubjay-server--take-progress (token value)
@@ -251,15 +273,22 @@ Return non-nil if it can be talked to now; if it cannot yet,
                                  (format "%d%%" percentage))))
                " "))
 
+(defun scrubjay-server--take-state (state)
+  "The daemon is in STATE."
+  (setq scrubjay-server--daemon state)
+  (scrubjay-server--changed))
+
 (defun scrubjay-server--take-status (status)
-  "The link to the daemon has come to STATUS."
+  "The connection to the daemon has come to STATUS."
   (let ((before (plist-get scrubjay-server--link :kind)))
     (setq scrubjay-server--link status)
+    (unless (equal (plist-get status :kind) "Normal")
+      (setq scrubjay-server--daemon nil))
     (scrubjay-server--changed)
     ;; A daemon that was lost takes with it what it was asked; one that came back has not been asked.
     (unless (or (null before) (equal before (plist-get status :kind))
                 (equal (plist-get status :kind) "Error"))
-      (run-hooks 'scrubjay-server-ready-functions))))
+      (run-hooks 'scrubjay-server-ready-hook))))
 
 ;;;; Asking
 
@@ -282,11 +311,12 @@ Return immediately."
   (when (scrubjay-server-running-p)
     (jsonrpc-notify scrubjay-server--connection method params)))
 
-(defun scrubjay-server-execute (command &rest arguments)
-  "Have the server execute COMMAND with ARGUMENTS; nobody waits for the result."
+(defun scrubjay-server-execute (command arguments &optional then otherwise)
+  "Have the server execute COMMAND with ARGUMENTS, a list.
+THEN and OTHERWISE as for `scrubjay-server-request'."
   (scrubjay-server-request :workspace/executeCommand
                            (list :command command :arguments (vconcat arguments))
-                           #'ignore))
+                           (or then #'ignore) otherwise))
 
 (provide 'scrubjay-server)
 ;;; scrubjay-server.el ends here

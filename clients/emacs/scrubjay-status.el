@@ -12,6 +12,7 @@
 ;;; Code:
 
 (require 'cl-lib)
+(require 'scrubjay-document)
 (require 'scrubjay-server)
 
 (defvar scrubjay-mode)
@@ -66,29 +67,29 @@
 (defun scrubjay-status--ask (then)
   "Ask the language server for its status; call THEN with it, or with a sentence."
   (scrubjay-server-ensure)
-  (scrubjay-server-request :workspace/executeCommand '(:command "scrubjay.status" :arguments [])
-                           then then))
+  (scrubjay-server-execute "scrubjay.status" nil then then))
 
 ;;;; The status
 
 (defun scrubjay-status--fill ()
   "Fill the status buffer as answers come."
-  (let ((file (scrubjay-status--file)))
+  (let ((uri (scrubjay-status--uri)))
     (scrubjay-status--write '("Asking ..."))
     (scrubjay-status--ask
      (lambda (status)
        (if (stringp status)
            (scrubjay-status--write (list status))
-         (scrubjay-status--with-context
-          status file
+         (scrubjay-server-execute
+          "scrubjay.context" (and uri (list uri))
           (lambda (context)
             (scrubjay-status--write (append (scrubjay-status--summary status)
                                             (scrubjay-status--context context))))))))))
 
-(defun scrubjay-status--file ()
-  "Return the file that the status is about, or nil."
+(defun scrubjay-status--uri ()
+  "Return the URI of the document that the status is about, or nil."
   (and (buffer-live-p scrubjay-status--for)
-       (buffer-file-name scrubjay-status--for)))
+       (with-current-buffer scrubjay-status--for
+         (scrubjay-document-uri))))
 
 (defun scrubjay-status--summary (status)
   "Return lines about the language server's STATUS and the daemon's in it."
@@ -101,7 +102,7 @@
           (if daemon
               (format "Daemon      %s, process %s, for %s s" (plist-get daemon :version)
                       (plist-get daemon :pid) (plist-get daemon :uptime_s))
-            (format "Daemon      none: the link is %s" (plist-get (plist-get status :lsp) :link)))
+            (format "Daemon      none: the connection is %s" (plist-get (plist-get status :lsp) :link)))
           (when model
             (format "Model       %s, context of %s tokens" (plist-get model :name) (plist-get model :n_ctx)))
           (when checkpoints
@@ -118,7 +119,7 @@
 
 (defun scrubjay-status--context (context)
   "Return lines about the CONTEXT of a project: its strip and what edits cost."
-  (when context
+  (when (plist-get context :root)
     (let ((segments (append (plist-get context :segments) nil))
           (edits (reverse (append (plist-get context :edits) nil))))
       (append
@@ -142,7 +143,7 @@
 
 (defun scrubjay-status--strip (segments checkpoints n-resident)
   "Return lines that show SEGMENTS, CHECKPOINTS below them, and a legend.
-What lies beyond N-RESIDENT tokens is not warm, and is shown as dots."
+What is beyond N-RESIDENT tokens is not warm, and is shown as dots."
   (let* ((n-tokens (max 1 (apply #'max (mapcar (lambda (segment) (plist-get segment :end)) segments))))
          (column (lambda (token) (min (1- scrubjay-status--width)
                                       (/ (* token scrubjay-status--width) n-tokens))))
@@ -168,46 +169,6 @@ What lies beyond N-RESIDENT tokens is not warm, and is shown as dots."
   "Return N letters, from the beginning again after the last."
   (cl-loop for i below n collect (+ ?A (mod i 26))))
 
-;;;; The daemon's context, over its socket
-
-(defun scrubjay-status--with-context (status file then)
-  "Call THEN with the context of FILE's project in STATUS, or nil."
-  (let ((socket (plist-get (plist-get status :lsp) :socket))
-        (root (scrubjay-status--root status file)))
-    (if (and socket root (file-exists-p socket))
-        (scrubjay-status--get socket (concat "/api/context?root=" (url-hexify-string root)) then)
-      (funcall then nil))))
-
-(defun scrubjay-status--root (status file)
-  "Return the root of the innermost of STATUS's projects around FILE.
-If FILE is nil, return any."
-  (let ((roots (cl-loop for project across (or (plist-get (plist-get status :daemon) :projects) [])
-                        for root = (plist-get project :root)
-                        when (or (null file) (file-in-directory-p file root))
-                        collect root)))
-    (car (sort roots (lambda (a b) (> (length a) (length b)))))))
-
-(defun scrubjay-status--get (socket path then)
-  "Get PATH from the daemon at SOCKET; call THEN with its JSON as a plist, or nil."
-  (let ((process (make-network-process :name "scrubjay-status" :family 'local :service socket
-                                       :coding 'binary :noquery t
-                                       :buffer (generate-new-buffer " *scrubjay-get*"))))
-    (set-process-sentinel process (lambda (process _) (scrubjay-status--got process then)))
-    (process-send-string process
-                         (format "GET %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n" path))))
-
-(defun scrubjay-status--got (process then)
-  "PROCESS has ended: call THEN with what it brought."
-  (unless (process-live-p process)
-    (let ((answer (with-current-buffer (process-buffer process)
-                    (goto-char (point-min))
-                    (when (and (looking-at "HTTP/1.1 200") (search-forward "\r\n\r\n" nil t))
-                      (json-parse-string
-                       (decode-coding-string (buffer-substring (point) (point-max)) 'utf-8)
-                       :object-type 'plist :null-object nil :false-object nil)))))
-      (kill-buffer (process-buffer process))
-      (funcall then answer))))
-
 ;;;; What is wrong
 
 (defun scrubjay-status--diagnose ()
@@ -230,7 +191,7 @@ If FILE is nil, return any."
      (and (buffer-live-p buffer) (with-current-buffer buffer (scrubjay-status--buffer-findings)))
      (list
       (scrubjay-status--finding program (format "the program %s" (or program (car scrubjay-command)))
-                                "install it with \"pipx install scrubjay\", or set `scrubjay-command'")
+                                scrubjay-server-install-help)
       (scrubjay-status--finding lsp "the language server answers"
                                 (if (stringp status) status "M-x scrubjay-restart"))
       (scrubjay-status--finding daemon (format "the daemon at %s" (or (plist-get lsp :socket) "its socket"))

@@ -54,12 +54,12 @@ If nil, \\[scrubjay-complete] asks for it.  \\[scrubjay-toggle] switches it in o
   :package-version '(scrubjay . "0.1.0"))
 
 (defcustom scrubjay-delay 0.05
-  "Seconds between a change and the question what comes next.
-A key that comes sooner puts the question off; nothing waits for it."
+  "Idle seconds after a change before a completion is requested.
+A key that comes sooner puts the request off; nothing waits for it."
   :type 'number
   :package-version '(scrubjay . "0.1.0"))
 
-(defcustom scrubjay-inhibit-functions '(scrubjay-menu-open-p scrubjay-commanding-p scrubjay-busy-p)
+(defcustom scrubjay-inhibit-functions '(scrubjay-menu-open-p scrubjay-non-insert-state-p scrubjay-busy-p)
   "Functions that say where ghost text is not to come by itself.
 They are called with no argument.  If one returns non-nil, no ghost text
 comes, and that which is there goes.  Asking with \\[scrubjay-complete]
@@ -91,7 +91,7 @@ works all the same."
   (or (bound-and-true-p completion-in-region-mode)
       (bound-and-true-p company-candidates)))
 
-(defun scrubjay-commanding-p ()
+(defun scrubjay-non-insert-state-p ()
   "Return non-nil if keys do not insert text: Evil is in another state than insert."
   (and (bound-and-true-p evil-local-mode)
        (not (memq evil-state '(insert emacs replace)))))
@@ -281,7 +281,7 @@ While it is shown, these keys are active:
   "Watch this buffer."
   (pcase-dolist (`(,hook . ,function) scrubjay--hooks)
     (add-hook hook function nil t))
-  (add-hook 'scrubjay-server-ready-functions #'scrubjay--ask-again)
+  (add-hook 'scrubjay-server-ready-hook #'scrubjay--ask-again)
   ;; Here, open menus come first and other minor modes after.
   (setq-local minor-mode-overriding-map-alist
               (cons (cons 'scrubjay-ghost-shown scrubjay-ghost-map)
@@ -331,7 +331,7 @@ While it is shown, these keys are active:
   (message "Scrubjay shows ghost text %s." (if scrubjay-auto "by itself" "when asked")))
 
 (defun scrubjay-restart ()
-  "Start the language server anew; the daemon and its warm context live on."
+  "Restart the language server; the daemon and its warm context live on."
   (interactive)
   (scrubjay-server-restart))
 
@@ -339,9 +339,8 @@ While it is shown, these keys are active:
   "Have the project's context made ready for the cursor's place."
   (interactive)
   (if (scrubjay-document-sync)
-      (scrubjay-server-request :workspace/executeCommand
-                               `( :command "scrubjay.warm"
-                                  :arguments [,(scrubjay-document-uri) ,(scrubjay-document-position (point))])
+      (scrubjay-server-execute "scrubjay.warm"
+                               (list (scrubjay-document-uri) (scrubjay-document-position (point)))
                                (lambda (_) (message "Scrubjay is warm here."))
                                (lambda (problem) (message "Scrubjay is not warm: %s" problem)))
     (user-error "%s" (or (scrubjay-server-message) "Scrubjay is starting; try again"))))

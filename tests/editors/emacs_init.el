@@ -59,7 +59,7 @@
   (let ((lsp (plist-get (jsonrpc-request scrubjay-server--connection :workspace/executeCommand
                                          '(:command "scrubjay.status" :arguments []))
                         :lsp)))
-    (list :accepted (plist-get (plist-get lsp :offers) :accepted)
+    (list :accepted (plist-get (plist-get lsp :suggestions) :accepted)
           :resent (plist-get lsp :resent))))
 
 ;; What a key costs: from the beginning of what runs for a change or after a command to its end.

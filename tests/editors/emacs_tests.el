@@ -68,14 +68,34 @@
   "Return the daemon's copy of the current buffer."
   (let ((answer 'none) (status 'none))
     ;; What was sent before this has arrived when this is answered.
-    (scrubjay-server-request :workspace/executeCommand '(:command "scrubjay.status" :arguments [])
-                             (lambda (answer) (setq status answer)))
+    (scrubjay-server-execute "scrubjay.status" nil (lambda (answer) (setq status answer)))
     (emacs-tests--wait (not (eq status 'none)))
-    (scrubjay-status--get (getenv "EMACS_TEST_DAEMON")
-                          (concat "/api/documents?uri=" (url-hexify-string (scrubjay-document-uri)))
-                          (lambda (document) (setq answer (plist-get document :text))))
+    (emacs-tests--get (getenv "EMACS_TEST_DAEMON")
+                      (concat "/api/documents?uri=" (url-hexify-string (scrubjay-document-uri)))
+                      (lambda (document) (setq answer (plist-get document :text))))
     (emacs-tests--wait (not (eq answer 'none)))
     answer))
+
+(defun emacs-tests--get (socket path then)
+  "Get PATH from the daemon at SOCKET; call THEN with its JSON as a plist, or nil."
+  (let ((process (make-network-process :name "emacs-tests" :family 'local :service socket
+                                       :coding 'binary :noquery t
+                                       :buffer (generate-new-buffer " *scrubjay-get*"))))
+    (set-process-sentinel process (lambda (process _) (emacs-tests--got process then)))
+    (process-send-string process
+                         (format "GET %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n" path))))
+
+(defun emacs-tests--got (process then)
+  "PROCESS has ended: call THEN with what it brought."
+  (unless (process-live-p process)
+    (let ((answer (with-current-buffer (process-buffer process)
+                    (goto-char (point-min))
+                    (when (and (looking-at "HTTP/1.1 200") (search-forward "\r\n\r\n" nil t))
+                      (json-parse-string
+                       (decode-coding-string (buffer-substring (point) (point-max)) 'utf-8)
+                       :object-type 'plist :null-object nil :false-object nil)))))
+      (kill-buffer (process-buffer process))
+      (funcall then answer))))
 
 (ert-deftest emacs-tests-loading-changes-nothing ()
   (should (equal emacs-tests--hooks-before emacs-tests--hooks-after)))
@@ -209,7 +229,7 @@
 (ert-deftest emacs-tests-what-has-brought-nothing-is-asked-again-and-else-not ()
   (emacs-tests--with-file "def area(width, height):\n    return width * height\n\n\ndef perimeter(width, height):\n    ret"
     (setq scrubjay--asked (list (buffer-chars-modified-tick) (point) nil))
-    (run-hooks 'scrubjay-server-ready-functions)
+    (run-hooks 'scrubjay-server-ready-hook)
     (emacs-tests--wait (emacs-tests--shown))
     (scrubjay-dismiss)
     (should-not scrubjay--asked)))
@@ -227,6 +247,32 @@
     (with-current-buffer "*scrubjay-status*"
       (emacs-tests--wait (string-match-p "the model" (buffer-string)))
       (should-not (string-match-p "^NOT OK" (buffer-string))))))
+
+(ert-deftest emacs-tests-the-state-of-the-daemon-is-shown ()
+  (emacs-tests--with-file "def area(width, height):\n    ret"
+    (scrubjay--ask t #'ignore)
+    (emacs-tests--wait (equal (plist-get scrubjay-server--daemon :state) "ready"))
+    (emacs-tests--wait (eq (scrubjay-server-state) 'ready))
+    (let ((scrubjay-server--daemon nil))
+      (scrubjay-server--notified nil 'scrubjay/state '(:state "loading" :message "" :load nil))
+      (should (eq (scrubjay-server-state) 'warming))
+      (scrubjay-server--notified nil 'scrubjay/state '(:state "failed" :message "No such file." :load nil))
+      (should (eq (scrubjay-server-state) 'off))
+      (should (equal (scrubjay-server-message) "No such file.")))))
+
+(ert-deftest emacs-tests-a-server-that-does-not-answer-is-ended ()
+  (let* ((scrubjay-server--connection nil)
+         (scrubjay-server--capabilities nil)
+         (scrubjay-server--trouble nil)
+         (scrubjay-server--not-before 0)
+         (scrubjay-command '("sleep" "600")))
+    (scrubjay-server-ensure)
+    (let ((connection (scrubjay-server-connection)))
+      (should (jsonrpc-running-p connection))
+      (scrubjay-server--fail "it does not answer")
+      (should-not (jsonrpc-running-p connection))
+      (should (equal (scrubjay-server-message) "Scrubjay cannot run: it does not answer."))
+      (should-not (scrubjay-server-connection)))))
 
 (ert-deftest emacs-tests-a-missing-program-is-named ()
   (let ((scrubjay-command '("no-such-program-as-this"))

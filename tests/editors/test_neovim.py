@@ -82,6 +82,6 @@ def test_ghost_text_is_shown_and_accepted(editor: Neovim, configuration: str) ->
     editor.type("<Tab>")
     assert len(editor.ask("Text")) > len(before)
     status = json.loads(editor.ask("Status"))
-    assert status["offers"]["accepted"] == 1
+    assert status["suggestions"]["accepted"] == 1
     assert status["resent"] == 0
     assert set(status["endings"]) <= {"items", "nothing", "stale"}

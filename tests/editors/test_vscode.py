@@ -23,8 +23,8 @@ PROGRAM = (
     "def area(width, height):\n    return width * height\n\n\n"
     'def perimeter(width, height):\n    """The sum of all sides."""\n'
 )
-READY, ASLEEP, LOADING = (f'footer [aria-label*="Scrubjay: {state}"]' for state in ("ready", "asleep", "loading"))
-CONNECTED = f"{READY}, {ASLEEP}, {LOADING}"
+READY, LOADING = (f'footer [aria-label*="Scrubjay: {state}"]' for state in ("ready", "loading"))
+CONNECTED = f"{READY}, {LOADING}"
 """To a daemon, whose model may not be there yet."""
 CURSOR = 'footer [id="status.editor.selection"]'
 UNSAVED, SAVED = ".tab.active.dirty", ".tab.active:not(.dirty)"
@@ -195,7 +195,7 @@ def test_a_missing_program_is_told(start: Open) -> None:
     editor = start(**{"scrubjay.path": "no-such-scrubjay"})
     # On a slow machine the settings come after the extension, which then says it of the program of the default first.
     said = editor.browser.do("wait", selector='.notification-list-item:has-text("no-such-scrubjay")')
-    assert "pipx install scrubjay" in said
+    assert "pipx install ." in said
     editor.picture("missing-program")
 
 

@@ -1,12 +1,12 @@
 // The status bar's entry.
 
 import { MarkdownString, StatusBarAlignment, ThemeColor, window, type ExtensionContext } from "vscode";
-import type { Observer } from "./observer";
+import type { StatusWatcher } from "./statusWatcher";
 import { summarize, type Known } from "./summary";
 
 const COLOURS = { normal: undefined, warning: "statusBarItem.warningBackground", error: "statusBarItem.errorBackground" };
 
-export function activate(context: ExtensionContext, observer: Observer): void {
+export function activate(context: ExtensionContext, watcher: StatusWatcher): void {
   const item = window.createStatusBarItem("scrubjay.status", StatusBarAlignment.Right, 100);
   item.name = "Scrubjay";
   item.command = "scrubjay.menu";
@@ -20,7 +20,7 @@ export function activate(context: ExtensionContext, observer: Observer): void {
     item.accessibilityInformation = { label: summary.tooltip.split("\n")[0]?.replaceAll("*", "") ?? "Scrubjay" };
   }
 
-  show(observer.known);
+  show(watcher.known);
   item.show();
-  context.subscriptions.push(item, observer.onChange(show));
+  context.subscriptions.push(item, watcher.onChange(show));
 }

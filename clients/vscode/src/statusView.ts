@@ -2,22 +2,22 @@
 
 import { randomBytes } from "node:crypto";
 import { commands, ViewColumn, window, type ExtensionContext, type WebviewPanel } from "vscode";
-import type { Observer } from "./observer";
-import { page } from "./page";
+import { contextPage } from "./contextPage";
+import type { StatusWatcher } from "./statusWatcher";
 
-export function activate(context: ExtensionContext, observer: Observer): void {
+export function activate(context: ExtensionContext, watcher: StatusWatcher): void {
   let panel: WebviewPanel | undefined;
 
   function draw(): void {
-    const { status, context } = observer.known;
-    if (panel?.visible) panel.webview.html = page(status, context, randomBytes(16).toString("hex"));
+    const { status, context } = watcher.known;
+    if (panel?.visible) panel.webview.html = contextPage(status, context, randomBytes(16).toString("hex"));
   }
 
   function show(): void {
     panel ??= open();
     panel.reveal();
     draw();
-    observer.look();
+    watcher.look();
   }
 
   function open(): WebviewPanel {
@@ -29,7 +29,7 @@ export function activate(context: ExtensionContext, observer: Observer): void {
 
   context.subscriptions.push(
     commands.registerCommand("scrubjay.showStatus", show),
-    observer.onChange(draw),
+    watcher.onChange(draw),
     { dispose: () => panel?.dispose() },
   );
 }

@@ -26,7 +26,6 @@ export function summarize(known: Known): Summary {
   if (!known.enabled) return entry("circle-slash", "off", ["Ghost text is switched off.", ...details(known)]);
   if (!daemon) return entry("loading~spin", "starting", ["Waiting for the daemon."]);
   if (daemon.state === "loading") return entry("loading~spin", "loading", [loading(known), ...details(known)]);
-  if (daemon.state === "unloaded") return entry("circle-outline", "asleep", ["The model is loaded when it is needed.", ...details(known)]);
   return entry("check", daemon.state === "ready" ? "ready" : escape(daemon.state), details(known));
 }
 

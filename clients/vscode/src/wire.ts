@@ -16,7 +16,7 @@ export interface Cost {
   reason: string;
 }
 
-/** The answer of `GET /api/context`. */
+/** The answer of the language server's command `scrubjay.context`. */
 export interface Context {
   root: string;
   segments: Span[];
@@ -27,12 +27,16 @@ export interface Context {
   edits: Cost[];
 }
 
-/** The part of `GET /api/status` that is shown. */
-export interface DaemonStatus {
-  version: string;
+/** The notification `scrubjay/state`: what the daemon does with its model. */
+export interface DaemonState {
   state: string;
   message: string;
   load: { stage: string; fraction: number } | null;
+}
+
+/** The part of `GET /api/status` that is shown. */
+export interface DaemonStatus extends DaemonState {
+  version: string;
   model: { name: string; memory_class: string; n_ctx: number } | null;
   projects: { root: string; name: string }[];
   checkpoints: { count: number; bytes: number; budget: number };
@@ -41,7 +45,7 @@ export interface DaemonStatus {
 /** The answer of the language server's command `scrubjay.status`. */
 export interface Status {
   daemon: DaemonStatus | null;
-  lsp: { link: string; message: string; socket: string };
+  lsp: { link: string; message: string };
 }
 
 /** Where ghost text was asked for; as the notification `scrubjay/ready`, one that was answered with nothing would now be answered. */
@@ -51,7 +55,7 @@ export interface Place {
   position: { line: number; character: number };
 }
 
-/** The notification `didChangeStatus`: how the link to the daemon is. */
-export interface Link {
+/** The notification `didChangeStatus`: how the connection to the daemon is. */
+export interface Connection {
   kind: "Normal" | "Inactive" | "Error";
 }

@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { test } from "node:test";
 
 const manifest = JSON.parse(readFileSync("package.json", "utf8"));
-const sources = ["actions", "statusView"].map((name) => readFileSync(`src/${name}.ts`, "utf8")).join("");
+const sources = ["commands", "statusView"].map((name) => readFileSync(`src/${name}.ts`, "utf8")).join("");
 
 test("there are few settings, and each is described", () => {
   const settings = Object.values<{ markdownDescription?: string }>(manifest.contributes.configuration.properties);

@@ -11,7 +11,7 @@ export function aStatus(changes: Partial<DaemonStatus> = {}): Status {
     checkpoints: { count: 2, bytes: 3 << 20, budget: 64 << 20 },
     ...changes,
   };
-  return { daemon, lsp: { link: "connected", message: "", socket: "/run/d.sock" } };
+  return { daemon, lsp: { link: "connected", message: "" } };
 }
 
 export function aContext(changes: Partial<Context> = {}): Context {

@@ -20,7 +20,7 @@ test("what is wrong comes before everything else", () => {
   const failed = summarize(known({ status: aStatus({ state: "failed", message: "No such file." }) }));
   assert.match(failed.tooltip, /No such file/);
   assert.equal(failed.severity, "error");
-  const alone = { daemon: null, lsp: { link: "failed", message: "It does not start.", socket: "" } };
+  const alone = { daemon: null, lsp: { link: "failed", message: "It does not start." } };
   assert.match(summarize(known({ status: alone })).tooltip, /It does not start/);
 });
 
@@ -29,7 +29,6 @@ test("off, loading and starting can be told apart", () => {
   const load = { stage: "weights", fraction: 0.256 };
   assert.match(summarize(known({ status: aStatus({ state: "loading", load }) })).tooltip, /weights, 26 %/);
   assert.match(summarize({ enabled: true }).tooltip, /starting/);
-  assert.match(summarize(known({ status: aStatus({ state: "unloaded", model: null }) })).tooltip, /: asleep/);
 });
 
 test("a model's name cannot write Markdown", () => {

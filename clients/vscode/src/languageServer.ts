@@ -1,4 +1,4 @@
-// The language server: how it is started, told to start anew, and listened to. One for the window, whatever folders it has.
+// The language server: how it is started, restarted, and listened to. One for the window, whatever folders it has.
 
 import {
   commands,
@@ -14,34 +14,34 @@ import {
 } from "vscode";
 import { LanguageClient, RevealOutputChannelOn, State } from "vscode-languageclient/node";
 import * as config from "./config";
-import { INSTALL, whyNotRunnable } from "./program";
-import type { Link, Place, Status } from "./wire";
+import { ENVIRONMENT, FOLDER, INSTALL, whyNotRunnable } from "./program";
+import type { Connection, Context, DaemonState, Place, Status } from "./wire";
 
-export class Server {
+export class LanguageServer {
   private client: LanguageClient | undefined;
   /** One start or stop at a time, in order. */
   private turn: Promise<void> = Promise.resolve();
   private readonly changed = new EventEmitter<void>();
   /** Something that the status shows may be another. */
   readonly onChange = this.changed.event;
-  private readonly asked = new EventEmitter<void>();
-  /** Ghost text has been asked for. */
-  readonly onAsk = this.asked.event;
+  private readonly stateChanged = new EventEmitter<DaemonState>();
+  /** The daemon has said what it does with its model. */
+  readonly onStateChange = this.stateChanged.event;
   /** Why the program cannot be run, if that is so. */
   missing: string | undefined;
   /** Where ghost text was last asked for or something written, while it has not come. */
   private unanswered: Place | undefined;
-  private link: Link["kind"] | undefined;
+  private connection: Connection["kind"] | undefined;
 
   constructor(
     private readonly extension: ExtensionContext,
     readonly log: LogOutputChannel,
   ) {
     // While there is no server, as for a moment after a crash, VS Code asks nobody.
-    extension.subscriptions.push(workspace.onDidChangeTextDocument((change) => (this.unanswered = end(change) ?? this.unanswered)));
+    extension.subscriptions.push(workspace.onDidChangeTextDocument((change) => (this.unanswered = cursorAfter(change) ?? this.unanswered)));
   }
 
-  /** Start, or end what runs and start anew with the settings of now. */
+  /** Start, or end what runs and start again with the settings of now. */
   restart(): Promise<void> {
     return this.next(async () => {
       await this.end();
@@ -58,10 +58,16 @@ export class Server {
     return (await this.execute("scrubjay.status")) as Status | undefined;
   }
 
+  /** What the model has of the project of the document `uri`, or of the one last changed; undefined if there is nothing. */
+  async context(uri?: string): Promise<Context | undefined> {
+    const context = (await this.execute("scrubjay.context", ...(uri ? [uri] : []))) as Context | { error: string } | null | undefined;
+    return context && "root" in context ? context : undefined;
+  }
+
   /** Run one of the server's own commands; undefined while there is no server. */
-  async execute(command: string): Promise<unknown> {
+  async execute(command: string, ...args: unknown[]): Promise<unknown> {
     const client = this.client;
-    return client?.state === State.Running ? client.sendRequest("workspace/executeCommand", { command, arguments: [] }) : undefined;
+    return client?.state === State.Running ? client.sendRequest("workspace/executeCommand", { command, arguments: args }) : undefined;
   }
 
   private next(work: () => Promise<void>): Promise<void> {
@@ -98,7 +104,7 @@ export class Server {
     const client = new LanguageClient(
       "scrubjay",
       "Scrubjay",
-      { command: config.program(), args: ["lsp"] },
+      { command: config.program(), args: ["lsp"], options: { cwd: FOLDER, env: { ...process.env, ...ENVIRONMENT } } },
       {
         documentSelector: [{ scheme: "file" }, { scheme: "untitled" }],
         initializationOptions: config.initializationOptions(version),
@@ -107,7 +113,6 @@ export class Server {
         initializationFailedHandler: () => false,
         middleware: {
           provideInlineCompletionItems: async (document, position, context, token, next) => {
-            this.asked.fire();
             const place = { uri: document.uri.toString(), version: document.version, position };
             this.unanswered = place;
             const answer = await next(document, position, context, token);
@@ -119,19 +124,20 @@ export class Server {
       },
     );
     client.onDidChangeState(({ newState }) => {
-      // A server takes with it what it was asked, so that the next one's link is news.
-      if (newState !== State.Running && this.link !== undefined) this.link = "Inactive";
+      // A server takes with it what it was asked, so that the next one's connection is news.
+      if (newState !== State.Running && this.connection !== undefined) this.connection = "Inactive";
       this.changed.fire();
     });
-    client.onNotification("didChangeStatus", (link: Link) => this.linkChanged(link));
+    client.onNotification("didChangeStatus", (connection: Connection) => this.connectionChanged(connection));
+    client.onNotification("scrubjay/state", (state: DaemonState) => this.stateChanged.fire(state));
     client.onNotification("scrubjay/ready", (place: Place) => askAgain(place));
     return client;
   }
 
   /** A daemon that is lost takes with it what it was asked, and one that came back has not been asked. */
-  private linkChanged({ kind }: Link): void {
-    const isNews = this.link !== undefined && this.link !== kind;
-    this.link = kind;
+  private connectionChanged({ kind }: Connection): void {
+    const isNews = this.connection !== undefined && this.connection !== kind;
+    this.connection = kind;
     this.changed.fire();
     if (isNews && kind !== "Error" && this.unanswered) askAgain(this.unanswered);
   }
@@ -146,7 +152,7 @@ export class Server {
 }
 
 /** Where the cursor is after a change that inserts. */
-function end({ document, contentChanges: [change] }: TextDocumentChangeEvent): Place | undefined {
+function cursorAfter({ document, contentChanges: [change] }: TextDocumentChangeEvent): Place | undefined {
   if (!change?.text) return undefined;
   const position = document.positionAt(change.rangeOffset + change.text.length);
   return { uri: document.uri.toString(), version: document.version, position };
@@ -166,6 +172,6 @@ function askAgain(place: Place): void {
     line === place.position.line &&
     character === place.position.character
   )
-    // VS Code does not ask by itself twice for one place: only who asks explicitly is answered anew.
+    // VS Code does not ask by itself twice for one place: only an explicit request is answered again.
     void commands.executeCommand("editor.action.inlineSuggest.trigger", { explicit: true });
 }

@@ -3,12 +3,12 @@
 import { commands, window, type ExtensionContext, type QuickPickItem } from "vscode";
 import * as config from "./config";
 import { completes, toggled } from "./languages";
-import type { Server } from "./server";
+import type { LanguageServer } from "./languageServer";
 
 type Choice = QuickPickItem & { command: string };
 
-export function activate(context: ExtensionContext, server: Server): void {
-  const actions: Record<string, () => unknown> = {
+export function activate(context: ExtensionContext, server: LanguageServer): void {
+  const handlers: Record<string, () => unknown> = {
     "scrubjay.trigger": () => commands.executeCommand("editor.action.inlineSuggest.trigger"),
     "scrubjay.toggle": () => config.update("inline.enabled", !config.isEnabled()),
     "scrubjay.toggleLanguage": toggleLanguage,
@@ -17,7 +17,7 @@ export function activate(context: ExtensionContext, server: Server): void {
     "scrubjay.restartServer": () => server.restart(),
     "scrubjay.restartDaemon": () => server.execute("scrubjay.restart"),
   };
-  for (const [name, action] of Object.entries(actions)) context.subscriptions.push(commands.registerCommand(name, action));
+  for (const [name, handler] of Object.entries(handlers)) context.subscriptions.push(commands.registerCommand(name, handler));
 }
 
 async function toggleLanguage(): Promise<void> {

@@ -16,7 +16,7 @@ rect { stroke: var(--vscode-editor-background); }
 `;
 
 /** The page for what is known; `nonce` allows its style and nothing else. */
-export function page(status: Status | undefined, context: Context | undefined, nonce: string): string {
+export function contextPage(status: Status | undefined, context: Context | undefined, nonce: string): string {
   return `<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'nonce-${nonce}'">
 <style nonce="${nonce}">${STYLE}</style><title>Scrubjay</title></head>
@@ -62,13 +62,23 @@ function segments(spans: Span[]): string {
 /** The latest first. */
 function costs(edits: Cost[]): string {
   const rows = [...edits].reverse().map((cost) => [
-    html(decodeURIComponent(cost.uri.split("/").at(-1) ?? "")),
+    html(fileName(cost.uri)),
     html(cost.reason),
     count(cost.processed),
     count(cost.needed),
     cost.ms.toFixed(0),
   ]);
   return table(["file", "why", "processed", "needed", "ms"], rows, 2);
+}
+
+/** The last part of `uri`; as it is written if it is not percent-encoded properly. */
+function fileName(uri: string): string {
+  const name = uri.split("/").at(-1) ?? "";
+  try {
+    return decodeURIComponent(name);
+  } catch {
+    return name;
+  }
 }
 
 function table(heads: string[], rows: string[][], nTexts: number): string {

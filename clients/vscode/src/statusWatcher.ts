@@ -2,28 +2,24 @@
 
 import { EventEmitter, window, workspace, type Disposable } from "vscode";
 import * as config from "./config";
-import { fetchContext, rootOf } from "./daemon";
-import type { Server } from "./server";
+import type { LanguageServer } from "./languageServer";
 import type { Known } from "./summary";
-import type { Context, Status } from "./wire";
+import type { DaemonState } from "./wire";
 
-const LOOK_AGAIN_MS = 1000;
 const ANSWER_MS = 5000;
 
-export class Observer implements Disposable {
+export class StatusWatcher implements Disposable {
   private readonly changed = new EventEmitter<Known>();
   readonly onChange = this.changed.event;
   known: Known = { enabled: config.isEnabled() };
   private isLooking = false;
   private isOutdated = false;
-  private timer: NodeJS.Timeout | undefined;
   private readonly subscriptions: Disposable[];
 
-  constructor(private readonly server: Server) {
+  constructor(private readonly server: LanguageServer) {
     this.subscriptions = [
       server.onChange(() => this.look()),
-      // A model that is loaded only when it is needed is needed now.
-      server.onAsk(() => this.known.status?.daemon?.state !== "ready" && this.look()),
+      server.onStateChange((state) => this.stateChanged(state)),
       window.onDidChangeActiveTextEditor(() => this.look()),
       workspace.onDidChangeConfiguration((change) => change.affectsConfiguration(config.SECTION) && this.look()),
     ];
@@ -36,9 +32,16 @@ export class Observer implements Disposable {
   }
 
   dispose(): void {
-    clearTimeout(this.timer);
     this.changed.dispose();
     for (const subscription of this.subscriptions) subscription.dispose();
+  }
+
+  /** The progress of a load is shown as it comes; all else that a new state means is asked for. */
+  private stateChanged(state: DaemonState): void {
+    const daemon = this.known.status?.daemon;
+    if (!daemon || daemon.state !== state.state) return this.look();
+    Object.assign(daemon, state);
+    this.changed.fire(this.known);
   }
 
   private async lookUntilCurrent(): Promise<void> {
@@ -49,28 +52,18 @@ export class Observer implements Disposable {
       this.changed.fire(this.known);
     }
     this.isLooking = false;
-    this.lookLater();
-  }
-
-  /** The daemon does not tell when its model is loaded, so it is asked until then. */
-  private lookLater(): void {
-    clearTimeout(this.timer);
-    const state = this.known.status?.daemon?.state ?? "loading";
-    const isWaiting = !this.known.missing && state === "loading";
-    if (isWaiting) this.timer = setTimeout(() => this.look(), LOOK_AGAIN_MS);
   }
 
   private async find(): Promise<Known> {
     const known: Known = { enabled: config.isEnabled(), missing: this.server.missing !== undefined };
     try {
-      const status = await inTime(this.server.status());
-      known.status = status;
-      return { ...known, context: status && (await contextOf(status)) };
+      known.status = await inTime(this.server.status());
+      known.context = await inTime(this.server.context(window.activeTextEditor?.document.uri.toString()));
     } catch (error) {
-      // The server is on its way out, or the daemon: the next look will tell.
+      // The server is on its way out, or the daemon: the next change of either is told, and looked at.
       this.server.log.debug(`No status: ${String(error)}`);
-      return known;
     }
+    return known;
   }
 }
 
@@ -81,12 +74,4 @@ function inTime<T>(answer: Promise<T>): Promise<T> {
     timer = setTimeout(() => reject(new Error("The language server does not answer.")), ANSWER_MS);
   });
   return Promise.race([answer, late]).finally(() => clearTimeout(timer));
-}
-
-/** The context of the project that the user looks at, or of the only one. */
-async function contextOf(status: Status): Promise<Context | undefined> {
-  const roots = status.daemon?.projects.map((project) => project.root) ?? [];
-  const path = window.activeTextEditor?.document.uri.fsPath;
-  const root = (path && rootOf(path, roots)) ?? (roots.length === 1 ? roots[0] : undefined);
-  return root ? fetchContext(status.lsp.socket, root) : undefined;
 }
