@@ -11,8 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from scrubjay.http.api.routes import NativeRoutes
-from scrubjay.http.compat.info import InfoRoutes
-from scrubjay.http.compat.routes import CompatRoutes
+from scrubjay.http.compat import compat_routes
 from tests.support.api import BASE
 from tests.support.daemon_process import running_daemon
 from tests.support.gguf_models import tiny_model
@@ -24,8 +23,7 @@ NOTHING = cast(Any, None)
 ROUTES = sorted(
     {
         (route.method, route.path)
-        for routes in (CompatRoutes(NOTHING), InfoRoutes(NOTHING, NOTHING), NativeRoutes(NOTHING, NOTHING))
-        for route in routes.routes()
+        for route in (*compat_routes(NOTHING, NOTHING), *NativeRoutes(NOTHING, NOTHING).routes())
     }
 )
 ENDLESS = "/api/events"

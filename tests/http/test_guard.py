@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scrubjay.errors import UsageError
-from scrubjay.http import app
+from scrubjay.http import app, connections
 from scrubjay.http.guard import Address, is_loopback
 from tests.support.daemon_process import OPTIONS, running_daemon
 from tests.support.gguf_models import tiny_model
@@ -42,6 +42,8 @@ async def listening(tmp_path: Path) -> AsyncIterator[int]:
         ("::1", True),
         ("[::1]", True),
         ("localhost", True),
+        ("LOCALHOST", True),
+        ("localhost.", True),
         ("0.0.0.0", False),
         ("192.168.1.2", False),
         ("localhost.evil.example", False),
@@ -79,6 +81,10 @@ async def test_without_its_key_nobody_gets_a_completion(tmp_path: Path) -> None:
         body = {"prompt": "def f(", "n_predict": 1}
         async with http.post(f"{url}/completion", json=body, headers={"X-Api-Key": KEY}) as response:
             assert response.status == 200
+        for scheme in ("bearer", "BEARER ", "Bearer  "):
+            headers = {"Authorization": f"{scheme} {KEY}"}
+            async with http.post(f"{url}/completion", json=body, headers=headers) as response:
+                assert response.status == 200
         # On the socket, which is this user's alone, nobody asks for it.
         assert (await daemon.api.post("/completion", body))[0] == 200
 
@@ -96,7 +102,7 @@ async def test_openais_package_sends_the_key(tmp_path: Path) -> None:
 
 
 async def test_who_never_finishes_the_headers_is_shown_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(app, "HEADERS_S", 0.2)
+    monkeypatch.setattr(connections, "HEADERS_S", 0.2)
     async with listening(tmp_path) as port, _session() as http:
         async with http.get(f"http://127.0.0.1:{port}/health") as response:
             assert response.status == 200

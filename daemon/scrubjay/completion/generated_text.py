@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from scrubjay.code_text import without_indent
 from scrubjay.completion.finish import Finish
 from scrubjay.completion.requests import Item
-from scrubjay.protocol.messages import Done, Piece
+from scrubjay.protocol.messages import Done, GeneratedToken, Piece
 
 
 @dataclass(slots=True)
@@ -53,6 +53,11 @@ class GeneratedText:
     def pieces_with_margins(self) -> tuple[tuple[str, tuple[float, ...]], ...]:
         """The pieces as the model wrote them, if margins were asked for."""
         return tuple((piece.text, piece.margins) for piece in self._pieces if piece.margins)
+
+    @property
+    def tokens(self) -> tuple[GeneratedToken, ...]:
+        """The tokens, if they were asked for."""
+        return tuple(token for piece in self._pieces for token in piece.tokens)
 
 
 class Alternatives:
@@ -104,10 +109,8 @@ class Alternatives:
         if shown.discarded:
             self.discarded.append(shown.discarded)
         elif not self._has(shown.text):
-            pieces = text.pieces_with_margins
-            self.items.append(
-                Item(shown.text, done.stop_reason, done.n_generated, pieces, done.stop_word, shown.n_replaced)
-            )
+            how = (done.stop_reason, done.n_generated, text.pieces_with_margins, done.stop_word)
+            self.items.append(Item(shown.text, *how, shown.n_replaced, text.tokens))
             return self._tell(shown.text) if len(self.items) == 1 else ""
         return ""
 

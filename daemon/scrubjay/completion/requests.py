@@ -5,7 +5,7 @@ from functools import lru_cache
 from typing import Literal
 
 from scrubjay.prompt.recipe import PromptRecipe
-from scrubjay.protocol.messages import PrefillCost, Sampling, StopReason
+from scrubjay.protocol.messages import GeneratedToken, PrefillCost, Sampling, StopReason
 from scrubjay.workspace.text import Position, PositionEncoding
 
 Trigger = Literal["automatic", "invoked"]
@@ -68,8 +68,9 @@ class Item:
     """One text for the place, made of `n_tokens` tokens.
 
     `pieces`, if they were asked for: the text as it was generated, each piece with how much better the best logit was
-    than the second best, for each of its tokens. `stop_word` is the stop string that ended it, if one did. `n_replaced`:
-    how many characters (code points) right of the cursor it replaces. An item that was known has "cached" for a reason.
+    than the second best, for each of its tokens. `tokens`, if they were asked for: as they were generated. `stop_word` is
+    the stop string that ended it, if one did. `n_replaced`: how many characters (code points) right of the cursor it
+    replaces. An item that was known has "cached" for a reason.
     """
 
     text: str
@@ -78,6 +79,7 @@ class Item:
     pieces: tuple[tuple[str, tuple[float, ...]], ...] = ()
     stop_word: str = ""
     n_replaced: int = 0
+    tokens: tuple[GeneratedToken, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,19 +2,20 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 
 from scrubjay.errors import DaemonError
 from scrubjay.http.api.routes import NativeRoutes
 from scrubjay.http.api.session import Session
-from scrubjay.http.compat.info import InfoRoutes
-from scrubjay.http.compat.routes import CompatRoutes
+from scrubjay.http.compat import compat_routes
+from scrubjay.http.connections import Connections, note_answer
 from scrubjay.http.errors import MAX_BODY, answer_errors
-from scrubjay.http.guard import Address, IdleConnections, guard
+from scrubjay.http.guard import Address, guard
 from scrubjay.service.service import Service
 from scrubjay.service.status import StatusReport
 
@@ -22,21 +23,23 @@ CLEANUP_S = 2.0
 """How long handlers may take to end when the daemon does."""
 KEEP_ALIVE_S = 75.0
 """How long a connection may be idle."""
-HEADERS_S = 20.0
-"""How long a stranger may take from connecting to the end of the first request's headers."""
+MAX_FOREIGN = 500
+"""Connections over TCP at a time: whoever opens more must not use up the descriptors that editors need."""
+BACKLOG = 512
 
 
 class Listeners:
     """Where requests are answered.
 
     Args:
-        runner: of the application on the Unix socket `path`.
+        path: of the Unix socket.
+        connect: makes aiohttp's protocol for a connection to it.
     """
 
-    def __init__(self, runner: web.AppRunner, path: Path) -> None:
-        self._runner = runner
+    def __init__(self, path: Path, connect: web.Server, connections: Connections) -> None:
         self._path = path
-        self._site: web.SockSite | None = None
+        self._factory = _factory(connect, connections)
+        self._server: asyncio.Server | None = None
         self.urls: tuple[str, ...] = ()
         """Of the TCP side, as clients can use them."""
 
@@ -46,20 +49,22 @@ class Listeners:
         Raises:
             OSError: it cannot be made.
         """
-        if self._site:
-            await self._site.stop()
-            self._site = None
+        self.close()
         bound = socket.socket(socket.AF_UNIX)
         try:
             bound.bind(str(self._path))
             # Before anybody can connect.
             self._path.chmod(0o600)
-            site = web.SockSite(self._runner, bound)
-            await site.start()
+            loop = asyncio.get_running_loop()
+            self._server = await loop.create_server(self._factory, sock=bound, backlog=BACKLOG)
         except OSError:
             bound.close()
             raise
-        self._site = site
+
+    def close(self) -> None:
+        if self._server:
+            self._server.close()
+            self._server = None
 
 
 @asynccontextmanager
@@ -73,9 +78,13 @@ async def serving(
         UsageError: the address is not safe.
     """
     reporter = StatusReport(service)
-    compatible = [*CompatRoutes(service, anchor).routes(), *InfoRoutes(service, reporter).routes()]
+    compatible = compat_routes(service, reporter, anchor)
     async with AsyncExitStack() as stack:
-        listeners = Listeners(await _runner(stack, make_app(service, reporter, compatible)), path)
+        connections = Connections()
+        listeners = Listeners(
+            path, await _set_up(stack, make_app(service, reporter, compatible, connections)), connections
+        )
+        stack.callback(listeners.close)
         try:
             await listeners.listen_again()
         except OSError as error:
@@ -86,9 +95,11 @@ async def serving(
         yield listeners
 
 
-def make_app(service: Service, reporter: StatusReport, compatible: list[web.RouteDef]) -> web.Application:
+def make_app(
+    service: Service, reporter: StatusReport, compatible: list[web.RouteDef], connections: Connections
+) -> web.Application:
     """All routes over `service`, which must be running. Shutting it down ends sessions and event streams."""
-    app = web.Application(client_max_size=MAX_BODY, middlewares=[answer_errors])
+    app = _application(connections)
 
     async def session(request: web.Request) -> web.WebSocketResponse:
         # A local socket gains nothing by compression.
@@ -106,14 +117,21 @@ def make_app(service: Service, reporter: StatusReport, compatible: list[web.Rout
     return app
 
 
-def make_foreign_app(address: Address, compatible: list[web.RouteDef], visitors: IdleConnections) -> web.Application:
-    """What strangers may use: never the documents."""
-    app = web.Application(client_max_size=MAX_BODY, middlewares=[answer_errors, visitors.middleware, guard(address)])
+def make_foreign_app(address: Address, compatible: list[web.RouteDef], connections: Connections) -> web.Application:
+    """What clients over TCP may use: never the documents."""
+    app = _application(connections, guard(address))
     app.add_routes(compatible)
     return app
 
 
-async def _runner(stack: AsyncExitStack, app: web.Application) -> web.AppRunner:
+def _application(connections: Connections, *more: Middleware) -> web.Application:
+    app = web.Application(client_max_size=MAX_BODY, middlewares=[connections.middleware, answer_errors, *more])
+    app.on_response_prepare.append(note_answer)
+    return app
+
+
+async def _set_up(stack: AsyncExitStack, app: web.Application) -> web.Server:
+    """What makes the protocol of each connection to `app`."""
     runner = web.AppRunner(
         app,
         handler_cancellation=True,
@@ -123,18 +141,18 @@ async def _runner(stack: AsyncExitStack, app: web.Application) -> web.AppRunner:
     )
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
-    return runner
+    if runner.server is None:
+        raise RuntimeError("the runner was not set up")
+    return runner.server
 
 
 async def _listen(stack: AsyncExitStack, address: Address, compatible: list[web.RouteDef]) -> tuple[str, ...]:
-    visitors = IdleConnections(HEADERS_S)
-    runner = await _runner(stack, make_foreign_app(address, compatible, visitors))
-    connect = runner.server
-    if connect is None:
-        raise RuntimeError("the runner was not set up")
+    """Answer on `address`; its URLs."""
+    connections = Connections(MAX_FOREIGN)
+    connect = await _set_up(stack, make_foreign_app(address, compatible, connections))
     try:
         server = await asyncio.get_running_loop().create_server(
-            lambda: visitors.watched(connect()), address.host, address.port
+            _factory(connect, connections), address.host, address.port, backlog=BACKLOG
         )
     except OSError as error:
         reason = error.strerror or str(error)
@@ -143,6 +161,10 @@ async def _listen(stack: AsyncExitStack, address: Address, compatible: list[web.
         ) from error
     stack.callback(server.close)
     return tuple(_url(*listening.getsockname()[:2]) for listening in server.sockets)
+
+
+def _factory(connect: web.Server, connections: Connections) -> Callable[[], asyncio.Protocol]:
+    return lambda: connections.protocol(connect())
 
 
 def _url(host: str, port: int) -> str:

@@ -49,7 +49,12 @@ async def answer_errors(
         except Exception as raised:
             error = _known(raised, request)
     status, body = error_body(error)
-    return web.json_response(body, status=status, dumps=dump)
+    response = web.json_response(body, status=status, dumps=dump)
+    if request.content.exception() is not None:
+        # Nothing after it can be read; aiohttp would try to, and log what it raises.
+        request.content.feed_eof()
+        response.force_close()
+    return response
 
 
 def _known(error: Exception, request: web.Request) -> Exception:
@@ -61,6 +66,8 @@ def _known(error: Exception, request: web.Request) -> Exception:
     if isinstance(error, web.HTTPMethodNotAllowed):
         allowed = ", ".join(sorted(error.allowed_methods))
         return RequestError(f"{request.method} is not for {request.path}; use {allowed}.", 405)
+    if isinstance(error, web.RequestPayloadError):
+        return RequestError("The body cannot be read: it ends too early, or is not encoded as its headers say.", 400)
     if isinstance(error, web.HTTPException):
         return RequestError(f"{error.reason}.", error.status)
     if not isinstance(error, ScrubjayError):

@@ -1,18 +1,15 @@
-"""Who may talk to the TCP side: programs of this machine, or those that have the key. No web page ever."""
+"""The TCP side is for programs of this machine, or those that have the key; never for web pages."""
 
-import asyncio
 import hmac
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from ipaddress import ip_address
-from weakref import WeakSet
 
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
 from scrubjay.errors import RequestError, UsageError
+from scrubjay.http.params import Handler
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 PUBLIC = ("/health", "/v1/health", "/models", "/v1/models")
 """What may be asked without the key, as llama.cpp's server has it."""
 
@@ -36,7 +33,7 @@ class Address:
 
 
 def guard(address: Address) -> Middleware:
-    """The middleware that lets in only who may come in."""
+    """The middleware that refuses everybody else."""
 
     @web.middleware
     async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -48,39 +45,13 @@ def guard(address: Address) -> Middleware:
     return check
 
 
-class IdleConnections:
-    """Connections, which are ended if no request comes within `patience` seconds.
-
-    aiohttp only limits how long a connection may be idle after its first request.
-    """
-
-    def __init__(self, patience: float) -> None:
-        self._patience = patience
-        self._known: WeakSet[asyncio.BaseTransport] = WeakSet()
-
-    @web.middleware
-    async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Notes who has sent a request."""
-        if request.transport:
-            self._known.add(request.transport)
-        return await handler(request)
-
-    def watched(self, visitor: web.RequestHandler) -> web.RequestHandler:
-        """The protocol of a connection that is being made."""
-        asyncio.get_running_loop().call_later(self._patience, self._end_if_silent, visitor)
-        return visitor
-
-    def _end_if_silent(self, visitor: web.RequestHandler) -> None:
-        if visitor.transport and visitor.transport not in self._known:
-            visitor.transport.abort()
-
-
 def is_loopback(host: str) -> bool:
     """Whether `host` names this machine for itself only."""
+    host = host.lower().removesuffix(".").strip("[]")
     if host == "localhost":
         return True
     try:
-        return ip_address(host.strip("[]")).is_loopback
+        return ip_address(host).is_loopback
     except ValueError:
         return False
 
@@ -96,8 +67,8 @@ def _refuse_web_pages(request: web.Request) -> None:
 
 def _check_host(request: web.Request, address: Address) -> None:
     """A page may have its own name lead here, but it cannot have a request say so and name this machine."""
-    host = _without_port(request.headers.get("Host", ""))
-    if is_loopback(host) or host == address.host or not is_loopback(address.host):
+    host = _without_port(request.headers.get("Host", "")).lower()
+    if is_loopback(host) or host == address.host.lower() or not is_loopback(address.host):
         return
     raise RequestError(f"{host or 'No host'} is not this server; use http://{address.host}.", 403, "forbidden")
 
@@ -105,7 +76,9 @@ def _check_host(request: web.Request, address: Address) -> None:
 def _check_key(request: web.Request, key: str) -> None:
     if not key or request.path in PUBLIC:
         return
-    given = request.headers.get("Authorization", "").removeprefix("Bearer ") or request.headers.get("X-Api-Key", "")
+    # The scheme's case means nothing; a bare key is accepted, as llama.cpp's server does.
+    scheme, _, rest = request.headers.get("Authorization", "").strip().partition(" ")
+    given = (rest if scheme.lower() == "bearer" else scheme) or request.headers.get("X-Api-Key", "")
     if not hmac.compare_digest(given.strip().encode(errors="replace"), key.encode()):
         raise RequestError("This server wants its API key as a bearer token.", 401, "authentication_error")
 

@@ -6,7 +6,7 @@ A field that is null is as good as absent; unknown fields are ignored.
 import asyncio
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from aiohttp import web
@@ -15,6 +15,7 @@ from scrubjay.errors import RequestError
 from scrubjay.workspace.text import Change, Position, PositionEncoding
 
 T = TypeVar("T", bound=str)
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Id = str | int
 """What a client may call a request."""
 MAX_INTEGER = 2**53

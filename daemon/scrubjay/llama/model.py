@@ -6,14 +6,28 @@ from pathlib import Path
 
 import llama_cpp as lib
 
-from scrubjay.llama.backend import _Backend
+from scrubjay.llama.backend import _Backend, _raw
 from scrubjay.llama.vocabulary import Vocabulary, _load
 from scrubjay.protocol.messages import EngineSettings
+
+_GPU, _INTEGRATED_GPU = 1, 2
+"""ggml's numbers for sorts of devices."""
 
 
 def can_offload() -> bool:
     """Whether this build of llama.cpp has a GPU to put layers on."""
     return bool(lib.llama_supports_gpu_offload())
+
+
+def device(gpu_layers: int) -> str:
+    """What runs a model: "cpu", or the sort of the first GPU, such as "cuda" or "metal"."""
+    if not gpu_layers or not can_offload():
+        return "cpu"
+    by_type, name = _raw.ggml_backend_dev_by_type, _raw.ggml_backend_dev_name
+    by_type.restype, name.argtypes, name.restype = ctypes.c_void_p, [ctypes.c_void_p], ctypes.c_char_p
+    gpu = by_type(_GPU) or by_type(_INTEGRATED_GPU)
+    # llama.cpp numbers them: CUDA0, Vulkan1.
+    return name(gpu).decode(errors="replace").rstrip("0123456789").lower() if gpu else "cpu"
 
 
 class Model:

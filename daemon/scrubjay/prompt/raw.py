@@ -32,14 +32,20 @@ class RawPrompt:
         return single_segment(raw_tokens(self.parts, tools.vocabulary), tools)
 
 
-def raw_tokens(parts: Sequence[str | int], vocabulary: RawVocabulary, add_special: bool = True) -> Tokens:
-    """The tokens of `parts`, behind a BOS if the model wants one, `add_special` and none is there.
+def raw_tokens(
+    parts: Sequence[str | int], vocabulary: RawVocabulary, add_special: bool = True, parse_special: bool = True
+) -> Tokens:
+    """The tokens of `parts`, after a BOS if the model wants one, `add_special` and none is there.
+
+    Args:
+        parse_special: names of special tokens in texts count as these.
 
     Raises:
         RequestError: a number is no token.
     """
     arrays = [
-        vocabulary.tokenize(part, special=True) if isinstance(part, str) else _token(part, vocabulary) for part in parts
+        vocabulary.tokenize(part, special=parse_special) if isinstance(part, str) else _token(part, vocabulary)
+        for part in parts
     ]
     tokens = frozen(np.concatenate([EMPTY, *arrays]))
     wants_bos = add_special and vocabulary.add_bos and not (len(tokens) and tokens[0] == vocabulary.bos)

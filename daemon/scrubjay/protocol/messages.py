@@ -55,7 +55,8 @@ class Sampling:
     """How to generate. Temperature 0 is greedy. Times are in milliseconds, 0 for no limit.
 
     `grammar` is GBNF; `json_schema` is the text of a schema that takes its place. `logit_bias`: tokens, and what is added
-    to their logits.
+    to their logits. `with_tokens`: pieces name their tokens; `n_probs` from 0 on: also how likely each was, and that many
+    of the likeliest at its place.
     """
 
     max_tokens: int = 128
@@ -77,6 +78,8 @@ class Sampling:
     max_ms: int = 0
     ignore_end: bool = False
     with_margins: bool = False
+    with_tokens: bool = False
+    n_probs: int = -1
 
 
 # --- from the daemon to the engine -----------------------------------------------------------------------------------
@@ -150,7 +153,8 @@ class ModelInfo:
 
     `cold_ratio` is the time of the first decode after loading, divided by that of a later one of the same length: how much
     slower a first completion would have been without the warm-up (page faults, thread start, graph building). `state_size` is
-    that of the largest checkpoint, 0 if the memory needs none.
+    that of the largest checkpoint, 0 if the memory needs none. `device` is what
+    runs the model: "cpu", or llama.cpp's name for the sort of GPU, such as "cuda" or "metal".
     """
 
     path: str
@@ -173,6 +177,7 @@ class ModelInfo:
     load_ms: float
     warm_up_ms: float
     cold_ratio: float
+    device: str = "cpu"
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,13 +239,34 @@ class PrefillDone:
 
 
 @dataclass(frozen=True, slots=True)
+class TokenChoice:
+    """A token, its bytes, and the logarithm of its probability before any sampler (0 if that was not asked for)."""
+
+    id: int
+    data: bytes
+    logprob: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class GeneratedToken:
+    """A token that was generated, and the likeliest ones at its place, the likeliest first."""
+
+    choice: TokenChoice
+    top: tuple[TokenChoice, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Piece:
-    """The next generated `text`, of `n_tokens` tokens; `margins`: best minus second-best logit for each, if asked for."""
+    """The next generated `text`, of `n_tokens` tokens.
+
+    If they were asked for: `margins`, best minus second-best logit for each token; and the `tokens` themselves.
+    """
 
     job: int
     text: str
     n_tokens: int
     margins: tuple[float, ...] = ()
+    tokens: tuple[GeneratedToken, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,12 +11,12 @@ from scrubjay.contexts.naive import Context, Control
 from scrubjay.llama.context import Logits
 from scrubjay.llama.sampler import Sampler
 from scrubjay.llama.vocabulary import Vocabulary
-from scrubjay.protocol.messages import Sampling, StopReason
+from scrubjay.protocol.messages import GeneratedToken, Sampling, StopReason, TokenChoice
 from scrubjay.tokens import as_tokens
 from scrubjay.worker.detokenizer import IncrementalDetokenizer
 
-Emit = Callable[[str, int, tuple[float, ...]], None]
-"""Takes the next text, the number of tokens it is made of, and their margins."""
+Emit = Callable[[str, int, tuple[float, ...], tuple[GeneratedToken, ...]], None]
+"""Takes the next text, the number of tokens it is made of, their margins, and the tokens themselves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +47,7 @@ class Generation:
         self._stream = IncrementalDetokenizer(sampling.stop)
         self._n_tokens = self._n_pending = 0
         self._margins: list[float] = []
+        self._tokens: list[GeneratedToken] = []
         self._has_newline = False
 
     def __enter__(self) -> Self:
@@ -75,7 +76,7 @@ class Generation:
             token = self._next_token(context)
             if token is None or self._ends(token):
                 return "end"
-            self._take(token)
+            self._take(token, context)
             if self._stream.stop_word:
                 return "stop"
             if self._sampler.is_complete:
@@ -98,19 +99,49 @@ class Generation:
             return True
         return self._vocabulary.is_end(token) and not self._sampling.ignore_end
 
-    def _take(self, token: int) -> None:
+    def _take(self, token: int, context: Context) -> None:
         self._n_tokens += 1
         self._n_pending += 1
         piece = self._vocabulary.piece(token)
+        if self._sampling.with_tokens or self._sampling.n_probs >= 0:
+            self._tokens.append(self._described(token, context))
         # A time limit must not cut the first line: half a line is no use to anybody.
         self._has_newline = self._has_newline or b"\n" in piece
         self._give_out(self._stream.feed(piece))
 
+    def _described(self, token: int, context: Context) -> GeneratedToken:
+        """The token that was chosen from the last logits, with as many others as are wanted."""
+        n_top = self._sampling.n_probs
+        if n_top < 0:
+            return GeneratedToken(TokenChoice(token, self._vocabulary.piece(token)))
+        logits = context.llama.logits()
+        top = likeliest(logits, n_top)
+        logprobs = logprobs_of(logits, [token, *top])
+        choice, *others = (
+            TokenChoice(number, self._vocabulary.piece(number), logprob)
+            for number, logprob in zip([token, *top], logprobs, strict=True)
+        )
+        return GeneratedToken(choice, tuple(others))
+
     def _give_out(self, text: str) -> None:
-        if text:
-            self._emit(text, self._n_pending, tuple(self._margins))
+        if text or self._tokens:
+            self._emit(text, self._n_pending, tuple(self._margins), tuple(self._tokens))
             self._n_pending = 0
-            self._margins = []
+            self._margins, self._tokens = [], []
+
+
+def likeliest(logits: Logits, n: int) -> list[int]:
+    """The `n` tokens with the highest logits, the highest first."""
+    n = min(n, len(logits))
+    found = np.argpartition(logits, -n)[-n:] if n else np.empty(0, dtype=np.int64)
+    return [int(token) for token in found[np.argsort(-logits[found], kind="stable")]]
+
+
+def logprobs_of(logits: Logits, tokens: list[int]) -> list[float]:
+    """The logarithms of the probabilities of `tokens`."""
+    highest = float(logits.max())
+    total = highest + float(np.log(np.exp(logits - highest, dtype=np.float64).sum()))
+    return [float(logits[token]) - total for token in tokens]
 
 
 def margin(logits: Logits) -> float:

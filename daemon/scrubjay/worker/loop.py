@@ -26,6 +26,7 @@ from scrubjay.protocol.messages import (
     EngineStatus,
     Failed,
     FromEngine,
+    GeneratedToken,
     LoadFailed,
     LoadProgress,
     Open,
@@ -146,8 +147,8 @@ class Worker:
         if sampling is None or sampling.max_tokens <= 0:
             return nullcontext()
 
-        def emit(text: str, n_tokens: int, margins: tuple[float, ...]) -> None:
-            send(Piece(job, text, n_tokens, margins))
+        def emit(text: str, n_tokens: int, margins: tuple[float, ...], tokens: tuple[GeneratedToken, ...]) -> None:
+            send(Piece(job, text, n_tokens, margins, tokens))
 
         return Generation(self._loaded.model.vocabulary, sampling, emit)
 

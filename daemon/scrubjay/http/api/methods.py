@@ -33,7 +33,7 @@ Method = tuple[Make, Render]
 _TRIGGERS: tuple[Trigger, ...] = ("automatic", "invoked")
 MAX_ALTERNATIVES = 16
 _DEFAULT = Sampling()
-_OPTIONAL = ("pieces", "stop_word", "n_replaced")
+_OPTIONAL = ("pieces", "stop_word", "n_replaced", "tokens")
 """Fields of an item that are left out where they say nothing."""
 
 

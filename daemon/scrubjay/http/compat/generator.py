@@ -1,0 +1,168 @@
+"""What handlers of every dialect do: read a request, have the service generate, send the answer whole or as events."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable
+from dataclasses import replace
+from typing import Any
+
+from aiohttp import web
+
+from scrubjay.completion.requests import Completion, RawRequest
+from scrubjay.errors import EngineError, RequestError, ScrubjayError
+from scrubjay.http.compat.answers import Server
+from scrubjay.http.compat.reading import CompatRequest
+from scrubjay.http.errors import dump, error_body
+from scrubjay.http.params import Params, read_params
+from scrubjay.prompt.raw import raw_tokens
+from scrubjay.prompt.recipe import PromptTools
+from scrubjay.protocol.messages import ModelInfo
+from scrubjay.service.events import Generate
+from scrubjay.service.service import Service
+
+Json = dict[str, Any]
+Events = Iterable[Json]
+_HEADERS = {"Content-Type": "text/event-stream", "Cache-Control": "no-store"}
+
+
+class Generator:
+    """The service, as the routes that generate use it."""
+
+    def __init__(self, service: Service) -> None:
+        self.service = service
+
+    @property
+    def info(self) -> ModelInfo:
+        """Raises:
+        RequestError: 503, there is no model yet.
+        """
+        if self.service.supervisor.info is None:
+            raise RequestError("Loading model", 503)
+        return self.service.supervisor.info
+
+    @property
+    def server(self) -> Server:
+        info = self.service.supervisor.info
+        return Server(info.name, info.n_ctx) if info else Server("", 0)
+
+    def require_model(self) -> None:
+        """Raises an error that becomes a 503 unless there is a model."""
+        supervisor = self.service.supervisor
+        if supervisor.state == "failed":
+            raise EngineError(supervisor.message)
+        if supervisor.state == "loading" or self.service.fim_order is None:
+            raise RequestError("Loading model", 503)
+
+    async def params(self, request: web.Request) -> Params:
+        """What `request` brings, once it is known that there is a model for it."""
+        self.require_model()
+        return await read_params(request)
+
+    async def prepared(self, asked: CompatRequest) -> CompatRequest:
+        """The request with everything in it that only the vocabulary can tell."""
+        if not asked.biases and not asked.sampling.logit_bias:
+            return asked
+        n_characters = sum(len(text) for text, _ in asked.biases)
+        return await self.service.use_vocabulary(asked.resolved, n_characters)
+
+    async def text_of(self, parts: tuple[str | int, ...]) -> str:
+        """The prompt that those texts and tokens are, as text."""
+        if all(isinstance(part, str) for part in parts):
+            return "".join(map(str, parts))
+
+        def work(tools: PromptTools) -> str:
+            vocabulary = tools.vocabulary
+            # Refuses what is no token, before llama.cpp is asked about it.
+            raw_tokens([part for part in parts if not isinstance(part, str)], vocabulary, add_special=False)
+            pieces = [part.encode() if isinstance(part, str) else vocabulary.piece(part) for part in parts]
+            return b"".join(pieces).decode(errors="replace")
+
+        return await self.service.use_vocabulary(work, len(parts))
+
+    async def generated(self, request: RawRequest) -> Completion:
+        """Raises:
+        ScrubjayError: the service's sentence.
+        """
+        event = Generate(request)
+        self.service.post(event)
+        return await event.reply
+
+    async def all_generated(self, asked: CompatRequest) -> list[Completion]:
+        return await asyncio.gather(*(self.generated(request) for request in asked.requests))
+
+    def stream(self, asked: CompatRequest) -> "GenerationStream":
+        """Raises:
+        RequestError: there are several prompts.
+        """
+        if len(asked.requests) > 1:
+            raise RequestError("Only one prompt can be streamed; send the others by themselves.")
+        return GenerationStream(self.service, asked.request)
+
+
+class GenerationStream:
+    """One request whose texts are taken as they come; closing it ends the request."""
+
+    def __init__(self, service: Service, request: RawRequest) -> None:
+        self._texts: asyncio.Queue[str | None] = asyncio.Queue()
+        event = Generate(request, self._texts.put_nowait)
+        self.reply = event.reply
+        self.reply.add_done_callback(lambda _: self._texts.put_nowait(None))
+        service.post(event)
+
+    async def texts(self) -> AsyncIterator[str]:
+        """What is generated, until the reply is there."""
+        while (text := await self._texts.get()) is not None:
+            yield text
+
+
+async def send_events(
+    request: web.Request,
+    stream: GenerationStream,
+    first: Events,
+    piece: Callable[[str], Events],
+    last: Callable[[Completion], Events],
+    end: bytes,
+) -> web.StreamResponse:
+    """Answer `request` with events, each sent at once: no comments between, some clients end at them.
+
+    Raises:
+        ScrubjayError: the request failed before anything was sent.
+    """
+    texts = stream.texts()
+    response = web.StreamResponse(headers=_HEADERS)
+    try:
+        text = await anext(texts, None)
+        if text is None:
+            # Nothing is sent yet, so an error can still be an HTTP status.
+            await stream.reply
+        await response.prepare(request)
+        await _write(response, [*first, *(piece(text) if text is not None else [])])
+        async for text in texts:
+            await _write(response, piece(text))
+        await _write(response, await _closing(stream.reply, last))
+        await response.write(end)
+    finally:
+        stream.reply.cancel()
+    return response
+
+
+async def _closing(reply: "asyncio.Future[Completion]", last: Callable[[Completion], Events]) -> Events:
+    try:
+        return last(await reply)
+    except ScrubjayError as error:
+        # Tabby ends at an event without these two keys.
+        return [{**error_body(error)[1], "content": "", "stop": True}]
+
+
+async def _write(response: web.StreamResponse, events: Events) -> None:
+    for event in events:
+        await response.write(b"data: " + dump(event).encode() + b"\n\n")
+
+
+def without_text(completion: Completion) -> Completion:
+    """For the end of a stream, when the text has been sent."""
+    first = completion.items[:1]
+    return replace(completion, items=tuple(replace(item, text="") for item in first))
+
+
+def json_answer(body: object) -> web.Response:
+    return web.json_response(body, dumps=dump)

@@ -1,0 +1,302 @@
+"""llama.cpp's server: its routes, what its clients send, and its answers."""
+
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from platform import system
+from typing import Any
+
+from aiohttp import web
+
+from scrubjay import __version__
+from scrubjay.completion.requests import Completion, Item
+from scrubjay.errors import RequestError
+from scrubjay.http.compat.answers import NOTHING, Server, choice_json, chosen, timings
+from scrubjay.http.compat.generator import Generator, Json, json_answer, send_events, without_text
+from scrubjay.http.compat.messages import chat_prompt
+from scrubjay.http.compat.reading import (
+    INFILL_TOKENS,
+    MAX_PROBABILITIES,
+    CompatRequest,
+    extras,
+    generation,
+    number,
+    prompts,
+    raw_prompts,
+)
+from scrubjay.http.metrics import metrics_text
+from scrubjay.http.params import Handler, Params
+from scrubjay.prompt.infill import InfillPrompt, split_at_line
+from scrubjay.prompt.raw import raw_tokens
+from scrubjay.prompt.recipe import PromptTools
+from scrubjay.protocol.messages import GeneratedToken, Sampling
+from scrubjay.service.events import RequestStatus
+from scrubjay.service.status import StatusReport
+
+N_SUGGESTIONS = 64
+N_TAIL = 256
+"""How many characters before the cursor tell two places apart."""
+_STOP_TYPES = {"end": "eos", "stop": "word", "length": "limit", "time": "limit", "none": "none"}
+_NATIVE = ("n_predict", "cache_prompt", "id_slot", "samplers", "t_max_predict_ms", "response_fields", "n_probs")
+
+
+def is_native(params: Params) -> bool:
+    """Whether a body for a route that OpenAI has, too, is llama.cpp's."""
+    return any(params.has(name) for name in _NATIVE)
+
+
+class LlamaCppRoutes:
+    """Handlers of llama.cpp's own routes.
+
+    Args:
+        anchor: whether infill prompts are laid out around an anchor where the client does not say it.
+    """
+
+    def __init__(self, generator: Generator, reporter: StatusReport, anchor: bool) -> None:
+        self._generator = generator
+        self._reporter = reporter
+        self._anchor = anchor
+        self._suggested: deque[str] = deque(maxlen=N_SUGGESTIONS)
+
+    def routes(self) -> Mapping[tuple[str, str], Handler]:
+        return {
+            ("POST", "/infill"): self.infill,
+            ("POST", "/completion"): self.completion,
+            ("POST", "/tokenize"): self.tokenize,
+            ("POST", "/detokenize"): self.detokenize,
+            ("POST", "/apply-template"): self.apply_template,
+            ("GET", "/props"): self.props,
+            ("GET", "/slots"): self.slots,
+            ("GET", "/metrics"): self.metrics,
+        }
+
+    # --- what generates -----------------------------------------------------------------------------------------------
+
+    async def infill(self, request: web.Request) -> web.StreamResponse:
+        """Fill in between `input_prefix` and `input_suffix`; what `prompt` says comes before the cursor."""
+        asked = await self._generator.prepared(_infill(await self._generator.params(request), self._anchor))
+        recipe = asked.request.recipe
+        if not isinstance(recipe, InfillPrompt) or asked.stream:
+            return await self._answer(request, asked)
+        before = recipe.prefix + recipe.middle
+        if _place(before) in self._suggested:
+            # The client looks ahead, as if the last suggestion were accepted: it has a use for one answer only.
+            asked = replace(asked, requests=(replace(asked.request, n=1),))
+        completion = await self._generator.generated(asked.request)
+        self._suggested.extend(_place(before + item.text) for item in completion.items if item.text.strip())
+        return self._whole([completion], asked)
+
+    async def completion(self, request: web.Request) -> web.StreamResponse:
+        """Go on from `prompt`."""
+        return await self.complete(request, await self._generator.params(request))
+
+    async def complete(self, request: web.Request, params: Params) -> web.StreamResponse:
+        """`completion`, of a body that has been read."""
+        return await self._answer(request, await self._generator.prepared(_completion(params, self._anchor)))
+
+    async def _answer(self, request: web.Request, asked: CompatRequest) -> web.StreamResponse:
+        if not asked.stream:
+            return self._whole(await self._generator.all_generated(asked), asked)
+        server = self._generator.server
+
+        def last(completion: Completion) -> list[Json]:
+            return answers(without_text(completion), asked, server)
+
+        stream = self._generator.stream(asked)
+        return await send_events(request, stream, (), lambda text: [chosen(_event(text), asked.fields)], last, b"")
+
+    def _whole(self, completions: list[Completion], asked: CompatRequest) -> web.Response:
+        """One object, or an array where there is something to choose from."""
+        server = self._generator.server
+        found = [answer for completion in completions for answer in answers(completion, asked, server)]
+        return json_answer(found if len(found) > 1 else found[0])
+
+    # --- tokens -------------------------------------------------------------------------------------------------------
+
+    async def tokenize(self, request: web.Request) -> web.Response:
+        """The tokens of `content`, as numbers or, `with_pieces`, with what they stand for."""
+        params = await self._generator.params(request)
+        parts = prompts(params, "content")[0]
+        adds, parses = params.flag("add_special", default=False), params.flag("parse_special", default=True)
+        with_pieces = params.flag("with_pieces", default=False)
+
+        def work(tools: PromptTools) -> list[Any]:
+            numbers = raw_tokens(parts, tools.vocabulary, adds, parses).tolist()
+            return [_piece(tools, token) for token in numbers] if with_pieces else numbers
+
+        n_characters = sum(len(part) for part in parts if isinstance(part, str))
+        return json_answer({"tokens": await self._generator.service.use_vocabulary(work, n_characters)})
+
+    async def detokenize(self, request: web.Request) -> web.Response:
+        """The text of `tokens`."""
+        params = await self._generator.params(request)
+        parts = prompts(params, "tokens")[0] if params.values.get("tokens") else ()
+        if not all(isinstance(part, int) for part in parts):
+            raise RequestError("`tokens` must be an array of tokens.")
+
+        def work(tools: PromptTools) -> str:
+            return tools.vocabulary.detokenize(raw_tokens(parts, tools.vocabulary, add_special=False))
+
+        return json_answer({"content": await self._generator.service.use_vocabulary(work, len(parts))})
+
+    async def apply_template(self, request: web.Request) -> web.Response:
+        """The prompt of `messages` as text."""
+        prompt = chat_prompt(await self._generator.params(request))
+        n_characters = len(await request.read())
+        work = self._generator.service.use_vocabulary(lambda tools: prompt.text(tools.vocabulary), n_characters)
+        return json_answer({"prompt": await work})
+
+    # --- the server ---------------------------------------------------------------------------------------------------
+
+    async def props(self, _: web.Request) -> web.Response:
+        """The model and the defaults."""
+        self._generator.require_model()
+        info = self._generator.info
+        template = await self._generator.service.use_vocabulary(lambda tools: tools.vocabulary.chat_template, 0)
+        defaults = settings(Sampling(max_tokens=-1, temperature=0.8), self._generator.server)
+        return json_answer(
+            {
+                "default_generation_settings": {"n_ctx": info.n_ctx, "params": defaults},
+                "total_slots": max(info.max_contexts, 1),
+                "model_path": info.path,
+                "model_alias": info.name,
+                "chat_template": template,
+                "modalities": {"vision": False, "audio": False},
+                "build_info": f"scrubjay {__version__} on {system()}",
+                "is_sleeping": False,
+            }
+        )
+
+    async def slots(self, _: web.Request) -> web.Response:
+        """The contexts, for diagnosis."""
+        self._generator.require_model()
+        report, n_ctx = await self._report(), self._generator.info.n_ctx
+        is_busy = report["queue"]["running"] is not None
+        return json_answer(
+            [
+                {"id": index, "n_ctx": n_ctx, "is_processing": is_busy and index == 0, **context}
+                for index, context in enumerate(report["contexts"])
+            ]
+        )
+
+    async def metrics(self, _: web.Request) -> web.Response:
+        """Counters, in Prometheus's form."""
+        return web.Response(text=metrics_text(await self._report()), content_type="text/plain", charset="utf-8")
+
+    async def _report(self) -> Json:
+        event = RequestStatus()
+        self._generator.service.post(event)
+        await event.reply
+        return self._reporter.status()
+
+
+# --- what clients send -----------------------------------------------------------------------------------------------
+
+
+def _completion(params: Params, anchor: bool) -> CompatRequest:
+    """`prompt`, perhaps with a `suffix`."""
+    n_probs = _n_probs(params)
+    if params.has("suffix") and (suffix := params.text("suffix")):
+        prefix, middle = split_at_line(params.text("prompt", ""))
+        infill = InfillPrompt(prefix, suffix, middle, (), params.flag("anchor", default=anchor))
+        return generation(params, [infill], INFILL_TOKENS, n_probs)
+    return generation(params, raw_prompts(params), n_probs=n_probs)
+
+
+def _infill(params: Params, anchor: bool) -> CompatRequest:
+    recipe = InfillPrompt(
+        params.text("input_prefix", ""),
+        params.text("input_suffix", ""),
+        params.text("prompt", ""),
+        extras(params, "input_extra"),
+        params.flag("anchor", default=anchor),
+    )
+    return generation(params, [recipe], INFILL_TOKENS, _n_probs(params))
+
+
+def _n_probs(params: Params) -> int:
+    if params.flag("post_sampling_probs", default=False):
+        raise RequestError("`post_sampling_probs` is not served; `n_probs` gives the model's own probabilities.")
+    n = int(number(params, "n_probs", 0, 0, MAX_PROBABILITIES))
+    return n if n > 0 else -1
+
+
+def _place(before: str) -> str:
+    """What tells a place in a text from others."""
+    return before.rstrip()[-N_TAIL:]
+
+
+# --- what they get ---------------------------------------------------------------------------------------------------
+
+
+def answers(completion: Completion, asked: CompatRequest, server: Server) -> list[Json]:
+    """One object for each alternative, at least one; without the fields that the client does not want."""
+    items = completion.items or (NOTHING,)
+    return [
+        chosen(_whole_answer(completion, item, index, asked, server), asked.fields) for index, item in enumerate(items)
+    ]
+
+
+def settings(sampling: Sampling, server: Server) -> Json:
+    """`generation_settings`."""
+    s = sampling
+    return {
+        "n_ctx": server.n_ctx,
+        "n_predict": s.max_tokens,
+        "seed": s.seed,
+        "temperature": s.temperature,
+        "top_k": s.top_k,
+        "top_p": s.top_p,
+        "min_p": s.min_p,
+        "repeat_penalty": s.repeat_penalty,
+        "repeat_last_n": min(s.penalty_last_n, server.n_ctx),
+        "frequency_penalty": s.frequency_penalty,
+        "presence_penalty": s.presence_penalty,
+        "stop": list(s.stop),
+        "grammar": s.grammar,
+        "n_probs": max(s.n_probs, 0),
+    }
+
+
+def _event(text: str) -> Json:
+    """One event of a stream."""
+    return {"index": 0, "content": text, "tokens": [], "stop": False, "id_slot": 0}
+
+
+def _whole_answer(completion: Completion, item: Item, index: int, asked: CompatRequest, server: Server) -> Json:
+    how = asked.sampling
+    probabilities = {"completion_probabilities": list(map(_probability, item.tokens))} if how.n_probs > 0 else {}
+    return {
+        "index": index,
+        "content": item.text,
+        "tokens": [token.choice.id for token in item.tokens] if how.with_tokens else [],
+        "id_slot": 0,
+        "stop": True,
+        "model": server.model,
+        "tokens_predicted": item.n_tokens,
+        "tokens_evaluated": completion.reuse.prompt,
+        "generation_settings": settings(how, server),
+        "prompt": "",
+        "has_new_line": "\n" in item.text,
+        "truncated": False,
+        "stop_type": _STOP_TYPES.get(item.stop_reason, "none"),
+        "stopping_word": item.stop_word,
+        "tokens_cached": completion.reuse.prompt + item.n_tokens,
+        **probabilities,
+        "timings": timings(completion),
+        "reuse": asdict(completion.reuse),
+    }
+
+
+def _probability(token: GeneratedToken) -> Json:
+    top = [{"id": choice.id, **choice_json(choice)} for choice in token.top]
+    return {"id": token.choice.id, **choice_json(token.choice), "top_logprobs": top}
+
+
+def _piece(tools: PromptTools, token: int) -> Json:
+    """A token and its text; its bytes, where they are no text by themselves."""
+    data = tools.vocabulary.piece(token)
+    try:
+        return {"id": token, "piece": data.decode()}
+    except UnicodeDecodeError:
+        return {"id": token, "piece": list(data)}

@@ -1,0 +1,113 @@
+"""Conversations: from `messages` and `tools` to the prompt that the model's template makes, and what to look for in the reply."""
+
+import json
+from dataclasses import replace
+from typing import Any
+
+from scrubjay.errors import RequestError
+from scrubjay.http.compat.chat_reply import CALL, END_THINK, THINK, Form
+from scrubjay.http.compat.reading import CompatRequest, generation
+from scrubjay.http.params import Params
+from scrubjay.prompt.chat import ChatPrompt
+from scrubjay.prompt.raw import RawPrompt
+
+Json = dict[str, Any]
+_TEXT_PARTS = {"text": "text", "input_text": "text", "output_text": "text", "refusal": "refusal"}
+"""Types of parts that are text, and the field that has it."""
+
+
+def chat_prompt(params: Params) -> ChatPrompt:
+    """The prompt of `messages`.
+
+    What the last one says as the assistant is the beginning of the answer, unless `continue_final_message` or
+    `add_generation_prompt` is false.
+    """
+    messages = [_message(item) for item in params.items("messages")]
+    if not messages:
+        raise RequestError("`messages` is empty; send at least one message.")
+    opens_reply = params.flag("add_generation_prompt", default=True)
+    can_continue = messages[-1]["role"] == "assistant" and not messages[-1].get("tool_calls")
+    continues = params.flag("continue_final_message", default=can_continue and opens_reply)
+    if continues and not can_continue:
+        raise RequestError("`continue_final_message` needs a last message that the assistant has said.")
+    prefill = str(messages.pop()["content"]) if continues else ""
+    tools = tuple(item.values for item in params.items("tools")) if params.has("tools") else None
+    options = params.nested("chat_template_kwargs").values if params.has("chat_template_kwargs") else {}
+    options = {key: value for key, value in options.items() if key.isidentifier()}
+    return ChatPrompt(tuple(messages), tools, options, opens_reply or continues, prefill)
+
+
+def chat(params: Params, text: str, n_probs: int) -> CompatRequest:
+    """What is to be generated for `messages`, of which the model's template has made `text`.
+
+    If `tool_choice` forces a call, the prompt ends inside `<tool_call>` and a grammar admits only the allowed tools.
+    """
+    has_thoughts = params.text("reasoning_format", "auto") != "none"
+    thinks = text.rstrip().endswith(THINK)
+    if not (tools := _forced_tools(params)):
+        plain = generation(params, [RawPrompt((text,))], n_probs=n_probs)
+        has_calls = params.has("tools") and params.values.get("tool_choice") != "none"
+        return replace(plain, reply=Form(has_thoughts, has_calls, "thought" if thinks and has_thoughts else "said"))
+    end = f"{END_THINK}\n\n" if thinks else ""
+    forced = generation(params, [RawPrompt((f"{text}{end}{CALL}\n",))], n_probs=n_probs)
+    how = forced.sampling
+    if how.grammar or how.json_schema:
+        raise RequestError("Send a grammar or a JSON schema, or have a tool called, not both.")
+    schema = json.dumps({"anyOf": [_call_schema(tool) for tool in tools]})
+    return replace(forced.with_sampling(replace(how, json_schema=schema)), reply=Form(has_thoughts, True, "call"))
+
+
+def _forced_tools(params: Params) -> list[Params]:
+    """The functions of which the model must call one, as `tool_choice` says; none if it is free to."""
+    choice = params.values.get("tool_choice")
+    if choice not in ("required", "any") and not isinstance(choice, dict):
+        return []
+    tools = [tool.nested("function") for tool in params.items("tools")]
+    if isinstance(choice, dict):
+        name = Params(choice, "tool_choice.").nested("function").text("name")
+        tools = [tool for tool in tools if tool.text("name") == name]
+    if not tools:
+        raise RequestError("`tool_choice` names no tool of `tools`; send that tool, too.")
+    return tools
+
+
+def _call_schema(tool: Params) -> Json:
+    arguments = tool.nested("parameters").values if tool.has("parameters") else {"type": "object"}
+    properties = {"name": {"const": tool.text("name")}, "arguments": arguments}
+    return {"type": "object", "properties": properties, "required": list(properties)}
+
+
+def _message(item: Params) -> Json:
+    """A message as templates want it: its content is text, and what tools are called with are objects."""
+    role = item.text("role")
+    # OpenAI's newer word; templates know the older one.
+    message = {**item.values, "role": "system" if role == "developer" else role, "content": _content(item)}
+    if item.has("tool_calls"):
+        message["tool_calls"] = [_tool_call(call.values) for call in item.items("tool_calls")]
+    return message
+
+
+def _content(item: Params) -> str:
+    if not isinstance(item.values.get("content"), list):
+        return item.text("content", "")
+    return "\n".join(map(_part, item.items("content")))
+
+
+def _part(part: Params) -> str:
+    kind = part.text("type", "text")
+    if kind not in _TEXT_PARTS:
+        raise RequestError(
+            f"Only text is understood here, not a part of type {kind!r}; leave images, files and sounds out of `content`."
+        )
+    return part.text(_TEXT_PARTS[kind], "")
+
+
+def _tool_call(call: Json) -> Json:
+    function = call.get("function")
+    if not isinstance(function, dict) or not isinstance(function.get("arguments"), str):
+        return call
+    try:
+        arguments = json.loads(function["arguments"])
+    except (ValueError, RecursionError):
+        return call
+    return {**call, "function": {**function, "arguments": arguments}}

@@ -1,0 +1,312 @@
+"""OpenAI: the routes of its server, what its clients send, and its answers, whole and streamed."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
+from itertools import accumulate
+from secrets import token_hex
+from time import time
+
+from aiohttp import web
+
+from scrubjay.completion.requests import Completion, Item
+from scrubjay.errors import RequestError
+from scrubjay.http.compat.answers import NOTHING, Json, Server, choice_json, chosen, n_cached, timings
+from scrubjay.http.compat.chat_reply import PLAIN, Form, Part, ReplyReader, ToolCall, read_reply
+from scrubjay.http.compat.generator import Generator, json_answer, send_events
+from scrubjay.http.compat.messages import chat, chat_prompt
+from scrubjay.http.compat.reading import (
+    INFILL_TOKENS,
+    MAX_PROBABILITIES,
+    CompatRequest,
+    generation,
+    number,
+    prompts,
+    raw_prompts,
+)
+from scrubjay.http.params import Handler, Params
+from scrubjay.prompt.infill import InfillPrompt, split_at_line
+from scrubjay.protocol.messages import GeneratedToken, ModelInfo
+
+DONE = b"data: [DONE]\n\n"
+
+
+class OpenAiRoutes:
+    """Handlers of OpenAI's routes, also without their `/v1`.
+
+    Args:
+        anchor: whether prompts with a suffix are laid out around an anchor where the client does not say it.
+        created: when the model is said to have been made, in seconds.
+    """
+
+    def __init__(self, generator: Generator, anchor: bool, created: int) -> None:
+        self._generator = generator
+        self._anchor = anchor
+        self._created = created
+
+    def routes(self) -> Mapping[tuple[str, str], Handler]:
+        posts = {
+            "/v1/fim/completions": self.fill_in,
+            "/fim/completions": self.fill_in,
+            "/v1/chat/completions": self.chat,
+            "/chat/completions": self.chat,
+            "/v1/embeddings": self.embeddings,
+            "/embeddings": self.embeddings,
+            "/embedding": self.embeddings,
+        }
+        gets = {"/v1/models": self.models, "/models": self.models}
+        return {("POST", path): handler for path, handler in posts.items()} | {
+            ("GET", path): handler for path, handler in gets.items()
+        }
+
+    async def complete(self, request: web.Request, params: Params) -> web.StreamResponse:
+        """Go on from `prompt`, before `suffix` if there is one."""
+        asked = await self._completion(params)
+        return await self._answer(request, asked, OpenAi("text", self._generator.server, asked.reply))
+
+    async def fill_in(self, request: web.Request) -> web.StreamResponse:
+        """The same, answered as a message, as Mistral has it."""
+        asked = await self._completion(await self._generator.params(request))
+        return await self._answer(request, asked, OpenAi("fim", self._generator.server, asked.reply))
+
+    async def chat(self, request: web.Request) -> web.StreamResponse:
+        """Answer `messages`."""
+        params = await self._generator.params(request)
+        prompt = chat_prompt(params)
+        # The template is applied first: what it ends with says what the reply begins with.
+        text = await self._generator.service.use_vocabulary(
+            lambda tools: prompt.text(tools.vocabulary), len(await request.read())
+        )
+        asked = await self._generator.prepared(chat(params, text, _chat_n_probs(params)))
+        return await self._answer(request, asked, OpenAi("chat", self._generator.server, asked.reply))
+
+    async def models(self, _: web.Request) -> web.Response:
+        """The one model."""
+        info = self._generator.service.supervisor.info
+        data = [self._model(info)] if info else []
+        return json_answer({"object": "list", "data": data, "models": [{"name": item["id"], **item} for item in data]})
+
+    async def embeddings(self, _: web.Request) -> web.Response:
+        raise RequestError(
+            "Embeddings are not served: the model is one for completion. Run another server for them.",
+            501,
+            "not_supported_error",
+        )
+
+    async def _completion(self, params: Params) -> CompatRequest:
+        asked = await self._generator.prepared(_completion(params, self._anchor))
+        if not params.flag("echo", default=False):
+            return asked
+        if asked.sampling.n_probs >= 0:
+            raise RequestError(
+                "The probabilities of the prompt's own tokens are not known; leave `echo` or `logprobs` out."
+            )
+        return replace(asked, echoes=tuple([await self._generator.text_of(parts) for parts in prompts(params)]))
+
+    async def _answer(self, request: web.Request, asked: CompatRequest, answers: "OpenAi") -> web.StreamResponse:
+        if not asked.stream:
+            answer = answers.answer(await self._generator.all_generated(asked), asked)
+            return json_answer(chosen(answer, asked.fields))
+        events = OpenAiStream(answers, "".join(asked.echoes))
+        last = partial(events.last, include_usage=asked.include_usage)
+        return await send_events(request, self._generator.stream(asked), events.first(), events.piece, last, DONE)
+
+    def _model(self, info: ModelInfo) -> Json:
+        sizes = {name: getattr(info, name) for name in ("n_vocab", "n_ctx_train", "n_ctx", "n_params", "size")}
+        supervisor = self._generator.service.supervisor
+        return {
+            "id": info.name,
+            "object": "model",
+            "created": self._created,
+            "owned_by": "llamacpp",
+            "aliases": [],
+            "tags": [],
+            "meta": sizes,
+            "status": {"value": "loaded" if supervisor.is_ready else supervisor.state},
+        }
+
+
+# --- what clients send -----------------------------------------------------------------------------------------------
+
+
+def _completion(params: Params, anchor: bool) -> CompatRequest:
+    """`prompt`, perhaps with a `suffix`."""
+    n_probs = int(number(params, "logprobs", -1, -1, MAX_PROBABILITIES))
+    if params.has("suffix") and (suffix := params.text("suffix")):
+        prefix, middle = split_at_line(params.text("prompt", ""))
+        recipe = InfillPrompt(prefix, suffix, middle, (), params.flag("anchor", default=anchor))
+        return generation(params, [recipe], INFILL_TOKENS, n_probs)
+    return generation(params, raw_prompts(params), n_probs=n_probs)
+
+
+def _chat_n_probs(params: Params) -> int:
+    n = int(number(params, "top_logprobs", 0, 0, MAX_PROBABILITIES))
+    if not params.flag("logprobs", default=False):
+        if n:
+            raise RequestError("`top_logprobs` needs `logprobs: true`.")
+        return -1
+    return n
+
+
+# --- what they get ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class OpenAi:
+    """Answers to one request.
+
+    Args:
+        form: "text" for completions; "chat" for messages; "fim" for completions that come as messages.
+        reply: what to look for in messages.
+    """
+
+    form: str
+    server: Server
+    reply: Form = PLAIN
+    id: str = field(default_factory=lambda: token_hex(12))
+    created: int = field(default_factory=lambda: int(time()))
+
+    def answer(self, completions: Sequence[Completion], asked: CompatRequest) -> Json:
+        """The whole answer to all prompts."""
+        echoes = asked.echoes or ("",) * len(completions)
+        items = [
+            replace(item, text=echo + item.text)
+            for completion, echo in zip(completions, echoes, strict=True)
+            for item in completion.items or (NOTHING,)
+        ]
+        with_probabilities = asked.sampling.n_probs >= 0
+        choices = [self.choice(index, item, with_probabilities) for index, item in enumerate(items)]
+        return {**self._head(), "choices": choices, **self.closing(*completions)}
+
+    def chunk(self, index: int, delta: Json, text: str = "", finish: str | None = None) -> Json:
+        """An event of a stream."""
+        body = {"text": text} if self.form == "text" else {"delta": delta}
+        choice = {**body, "index": index, "finish_reason": finish, "logprobs": None}
+        return {**self._head(streams=True), "choices": [choice]}
+
+    def usage(self, completion: Completion) -> Json:
+        """The event that has no choices."""
+        return {**self._head(streams=True), "choices": [], **self.closing(completion)}
+
+    def closing(self, *completions: Completion) -> Json:
+        """What the request has cost: tokens of all prompts, times of the first."""
+        n_prompt = sum(completion.reuse.prompt for completion in completions)
+        n_generated = sum(item.n_tokens for completion in completions for item in completion.items)
+        usage = {
+            "prompt_tokens": n_prompt,
+            "completion_tokens": n_generated,
+            "total_tokens": n_prompt + n_generated,
+            "prompt_tokens_details": {"cached_tokens": sum(map(n_cached, completions))},
+        }
+        return {"usage": usage, "timings": timings(completions[0]), "reuse": asdict(completions[0].reuse)}
+
+    def choice(self, index: int, item: Item, with_probabilities: bool = False) -> Json:
+        """One alternative, whole."""
+        if self.form == "text":
+            probabilities = _text_logprobs(item.tokens) if with_probabilities else None
+            return {"text": item.text, "index": index, "finish_reason": _finish(item), "logprobs": probabilities}
+        reply = read_reply(item.text, self.reply)
+        message: Json = {"role": "assistant", "content": reply.said if reply.said or not reply.calls else None}
+        if reply.thought:
+            message["reasoning_content"] = reply.thought
+        if reply.calls:
+            message["tool_calls"] = [_called(call) for call in reply.calls]
+        finish = _finish(item, n_calls=len(reply.calls))
+        probabilities = (
+            {"content": list(map(_chat_logprob, item.tokens)), "refusal": None} if with_probabilities else None
+        )
+        return {"message": message, "index": index, "finish_reason": finish, "logprobs": probabilities}
+
+    def _head(self, streams: bool = False) -> Json:
+        kind = "text_completion" if self.form == "text" else f"chat.completion{'.chunk' if streams else ''}"
+        prefix = "cmpl" if self.form == "text" else "chatcmpl"
+        return {
+            "id": f"{prefix}-{self.id}",
+            "object": kind,
+            "created": self.created,
+            "model": self.server.model,
+            "system_fingerprint": "scrubjay",
+        }
+
+
+class OpenAiStream:
+    """One answer as the events of a stream: `first`, `piece` for each piece of text, `last`."""
+
+    def __init__(self, answers: OpenAi, echo: str = "") -> None:
+        self._answers = answers
+        self._echo = echo
+        self._reader = ReplyReader(answers.reply)
+        self._n_calls = 0
+
+    def first(self) -> list[Json]:
+        """What comes before the text."""
+        if self._answers.form == "chat":
+            return [self._answers.chunk(0, {"role": "assistant", "content": ""})]
+        return self.piece(self._echo) if self._echo else []
+
+    def piece(self, text: str) -> list[Json]:
+        if self._answers.form == "text":
+            return [self._answers.chunk(0, {}, text)]
+        return self._parts(self._reader.feed(text))
+
+    def last(self, completion: Completion, include_usage: bool) -> list[Json]:
+        """The rest of the text, the other alternatives, why each came to its end, and the usage.
+
+        Where the usage is not asked for, it is in the last event that there is.
+        """
+        first, *others = completion.items or (NOTHING,)
+        rest = self._parts(self._reader.finish())
+        ends = [self._answers.chunk(0, {}, "", _finish(first, self._n_calls))]
+        for index, item in enumerate(others, start=1):
+            choice = self._answers.choice(index, item)
+            ends.append(self._answers.chunk(index, _delta(choice), item.text))
+            ends.append(self._answers.chunk(index, {}, "", choice["finish_reason"]))
+        closing = self._answers.closing(completion)
+        if include_usage:
+            return [*rest, *ends, self._answers.usage(completion)]
+        return [*rest, *ends[:-1], {**ends[-1], **closing}]
+
+    def _parts(self, parts: Iterable[Part]) -> list[Json]:
+        return [self._answers.chunk(0, self._part(part)) for part in parts]
+
+    def _part(self, part: Part) -> Json:
+        if part.call:
+            self._n_calls += 1
+            return {"tool_calls": [{"index": self._n_calls - 1, **_called(part.call)}]}
+        return {"reasoning_content" if part.is_thought else "content": part.text}
+
+
+def _called(call: ToolCall) -> Json:
+    function = {"name": call.name, "arguments": call.arguments}
+    return {"id": f"call_{token_hex(12)}", "type": "function", "function": function}
+
+
+def _delta(choice: Json) -> Json:
+    """A whole message as one event has it."""
+    message = dict(choice.get("message", {}))
+    if calls := message.pop("tool_calls", None):
+        message["tool_calls"] = [{"index": index, **call} for index, call in enumerate(calls)]
+    return message
+
+
+def _finish(item: Item, n_calls: int = 0) -> str:
+    if n_calls:
+        return "tool_calls"
+    return "stop" if item.stop_reason in ("end", "stop") else "length"
+
+
+def _chat_logprob(token: GeneratedToken) -> Json:
+    return {**choice_json(token.choice), "top_logprobs": list(map(choice_json, token.top))}
+
+
+def _text_logprobs(tokens: Sequence[GeneratedToken]) -> Json:
+    """The older form: a list for each sort of number."""
+    texts = [token.choice.data.decode(errors="replace") for token in tokens]
+    return {
+        "tokens": texts,
+        "token_logprobs": [token.choice.logprob for token in tokens],
+        "top_logprobs": [
+            {choice.data.decode(errors="replace"): choice.logprob for choice in token.top} for token in tokens
+        ],
+        "text_offset": list(accumulate(map(len, texts[:-1]), initial=0)) if texts else [],
+    }
