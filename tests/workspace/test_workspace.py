@@ -2,6 +2,7 @@
 
 import asyncio
 import shutil
+import subprocess
 from pathlib import Path
 from time import thread_time
 
@@ -97,6 +98,20 @@ async def test_a_document_belongs_to_the_innermost_project_in_use(tmp_path: Path
         told.absorb(CloseDocument(uri))
     assert await told.look() == str(outer)
     assert told.files(outer) == ["on_disk.py", "on_disk.py"], "nobody uses the inner one any more"
+    await told.workspace.close()
+
+
+async def test_a_linked_worktree_within_is_a_project_of_its_own(tmp_path: Path) -> None:
+    told = Told(tmp_path, 1)
+    (outer,) = told.roots
+    for command in (["init", "-q"], ["commit", "-q", "--allow-empty", "-m", "one"], ["worktree", "add", "-q", "w/x"]):
+        author = ["-c", "user.name=a", "-c", "user.email=a@localhost"]
+        subprocess.run(["git", "-C", str(outer), *author, *command], check=True, capture_output=True)
+    told.open(outer)
+    for root in (None, str(outer)):
+        uri = (outer / "w" / "x" / "deep" / "a.py").as_uri()
+        told.absorb(OpenDocument(uri, "", root=root))
+        assert told.projects.project_of(uri).root == str(outer / "w" / "x")
     await told.workspace.close()
 
 

@@ -60,9 +60,19 @@ def is_linked_worktree(folder: str) -> bool:
     try:
         with open(f"{folder}/.git", encoding="utf-8", errors="surrogateescape") as file:  # noqa: PTH123  # may be bytes
             git_folder = file.read(4096).removeprefix("gitdir:").strip()
-    except OSError:
+    except (OSError, ValueError):
         return False
     return os.path.basename(os.path.dirname(git_folder)) == "worktrees"  # noqa: PTH119, PTH120  # may end in anything
+
+
+def worktree_within(root: str, path: str) -> str | None:
+    """The linked worktree below `root` that the file at `path` is in, if there is one: another project, whatever it is in."""
+    folder = os.path.dirname(path)  # noqa: PTH120  # a path that the disk may refuse
+    while folder.startswith(f"{root.rstrip('/')}/"):
+        if is_linked_worktree(folder):
+            return folder
+        folder = os.path.dirname(folder)  # noqa: PTH120
+    return None
 
 
 def _lines(folder: str, *command: str, text: str = "") -> list[str] | None:

@@ -13,6 +13,7 @@ from pathlib import PurePath
 from scrubjay.errors import RequestError
 from scrubjay.uris import notebook_of, path_of
 from scrubjay.workspace.document import Document
+from scrubjay.workspace.git import worktree_within
 from scrubjay.workspace.project import File, Project
 from scrubjay.workspace.roots import is_home_or_above
 from scrubjay.workspace.text import Change, Position, PositionEncoding
@@ -236,7 +237,7 @@ class Projects:
 
     def _root(self, root: str | None, path: str | None, uri: str, find_root: Callable[[str], str]) -> str:
         if root is not None and not is_home_or_above(root := self._canonical_root(root)):
-            return root
+            return (path and worktree_within(root, path)) or root
         if path is None and (notebook := notebook_of(uri)):
             path = self._canonical(notebook[0])
         return uri if path is None else self._canonical_root(find_root(path))

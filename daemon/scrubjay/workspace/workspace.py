@@ -19,6 +19,7 @@ from scrubjay.workspace.events import (
     answer,
 )
 from scrubjay.workspace.file_tree import FileBudget
+from scrubjay.workspace.git import worktree_within
 from scrubjay.workspace.project import Project
 from scrubjay.workspace.projects import Projects
 from scrubjay.workspace.roots import find_root, is_home_or_above
@@ -151,8 +152,9 @@ class Workspace:
 
     def _find_root(self, path: str) -> str:
         """The project of the file at `path`: the innermost one in use around it, else what its folders say."""
-        around = (root for root in self._open_roots() if path.startswith(f"{root.rstrip('/')}/"))
-        return max((root for root in around if not is_home_or_above(root)), key=len, default="") or find_root(path)
+        around = [root for root in self._open_roots() if path.startswith(f"{root.rstrip('/')}/")]
+        innermost = max((root for root in around if not is_home_or_above(root)), key=len, default=None)
+        return find_root(path) if innermost is None else worktree_within(innermost, path) or innermost
 
     def _open_roots(self) -> list[str]:
         """The roots of the projects in which something is open."""
