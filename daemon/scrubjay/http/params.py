@@ -18,6 +18,8 @@ T = TypeVar("T", bound=str)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Id = str | int
 """What a client may call a request."""
+Fields = Mapping[str, Callable[["Params", str], Any]]
+"""Fields by name, each with the method of `Params` that reads it."""
 MAX_INTEGER = 2**53
 _ENCODINGS: tuple[PositionEncoding, ...] = ("utf-8", "utf-16", "utf-32")
 _KINDS = {
@@ -67,6 +69,10 @@ class Params:
     def values(self) -> dict[str, Any]:
         """All fields as they were sent."""
         return dict(self._values)
+
+    def read(self, fields: Fields) -> dict[str, Any]:
+        """The values of several fields by name."""
+        return {name: read(self, name) for name, read in fields.items()}
 
     def has(self, name: str) -> bool:
         return self._values.get(name) is not None
@@ -132,9 +138,16 @@ class Params:
             raise self._wrong(name, "an integer or a string", value)
         return value
 
+    def optional_identity(self, name: str) -> Id | None:
+        return self.identity(name) if self.has(name) else None
+
     def nested(self, name: str) -> "Params":
         value = self._get(name, None)
         return Params.of(value, f"`{self._path}{name}`", f"{self._path}{name}.")
+
+    def optional_nested(self, name: str) -> "Params":
+        """The same of no fields if there is none of that name."""
+        return self.nested(name) if self.has(name) else Params({})
 
     def items(self, name: str) -> list["Params"]:
         """An array of objects."""
@@ -151,11 +164,11 @@ class Params:
     def optional_position(self, name: str) -> Position | None:
         return self.position(name) if self.has(name) else None
 
-    def encoding(self) -> PositionEncoding:
-        return self.choice("position_encoding", _ENCODINGS, "utf-16")
+    def encoding(self, name: str = "position_encoding") -> PositionEncoding:
+        return self.choice(name, _ENCODINGS, "utf-16")
 
-    def changes(self) -> tuple[Change, ...]:
-        return tuple(_change(item) for item in self.items("changes"))
+    def changes(self, name: str) -> tuple[Change, ...]:
+        return tuple(_change(item) for item in self.items(name))
 
     def _get(self, name: str, default: object) -> object:
         value = self._values.get(name)

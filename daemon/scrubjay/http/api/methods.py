@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 from scrubjay.completion.postprocess import RULES
 from scrubjay.completion.requests import Completion, CompletionRequest, Item, Trigger
 from scrubjay.errors import RequestError
-from scrubjay.http.params import Params
+from scrubjay.http.params import Fields, Params
 from scrubjay.protocol.messages import Sampling
 from scrubjay.service.events import AddTail, Complete, RequestStatus, Warm
 from scrubjay.workspace.events import ChangeDocument, CloseDocument, FocusDocument, OpenDocument, SaveDocument
@@ -33,6 +34,38 @@ Method = tuple[Make, Render]
 _TRIGGERS: tuple[Trigger, ...] = ("automatic", "invoked")
 MAX_ALTERNATIVES = 16
 _DEFAULT = Sampling()
+_CHANGE: Fields = {
+    "uri": Params.text,
+    "version": partial(Params.integer, low=-(2**31)),
+    "changes": Params.changes,
+    "position_encoding": Params.encoding,
+    "base_version": Params.optional_integer,
+}
+_COMPLETE: Fields = {
+    "uri": Params.text,
+    "position": Params.position,
+    "position_encoding": Params.encoding,
+    "version": Params.optional_integer,
+    "n": partial(Params.integer, default=1, low=1, high=MAX_ALTERNATIVES),
+    "trigger": partial(Params.choice, allowed=_TRIGGERS, default="automatic"),
+    "t_max_prompt_ms": Params.optional_number,
+    "client": Params.optional_text,
+    "cold": partial(Params.flag, default=False),
+    "rules": partial(Params.flag, default=True),
+    "rules_off": Params.texts,
+    "can_replace": partial(Params.flag, default=False),
+}
+_SAMPLING: Fields = {
+    "max_tokens": partial(Params.integer, default=_DEFAULT.max_tokens, high=2**31),
+    "temperature": partial(Params.number, default=_DEFAULT.temperature, high=100),
+    "top_k": partial(Params.integer, default=_DEFAULT.top_k, high=2**31 - 1),
+    "top_p": partial(Params.number, default=_DEFAULT.top_p, high=1),
+    "min_p": partial(Params.number, default=_DEFAULT.min_p, high=1),
+    "seed": partial(Params.integer, default=_DEFAULT.seed, low=-(2**53)),
+    "stop": Params.texts,
+    "t_max_predict_ms": partial(Params.number, default=0),
+    "margins": partial(Params.flag, default=False),
+}
 _OPTIONAL = ("pieces", "stop_word", "n_replaced", "tokens")
 """Fields of an item that are left out where they say nothing."""
 
@@ -49,14 +82,9 @@ def open_document(params: Params, owner: str = "") -> OpenDocument:
 
 
 def change_document(params: Params, owner: str = "") -> ChangeDocument:
-    return ChangeDocument(
-        uri=_uri(params),
-        version=params.integer("version", low=-(2**31)),
-        changes=params.changes(),
-        encoding=params.encoding(),
-        base_version=params.optional_integer("base_version"),
-        owner=_owner(params, owner),
-    )
+    fields = params.read(_CHANGE)
+    encoding = fields.pop("position_encoding")
+    return ChangeDocument(**fields, encoding=encoding, owner=_owner(params, owner))
 
 
 def close_document(params: Params, owner: str = "") -> CloseDocument:
@@ -73,39 +101,25 @@ def focus_document(params: Params, owner: str = "") -> FocusDocument:
 
 
 def complete(params: Params, owner: str = "") -> Complete:
+    fields = params.read(_COMPLETE)
+    encoding, client = fields.pop("position_encoding"), fields.pop("client")
+    _check_rules(fields["rules_off"])
     return Complete(
         CompletionRequest(
-            uri=_uri(params),
-            position=params.position("position"),
-            encoding=params.encoding(),
-            version=params.optional_integer("version"),
-            n=params.integer("n", 1, low=1, high=MAX_ALTERNATIVES),
+            **fields,
+            encoding=encoding,
             sampling=sampling(params),
-            trigger=params.choice("trigger", _TRIGGERS, "automatic"),
-            t_max_prompt_ms=params.optional_number("t_max_prompt_ms"),
-            client=params.text("client", owner),
+            client=owner if client is None else client,
             owner=_owner(params, owner),
-            cold=params.flag("cold", default=False),
-            rules=params.flag("rules", default=True),
-            rules_off=_rules(params.texts("rules_off")),
-            can_replace=params.flag("can_replace", default=False),
         )
     )
 
 
 def sampling(params: Params) -> Sampling:
     """How to generate, as a client says it."""
-    return Sampling(
-        max_tokens=params.integer("max_tokens", _DEFAULT.max_tokens, high=2**31),
-        temperature=params.number("temperature", _DEFAULT.temperature, high=100),
-        top_k=params.integer("top_k", _DEFAULT.top_k, high=2**31 - 1),
-        top_p=params.number("top_p", _DEFAULT.top_p, high=1),
-        min_p=params.number("min_p", _DEFAULT.min_p, high=1),
-        seed=params.integer("seed", _DEFAULT.seed, low=-(2**53)),
-        stop=params.texts("stop"),
-        max_ms=round(params.number("t_max_predict_ms", 0)),
-        with_margins=params.flag("margins", default=False),
-    )
+    fields = params.read(_SAMPLING)
+    max_ms, with_margins = round(fields.pop("t_max_predict_ms")), fields.pop("margins")
+    return Sampling(**fields, max_ms=max_ms, with_margins=with_margins)
 
 
 def warm(params: Params, owner: str = "") -> Warm:
@@ -158,10 +172,9 @@ def timings_json(completion: Completion) -> Json:
     return {key: round(value, 3) for key, value in asdict(completion.timings).items()}
 
 
-def _rules(names: tuple[str, ...]) -> tuple[str, ...]:
+def _check_rules(names: tuple[str, ...]) -> None:
     if unknown := set(names) - RULES:
         raise RequestError(f"{min(unknown)!r} is no completion rule; these are: {', '.join(sorted(RULES))}.")
-    return names
 
 
 def _uri(params: Params) -> str:

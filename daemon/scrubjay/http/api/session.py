@@ -15,7 +15,7 @@ from scrubjay.errors import RequestError, ScrubjayError
 from scrubjay.http.api import methods
 from scrubjay.http.api.methods import Json, Method, Render
 from scrubjay.http.errors import dump, error_body
-from scrubjay.http.params import Id, Params, parse_object
+from scrubjay.http.params import Fields, Id, Params, parse_object
 from scrubjay.notifications import Subscription
 from scrubjay.service.events import RequestStatus
 from scrubjay.service.service import Service
@@ -26,6 +26,7 @@ logger = logging.getLogger(__name__)
 
 PUSHED = ("state", "progress")
 """Types of events that an editor gets unasked."""
+_CALL: Fields = {"params": Params.optional_nested, "method": Params.text}
 _numbers = count(1)
 
 
@@ -66,9 +67,9 @@ class Session:
         number: Id | None = None
         try:
             message = parse_object(data)
-            number = message.identity("id") if message.has("id") else None
-            params = message.nested("params") if message.has("params") else Params({})
-            self._call(number, message.text("method"), params)
+            number = message.optional_identity("id")
+            call = message.read(_CALL)
+            self._call(number, call["method"], call["params"])
         except ScrubjayError as error:
             self._send_error(number, error)
 
