@@ -108,10 +108,10 @@ def is_similar(a: str, b: str, share: float) -> bool:
     if a == b or length > MAX_SIMILAR_CHARACTERS:
         return a == b
     limit = int(length * share)
-    return abs(len(a) - len(b)) <= limit and _is_within(a, b, limit)
+    return abs(len(a) - len(b)) <= limit and is_within(a, b, limit)
 
 
-def _is_within(a: str, b: str, limit: int) -> bool:
+def is_within(a: str, b: str, limit: int) -> bool:
     """Whether the Levenshtein distance of `a` and `b` is at most `limit`."""
     # Ukkonen: for 0, 1, 2, ... edits, how far into `a` one gets on each diagonal (place in `b` minus place in `a`). That
     # takes limit² steps, whatever the length; most lines are told apart by a few of them.

@@ -5,28 +5,113 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scrubjay.code_text import without_closers
+from scrubjay.completion.cursor import CursorContext
 from scrubjay.completion.finish import AsWritten, ClientLimits, Finish
+from scrubjay.completion.postprocess import RULES
+from scrubjay.completion.rules import CompletionRules
+from scrubjay.completion.stop_rules import choose_mode
 
 WRITTEN = st.text("ab \t\n)];(", max_size=40)
 LIMITS = st.builds(ClientLimits, st.integers(0, 3), st.sampled_from(["", ")", "])", ");", '"', "))"]))
 
 
-def run(finish: Finish, text: str) -> tuple[list[str], str]:
-    """What was tellable after each character of `text`, and what was shown in the end."""
+def run(finish: Finish, text: str, step: int = 1) -> tuple[list[str], str]:
+    """What was tellable after each piece of `text`, of `step` characters or up to a line end, and what was shown then.
+
+    Checked for every end that the text might have had: what was told by then is a beginning of what is shown.
+    """
     told: list[str] = []
-    for n in range(len(text) + 1):
+    for n in [n for n in range(len(text) + 1) if n % step == 0 or n == len(text) or text[n - 1] == "\n"]:
         end = finish.stop_offset(text[:n])
+        if end is None:
+            told.append(finish.tellable(text[:n]))
+        shown = finish.postprocess(text[:n] if end is None else text[:end]).text
+        assert all(shown.startswith(part) for part in set(told)), (text[:n], end)
         if end is not None:
-            return told, finish.postprocess(text[:end]).text
-        told.append(finish.tellable(text[:n]))
-    return told, finish.postprocess(text).text
+            break
+    return told, shown
 
 
-@settings(max_examples=500)
+@settings(max_examples=200)
 @given(st.one_of(st.just(AsWritten()), LIMITS), WRITTEN)
 def test_what_is_told_is_a_beginning_of_what_is_shown(finish: Finish, text: str) -> None:
     told, shown = run(finish, text)
     assert all(shown.startswith(part) for part in told)
+
+
+LINES = st.sampled_from(
+    [
+        *(
+            "    a = 1",
+            "    return x",
+            "    print(1)",
+            "",
+            "  ",
+            "def g(first, second):",
+            "        deep()",
+            "}",
+            "    }",
+        ),
+        *(
+            "    y = 10",
+            "\tx = [1, 2]",
+            "# lib/b.py",
+            "abc" * 9,
+            "x = '(' )",
+            "\r",
+            "    some_other_thing = long_enough",
+        ),
+        *(f"    value = compute(first, second, third, number={number})" for number in range(3)),
+    ]
+)
+ATOMS = st.sampled_from(["x", " = ", "f(", ")", "\n", "\n", "    ", "\t", "return", "}", "{", "'", "#", "\r\n", "1, "])
+TEXTS = st.one_of(st.lists(LINES, max_size=12).map("\n".join), st.lists(ATOMS, max_size=25).map("".join))
+BEFORE = st.one_of(TEXTS, st.sampled_from(["", "def f():\n    ", "def f():\n\t", "a\r\n", "    a = 1\nx = "]))
+
+
+@st.composite
+def rules(draw: st.DrawFn) -> tuple[CompletionRules, str]:
+    """Rules at a place, and a text that may be made of the lines around it."""
+    before, after = draw(BEFORE), draw(st.one_of(TEXTS, TEXTS.map("\n{}".format)))
+    near = st.sampled_from([*(before + "\n" + after).split("\n")])
+    text = draw(st.one_of(TEXTS, st.lists(st.one_of(LINES, near), max_size=14).map("\n".join)))
+    off = draw(st.sets(st.sampled_from(sorted(RULES)), max_size=3)) if draw(st.booleans()) else set[str]()
+    cursor = CursorContext.at(before + after, len(before), "python")
+    how = draw(st.booleans()), draw(st.booleans())
+    return CompletionRules(cursor, choose_mode(cursor), *how, frozenset(off)), text
+
+
+@settings(max_examples=300, deadline=None)
+@given(rules())
+def test_what_is_told_by_the_rules_is_a_beginning_of_what_is_shown(case: tuple[CompletionRules, str]) -> None:
+    run(*case, step=19)
+
+
+def test_a_text_is_told_by_lines_once_it_cannot_be_discarded() -> None:
+    cursor = CursorContext("def f(x):\n    ", "\n\nprint(f(1))\n", "python")
+    finish = CompletionRules(cursor, "multi", is_automatic=True, can_replace=False)
+    text = "total = compute(first, second)\n    if total > 3:\n        raise ValueError(total)\n    return total"
+    told, shown = run(finish, text)
+    assert shown == text
+    assert list(dict.fromkeys(told)) == ["", *("\n".join(text.split("\n")[:n]) for n in (1, 2, 3))]
+
+
+def test_of_what_may_be_there_already_nothing_is_told() -> None:
+    cursor = CursorContext("", "\n    result = self.compute(first, second)\n    return result\n")
+    finish = CompletionRules(cursor, "multi", is_automatic=False, can_replace=False)
+    assert set(run(finish, "    result = self.compute(first, secand)\n    return")[0]) == {""}
+
+
+@settings(max_examples=50)
+@given(rules())
+def test_what_was_seen_need_not_be_looked_at_again(case: tuple[CompletionRules, str]) -> None:
+    finish, text = case
+    for n in range(1, min(len(text), 200) + 1):
+        end = finish.stop_offset(text[:n])
+        assert finish.stop_offset(text[:n], n - 1) == end
+        if end is not None:
+            break
+        assert finish.tellable(text[:n], n - 1) in ("", finish.tellable(text[:n]))
 
 
 @given(LIMITS, WRITTEN)

@@ -34,8 +34,15 @@ class Finish(Protocol):
             n_seen: for so many characters this was asked before, and the answer was None: spares looking at them again.
         """
 
-    def tellable(self, text: str, /) -> str:
-        """The beginning of `text`, of which more may come, that is sure to be shown; "" as long as nothing is."""
+    def tellable(self, text: str, n_seen: int = 0, /) -> str:
+        """The beginning of what is going to be shown of `text`, of which more may come; "" if nothing is certain.
+
+        AsWritten tells everything at once; ClientLimits all but what the client's limits may take away at the end;
+        CompletionRules whole lines, once it is certain that the text is not going to be discarded, see `streaming`.
+
+        Args:
+            n_seen: for so many characters this was asked before; "" if nothing has become certain since.
+        """
 
     def postprocess(self, text: str, /) -> DisplayText:
         """What of `text`, which has ended by itself or at `stop_offset`, is to be shown."""
@@ -59,7 +66,7 @@ class AsWritten:
     def stop_offset(self, _: str, _n_seen: int = 0, /) -> int | None:
         return None
 
-    def tellable(self, text: str, /) -> str:
+    def tellable(self, text: str, _: int = 0, /) -> str:
         return text
 
     def postprocess(self, text: str, /) -> DisplayText:
@@ -87,7 +94,7 @@ class ClientLimits(AsWritten):
             return end
         return leaves_asked_indent(text, self.n_indent) if self.n_indent else None
 
-    def tellable(self, text: str, /) -> str:
+    def tellable(self, text: str, _: int = 0, /) -> str:
         if "\n" not in text:
             # Closers at the end may go, and the space after them; what stands before all these stays.
             return text.rstrip(self.closers + " \t\r\f\v") if self.closers else text

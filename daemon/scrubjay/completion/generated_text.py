@@ -90,9 +90,10 @@ class Alternatives:
 
     def add(self, piece: Piece) -> str:
         """The engine has generated `piece`; what may be told beyond what was told already, of the first item only."""
+        n_seen = len(self._current.text)
         self._current.add(piece)
         self.is_cut = self._current.is_cut
-        return "" if self.items else self._tell(self._finish.tellable(self._current.text))
+        return "" if self.items else self._tell(self._finish.tellable(self._current.text, n_seen))
 
     def restart(self) -> None:
         """What was generated of the present text does not count: it is written once more."""

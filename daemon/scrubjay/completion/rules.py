@@ -6,6 +6,7 @@ from scrubjay.completion.cursor import CursorContext
 from scrubjay.completion.postprocess import DisplayText, postprocess
 from scrubjay.completion.requests import CompletionRequest
 from scrubjay.completion.stop_rules import STOP_STRINGS, Mode, choose_mode, stop_at
+from scrubjay.completion.streaming import certain_beginning
 from scrubjay.prompt.fim import FimTemplate
 from scrubjay.workspace.document import Document
 
@@ -50,9 +51,10 @@ class CompletionRules:
             return None
         return stop_at(self.cursor, self.mode, text)
 
-    def tellable(self, _: str, /) -> str:
-        """Nothing: until the text has ended, a rule may still trim or discard it."""
-        return ""
+    def tellable(self, text: str, n_seen: int = 0, /) -> str:
+        # Only a line end makes more lines certain.
+        is_new = not self.is_chat and "\n" in text[n_seen:]
+        return certain_beginning(self.cursor, self.mode, text, self.switched_off) if is_new else ""
 
     def postprocess(self, text: str, /) -> DisplayText:
         how = (self.is_automatic, self.is_chat, self.can_replace, self.switched_off)
