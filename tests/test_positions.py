@@ -33,6 +33,7 @@ def test_edits_do_what_they_do_to_one_string(
         lines.apply(Change(new, _position(text, start, encoding), _position(text, end, encoding)), encoding)
         text = text[:start] + new + text[end:]
         assert lines.text == text
+        assert lines.n_characters == len(text)
 
 
 @given(TEXTS)

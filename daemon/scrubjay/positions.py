@@ -50,6 +50,7 @@ class Lines:
 
     def __init__(self, text: str) -> None:
         self._lines = split_lines(well_formed(text))
+        self.n_characters = len(text)
         self.n_copied = 0
         """How many characters edits have copied so far."""
 
@@ -81,12 +82,14 @@ class Lines:
         self.n_copied += len(whole)
         lines = split_lines(whole)
         is_last = last == len(self._lines) - 1
+        self.n_characters += len(whole) - sum(map(len, self._lines[first : last + 1]))
         self._lines[first : last + 1] = lines if is_last else lines[:-1]
 
     def apply(self, change: Change, encoding: PositionEncoding) -> None:
         """Make `change`, whether it has a range or not."""
         if change.start is None or change.end is None:
             self._lines = split_lines(well_formed(change.text))
+            self.n_characters = len(change.text)
         else:
             self.replace(change.start, change.end, change.text, encoding)
 

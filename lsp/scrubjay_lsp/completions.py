@@ -8,11 +8,11 @@ from typing import Any, Literal
 from uuid import uuid4
 
 from scrubjay.errors import RequestError, ScrubjayError
+from scrubjay.positions import Position, n_units
 from scrubjay_lsp.daemon_connection import DaemonConnection
 from scrubjay_lsp.daemon_reply import Json, Reply, Stale, refuse
-from scrubjay_lsp.documents import Documents, OpenDocument
+from scrubjay_lsp.documents import Documents, OpenDocument, as_json
 from scrubjay_lsp.suggestions import Suggestion, Suggestions
-from scrubjay_lsp.text import Position, n_units
 
 logger = logging.getLogger(__name__)
 
@@ -135,7 +135,7 @@ class Completions:
         return params | {name: limit for name, limit in limits.items() if limit}
 
     def _where(self, document: OpenDocument, position: Position) -> Json:
-        where = {"uri": document.uri, "position": position._asdict()}
+        where = {"uri": document.uri, "position": as_json(position)}
         return {**where, "position_encoding": self.documents.encoding}
 
     def _warm(self, document: OpenDocument, position: Position) -> None:

@@ -6,22 +6,21 @@ another daemon than before, it gets the whole text.
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping
-from typing import NamedTuple
 
+from scrubjay.positions import (
+    MAX_DOCUMENT_CHARACTERS,
+    Change,
+    Lines,
+    Position,
+    PositionEncoding,
+    needs_whole_text,
+)
+from scrubjay.uris import notebook_of, path_of
 from scrubjay_lsp.daemon_connection import DaemonConnection
 from scrubjay_lsp.daemon_reply import Json, Reply
 from scrubjay_lsp.quirks import UNNUMBERED
-from scrubjay_lsp.text import Encoding, Lines, Position
 
 logger = logging.getLogger(__name__)
-
-
-class Edit(NamedTuple):
-    """`text` replaces what is between `start` and `end`; without them, everything."""
-
-    text: str
-    start: Position | None = None
-    end: Position | None = None
 
 
 class OpenDocument:
@@ -36,25 +35,24 @@ class OpenDocument:
         self.n_opened = 0
         """How often its whole text was sent to the daemon."""
 
-    def edit(self, version: int, edits: Iterable[Edit], encoding: Encoding) -> None:
-        """Apply `edits`, one after the other. An editor that numbers badly gets the next number."""
-        for edit in edits:
-            if edit.start is None or edit.end is None:
-                self.lines = Lines(edit.text)
-            else:
-                self.lines.replace(edit.start, edit.end, edit.text, encoding)
+    def change(self, version: int, changes: Iterable[Change], encoding: PositionEncoding) -> None:
+        """Make `changes`, one after the other. An editor that numbers badly gets the next number."""
+        for change in changes:
+            self.lines.apply(change, encoding)
         self.version = version if version != UNNUMBERED and version > self.version else self.version + 1
 
 
 class Documents:
-    """All open documents of the editor."""
+    """All open documents of the editor. One that is too long to be completed counts as closed."""
 
     def __init__(self, daemon: DaemonConnection) -> None:
-        self.encoding: Encoding = "utf-16"
+        self.encoding: PositionEncoding = "utf-16"
         self.n_resent = 0
         """How often the daemon was out of step and got a whole text anew."""
         self._daemon = daemon
         self._documents: dict[str, OpenDocument] = {}
+        # Languages of the documents that are too long, by URI.
+        self._too_long: dict[str, str] = {}
         self._folders: dict[str, str] = {}
 
     def __len__(self) -> int:
@@ -74,24 +72,35 @@ class Documents:
 
     def open(self, uri: str, language: str, version: int, text: str) -> None:
         """The editor has opened it; a second time means a new text."""
+        self._too_long.pop(uri, None)
+        if len(text) > MAX_DOCUMENT_CHARACTERS:
+            self._pass_over(uri, language, len(text))
+            return
         document = OpenDocument(uri, language, version, text)
         document.root = root_of(uri, self._folders)
         self._touch(document)
         self._send_whole(document)
 
-    def change(self, uri: str, version: int, edits: list[Edit]) -> None:
+    def change(self, uri: str, version: int, changes: list[Change]) -> None:
         """The editor has changed it."""
+        if uri in self._too_long:
+            self._change_too_long(uri, version, changes)
+            return
         if (document := self.find(uri)) is None:
             logger.warning("A change of %s, which is not open, is passed over.", uri)
             return
-        base = document.version
-        document.edit(version, edits, self.encoding)
+        base, is_much = document.version, needs_whole_text(len(changes), document.lines.n_characters)
+        document.change(version, changes, self.encoding)
+        if document.lines.n_characters > MAX_DOCUMENT_CHARACTERS:
+            self._pass_over(uri, document.language, document.lines.n_characters)
+            return
         self._touch(document)
-        changes = [_change(edit) for edit in edits]
-        self._tell(document, "change", {"version": document.version, "base_version": base, "changes": changes})
+        sent = [{"text": document.lines.text}] if is_much else [_as_sent(change) for change in changes]
+        self._tell(document, "change", {"version": document.version, "base_version": base, "changes": sent})
 
     def close(self, uri: str) -> None:
         """The editor has closed it."""
+        self._too_long.pop(uri, None)
         if (document := self._documents.pop(uri, None)) is not None:
             self._tell(document, "close", {})
 
@@ -104,7 +113,7 @@ class Documents:
         """The user looks at it."""
         if document := self.find(uri):
             self._touch(document)
-            self._tell(document, "focus", {"position": position._asdict()} if position else {})
+            self._tell(document, "focus", {"position": as_json(position)} if position else {})
 
     def set_folders(self, folders: Mapping[str, str]) -> None:
         """The workspace folders, paths by URI, are these from now on; documents that change project are sent anew."""
@@ -120,6 +129,21 @@ class Documents:
         """Tell a daemon that knows nothing everything, the latest last."""
         for document in self:
             self._send_whole(document)
+
+    def _pass_over(self, uri: str, language: str, n_characters: int) -> None:
+        """The document is too long: nothing is known of it any more, until it has another text."""
+        self.close(uri)
+        self._too_long[uri] = language
+        words = "%s has %s characters and is not completed: at most %s are."
+        logger.warning(words, uri, f"{n_characters:,}", f"{MAX_DOCUMENT_CHARACTERS:,}")
+
+    def _change_too_long(self, uri: str, version: int, changes: list[Change]) -> None:
+        """A text that is not known cannot be changed, but another one may take its place."""
+        whole = [number for number, change in enumerate(changes) if change.start is None or change.end is None]
+        if whole and len(changes[whole[-1]].text) <= MAX_DOCUMENT_CHARACTERS:
+            self.open(uri, self._too_long[uri], version, changes[whole[-1]].text)
+            if rest := changes[whole[-1] + 1 :]:
+                self.change(uri, version + 1, rest)
 
     def _touch(self, document: OpenDocument) -> None:
         """Make it the latest."""
@@ -159,12 +183,23 @@ class Documents:
 
 
 def root_of(uri: str, folders: Mapping[str, str]) -> str | None:
-    """The path of the innermost of `folders` (paths by URI) that holds `uri`."""
-    holding = [folder for folder in folders if uri.startswith(folder.rstrip("/") + "/")]
-    return folders[max(holding, key=len)] if holding else None
+    """The path of the innermost of `folders` (paths by URI) that holds `uri`, however both are spelled."""
+    notebook = notebook_of(uri)
+    path = notebook[0] if notebook else path_of(uri)
+    if path is None:
+        # Documents of other machines, and what else is no file here.
+        holding = [root for folder, root in folders.items() if uri.startswith(f"{folder.rstrip('/')}/")]
+    else:
+        holding = [root for root in folders.values() if path.startswith(f"{root.rstrip('/')}/")]
+    return max(holding, key=len, default=None)
 
 
-def _change(edit: Edit) -> Json:
-    if edit.start is None or edit.end is None:
-        return {"text": edit.text}
-    return {"range": {"start": edit.start._asdict(), "end": edit.end._asdict()}, "text": edit.text}
+def as_json(position: Position) -> Json:
+    """A position as the daemon takes it."""
+    return {"line": position.line, "character": position.character}
+
+
+def _as_sent(change: Change) -> Json:
+    if change.start is None or change.end is None:
+        return {"text": change.text}
+    return {"range": {"start": as_json(change.start), "end": as_json(change.end)}, "text": change.text}

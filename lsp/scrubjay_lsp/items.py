@@ -5,8 +5,8 @@ from collections.abc import Iterable, Sequence
 
 from lsprotocol import types
 
+from scrubjay.positions import Position, split_lines
 from scrubjay_lsp.suggestions import Suggestion
-from scrubjay_lsp.text import Position, split_lines
 
 ACCEPT = "scrubjay.accept"
 

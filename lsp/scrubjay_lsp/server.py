@@ -10,16 +10,16 @@ from pygls.exceptions import JsonRpcException, JsonRpcInternalError
 from pygls.lsp.server import LanguageServer
 
 from scrubjay import __version__
+from scrubjay.positions import Position
 from scrubjay_lsp.completions import Completions
 from scrubjay_lsp.daemon_connection import DaemonConnection, Listeners
 from scrubjay_lsp.daemon_reply import Json
-from scrubjay_lsp.documents import Documents, OpenDocument
+from scrubjay_lsp.documents import Documents, OpenDocument, as_json
 from scrubjay_lsp.parent import watch
 from scrubjay_lsp.protocol import ScrubjayProtocol, make_converter
 from scrubjay_lsp.settings import Settings
 from scrubjay_lsp.stdio import Reader, Writer, frames
 from scrubjay_lsp.suggestions import Suggestions
-from scrubjay_lsp.text import Position
 
 logger = logging.getLogger(__name__)
 
@@ -113,5 +113,5 @@ class ScrubjayServer(LanguageServer):
     def _ready(self, document: OpenDocument, position: Position) -> None:
         """Nothing in the protocol tells editors to ask again; those that know this notification do."""
         if self.settings.notifications:
-            params = {"uri": document.uri, "version": document.version, "position": position._asdict()}
+            params = {"uri": document.uri, "version": document.version, "position": as_json(position)}
             self.protocol.notify(READY, params)

@@ -3,7 +3,7 @@
 from collections import OrderedDict
 from dataclasses import dataclass, field
 
-from scrubjay_lsp.text import Position
+from scrubjay.positions import Position
 
 N_REMEMBERED = 256
 

@@ -2,9 +2,9 @@
 
 from lsprotocol import types
 
+from scrubjay.positions import Position
 from scrubjay_lsp.items import inline_items, menu_items
 from scrubjay_lsp.suggestions import Suggestions
-from scrubjay_lsp.text import Position
 
 HERE = types.Range(types.Position(3, 7), types.Position(3, 7))
 

@@ -2,8 +2,8 @@
 
 import pytest
 
+from scrubjay.positions import Position
 from scrubjay_lsp.suggestions import N_REMEMBERED, Suggestions
-from scrubjay_lsp.text import Position
 
 
 def suggest_one(suggestions: Suggestions, text: str = "x😀") -> str:

@@ -5,20 +5,23 @@ import random
 import pytest
 from lsprotocol import types
 
-from scrubjay_lsp.text import Encoding
+from scrubjay.positions import MAX_DOCUMENT_CHARACTERS, PositionEncoding
+from scrubjay.uris import path_of
+from scrubjay_lsp.documents import root_of
 from tests.lsp.conftest import StartEditor
+from tests.lsp.test_completions import PROGRAM
 from tests.support.lsp_editor import Buffer, Editor, with_encodings
 from tests.support.shared_daemon import Daemon
 
 N_LINES, N_EDITS = 2000, 1000
 PIECES = ["x", "\n", "\r\n", "\r", "naïve", "漢字", "😀", "\f", "\u2028", "    return value\n", "a = 1\nb = 2\n", "\t"]
-ENCODINGS: list[Encoding] = ["utf-8", "utf-16", "utf-32"]
+ENCODINGS: list[PositionEncoding] = ["utf-8", "utf-16", "utf-32"]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("encoding", ENCODINGS)
 async def test_random_edits_leave_the_daemon_with_the_editors_text(
-    start: StartEditor, shared_daemon: Daemon, encoding: Encoding
+    start: StartEditor, shared_daemon: Daemon, encoding: PositionEncoding
 ) -> None:
     editor = await start(capabilities=with_encodings(encoding))
     dice = random.Random(encoding)
@@ -132,3 +135,55 @@ async def test_files_that_change_on_disk_warm_their_project(start: StartEditor, 
 def tell_changed(editor: Editor, uri: str) -> None:
     event = types.FileEvent(uri, types.FileChangeType.Changed)
     editor.client.workspace_did_change_watched_files(types.DidChangeWatchedFilesParams([event]))
+
+
+@pytest.mark.slow
+async def test_more_changes_than_the_daemon_takes_at_once_are_sent_as_a_text(
+    start: StartEditor, shared_daemon: Daemon
+) -> None:
+    editor = await start()
+    buffer = editor.open("a.py", "old = 1\n" * 3000)
+    buffer.edit([(8 * number, 8 * number + 3, "new") for number in range(0, 3000, 2)])
+    await editor.synchronised()
+    assert shared_daemon.text(buffer.uri) == "new = 1\nold = 1\n" * 1500
+    assert (await editor.status())["resent"] == 0
+
+
+@pytest.mark.slow
+async def test_a_document_that_is_too_long_is_passed_over_until_it_is_short(
+    start: StartEditor, shared_daemon: Daemon
+) -> None:
+    editor = await start()
+    large = editor.open("large.log", "x" * 100 + "\n" * MAX_DOCUMENT_CHARACTERS)
+    grown = editor.open("grown.log", "x" * (MAX_DOCUMENT_CHARACTERS - 1))
+    small = editor.open("small.py", PROGRAM)
+    large.edit([(0, 0, "y")])
+    for _ in range(2):
+        grown.edit([(0, 0, "y")])
+    assert await large.inline() == []
+    assert await small.inline()
+    assert [shared_daemon.text(buffer.uri) for buffer in (large, grown)] == [None, None]
+    large.replace_all("short")
+    large.edit([(5, 5, "er")])
+    grown.close()
+    await editor.synchronised()
+    assert shared_daemon.text(large.uri) == "shorter"
+    status = await editor.status()
+    assert (status["resent"], status["endings"].get("failed", 0)) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("folder", "document"),
+    [
+        ("file:///w/a%2Bb", "file:///w/a+b/src/a.py"),
+        ("file:///w/(group)/", "file:///w/%28group%29/a.py"),
+        ("file:///w/%5bslug%5d", "file:///w/[slug]/a.py"),
+        ("file:///w/gr%C3%B6%C3%9Fe", "file:///w/größe/a.py"),
+        ("file:///w", "vscode-notebook-cell:/w/n.ipynb#W0"),
+        ("vscode-remote://host/w", "vscode-remote://host/w/a.py"),
+    ],
+)
+def test_a_document_is_in_the_folder_that_holds_it_however_they_are_spelled(folder: str, document: str) -> None:
+    root = path_of(folder) or "/w"
+    assert root_of(document, {folder: root, "file:///": "/", "file:///w/other": "/w/other"}) == root
+    assert root_of("untitled:1", {folder: root}) is None

@@ -10,10 +10,10 @@ from typing import Any
 from lsprotocol import types
 from pytest_lsp import LanguageClient, make_test_lsp_client
 
-from scrubjay_lsp.text import Encoding, n_units
+from scrubjay.positions import PositionEncoding, n_units
 
 READY = "scrubjay/ready"
-ENCODINGS: dict[Encoding, types.PositionEncodingKind] = {
+ENCODINGS: dict[PositionEncoding, types.PositionEncodingKind] = {
     "utf-8": types.PositionEncodingKind.Utf8,
     "utf-16": types.PositionEncodingKind.Utf16,
     "utf-32": types.PositionEncodingKind.Utf32,
@@ -26,7 +26,7 @@ class Buffer:
 
     client: LanguageClient
     uri: str
-    encoding: Encoding
+    encoding: PositionEncoding
     text: str
     version: int = 1
     cursor: int = 0
@@ -118,7 +118,7 @@ class Editor:
 
     client: LanguageClient
     root: Path
-    encoding: Encoding = "utf-16"
+    encoding: PositionEncoding = "utf-16"
     result: types.InitializeResult | None = None
     buffers: dict[str, Buffer] = field(default_factory=dict)
 
@@ -185,7 +185,7 @@ class Editor:
         return status
 
 
-def with_encodings(*encodings: Encoding) -> types.ClientCapabilities:
+def with_encodings(*encodings: PositionEncoding) -> types.ClientCapabilities:
     """Capabilities of an editor that offers these encodings."""
     kinds = [ENCODINGS[encoding] for encoding in encodings]
     return types.ClientCapabilities(general=types.GeneralClientCapabilities(position_encodings=kinds))

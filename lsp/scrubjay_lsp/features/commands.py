@@ -8,13 +8,14 @@ from typing import Any
 from lsprotocol import types
 
 from scrubjay.errors import ScrubjayError
+from scrubjay.positions import end_of
 from scrubjay.uris import canonical_path, notebook_of, path_of
 from scrubjay_lsp.daemon import stop_daemon
 from scrubjay_lsp.daemon_connection import in_thread
 from scrubjay_lsp.daemon_reply import Json
+from scrubjay_lsp.documents import as_json
 from scrubjay_lsp.items import ACCEPT
 from scrubjay_lsp.server import ScrubjayServer
-from scrubjay_lsp.text import end_of
 
 
 def register(server: ScrubjayServer) -> None:
@@ -47,7 +48,7 @@ def register(server: ScrubjayServer) -> None:
         document = server.documents.find(suggestion.uri) if suggestion else None
         if suggestion and document and document.version > suggestion.version and server.daemon.is_connected:
             end = end_of(suggestion.position, suggestion.text, server.documents.encoding)
-            server.daemon.submit("warm", _warm_params(server, suggestion.uri, end._asdict()))
+            server.daemon.submit("warm", _warm_params(server, suggestion.uri, as_json(end)))
 
     @server.command("scrubjay.reject")
     async def reject(*arguments: Any) -> None:

@@ -2,10 +2,10 @@
 
 from lsprotocol import types
 
+from scrubjay.positions import Position
 from scrubjay_lsp.completions import CompletionQuery
 from scrubjay_lsp.items import inline_items
 from scrubjay_lsp.server import ScrubjayServer
-from scrubjay_lsp.text import Position
 
 
 def register(server: ScrubjayServer) -> None:

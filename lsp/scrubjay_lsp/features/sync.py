@@ -2,9 +2,8 @@
 
 from lsprotocol import types
 
-from scrubjay_lsp.documents import Edit
+from scrubjay.positions import Change, Position, PositionEncoding
 from scrubjay_lsp.server import ScrubjayServer
-from scrubjay_lsp.text import Encoding, Position
 
 
 def register(server: ScrubjayServer) -> None:
@@ -26,7 +25,7 @@ def register(server: ScrubjayServer) -> None:
     def did_change(params: types.DidChangeTextDocumentParams) -> None:
         document = params.text_document
         server.completions.invalidate(document.uri)
-        documents.change(document.uri, document.version, [_edit(change) for change in params.content_changes])
+        documents.change(document.uri, document.version, [_change(change) for change in params.content_changes])
 
     @server.feature(types.TEXT_DOCUMENT_DID_CLOSE)
     def did_close(params: types.DidCloseTextDocumentParams) -> None:
@@ -38,7 +37,7 @@ def register(server: ScrubjayServer) -> None:
         documents.save(params.text_document.uri)
 
 
-def _encoding(chosen: str | None) -> Encoding:
+def _encoding(chosen: str | None) -> PositionEncoding:
     """What pygls has agreed on with the editor."""
     match types.PositionEncodingKind(chosen):
         case types.PositionEncodingKind.Utf8:
@@ -48,10 +47,10 @@ def _encoding(chosen: str | None) -> Encoding:
     return "utf-16"
 
 
-def _edit(change: types.TextDocumentContentChangeEvent) -> Edit:
+def _change(change: types.TextDocumentContentChangeEvent) -> Change:
     if isinstance(change, types.TextDocumentContentChangePartial):
-        return Edit(change.text, _position(change.range.start), _position(change.range.end))
-    return Edit(change.text)
+        return Change(change.text, _position(change.range.start), _position(change.range.end))
+    return Change(change.text)
 
 
 def _position(position: types.Position) -> Position:

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from lsprotocol import types
 from pygls.uris import from_fs_path, to_fs_path
 
+from scrubjay.uris import path_of
 from scrubjay_lsp.documents import root_of
 from scrubjay_lsp.server import ScrubjayServer
 
@@ -14,7 +15,7 @@ def register(server: ScrubjayServer) -> None:
     folders: dict[str, str] = {}
 
     def add(uris: Iterable[str]) -> None:
-        folders.update({uri: path for uri in uris if (path := to_fs_path(uri))})
+        folders.update({uri: path for uri in uris if (path := path_of(uri) or to_fs_path(uri))})
 
     def begin(params: types.InitializeParams) -> None:
         roots = [folder.uri for folder in params.workspace_folders or []]
