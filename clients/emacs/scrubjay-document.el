@@ -41,7 +41,7 @@ Others have the same name there."
   "What the server knows of this buffer, or nil.")
 
 (defconst scrubjay-document--many-changes 200
-  "With so many changes to be sent, the whole text is sent instead.")
+  "With this many changes to be sent, the whole text is sent instead.")
 
 (defun scrubjay-document-uri ()
   "Return the URI of this buffer's document, or nil if the server does not know it."
@@ -102,7 +102,7 @@ It is on one line."
 (defun scrubjay-document--text (start end)
   "Return the text from START to END as it can be sent.
 What is no character becomes U+FFFD.  A carriage return, which would
-end a line for the server and does not for Emacs, becomes a blank."
+end a line for the server and does not for Emacs, becomes a space."
   (let ((text (buffer-substring-no-properties start end)))
     (if (scrubjay-document--plain-p text)
         text

@@ -46,7 +46,7 @@ It makes the keys of `scrubjay-ghost-map' active.")
 
 (defun scrubjay-ghost--typed (ghost)
   "Return what was typed since GHOST was offered, nil if it no longer fits there.
-It fits if nothing else has changed and the cursor is behind what was typed."
+It fits if nothing else has changed and the cursor is after what was typed."
   (let* ((start (scrubjay-ghost--start ghost))
          (n-typed (- (point) start)))
     (and (>= n-typed 0)

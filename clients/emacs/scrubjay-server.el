@@ -219,7 +219,7 @@ Do nothing if it is about a CONNECTION that has been given up."
   (scrubjay-server--changed))
 
 (defun scrubjay-server--ended (connection)
-  "The process behind CONNECTION has ended, maybe because it was told to."
+  "The process of CONNECTION has ended, maybe because it was told to."
   (when (eq connection scrubjay-server--connection)
     (let ((was-ready scrubjay-server--capabilities))
       (scrubjay-server--forget)

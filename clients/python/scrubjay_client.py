@@ -125,7 +125,7 @@ class Scrubjay:
     ) -> Generator[str, None, Completion]:
         """The text for a place of `file` as it is written, piece by piece; the generator's value is the whole answer.
 
-        Whoever leaves early should close it: that ends the request.
+        Close it if you leave early: that ends the request.
         """
         request = {**self._asked(file, line, column, 1, max_tokens), "stream": True}
         with self._answer("POST", "complete", request) as response:

@@ -8,7 +8,7 @@ vim.lsp.config("scrubjay", {
   cmd = vim.g.scrubjay_cmd or { "scrubjay", "lsp" },
   filetypes = { "python", "lua", "c", "cpp", "rust", "go", "javascript", "typescript" },
   root_markers = { ".git" },
-  -- Whoever has a name is told how the link to the daemon is.
+  -- A client with a name is told the state of the link to the daemon.
   init_options = { editorPluginInfo = { name = "neovim", version = tostring(vim.version()) } },
   handlers = {
     didChangeStatus = function(_, status)

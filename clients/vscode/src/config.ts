@@ -31,7 +31,7 @@ export function initializationOptions(version: string): object {
     socket: get("socket", ""),
     // VS Code has ghost text; the menu would only repeat it.
     completion: { popup: "off" },
-    // Whoever says this is told when the link to the daemon changes (`didChangeStatus`).
+    // A client that says this is told when the link to the daemon changes (`didChangeStatus`).
     editorPluginInfo: { name: "scrubjay-vscode", version },
   };
 }

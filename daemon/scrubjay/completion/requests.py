@@ -38,7 +38,7 @@ class CompletionRequest:
         version: the document's version that the client sees; None if it does not say.
         n: how many alternatives, of which equal ones count once.
         t_max_prompt_ms: how long the client waits for the prompt to be processed; None for as long as it takes.
-        client: names who asks; a newer request of the same client for the same document supersedes this one. "" for
+        client: the name of the client; a newer request of the same client for the same document supersedes this one. "" for
             nobody in particular.
         owner: whose copy of the document is meant.
         cold: reuse nothing: the reference with which warm answers are compared.
@@ -184,5 +184,5 @@ class RawRequest:
 
     @property
     def only_prepares(self) -> bool:
-        """Whether it is a preload: nothing is to be generated, or as good as nothing."""
+        """Whether it is a preload: at most one token is to be generated."""
         return self.sampling.max_tokens <= 1

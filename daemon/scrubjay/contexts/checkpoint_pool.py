@@ -10,7 +10,7 @@ from scrubjay.errors import IntegrityError
 from scrubjay.llama.context import Buffer
 
 MAX_SLACK = 2
-"""A recycled buffer may be so many times larger than what it is to hold."""
+"""How many times larger than its content a recycled buffer may be."""
 PAGE_BYTES = 4096
 
 

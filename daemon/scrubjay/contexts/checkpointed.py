@@ -23,7 +23,7 @@ MIN_ABORTABLE_TOKENS = 5
 GENERATION_INTERVAL_TOKENS = 128
 """Between checkpoints while generating."""
 MIN_CUT_TOKENS = 8
-"""Processing so many tokens costs about as much as one more decode: fewer are not worth a cut."""
+"""Processing this many tokens costs about as much as one more decode: fewer are not worth a cut."""
 
 
 class CheckpointedContext(Context):

@@ -13,7 +13,7 @@ FINE_SPACING = 32
 TAIL_SPACING = 8
 """Tokens between the cuts just before the end of a long prompt."""
 LONG_PREFILL_TOKENS = 1024
-"""Where so many tokens are new, the tail's cuts add only a few hundredths to the time of the prefill."""
+"""Where at least this many tokens are new, the tail's cuts add only a few hundredths to the time of the prefill."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ def can_offload() -> bool:
 
 
 def device(gpu_layers: int) -> str:
-    """What runs a model: "cpu", or the sort of the first GPU, such as "cuda" or "metal"."""
+    """What runs a model: "cpu", or the kind of the first GPU, such as "cuda" or "metal"."""
     if not gpu_layers or not can_offload():
         return "cpu"
     by_type, name = _raw.ggml_backend_dev_by_type, _raw.ggml_backend_dev_name
@@ -67,7 +67,7 @@ class Model:
         self.is_recurrent: bool = lib.llama_model_is_recurrent(self.handle)
         self.size: int = lib.llama_model_size(self.handle)
         self.n_params: int = lib.llama_model_n_params(self.handle)
-        # Never AUTO, which may resolve differently elsewhere. Hybrids do best without, see "Flash attention" in the README.
+        # Never AUTO, which may resolve differently elsewhere. Hybrids do best without: docs/architecture.md has the figures.
         can_do_without = self.is_hybrid and not self.n_swa and settings.kv_type == "f16"
         self.flash_attention = not can_do_without or bool(settings.gpu_layers and can_offload())
 

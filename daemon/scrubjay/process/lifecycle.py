@@ -164,7 +164,7 @@ def _failure(log: Path, is_over: bool) -> str:
 
 
 def _open_log(config: Config) -> Path:
-    """The daemon's log file, begun anew when it has grown large."""
+    """The daemon's log file; a large one is renamed and a new one begun."""
     folder = config.data_dir / "log"
     log = folder / "daemon.log"
     try:

@@ -1,4 +1,4 @@
-"""The layouts to choose from, behind one interface, with what the anchored one has to remember of each project."""
+"""The layouts to choose from, with one interface, and what the anchored one has to remember of each project."""
 
 from typing import Literal
 

@@ -9,13 +9,13 @@ from scrubjay.tokens import Tokens, common_length
 from scrubjay.workspace.document import Document
 
 TOKENS_PER_LINE = 8
-"""A window on the suffix is tried with so many lines first that each may have so many tokens."""
+"""A window on the suffix is first tried with as many lines as fit if each has this many tokens."""
 OTHER_FILES_STEP_TOKENS = 1024
 """Room for other files is taken in such steps, so that no window moves when one of them is edited a little."""
 MAX_LINE_TOKENS = 128
 """As long as the cursor's line is no longer than that, typing in it moves no window."""
 MAX_UNCUT_CHARACTERS = 32_768
-"""A stretch of so many characters without a place to cut is not looked at as a whole."""
+"""A run of this many characters without a place to cut is not looked at as a whole."""
 
 
 @dataclass(frozen=True, slots=True)

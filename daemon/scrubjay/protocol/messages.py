@@ -154,7 +154,7 @@ class ModelInfo:
     `cold_ratio` is the time of the first decode after loading, divided by that of a later one of the same length: how much
     slower a first completion would have been without the warm-up (page faults, thread start, graph building). `state_size` is
     that of the largest checkpoint, 0 if the memory needs none. `device` is what
-    runs the model: "cpu", or llama.cpp's name for the sort of GPU, such as "cuda" or "metal".
+    runs the model: "cpu", or llama.cpp's name for the kind of GPU, such as "cuda" or "metal".
     """
 
     path: str
@@ -230,7 +230,7 @@ class PrefillDone:
     """The prompt of `job` is in its context, which `context` names.
 
     The worker alone chooses contexts, and this is how the daemon learns which one it was: the key that the `Run` named, or
-    the one that `ContextStatus` has for a context chosen by content; "" for a cold run, which leaves nothing behind.
+    the one that `ContextStatus` has for a context chosen by content; "" for a cold run, after which nothing is kept.
     """
 
     job: int

@@ -15,7 +15,7 @@ class ServiceSettings:
         warm, warm_on_battery: whether to warm what nobody asked for, and whether also while a battery is used.
         warm_delay_ms: how long a project must be left alone before it is warmed.
         layout: in which form prompts are made; see `Layouts`.
-        latency_budget_ms: what a jump in a file may cost, see `window_limit`; 0 for the usual.
+        latency_budget_ms: time budget for prefilling after the cursor jumps, see `window_limit`; 0 for the usual.
         rules: whether completions end and are shown by the completion rules, where a request does not say otherwise.
         watch: whether prompts show files that are not open, too.
         show_secrets: whether these may be files that usually hold keys or passwords.

@@ -7,5 +7,5 @@ from pathlib import Path
 
 
 def model_path() -> Path:
-    """Where the GGUF file of the starter model lies."""
+    """The path of the GGUF file of the starter model."""
     return Path(__file__).with_name("starter.gguf")

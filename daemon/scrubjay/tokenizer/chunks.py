@@ -27,7 +27,7 @@ Tokenize = Callable[[str], Tokens]
 MIN_CHUNK_CHARACTERS = 256
 """No chunk but the last has fewer."""
 MAX_CHUNK_CHARACTERS = 2048
-"""After so many the next safe place is taken, whatever its content."""
+"""After this many the next safe place is taken, whatever its content."""
 CONTENT_CHARACTERS = 24
 """So many after a safe place choose it or not."""
 MAX_INDENT = 64

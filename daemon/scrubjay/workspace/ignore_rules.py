@@ -47,7 +47,7 @@ class IgnoreRules:
     def verdict(self, path: str, is_folder: bool = False) -> bool | None:
         """Whether `path`, which is directly in the folder of these rules, is left out; None if no rule means it.
 
-        Whoever walks down has asked about the folders above before; to git, letting one in lets in nothing within it.
+        A walk downwards has asked about the folders above before; to git, letting one in lets in nothing within it.
 
         Args:
             path: relative to the root, with forward slashes.

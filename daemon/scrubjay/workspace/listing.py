@@ -223,7 +223,7 @@ def _entries(folder: str) -> list["os.DirEntry[str]"]:
 def _repository_top(folder: str) -> str | None:
     """The repository that `folder` is in, if it is no home folder's.
 
-    Whoever keeps the home folder's settings in a repository does not mean the projects there.
+    A repository of the home folder's settings does not mean the projects there.
     """
     top = repository_top(folder)
     return top if top and not is_home_or_above(top) else None

@@ -35,7 +35,7 @@ def _unchanged(path: str) -> str:
 
 
 class Projects:
-    """All projects, and who has which document open in them.
+    """All projects, and which client has which document open in them.
 
     Args:
         canonical: the one path that all spellings of a path mean (symbolic links resolved); it may read the disk.

@@ -71,7 +71,7 @@ class Text:
     def replaced(self, start: int, end: int, new: str) -> "Text":
         """This text with `new` in the place of [start, end)."""
         # A "\r" before or a "\n" after the edit may join with its ends, so whole lines are looked at again:
-        #   starts: [0, first) stay | [first, last] are found anew | (last, ...) move by delta
+        #   starts: [0, first) stay | [first, last] are found again | (last, ...) move by delta
         first = self.line_at(start)
         first -= first > 0 and start == self.starts[first]
         last = self.line_at(end)

@@ -32,11 +32,11 @@ POLL_S = 2.0
 RESCAN_S = 300.0
 """How often to look where it does: it may have lost events, or rules may have changed outside of the project."""
 REST_PER_SCAN = 20
-"""A look at all files is followed by so many times its duration of rest."""
+"""A look at all files is followed by this many times its duration of rest."""
 MAX_PENDING = 256
 """With more changes than that, all files are looked at instead of each of them."""
 MAX_QUIET_PERIODS = 5
-"""After so many times the quiet that was waited for, what has changed so far is looked at."""
+"""After this many times the quiet that was waited for, what has changed so far is looked at."""
 MAX_FIRST_SCANS = 3
 NICENESS = 10
 

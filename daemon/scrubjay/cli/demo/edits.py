@@ -112,7 +112,7 @@ def _edit(
 
 
 def _code_line(lines: Sequence[str], near: int) -> int:
-    """The first line from `near` on in which something is done; begins anew at the top if there is none."""
+    """The first line from `near` on in which something is done; starts again at the top if there is none."""
     numbers = [*range(near, len(lines) - 1), *range(1, near)]
     return next((number for number in numbers if _is_code(lines[number])), min(max(near, 1), len(lines) - 2))
 

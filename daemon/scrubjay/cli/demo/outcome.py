@@ -1,4 +1,4 @@
-"""One edit of the demonstration with its answers, and whether the warm one is as good as the cold one."""
+"""One edit of the demonstration with its answers, and whether the warm one equals the cold one."""
 
 from dataclasses import dataclass
 from itertools import accumulate
@@ -57,7 +57,7 @@ class Outcome:
         return largest_difference(pieces_of(self.warm), pieces_of(self.cold))
 
 
-# --- equal, or as good as equal --------------------------------------------------------------------------------------
+# --- equal within rounding -------------------------------------------------------------------------------------------
 
 
 def agree(warm: Pieces, cold: Pieces) -> bool:

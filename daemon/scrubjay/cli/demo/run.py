@@ -64,7 +64,7 @@ def _running(view: View) -> Iterator[tuple[Client, Path]]:
 
 @contextmanager
 def _ended_by_signals() -> Iterator[None]:
-    """Whoever ends the demonstration ends its daemon as well: signals become exceptions."""
+    """The end of the demonstration is the end of its daemon: signals become exceptions."""
     numbers = (signal.SIGTERM, signal.SIGHUP)
     before = [signal.signal(number, lambda number, _: sys.exit(128 + number)) for number in numbers]
     try:

@@ -116,7 +116,7 @@ class ReplyReader:
         """The tags that count here."""
         if self._section != "said":
             return [_ENDS[self._section]]
-        # Who has begun to speak thinks no more: a tag would be one that is spoken of.
+        # After the first visible text, `<think>` is literal text.
         is_first = self._is_at_start and THINK.startswith(self._held.lstrip()[: len(THINK)])
         return [*([THINK] if self._form.has_thoughts and is_first else []), *([CALL] if self._form.has_calls else [])]
 
@@ -137,7 +137,7 @@ class ReplyReader:
         return parts
 
     def _tell(self, text: str) -> list[Part]:
-        """`text` is certain; its last blanks wait for what comes after them."""
+        """`text` is certain; the spaces at its end wait for what comes after them."""
         text = self._blanks + text
         told = text.rstrip()
         self._blanks = text[len(told) :]

@@ -300,7 +300,7 @@ def _chat_logprob(token: GeneratedToken) -> Json:
 
 
 def _text_logprobs(tokens: Sequence[GeneratedToken]) -> Json:
-    """The older form: a list for each sort of number."""
+    """The older form: a list for each kind of number."""
     texts = [token.choice.data.decode(errors="replace") for token in tokens]
     return {
         "tokens": texts,
