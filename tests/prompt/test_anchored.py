@@ -73,6 +73,18 @@ class Editor:
                 self.replace(self.cursor, self.cursor, key)
             self.ask()
 
+    def press(self, key: str) -> None:
+        """As an editor has it typed that closes brackets and quotes whatever follows, and lets one type over them."""
+        closer = {**CLOSERS, '"': '"', "'": "'"}.get(key)
+        if self.text[self.cursor : self.cursor + 1] == key and key in "\"')]}":
+            self.cursor += 1
+        elif closer:
+            self.replace(self.cursor, self.cursor, key + closer)
+            self.cursor -= 1
+        else:
+            self.replace(self.cursor, self.cursor, key)
+        self.ask()
+
     def seen(self) -> dict[str, str]:
         assert self.last is not None
         return {kind: text for kind, _, text in self.jay.shown(self.last)}
@@ -114,6 +126,22 @@ def test_closers_right_of_the_cursor_are_not_shown_and_change_nothing() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    "line", ["total = compute(first, |) + last(values)[0]", "x = |bar(x)", "x = | 'abc'", "f(|'abc')"]
+)
+@pytest.mark.parametrize("typed", ["max(alpha, beta[1], {'a': 2}), gamma", "f(g[h({1: 'a'})]), \"b\" + ", "a, b"])
+def test_brackets_in_the_middle_of_a_line_cost_no_more_than_letters(line: str, typed: str) -> None:
+    before, after = ("    " + line).split("|")
+    text = SOURCE[:9_000].rpartition("\n")[0] + "\n" + before
+    editor = Editor(workspace(now=text + after + "\n" + SOURCE[9_000:18_000]), cursor=len(text))
+    editor.ask()
+    for key in typed:
+        editor.press(key)
+    assert typed in editor.text
+    assert sorted(editor.costs)[len(editor.costs) * 95 // 100] <= 4
+    assert max(editor.costs) <= 16
+
+
 def test_typing_a_function_costs_what_is_typed() -> None:
     start = SOURCE.index("    def parse_known_args")
     function = SOURCE[start : SOURCE.index("    def ", start + 1)]
@@ -244,8 +272,15 @@ def test_what_the_model_sees_is_the_text_whatever_was_edited(data: st.DataObject
         assert before[len(before) - len(prefix) :] == prefix
         line_end = (editor.text + "\n").index("\n", editor.cursor)
         rest = editor.text[editor.cursor : line_end]
-        after = editor.text[editor.cursor if any(c.isalnum() for c in rest) else line_end + 1 :]
-        assert after.startswith(_text(editor, suffix))
+        # Of what editors insert after the cursor nothing need be shown: brackets before other text, sometimes quotes.
+        n_brackets, n_closers = (len(rest) - len(rest.lstrip(kinds)) for kinds in (")]}", ")]}\"'`"))
+        starts = (
+            [*range(editor.cursor + n_brackets, editor.cursor + n_closers + 1)]
+            if any(c.isalnum() for c in rest)
+            else [line_end + 1]
+        )
+        shown = _text(editor, suffix)
+        assert any(editor.text[start:].startswith(shown) for start in starts)
 
 
 def _anchor(editor: Editor, n_middle: int) -> int:

@@ -151,7 +151,7 @@ def fit_line(cursor: CursorContext, text: str, can_replace: bool = False) -> tup
         return text, 0
     line, _, others = text.partition("\n")
     is_closers = not has_words(rest)
-    at = _brings_rest(line, text, rest, is_closers)
+    at = _brings_rest(line, text if is_closers else line, rest)
     if at is None:
         return (text, 0) if is_closers or not others else (line, 0)
     if is_closers and can_replace and _comes_in(rest, text):
@@ -307,13 +307,15 @@ RULES = frozenset(
 """The names by which rules can be switched off."""
 
 
-def _brings_rest(line: str, text: str, rest: str, is_closers: bool) -> int | None:
-    """Where in the text the rest of the cursor's line begins once more, None if it does not."""
+def _brings_rest(line: str, text: str, rest: str) -> int | None:
+    """Where in `text` the rest of the cursor's line begins once more, or the closers before its first word; else None."""
     if line.rstrip().endswith(rest):
         return len(line.rstrip()) - len(rest)
-    brackets = "".join(character for character in rest if character in ")]}")
+    # Prompts do not show closers right after the cursor, so the model closes these brackets itself.
+    closing = rest if not has_words(rest) else rest[: len(rest) - len(rest.lstrip(")]}"))]
+    brackets = "".join(character for character in closing if character in ")]}")
     closers = unmatched_closers(without_literals(text), [])
-    brings = is_closers and brackets and "".join(text[index] for index in closers).startswith(brackets)
+    brings = brackets and "".join(text[index] for index in closers).startswith(brackets)
     return closers[0] if brings else None
 
 

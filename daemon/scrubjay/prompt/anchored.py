@@ -6,10 +6,12 @@
 The FIM prefix ends at an *anchor*, the start of a line a little above the cursor. What is between anchor and cursor comes
 after the middle token, as the beginning of what the model is to write. The suffix begins with the line after the
 cursor's; a rest of the cursor's line belongs to it only if it is more than closers, which editors insert by themselves.
+Closers at the beginning of a rest are not shown either, so that a bracket typed there costs no more than a letter.
 
 Pure: what has to be known of earlier prompts is a value, `LayoutState`, that goes in and comes out.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -26,6 +28,10 @@ MAX_SUFFIX_TOKENS = 512
 MAX_MIDDLE_TOKENS = 512
 ANCHOR_LINES_BACK = 4
 """Lines above the cursor's at which the anchor is set: the model writes better when it goes on with whole lines."""
+MAX_CLOSERS_CHARACTERS = 1_024
+"""A longer rest of a line is shown, whatever it is."""
+_CLOSERS = re.compile(r"[)\]}]{1,16}")
+_CLOSERS_AND_QUOTES = re.compile(r"[)\]}\"'`]{1,16}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +170,7 @@ def _reason_to_reanchor(anchor: Anchor | None, layout: LayoutInput, budget: Toke
         return "when the file was first edited"
     if not document.text.startswith(anchor.before):
         return "because text before it changed"
-    if offset < anchor.offset or not _shows(anchor.suffix, document, _suffix_start(document, offset)):
+    if offset < anchor.offset or not _shows(anchor.suffix, document, offset):
         return "because the cursor moved, or text after it changed"
     if len(anchor.prefix.tokens) > budget.prefix or len(anchor.suffix.tokens) > budget.suffix:
         return "because there is less room than before"
@@ -181,16 +187,29 @@ def _is_longer(layout: LayoutInput, start: int, limit: int) -> bool:
     return n_bytes >= limit and len(layout.text.between(start, layout.offset)) > limit
 
 
-def _shows(suffix: Window, document: Document, start: int) -> bool:
-    """Whether the text from `start` on still begins as the suffix does."""
-    ends = len(document.text) - start == len(suffix.text) if suffix.is_whole else True
-    return ends and document.text.startswith(suffix.text, start)
+def _shows(suffix: Window, document: Document, offset: int) -> bool:
+    """Whether the text after the cursor still begins as the suffix does."""
+    if _begins_with(document, _suffix_start(document, offset), suffix):
+        return True
+    # Quotes are shown (see `_suffix_start`), but for those that an editor has inserted since the anchor was set.
+    closers = _CLOSERS_AND_QUOTES.match(document.text, offset)
+    return closers is not None and any(_begins_with(document, at, suffix) for at in range(offset, closers.end() + 1))
+
+
+def _begins_with(document: Document, start: int, suffix: Window) -> bool:
+    is_end = not suffix.is_whole or len(document.text) - start == len(suffix.text)
+    return is_end and document.text.startswith(suffix.text, start)
 
 
 def _suffix_start(document: Document, offset: int) -> int:
     """Where the text after the cursor begins that the prompt shows."""
     _, end, next_start = document.content.line_around(offset)
-    return offset if has_words(document.text[offset:end]) else next_start
+    # Whatever a long rest is, it is more than editors insert.
+    if end - offset <= MAX_CLOSERS_CHARACTERS and not has_words(document.text[offset:end]):
+        return next_start
+    # A closing bracket begins nothing that the model would have to know; a quote may open a string.
+    closers = _CLOSERS.match(document.text, offset)
+    return closers.end() if closers else offset
 
 
 def _anchor_offset(layout: LayoutInput, limit: int) -> int:
