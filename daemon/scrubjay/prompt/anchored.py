@@ -55,11 +55,12 @@ class Anchor:
 
 @dataclass(frozen=True, slots=True)
 class LayoutState:
-    """How a project was laid out last: its files in their order, and an anchor for each document that was edited."""
+    """How a project was laid out last: its files in their order, an anchor for each document that was edited, and the frame."""
 
     slots: tuple[FileSlot, ...] = ()
     anchors: Mapping[str, Anchor] = field(default_factory=dict)
     current: str = ""
+    frame: PromptFrame | None = None
 
 
 EMPTY_LAYOUT = LayoutState()
@@ -86,7 +87,7 @@ def anchored_prompt(old: LayoutState, layout: LayoutInput) -> tuple[Prompt, Layo
     Raises:
         PromptRefused: there is no room for even a few tokens of the document.
     """
-    frame, key = prompt_frame(layout), layout.document.key
+    frame, key = prompt_frame(layout, old.frame), layout.document.key
     budget = token_budget(frame, layout.template, layout.limits.window, _n_other_tokens(layout))
     anchor = keep_or_reanchor(old.anchors.get(key), layout, budget)
     # To put files in order costs tokens, so a key does not do it: only a switch to another file, or time to spare.
@@ -96,7 +97,7 @@ def anchored_prompt(old: LayoutState, layout: LayoutInput) -> tuple[Prompt, Layo
     segments = [frame.start, *map(_file_segment, slots), *frame.tails, frame.path]
     prompt = assemble([*segments, *current_segments(anchor, frame.path.label, layout)], layout.token_cache)
     anchors = {key: old for key, old in old.anchors.items() if key in layout.project.documents}
-    return prompt, LayoutState(slots, anchors | {key: anchor}, key)
+    return prompt, LayoutState(slots, anchors | {key: anchor}, key, frame)
 
 
 def token_budget(frame: PromptFrame, template: FimTemplate, window_limit: int, n_others: int) -> TokenBudget:
@@ -115,8 +116,10 @@ def token_budget(frame: PromptFrame, template: FimTemplate, window_limit: int, n
 
 
 def _n_other_tokens(layout: LayoutInput) -> int:
-    others = (other for other in layout.project.documents.values() if other.key != layout.document.key)
-    return sum(len(layout.tokenized(other).tokens) for other in others)
+    others = [
+        (other.key, other.text) for other in layout.project.documents.values() if other.key != layout.document.key
+    ]
+    return layout.token_cache.count(others)
 
 
 def _ordered(old: LayoutState, layout: LayoutInput) -> tuple[FileSlot, ...]:

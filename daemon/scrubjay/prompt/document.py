@@ -1,6 +1,7 @@
 """The prompt for a place in an open document, as the project's layout makes it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import ClassVar
 
 from scrubjay.prompt.frame import LayoutInput
 from scrubjay.prompt.recipe import PromptTools
@@ -18,21 +19,16 @@ class DocumentRecipe:
         is_speculative: nobody is at that place yet, so the layout of the project's next prompt stays as it was.
     """
 
+    is_fim: ClassVar[bool] = True
+    closers: ClassVar[str] = ""  # the completion rules fit the text before the rest of the line
+
     view: ProjectView
     is_idle: bool = False
     is_speculative: bool = False
+    indent: str = field(init=False)
 
-    @property
-    def is_fim(self) -> bool:
-        return True
-
-    @property
-    def indent(self) -> str:
-        return self.view.document.text[self.view.start : self.view.offset]
-
-    @property
-    def closers(self) -> str:
-        return ""  # the completion rules fit the text before the rest of the line
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "indent", self.view.document.text[self.view.start : self.view.offset])
 
     @property
     def n_characters(self) -> int:
@@ -40,8 +36,7 @@ class DocumentRecipe:
 
     def preparations(self, tools: PromptTools, /) -> list[Preparation]:
         documents = self.view.project.documents.values()
-        missing = (tools.token_cache.missing(document.key, document.text) for document in documents)
-        return [preparation for preparation in missing if preparation]
+        return tools.token_cache.missing([(document.key, document.text) for document in documents])
 
     def make(self, tools: PromptTools) -> Prompt:
         view = self.view

@@ -5,7 +5,7 @@ without such tokens gets the plain template: files under comment headers, then t
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from scrubjay.code_text import comment_marker_for
@@ -48,6 +48,11 @@ class FimTemplate:
         repo: comes before the project's name, which `repo_end` ends.
         separator: comes before each file's path.
         chat: what stands for all these where there are none.
+
+    Attributes:
+        marks: the tokens before the prefix, before the suffix, and before the middle.
+        stop_tokens: tokens at which a completion ends, besides the model's own end tokens.
+        stop: strings at which a completion ends.
     """
 
     order: Order
@@ -59,24 +64,17 @@ class FimTemplate:
     bos: int | None = None
     repo_end: str = "\n"
     chat: ChatFim | None = None
+    marks: tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]] = field(init=False, repr=False, compare=False)
+    stop_tokens: tuple[int, ...] = field(init=False, repr=False, compare=False)
+    stop: tuple[str, ...] = field(init=False, repr=False, compare=False)
 
-    @property
-    def marks(self) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
-        """The tokens before the prefix, before the suffix, and before the middle."""
-        if self.chat:
-            return (), self.chat.cursor, self.chat.question
-        return _present(self.prefix), _present(self.suffix), _present(self.middle)
-
-    @property
-    def stop_tokens(self) -> tuple[int, ...]:
-        """Tokens at which a completion ends, besides the model's own end tokens."""
+    def __post_init__(self) -> None:
+        # Once, because each prompt needs them.
+        marks = (_present(self.prefix), _present(self.suffix), _present(self.middle))
         tokens = (self.prefix, self.suffix, self.middle, self.repo, self.separator)
-        return tuple(token for token in tokens if token is not None)
-
-    @property
-    def stop(self) -> tuple[str, ...]:
-        """Strings at which a completion ends."""
-        return self.chat.stop if self.chat else ()
+        object.__setattr__(self, "marks", ((), self.chat.cursor, self.chat.question) if self.chat else marks)
+        object.__setattr__(self, "stop_tokens", tuple(token for token in tokens if token is not None))
+        object.__setattr__(self, "stop", self.chat.stop if self.chat else ())
 
     def start(self, project: str) -> tuple[Part, ...]:
         """What comes before all files of the project of that name."""
@@ -87,9 +85,6 @@ class FimTemplate:
     def header(self, path: str) -> tuple[Part, ...]:
         """What comes before the text of the file at `path`."""
         return (comment_line(path),) if self.separator is None else (self.separator, f"{path}\n")
-
-
-PLAIN = FimTemplate("plain")
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,3 +162,6 @@ def _first(vocabulary: FimVocabulary, texts: Iterable[str]) -> int | None:
 
 def _present(token: int | None) -> tuple[int, ...]:
     return () if token is None else (token,)
+
+
+PLAIN = FimTemplate("plain")

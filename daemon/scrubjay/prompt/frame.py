@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from scrubjay.errors import PromptRefused
 from scrubjay.prompt.fim import FimTemplate
 from scrubjay.prompt.limits import Limits
-from scrubjay.prompt.segments import Segment, count_tokens
+from scrubjay.prompt.segments import Segment, count_tokens, part_tokens
 from scrubjay.tokenizer.token_cache import TokenCache, TokenizedText
 from scrubjay.workspace.document import Document
 from scrubjay.workspace.project import Project
@@ -37,11 +37,6 @@ class LayoutInput:
     is_idle: bool = False
 
     @property
-    def label(self) -> str:
-        """The path of the current file, as the model sees it."""
-        return self.project.label(self.document)
-
-    @property
     def text(self) -> TokenizedText:
         """The text of the current file with its tokens."""
         return self.tokenized(self.document)
@@ -64,26 +59,32 @@ class PromptFrame:
     """What every prompt for a file has, and how many tokens are left for the rest.
 
     `tails` come after all other files, so that they cost what they and the current file have when they come and go.
+    `made_for` is all that the frame depends on, but for the vocabulary.
     """
 
     start: Segment
     path: Segment
     room: int
     tails: tuple[Segment, ...] = ()
+    made_for: tuple[object, ...] = ()
 
 
-def prompt_frame(layout: LayoutInput) -> PromptFrame:
-    """The frame of a prompt.
+def prompt_frame(layout: LayoutInput, last: PromptFrame | None = None) -> PromptFrame:
+    """The frame of a prompt; `last`, which is the frame of an earlier one, if it is still the same.
 
     Raises:
         PromptRefused: there is no room for even a few tokens of the document.
     """
-    template, limits, label = layout.template, layout.limits, layout.label
-    name = layout.project.name
-    start = Segment("repo", name, template.start(name), reason="the start of every prompt of this project")
-    path = Segment("path", label, template.header(label), reason="the path of the file that is being edited")
-    n_marks = max(FIM_TOKENS, sum(map(len, template.marks)))
-    n_fixed = count_tokens(start, layout.token_cache) + count_tokens(path, layout.token_cache) + n_marks
+    template, limits, project = layout.template, layout.limits, layout.project
+    name, label = project.name, project.label(layout.document)
+    made_for = (template, limits, name, label, tuple(project.tails.values()))
+    if last is not None and last.made_for == made_for:
+        return last
+    start_tokens = part_tokens(template.start(name), layout.token_cache)
+    path_tokens = part_tokens(template.header(label), layout.token_cache)
+    start = Segment("repo", name, (start_tokens,), reason="the start of every prompt of this project")
+    path = Segment("path", label, (path_tokens,), reason="the path of the file that is being edited")
+    n_fixed = len(start_tokens) + len(path_tokens) + max(FIM_TOKENS, sum(map(len, template.marks)))
     room = min(limits.n_ctx - limits.reserve, limits.context_budget or limits.n_ctx) - n_fixed
     if room < MIN_ROOM_TOKENS:
         raise PromptRefused(
@@ -91,7 +92,8 @@ def prompt_frame(layout: LayoutInput) -> PromptFrame:
             "use a larger --ctx or --context-budget."
         )
     tails = _tail_segments(layout, room // MAX_TAILS_SHARE)
-    return PromptFrame(start, path, room - sum(count_tokens(tail, layout.token_cache) for tail in tails), tails)
+    room -= sum(count_tokens(tail, layout.token_cache) for tail in tails)
+    return PromptFrame(start, path, room, tails, made_for)
 
 
 def _tail_segments(layout: LayoutInput, room: int) -> tuple[Segment, ...]:

@@ -69,10 +69,11 @@ class InfillPrompt:
         cache, texts = tools.token_cache, [extra.text for extra in self.extras]
         if self.anchor and not self.only_extras:
             client = tools.infill_history.extend(self.prefix + self.middle)
-            windows = [cache.missing(client.key, client.before + self.suffix)]
+            windows = cache.missing([(client.key, client.before + self.suffix)])
         else:
-            windows = [cache.missing_text(text) for text in (self.prefix, self.middle, self.suffix)]
-        return [missing for missing in (*map(cache.missing_text, texts), *windows) if missing]
+            texts += [self.prefix, self.middle, self.suffix]
+            windows = []
+        return [*filter(None, map(cache.missing_text, texts)), *windows]
 
     def make(self, tools: PromptTools) -> Prompt:
         template, limits = tools.template, tools.limits

@@ -1,6 +1,7 @@
 """How long prompts may be: what the user allows, and what the model's speed makes of it."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 LATENCY_BUDGET_MS = 1000.0
 """What a jump to another place of a long file may cost, if the user says nothing."""
@@ -52,8 +53,12 @@ def window_limit(latency_ms: float, prefill_speed: float) -> int:
     return max(1 << max(n_tokens.bit_length() - 1, 0), MIN_WINDOW_TOKENS)
 
 
+@lru_cache(maxsize=16)
 def limits_for(budgets: Budgets, n_ctx: int, prefill_speed: float, max_tokens: int) -> Limits:
-    """What one prompt has room for, on a model of that context and speed (tokens per second), before `max_tokens` of answer."""
+    """What one prompt has room for, on a model of that context and speed (tokens per second), before `max_tokens` of answer.
+
+    Remembered, because it is the same at each key.
+    """
     wanted = max(RESERVED_TOKENS, max_tokens)
     reserve = min(-(-wanted // RESERVED_TOKENS) * RESERVED_TOKENS, n_ctx // 4)
     return Limits(n_ctx, reserve, budgets.context, window_limit(budgets.latency_ms, prefill_speed))

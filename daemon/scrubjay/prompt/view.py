@@ -27,9 +27,9 @@ class ProjectView:
     def of(cls, project: Project, document: Document, offset: int) -> "ProjectView":
         """The project now; later changes do not show in it."""
         shown = document.snapshot()
-        documents = {key: other.snapshot() for key, other in project.documents.items()} | {document.key: shown}
-        recency = {document.key: 0} | project.recency
-        now = Project(project.root, recency, documents, project.cursor, project.files, dict(project.tails))
+        now = project.snapshot()
+        now.documents[document.key] = shown
+        now.recency.setdefault(document.key, 0)
         return cls(now, shown, offset)
 
 

@@ -100,7 +100,7 @@ class ActiveRequest:
         """How to generate the next text; None if only the prompt is wanted (any more)."""
         if self.ask.sampling is None or self.is_answered:
             return None
-        return alternative(self.ask.sampling, self.texts.n_done)
+        return alternative(self.ask.sampling, self.texts.n_done) if self.texts.n_done else self.ask.sampling
 
     def use_template(self, template: FimTemplate) -> None:
         """Its prompt follows `template`."""

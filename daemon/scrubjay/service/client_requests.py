@@ -153,5 +153,5 @@ class ClientRequests:
             raise RequestError(
                 f"{request.uri} is at version {document.version}, not {request.version}; send its changes first.", 409
             )
-        offset = document.offset_at(request.position, request.encoding)
+        offset = document.content.offset_at(request.position, request.encoding)
         return ProjectView.of(self._projects.project_of(request.uri, request.owner), document, offset)

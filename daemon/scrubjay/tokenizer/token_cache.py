@@ -120,8 +120,15 @@ class TokenCache:
         self._keep(key, new)
         return new
 
-    def missing(self, key: str, text: str) -> "Preparation | None":
-        """What has to be tokenised before the document `key`, whose text is `text` now, can be shown; None if nothing has."""
+    def count(self, documents: Iterable[tuple[str, str]]) -> int:
+        """How many tokens documents have together, of which the keys and the present texts are given."""
+        return sum(len(self.document(key, text).tokens) for key, text in documents)
+
+    def missing(self, documents: Iterable[tuple[str, str]]) -> "list[Preparation]":
+        """What has to be tokenised before documents can be shown, of which the keys and the present texts are given."""
+        return [missing for key, text in documents if (missing := self._missing(key, text))]
+
+    def _missing(self, key: str, text: str) -> "Preparation | None":
         known = self._by_document.get(key)
         if known is None:
             return Preparation((key, text), len(text), partial(self._tokenized, text), partial(self._keep, key))

@@ -1,7 +1,9 @@
 """One project: its documents, open and on disk, and the order of their edits."""
 
 from collections.abc import Mapping
+from copy import copy
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import NamedTuple
 
 from scrubjay.positions import well_formed
@@ -52,16 +54,14 @@ class Project:
     cursor: tuple[str, int] | None = None
     files: dict[str, Document] = field(default_factory=dict)
     tails: dict[str, Tail] = field(default_factory=dict)
+    name: str = field(init=False)
+    """The last part of the root: what the model is told."""
     n_open: int = field(init=False)
     """How many documents are open; counted, because many may be."""
 
     def __post_init__(self) -> None:
+        self.name = well_formed(self.root.rstrip("/").rpartition("/")[2] or self.root)
         self.n_open = sum(document.is_open for document in self.documents.values())
-
-    @property
-    def name(self) -> str:
-        """The last part of the root: what the model is told."""
-        return well_formed(self.root.rstrip("/").rpartition("/")[2] or self.root)
 
     @property
     def focus(self) -> Focus | None:
@@ -74,23 +74,21 @@ class Project:
         document = self.by_recency()[-1]
         return Focus(document, min(document.last_edit, len(document.text)))
 
+    def snapshot(self) -> "Project":
+        """A copy in which later changes do not show."""
+        project = copy(self)
+        # Most documents have not changed since the last key, and need not be asked.
+        project.documents = {key: document._snapshot or document.snapshot() for key, document in self.documents.items()}
+        project.recency, project.tails = dict(self.recency), dict(self.tails)
+        return project
+
     def by_recency(self) -> list[Document]:
         """All documents, least recently edited first; those that are open come after all others."""
         return sorted(self.documents.values(), key=lambda document: (document.is_open, self.recency[document.key]))
 
     def label(self, document: Document) -> str:
         """The document's path as the model sees it: relative to the root, with forward slashes."""
-        if document.path is not None:
-            label = self._below_root(document.path)
-        elif notebook := notebook_of(document.uri):
-            label = f"{self._below_root(notebook[0])}#{notebook[1]}"
-        else:
-            label = document.uri.partition(":")[2].lstrip("/") or document.uri
-        return well_formed(label)  # a name on disk may be no text
-
-    def _below_root(self, path: str) -> str:
-        below = path.removeprefix(self.root.rstrip("/") + "/")
-        return path.rpartition("/")[2] if below == path else below
+        return _label(self.root, document.path, document.uri)
 
     def show(self, document: Document) -> None:
         """Let `document` be the project's copy under its key."""
@@ -128,3 +126,19 @@ class Project:
     def is_open(self, key: str) -> bool:
         """Whether the document under `key` is open."""
         return key in self.documents and self.documents[key].is_open
+
+
+@lru_cache(maxsize=1024)
+def _label(root: str, path: str | None, uri: str) -> str:
+    if path is not None:
+        label = _below(root, path)
+    elif notebook := notebook_of(uri):
+        label = f"{_below(root, notebook[0])}#{notebook[1]}"
+    else:
+        label = uri.partition(":")[2].lstrip("/") or uri
+    return well_formed(label)  # a name on disk may be no text
+
+
+def _below(root: str, path: str) -> str:
+    below = path.removeprefix(root.rstrip("/") + "/")
+    return path.rpartition("/")[2] if below == path else below
