@@ -283,8 +283,14 @@ async def test_openais_own_package(port: int) -> None:
 
 async def test_tools_are_called_through_openais_package(port: int) -> None:
     """A model with random weights calls what it must, whole and streamed; what it may not know is the template's."""
-    place = {"type": "object", "properties": {"city": {"enum": ["Bern", "Rom"]}}, "required": ["city"]}
-    functions = [{"name": "weather", "parameters": place}, {"name": "now"}]
+    place = {
+        "type": "object",
+        "properties": {"city": {"$ref": "#/$defs/city"}},
+        "required": ["city"],
+        "$defs": {"city": {"enum": ["Bern", "Rom"]}},
+    }
+    now = {"type": "object", "properties": {"zone": {"$ref": "#/$defs/zone"}}, "$defs": {"zone": {"type": "integer"}}}
+    functions = [{"name": "weather", "parameters": place}, {"name": "now", "parameters": now}, {"name": "date"}]
     ask: Json = {
         "model": "any",
         "messages": [{"role": "user", "content": "How is the weather?"}],

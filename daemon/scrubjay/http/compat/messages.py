@@ -53,7 +53,7 @@ def chat(params: Params, text: str, n_probs: int) -> CompatRequest:
     how = forced.sampling
     if how.grammar or how.json_schema:
         raise RequestError("Send a grammar or a JSON schema, or have a tool called, not both.")
-    schema = json.dumps({"anyOf": [_call_schema(tool) for tool in tools]})
+    schema = json.dumps({"anyOf": [_call_schema(tool, number) for number, tool in enumerate(tools)]})
     return replace(forced.with_sampling(replace(how, json_schema=schema)), reply=Form(has_thoughts, True, "call"))
 
 
@@ -71,9 +71,10 @@ def _forced_tools(params: Params) -> list[Params]:
     return tools
 
 
-def _call_schema(tool: Params) -> Json:
+def _call_schema(tool: Params, number: int) -> Json:
     arguments = tool.nested("parameters").values if tool.has("parameters") else {"type": "object"}
-    properties = {"name": {"const": tool.text("name")}, "arguments": arguments}
+    # Its id makes it the root of its own references: "#/$defs/..." are its definitions, not those of the whole.
+    properties = {"name": {"const": tool.text("name")}, "arguments": {"$id": f"urn:tool:{number}", **arguments}}
     return {"type": "object", "properties": properties, "required": list(properties)}
 
 
