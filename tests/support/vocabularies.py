@@ -22,7 +22,7 @@ def open_vocabulary(kind: str) -> Vocabulary:
         path = Path(folder) / "vocabulary.gguf"
         writer = gguf.GGUFWriter(path, "llama")
         vocabulary.write(writer)
-        if kind in BYTE_LEVEL:
+        if kind != "sentencepiece":
             writer.kv_data[0]["tokenizer.ggml.pre"].value = kind
         writer.write_header_to_file()
         writer.write_kv_data_to_file()

@@ -1,20 +1,46 @@
 """A model's vocabulary: tokens and the text they stand for."""
 
 import ctypes
+import itertools
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import llama_cpp as lib
 import numpy as np
+import numpy.typing as npt
 
 from scrubjay.errors import ModelRefused
 from scrubjay.llama.backend import _Backend
 from scrubjay.tokens import Tokens, frozen
 
 _NO_TOKEN = -1
+BYTE_LEVEL = 2
+"""llama.cpp's type of a vocabulary that splits texts into words by a regular expression."""
+MAX_RUN_CHARACTERS = 4096
+"""llama.cpp leaves most of these expressions to std::regex, which recurses once a character: 32,768 letters, dots or line ends
+overflow a stack of 8 MB, 16,384 do not. A word may hold a run of blanks and one of other characters."""
+_BLANKS = np.array([ord(c) for c in " \t\n\r\v\f"], dtype=np.uint32)
+_PERHAPS_BLANKS = np.array(
+    [
+        0x85,
+        0xA0,
+        0x1680,
+        0x180E,
+        *range(0x1C, 0x20),
+        *range(0x2000, 0x200C),
+        0x2028,
+        0x2029,
+        0x202F,
+        0x205F,
+        0x3000,
+        0xFEFF,
+    ],
+    dtype=np.uint32,
+)
+"""What one expression takes for a blank, and another one does not: it may go on either kind of run."""
 
 
 class Vocabulary:
@@ -52,11 +78,19 @@ class Vocabulary:
 
     @cached_property
     def type(self) -> int:
-        """llama.cpp's vocabulary type: 1 SentencePiece, 2 byte-level BPE, others."""
+        """llama.cpp's vocabulary type: 1 SentencePiece, 2 `BYTE_LEVEL`, others."""
         return int(lib.llama_vocab_type(self._vocab))
 
     def tokenize(self, text: str, special: bool = False) -> Tokens:
-        """The tokens of `text`, never with a BOS; `special` parses the names of special tokens in it."""
+        """The tokens of `text`, never with a BOS; `special` parses the names of special tokens in it.
+
+        A byte-level vocabulary gets a text without a break in slices of `MAX_RUN_CHARACTERS`: no words are that long.
+        """
+        if len(text) > MAX_RUN_CHARACTERS and self.type == BYTE_LEVEL and len(parts := slices(text)) > 1:
+            return frozen(np.concatenate([self._tokenize(part, special) for part in parts]))
+        return self._tokenize(text, special)
+
+    def _tokenize(self, text: str, special: bool) -> Tokens:
         data = text.encode("utf-8", errors="replace")
         tokens = np.empty(len(data) + 2, dtype=np.int32)
         out = ctypes.byref(lib.llama_token.from_buffer(tokens.data))  # quicker than numpy's `data_as`, at any length
@@ -119,6 +153,23 @@ class Vocabulary:
 
     def is_end(self, token: int) -> bool:
         return bool(lib.llama_vocab_is_eog(self._vocab, token))
+
+
+def slices(text: str) -> list[str]:
+    """`text` in parts, cut only within runs of blanks, or of other characters, of more than `MAX_RUN_CHARACTERS`."""
+    codes = np.frombuffer(text.encode("utf-32-le", errors="surrogatepass"), dtype="<u4")
+    is_blank, is_unsure = np.isin(codes, _BLANKS), np.isin(codes, _PERHAPS_BLANKS)
+    cuts = sorted({*_cuts(is_blank | is_unsure), *_cuts(~is_blank)})
+    return [text[begin:end] for begin, end in itertools.pairwise((0, *cuts, len(text)))]
+
+
+def _cuts(is_member: npt.NDArray[np.bool_]) -> Iterator[int]:
+    """Where runs of members are cut so that none is too long."""
+    edges = np.flatnonzero(np.diff(is_member, prepend=False, append=False))
+    begins, ends = edges[::2], edges[1::2]
+    is_long = ends - begins > MAX_RUN_CHARACTERS
+    for begin, end in zip(begins[is_long], ends[is_long], strict=True):
+        yield from range(int(begin) + MAX_RUN_CHARACTERS, int(end), MAX_RUN_CHARACTERS)
 
 
 def _load(path: Path, params: Any) -> Any:
