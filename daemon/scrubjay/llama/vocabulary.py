@@ -151,6 +151,10 @@ class Vocabulary:
         begin, end = (lib.llama_vocab_get_text(self._vocab, token) if token != _NO_TOKEN else b"" for token in tokens)
         return begin.decode(errors="replace"), end.decode(errors="replace")
 
+    def name(self, token: int) -> str:
+        """How `token` is spelled in the vocabulary: for a special token, the text that stands for it in prompts."""
+        return str(lib.llama_vocab_get_text(self._vocab, token).decode(errors="replace"))
+
     def is_end(self, token: int) -> bool:
         return bool(lib.llama_vocab_is_eog(self._vocab, token))
 

@@ -20,7 +20,7 @@ from scrubjay.prompt.file_order import FileSlot, admit, reorder
 from scrubjay.prompt.fim import FimTemplate
 from scrubjay.prompt.frame import LayoutInput, PromptFrame, fim_segments, prompt_frame
 from scrubjay.prompt.segments import Prompt, Segment, assemble, part_tokens
-from scrubjay.prompt.windows import Window, prefix_limit, prefix_window, rounded_up, suffix_window
+from scrubjay.prompt.windows import Window, prefix_limit, prefix_window, rest_window, rounded_up, suffix_window
 from scrubjay.tokens import common_length
 from scrubjay.workspace.document import Document
 
@@ -161,7 +161,8 @@ def keep_or_reanchor(anchor: Anchor | None, layout: LayoutInput, budget: TokenBu
     document, cache = layout.document, layout.token_cache
     at = _anchor_offset(layout, budget.middle)
     prefix = prefix_window(layout.text, at, budget.prefix, cache)
-    suffix = suffix_window(document, _suffix_start(document, layout.offset), budget.suffix, cache)
+    window = rest_window if layout.shows_rest else suffix_window
+    suffix = window(document, _suffix_start(layout), budget.suffix, cache)
     what = f"text before the anchor, which was set {reason}"
     return Anchor(at, document.text[:at], prefix, suffix, prefix.reason(what))
 
@@ -173,7 +174,7 @@ def _reason_to_reanchor(anchor: Anchor | None, layout: LayoutInput, budget: Toke
         return "when the file was first edited"
     if not document.text.startswith(anchor.before):
         return "because text before it changed"
-    if offset < anchor.offset or not _shows(anchor.suffix, document, offset):
+    if offset < anchor.offset or not _shows(anchor.suffix, layout):
         return "because the cursor moved, or text after it changed"
     if len(anchor.prefix.tokens) > budget.prefix or len(anchor.suffix.tokens) > budget.suffix:
         return "because there is less room than before"
@@ -190,10 +191,11 @@ def _is_longer(layout: LayoutInput, start: int, limit: int) -> bool:
     return n_bytes >= limit and len(layout.text.between(start, layout.offset)) > limit
 
 
-def _shows(suffix: Window, document: Document, offset: int) -> bool:
+def _shows(suffix: Window, layout: LayoutInput) -> bool:
     """Whether the text after the cursor still begins as the suffix does."""
-    if _begins_with(document, _suffix_start(document, offset), suffix):
-        return True
+    document, offset = layout.document, layout.offset
+    if layout.shows_rest or _begins_with(document, _suffix_start(layout), suffix):
+        return _begins_with(document, _suffix_start(layout), suffix)
     # Quotes are shown (see `_suffix_start`), but for those that an editor has inserted since the anchor was set.
     closers = _CLOSERS_AND_QUOTES.match(document.text, offset)
     return closers is not None and any(_begins_with(document, at, suffix) for at in range(offset, closers.end() + 1))
@@ -204,8 +206,11 @@ def _begins_with(document: Document, start: int, suffix: Window) -> bool:
     return is_end and document.text.startswith(suffix.text, start)
 
 
-def _suffix_start(document: Document, offset: int) -> int:
+def _suffix_start(layout: LayoutInput) -> int:
     """Where the text after the cursor begins that the prompt shows."""
+    document, offset = layout.document, layout.offset
+    if layout.shows_rest:
+        return offset
     _, end, next_start = document.content.line_around(offset)
     # Whatever a long rest is, it is more than editors insert.
     if end - offset <= MAX_CLOSERS_CHARACTERS and not has_words(document.text[offset:end]):

@@ -26,6 +26,7 @@ class LayoutInput:
     Args:
         offset: where the model is to go on; see `resume_at`.
         is_idle: nobody waits for the prompt, so this is the time for what typing should not have to pay.
+        shows_rest: the suffix begins at the cursor, even if nothing but closers follows in the line.
     """
 
     project: Project
@@ -35,6 +36,7 @@ class LayoutInput:
     token_cache: TokenCache
     limits: Limits
     is_idle: bool = False
+    shows_rest: bool = False
 
     @property
     def text(self) -> TokenizedText:

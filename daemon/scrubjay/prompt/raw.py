@@ -1,4 +1,9 @@
-"""Prompts that clients bring themselves: texts, tokens and mixtures, as values that a vocabulary turns into tokens. Pure."""
+"""Prompts that clients bring themselves: texts, tokens and mixtures, as values that a vocabulary turns into tokens.
+
+Some clients put a window of their text between the model's fill-in-the-middle tokens by themselves. With each key such a
+window slides, and every token after its start would have to be processed again. So where a prompt has this form, it is laid out
+around an anchor, as for `/infill`: the model sees the same text, split between prefix and middle at another place.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -6,17 +11,31 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from scrubjay.errors import RequestError
+from scrubjay.prompt.anchored import MAX_MIDDLE_TOKENS, TokenBudget, current_segments, keep_or_reanchor
+from scrubjay.prompt.fim import FimTemplate
+from scrubjay.prompt.frame import MIN_ROOM_TOKENS, LayoutInput
 from scrubjay.prompt.recipe import PromptTools, RawVocabulary
-from scrubjay.prompt.segments import Prompt, Span
+from scrubjay.prompt.segments import Prompt, Segment, Span, assemble
+from scrubjay.prompt.windows import rounded_up
 from scrubjay.tokenizer.token_cache import Preparation
 from scrubjay.tokens import EMPTY, Tokens, as_tokens, frozen
+from scrubjay.workspace.document import Document
+from scrubjay.workspace.project import Project
+
+FILE = "filename"
+"""What a text is called for which the client sent no name."""
 
 
 @dataclass(frozen=True, slots=True)
 class RawPrompt:
-    """Texts, in which names of special tokens count as these, and tokens, one after the other."""
+    """Texts, in which names of special tokens count as these, and tokens, one after the other.
+
+    Args:
+        anchor: whether to lay out a fill-in-the-middle prompt so that the next one shares its beginning.
+    """
 
     parts: tuple[str | int, ...]
+    anchor: bool = False
     is_fim: bool = field(default=False, init=False)
     indent: str = field(default="", init=False)
     closers: str = field(default="", init=False)
@@ -25,11 +44,93 @@ class RawPrompt:
     def n_characters(self) -> int:
         return sum(len(part) for part in self.parts if isinstance(part, str))
 
-    def preparations(self, _: PromptTools, /) -> list[Preparation] | None:
-        return None
+    def preparations(self, tools: PromptTools, /) -> list[Preparation] | None:
+        ready = self._ready_made(tools)
+        return ready.preparations(tools) if ready else None
 
     def make(self, tools: PromptTools) -> Prompt:
-        return single_segment(raw_tokens(self.parts, tools.vocabulary), tools)
+        ready = self._ready_made(tools)
+        return ready.make(tools) if ready else single_segment(raw_tokens(self.parts, tools.vocabulary), tools)
+
+    def _ready_made(self, tools: PromptTools) -> "ReadyMadePrompt | None":
+        if not self.anchor or len(self.parts) != 1 or not isinstance(self.parts[0], str):
+            return None
+        return find_ready_made(self.parts[0], tools.vocabulary, tools.template)
+
+
+@dataclass(frozen=True, slots=True)
+class ReadyMadePrompt:
+    """A text in which a client has put the model's fill-in-the-middle tokens by itself.
+
+    Args:
+        head: what comes before the first of them.
+        middle: what comes after the middle token: the model goes on from there.
+    """
+
+    head: str
+    prefix: str
+    suffix: str
+    middle: str
+
+    def preparations(self, tools: PromptTools) -> list[Preparation]:
+        """See `PromptRecipe.preparations`."""
+        client = tools.infill_history.extend(self.prefix + self.middle)
+        window = tools.token_cache.missing([(client.key, client.before + self.suffix)])
+        suffix = tools.token_cache.missing_text(self.suffix)
+        return [*window, suffix] if suffix else window
+
+    def make(self, tools: PromptTools) -> Prompt:
+        """The prompt; it has room for all that was sent, unless that fills the context."""
+        head = raw_tokens((self.head,), tools.vocabulary)
+        client = tools.infill_history.extend(self.prefix + self.middle)
+        document = Document(client.key, "", 0, client.before + self.suffix, None)
+        place = (Project(""), document, len(client.before))
+        layout = LayoutInput(*place, tools.template, tools.token_cache, tools.limits, shows_rest=True)
+        budget = self._budget(len(head) + sum(map(len, tools.template.marks)), tools)
+        client.anchor = keep_or_reanchor(client.anchor, layout, budget)
+        start = Segment("path", FILE, (head,), reason="what the client sent before the text around the cursor")
+        return assemble([start, *current_segments(client.anchor, FILE, layout)], tools.token_cache)
+
+    def _budget(self, n_fixed: int, tools: PromptTools) -> TokenBudget:
+        room = tools.limits.n_ctx - tools.limits.reserve - n_fixed
+        if room < MIN_ROOM_TOKENS:
+            raise RequestError(
+                f"A context of {tools.limits.n_ctx} tokens is too small for this prompt; use a larger --ctx."
+            )
+        middle = min(MAX_MIDDLE_TOKENS, room // 4)
+        suffix = min(rounded_up(len(tools.token_cache(self.suffix)), 64, room), (room - middle) // 2)
+        # Of what is remembered before the client's window about as much again is shown; a text has no more tokens than bytes.
+        n_bytes = len(self.prefix.encode(errors="surrogatepass"))
+        share = room - middle - suffix
+        return TokenBudget(min(1 << n_bytes.bit_length(), share), suffix, middle, share)
+
+
+def find_ready_made(text: str, vocabulary: RawVocabulary, template: FimTemplate) -> ReadyMadePrompt | None:
+    """What a client has put between the model's tokens for filling in; None if `text` does not have that form."""
+    by_order = {"psm": (template.prefix, template.suffix), "spm": (template.suffix, template.prefix)}
+    tokens = by_order.get(template.order)
+    if tokens is None or template.chat:
+        return None
+    parts = _split(text, [*tokens, *([] if template.middle is None else [template.middle])], vocabulary)
+    if parts is None:
+        return None
+    head, first, second, *middle = parts
+    prefix, suffix = (first, second) if template.order == "psm" else (second, first)
+    return ReadyMadePrompt(head, prefix, suffix, "".join(middle))
+
+
+def _split(text: str, tokens: Sequence[int | None], vocabulary: RawVocabulary) -> list[str] | None:
+    """`text` split at the names of `tokens`, if each of them is there once and in this order."""
+    parts = [text]
+    for token in tokens:
+        name = "" if token is None else vocabulary.name(token)
+        if not name or text.count(name) != 1 or vocabulary.special(name) != token:
+            return None
+        before, found, after = parts.pop().partition(name)
+        if not found:
+            return None
+        parts += before, after
+    return parts
 
 
 def raw_tokens(

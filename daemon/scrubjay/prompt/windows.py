@@ -92,6 +92,13 @@ def suffix_window(document: Document, offset: int, limit: int, token_cache: Toke
         n_lines //= 2
 
 
+def rest_window(document: Document, offset: int, limit: int, token_cache: TokenCache) -> Window:
+    """All of the text after `offset`, but for what is more than `limit` tokens; for texts that clients have cut already."""
+    rest = document.text[offset:]
+    tokens = token_cache(rest)
+    return Window(tokens[:limit], is_whole=len(tokens) <= limit, text=rest)
+
+
 def rounded_up(n: int, step: int, most: int) -> int:
     """`n` rounded up to a multiple of `step`, at most `most`, and 0 for anything below."""
     return min(-(-n // step) * step, most) if n > 0 else 0

@@ -196,11 +196,13 @@ class LlamaCppRoutes:
 def _completion(params: Params, anchor: bool) -> CompatRequest:
     """`prompt`, perhaps with a `suffix`."""
     n_probs = _n_probs(params)
-    if params.has("suffix") and (suffix := params.text("suffix")):
+    if params.has("suffix"):
+        # At the end of a file it is empty, and what is wanted is the same.
+        suffix = params.text("suffix")
         prefix, middle = split_at_line(params.text("prompt", ""))
         infill = InfillPrompt(prefix, suffix, middle, (), params.flag("anchor", default=anchor))
         return generation(params, [infill], INFILL_TOKENS, n_probs)
-    return generation(params, raw_prompts(params), n_probs=n_probs)
+    return generation(params, raw_prompts(params, anchor), n_probs=n_probs)
 
 
 def _infill(params: Params, anchor: bool) -> CompatRequest:

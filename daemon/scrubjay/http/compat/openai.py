@@ -132,11 +132,13 @@ class OpenAiRoutes:
 def _completion(params: Params, anchor: bool) -> CompatRequest:
     """`prompt`, perhaps with a `suffix`."""
     n_probs = int(number(params, "logprobs", -1, -1, MAX_PROBABILITIES))
-    if params.has("suffix") and (suffix := params.text("suffix")):
+    if params.has("suffix"):
+        # At the end of a file it is empty, and what is wanted is the same.
+        suffix = params.text("suffix")
         prefix, middle = split_at_line(params.text("prompt", ""))
         recipe = InfillPrompt(prefix, suffix, middle, (), params.flag("anchor", default=anchor))
         return generation(params, [recipe], INFILL_TOKENS, n_probs)
-    return generation(params, raw_prompts(params), n_probs=n_probs)
+    return generation(params, raw_prompts(params, anchor), n_probs=n_probs)
 
 
 def _chat_n_probs(params: Params) -> int:

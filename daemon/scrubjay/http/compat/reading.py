@@ -158,8 +158,9 @@ def prompts(params: Params, name: str = "prompt") -> list[tuple[str | int, ...]]
     return [_parts(value, name)]
 
 
-def raw_prompts(params: Params) -> list[RawPrompt]:
-    return [RawPrompt(parts) for parts in prompts(params)]
+def raw_prompts(params: Params, anchor: bool) -> list[RawPrompt]:
+    anchor = params.flag("anchor", default=anchor)
+    return [RawPrompt(parts, anchor) for parts in prompts(params)]
 
 
 def extras(params: Params, name: str) -> tuple[Extra, ...]:
