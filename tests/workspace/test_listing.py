@@ -1,6 +1,7 @@
 """Which files are a project's own: what git lists, and without git what its rules say; never secrets and leftovers."""
 
 import os
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -202,6 +203,28 @@ def test_a_git_of_the_project_is_not_git(tmp_path: Path, config: Path, monkeypat
     monkeypatch.setenv("PATH", f".:{os.environ['PATH']}")
     assert listed(root) == {"a.py", "git"}
     assert not (tmp_path / "ran").exists()
+
+
+def test_a_git_that_does_not_end_is_ended_when_nobody_waits(
+    tmp_path: Path, config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = repository(tmp_path / "root", {"a.py": "1"})
+    started = tmp_path / "started"
+    write(tmp_path, {"bin/git": f"#!/bin/sh\ntouch {started}\nexec sleep 1000\n"})
+    (tmp_path / "bin" / "git").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
+    assert listed(root, is_cancelled=started.exists) == set()
+    assert started.exists()
+
+
+def test_a_git_that_takes_its_time_is_waited_for(tmp_path: Path, config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = repository(tmp_path / "root", {"a.py": "1", "b/c.py": "2", ".gitignore": "b/\n"})
+    real = shutil.which("git")
+    write(tmp_path, {"bin/git": f'#!/bin/sh\nsleep 0.5\nexec {real} "$@"\n'})
+    (tmp_path / "bin" / "git").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
+    assert git.Git().list_files(str(root)) == [".gitignore", "a.py"]
+    assert git.Git().is_ignored(str(root), "b")
 
 
 def test_variables_lead_git_nowhere_else(tmp_path: Path, config: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,42 +8,85 @@ import logging
 import os
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from time import monotonic
 
 logger = logging.getLogger(__name__)
 
 TIMEOUT_S = 30.0
+LOOK_S = 0.2
+"""How often to see whether the answer is still wanted."""
 _KEPT_VARIABLES = ("GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM")
 _SAFE = ("-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", "--literal-pathspecs")
 _LIST = ("ls-files", "-z", "--exclude-standard")
 
 
-def list_files(folder: str, paths: Sequence[str] = ()) -> list[str] | None:
-    """Files of the repository that `folder` is in, tracked or not, that no rule leaves out; None where git does not say.
-
-    Repositories within are named instead of their files: submodules like files, others with a slash at the end.
+class Git:
+    """Asks git.
 
     Args:
-        paths: only these, relative to the folder; everything below it if there are none.
+        is_cancelled: asked several times a second while git works; it is ended when this says so.
     """
-    return _lines(folder, *_LIST, "--cached", "--others", "--", *paths)
 
+    def __init__(self, is_cancelled: Callable[[], bool] = lambda: False) -> None:
+        self._is_cancelled = is_cancelled
 
-def list_empty_folders(folder: str) -> list[str]:
-    """Folders with nothing in them to list, and others whose files are all new, that no rule leaves out."""
-    found = _lines(folder, *_LIST, "--others", "--directory") or []
-    return [path.rstrip("/") for path in found if path.endswith("/") and path != "./"]
+    def list_files(self, folder: str, paths: Sequence[str] = ()) -> list[str] | None:
+        """Files of the repository that `folder` is in, tracked or not, that no rule leaves out; None if git does not say.
 
+        Repositories within are named instead of their files: submodules like files, others with a slash at the end.
 
-def list_ignored(folder: str) -> list[str]:
-    """Files that a rule leaves out, but none in folders that one leaves out."""
-    found = _lines(folder, *_LIST, "--others", "--ignored", "--directory") or []
-    return [path for path in found if not path.endswith("/")]
+        Args:
+            paths: only these, relative to the folder; everything below it if there are none.
+        """
+        return self._lines(folder, *_LIST, "--cached", "--others", "--", *paths)
 
+    def list_empty_folders(self, folder: str) -> list[str]:
+        """Folders with nothing in them to list, and others whose files are all new, that no rule leaves out."""
+        found = self._lines(folder, *_LIST, "--others", "--directory") or []
+        return [path.rstrip("/") for path in found if path.endswith("/") and path != "./"]
 
-def is_ignored(folder: str, path: str) -> bool:
-    """Whether a rule leaves out `path`, relative to `folder`; False where git does not say."""
-    return bool(_lines(folder, "check-ignore", "-z", "--stdin", text=path))
+    def list_ignored(self, folder: str) -> list[str]:
+        """Files that a rule leaves out, but none in folders that one leaves out."""
+        found = self._lines(folder, *_LIST, "--others", "--ignored", "--directory") or []
+        return [path for path in found if not path.endswith("/")]
+
+    def is_ignored(self, folder: str, path: str) -> bool:
+        """Whether a rule leaves out `path`, relative to `folder`; False where git does not say."""
+        return bool(self._lines(folder, "check-ignore", "-z", "--stdin", text=path))
+
+    def _lines(self, folder: str, *command: str, text: str = "") -> list[str] | None:
+        """What a command lists, or None if it fails. Names are decoded as those of files are."""
+        # Looked for each time, as it may be installed meanwhile; one that is found in the working folder is not git.
+        program = shutil.which("git")
+        if program is None or not os.path.isabs(program):  # noqa: PTH117  # a Path would lose the difference
+            return None
+        try:
+            status, listed, complaint = self._run([program, *_SAFE, "-C", folder, *command], os.fsencode(text))
+        except (OSError, ValueError, subprocess.TimeoutExpired) as error:
+            if not self._is_cancelled():
+                logger.warning("Git cannot be asked about %s, so its rules are read without it: %s", folder, error)
+            return None
+        if status not in (0, 1):
+            logger.info("Git does not list %s: %s", folder, os.fsdecode(complaint).strip().partition("\n")[0])
+            return None
+        return [os.fsdecode(name) for name in listed.split(b"\0") if name]
+
+    def _run(self, command: Sequence[str], text: bytes | None) -> tuple[int, bytes, bytes]:
+        """Status and outputs of a command; raises TimeoutExpired when it was ended before it was ready."""
+        pipe = subprocess.PIPE
+        ends = monotonic() + TIMEOUT_S
+        with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, env=_environment()) as child:
+            while True:
+                try:
+                    listed, complaint = child.communicate(text, LOOK_S)
+                except subprocess.TimeoutExpired:
+                    text = None  # it is on its way
+                    if self._is_cancelled() or monotonic() > ends:
+                        child.kill()
+                        raise
+                else:
+                    return child.returncode, listed, complaint
 
 
 def repository_top(folder: str) -> str | None:
@@ -73,30 +116,6 @@ def worktree_within(root: str, path: str) -> str | None:
             return folder
         folder = os.path.dirname(folder)  # noqa: PTH120
     return None
-
-
-def _lines(folder: str, *command: str, text: str = "") -> list[str] | None:
-    """What a command lists, or None if it fails. Names are decoded as those of files are."""
-    # Looked for each time, as it may be installed meanwhile; one that is found in the working folder is not git.
-    program = shutil.which("git")
-    if program is None or not os.path.isabs(program):  # noqa: PTH117  # a Path would lose the difference
-        return None
-    try:
-        done = subprocess.run(
-            [program, *_SAFE, "-C", folder, *command],
-            input=os.fsencode(text),
-            capture_output=True,
-            timeout=TIMEOUT_S,
-            check=False,
-            env=_environment(),
-        )
-    except (OSError, ValueError, subprocess.TimeoutExpired) as error:
-        logger.warning("Git cannot be asked about %s, so its rules are read without it: %s", folder, error)
-        return None
-    if done.returncode not in (0, 1):
-        logger.info("Git does not list %s: %s", folder, os.fsdecode(done.stderr).strip().partition("\n")[0])
-        return None
-    return [os.fsdecode(name) for name in done.stdout.split(b"\0") if name]
 
 
 def _environment() -> dict[str, str]:

@@ -11,14 +11,7 @@ import stat
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from scrubjay.workspace.git import (
-    is_ignored,
-    is_linked_worktree,
-    list_empty_folders,
-    list_files,
-    list_ignored,
-    repository_top,
-)
+from scrubjay.workspace.git import Git, is_linked_worktree, repository_top
 from scrubjay.workspace.hidden_names import IGNORE_FILES, is_hidden_file, is_hidden_folder, is_secret
 from scrubjay.workspace.ignore_rules import NO_RULES, REPOSITORY_RULES, IgnoreRules
 from scrubjay.workspace.roots import is_home_or_above
@@ -49,6 +42,10 @@ class Listing:
     # Folders that git lists, the innermost last; and what git said of single files since then.
     _repositories: list[str] = field(default_factory=list)
     _verdicts: dict[str, bool] = field(default_factory=dict)
+    _git: Git = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._git = Git(self.is_cancelled)
 
     @property
     def folders(self) -> list[str]:
@@ -75,7 +72,7 @@ class Listing:
             return False
         repository = self._repository_of(folder)
         if repository is not None and folder not in self._verdicts:
-            self._verdicts[folder] = not is_ignored(self._at(repository), _below(repository, folder))
+            self._verdicts[folder] = not self._git.is_ignored(self._at(repository), _below(repository, folder))
         return self._verdicts.get(folder, True)
 
     def includes(self, paths: Iterable[str]) -> set[str]:
@@ -88,7 +85,7 @@ class Listing:
                 by_repository.setdefault(repository, []).append(path)
         for repository, some in by_repository.items():
             # What git does not answer is not shown.
-            listed = list_files(self._at(repository), [_below(repository, path) for path in some]) or []
+            listed = self._git.list_files(self._at(repository), [_below(repository, path) for path in some]) or []
             shown = {f"{repository}/{path}" if repository else path for path in listed}
             self._verdicts |= {path: path in shown or self._is_let_in(path) for path in some}
         return {path for path in asked if self._verdicts.get(path, True)}
@@ -104,7 +101,7 @@ class Listing:
         """What git lists in `folder`, or, if it does not, what is found by looking."""
         at = self._at(folder)
         top = _repository_top(at)
-        listed = list_files(at) if top else None
+        listed = self._git.list_files(at) if top else None
         if not folder:
             rules = _rules_above(self.root, top, IGNORE_FILES if listed is None else OWN_RULES)
         if listed is None:
@@ -114,10 +111,10 @@ class Listing:
         self._repositories.append(folder)
         for path in listed:
             yield from self._look_at(_join(folder, path))
-        for path in list_empty_folders(at):
+        for path in self._git.list_empty_folders(at):
             self._has_shown_folder(_join(folder, path))
         if any(rules and rules.lets_in for rules in self._rules.values()):
-            for path in list_ignored(at):
+            for path in self._git.list_ignored(at):
                 if self._has_shown_folder(_folder(_join(folder, path))) and self._is_let_in(_join(folder, path)):
                     yield from self._look_at(_join(folder, path))
 
