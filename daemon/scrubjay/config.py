@@ -1,4 +1,4 @@
-"""What a user may set, and where: a TOML file < environment variables `SCRUBJAY_...` < flags.
+"""The options, and where they are set: a TOML file < environment variables `SCRUBJAY_...` < flags.
 
 Every option is one field of `Config`: its name, with hyphens, is the flag and the key in the file; in capitals, the variable.
 All values arrive as text, whatever their source, so each has one parser and one way to be wrong.
@@ -115,39 +115,46 @@ class Config:
     """Everything that can be set for a daemon. 0 means "choose for me" in every count that says auto."""
 
     socket: Path = _place("the daemon's Unix socket")
-    data_dir: Path = _place("folder for logs and what else is kept")
+    data_dir: Path = _place("folder for logs")
     model: str = _option(
         "starter", _text, "MODEL", "starter, the PATH of a GGUF file, or hf:OWNER/REPO[:FILE-or-QUANT]"
     )
     ctx: int = _option(0, _whole(32, "auto"), "N", "tokens of context (default: auto)")
     threads: int = _option(0, _whole(1, "auto"), "N", "threads of the model (default: auto, the physical cores)")
     interval: int = _option(0, _whole(1, "auto"), "N", "tokens between checkpoints (default: auto)")
-    checkpoint_budget: int = _option(0, _size, "SIZE", "memory for checkpoints, such as 2GiB (default: auto)")
+    checkpoint_budget: int = _option(0, _size, "SIZE", "memory for checkpoints in bytes, such as 2GiB (default: auto)")
     gpu_layers: int = _option(-1, _whole(0, "all", -1), "N", "layers on the GPU (default: all)")
     kv_type: Literal["f16", "q8_0"] = _option(
-        "f16", _choice("f16", "q8_0"), "TYPE", "f16 or q8_0: how the KV cache is kept"
+        "f16", _choice("f16", "q8_0"), "TYPE", "type of the KV cache: f16 or q8_0"
     )
-    context_budget: int = _option(0, _whole(64, "auto"), "N", "tokens of a project's prompt at most (default: auto)")
+    context_budget: int = _option(0, _whole(64, "auto"), "N", "most tokens of a project's prompt (default: auto)")
     layout: Literal["anchored", "plain"] = _option(
-        "anchored", _choice("anchored", "plain"), "LAYOUT", "anchored or plain: in which form prompts are made"
+        "anchored", _choice("anchored", "plain"), "LAYOUT", "prompt layout: anchored (the most is reused) or plain"
     )
-    rules: bool = _option(True, _flag, "", "end and show completions by rules, instead of as the model writes them")
-    latency_budget_ms: int = _option(0, _whole(1, "auto"), "MS", "what a jump in a file may cost (default: auto)")
+    rules: bool = _option(True, _flag, "", "end and trim completions by rules, instead of showing all of them")
+    latency_budget_ms: int = _option(
+        0, _whole(1, "auto"), "MS", "time budget of a prefill after the cursor jumps (default: auto)"
+    )
     http: tuple[str, int] | None = _option(
-        None, _address, "HOST:PORT", "where to serve llama.cpp's and OpenAI's HTTP routes (default: nowhere)"
+        None, _address, "HOST:PORT", "also serve llama.cpp's and OpenAI's HTTP routes there (default: none)"
     )
-    api_key: str = _option("", _text, "KEY", "what clients of --http must send; needed where other machines reach it")
-    anchor: bool = _option(True, _flag, "", "lay out /infill prompts so that the next one shares their beginning")
-    watch: bool = _option(True, _flag, "", "show the model recently edited files that are not open, too")
+    api_key: str = _option(
+        "", _text, "KEY", "key that clients of --http must send; required if other machines can reach it"
+    )
+    anchor: bool = _option(True, _flag, "", "lay out /infill prompts so that consecutive ones share their beginning")
+    watch: bool = _option(True, _flag, "", "also show the model recently edited files that are not open")
     show_secrets: bool = _option(
         False, _flag, "", "show it also files that usually hold secrets: .env*, *.pem, id_* ..."
     )
-    eager_load: bool = _option(True, _flag, "", "read all of the model and warm up while loading")
-    warm: bool = _option(True, _flag, "", "process prompts, and write the next completion, before anybody asks")
-    warm_on_battery: bool = _option(False, _flag, "", "process prompts before anybody asks on battery, too")
-    warm_delay_ms: int = _option(300, _whole(0), "MS", "how long a project must be left alone before it is warmed")
+    eager_load: bool = _option(True, _flag, "", "read the whole model and warm up while loading")
+    warm: bool = _option(True, _flag, "", "prefill prompts and prepare the next completion in the background")
+    warm_on_battery: bool = _option(False, _flag, "", "prefill in the background on battery, too")
+    warm_delay_ms: int = _option(300, _whole(0), "MS", "how long a project must be unchanged before its prefill begins")
     log_level: Literal["debug", "info", "warning", "error"] = _option(
-        "info", _choice("debug", "info", "warning", "error"), "LEVEL", "debug, info, warning or error"
+        "info",
+        _choice("debug", "info", "warning", "error"),
+        "LEVEL",
+        "what is logged: debug, info, warning or error",
     )
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from scrubjay import __version__
+from scrubjay.errors import RequestError
 from scrubjay.process.client import Client
 from scrubjay.process.lifecycle import stop_daemon
 from tests.support.gguf_models import corrupt_model, tiny_model
@@ -95,7 +97,9 @@ def test_a_first_use(shell: Shell) -> None:
     assert all(project["n_documents"] == 0 for project in report["projects"]), "it has closed what it opened"
     assert "starter (lfm2, hybrid)" in shell.run("status")
     assert "listens already" in shell.run("start")
-    assert "tokens processed" in shell.run("warm", "shapes.py")
+    assert re.search(r": processed \d+ of \d+ prompt tokens \(\d+ reused\)\n$", shell.run("warm", "shapes.py"))
+    report = json.loads(shell.run("status", "--json"))
+    assert all(project["n_documents"] == 0 for project in report["projects"]), "nor has it left these open"
     assert shell.run("stop") == "Scrubjay has stopped.\n"
     assert "No daemon runs" in shell.complaint("stop", status=1)
 
@@ -110,6 +114,17 @@ def test_what_is_no_text_is_shown_all_the_same(shell: Shell) -> None:
 
 
 @pytest.mark.slow
+def test_what_was_warmed_is_read_from_the_disk_later(tiny: Shell) -> None:
+    file = tiny.home / "a.py"
+    (tiny.home / "pyproject.toml").touch()
+    file.write_text("old_name = 1\n" * 5)
+    tiny.run("warm", "a.py")
+    file.write_text("new_name = 1\n" * 5)
+    with pytest.raises(RequestError, match="not open"):
+        Client(tiny.socket).get("documents", uri=file.as_uri())
+    tiny.run("warm", "a.py", status=0)
+
+
 def test_columns_count_characters(tiny: Shell) -> None:
     (tiny.home / "a.py").write_text("größe = '𝒳'\n")
     tiny.run("complete", "a.py:1:12", "--max-tokens", "1")
@@ -124,7 +139,9 @@ def test_columns_count_characters(tiny: Shell) -> None:
     [
         ("", "COMMAND"),
         ("bogus", "bogus"),
-        ("serve --modle x", "did you mean '--model'?"),
+        ("serve --modle x", "unknown option '--modle'; did you mean '--model'?"),
+        ("status --watch", "unknown option '--watch'; see `scrubjay status --help`."),
+        ("stop now", "unknown argument 'now'; see `scrubjay stop --help`."),
         ("serve --ctx much", "--ctx"),
         ("serve --kv-type f64", "--kv-type"),
         ("serve --http nowhere", "--http"),
@@ -146,7 +163,10 @@ def test_what_is_wrong_is_said(shell: Shell, line: str, words: str) -> None:
 @pytest.mark.slow
 def test_wrong_settings_name_their_source(shell: Shell) -> None:
     assert "SCRUBJAY_CTX" in shell.complaint("status", status=2, SCRUBJAY_CTX="much")
-    assert "'ctx'" in shell.run("status", status=1, SCRUBJAY_CTXX="1").splitlines()[0], "it is only warned of"
+    elsewhere = {"SCRUBJAY_SOCKET": str(shell.home / "elsewhere"), "SCRUBJAY_CTXX": "1"}
+    warning, complaint = shell.run("stop", status=1, **elsewhere).splitlines()
+    assert "did you mean 'ctx'" in warning
+    assert "No daemon runs" in complaint, "the command was not refused for the variable"
     (shell.home / "own.toml").write_text("modle = 'x'")
     sentence = shell.complaint("status", "--config", "own.toml", status=2)
     assert sentence == "own.toml: modle is no option of Scrubjay; did you mean 'model'?"

@@ -14,8 +14,8 @@ from aiohttp.test_utils import unused_port
 
 from scrubjay.http import app
 from scrubjay.http.app import serving
-from scrubjay.http.errors import MAX_BODY
 from scrubjay.http.guard import Address
+from scrubjay.http.params import MAX_BODY
 from scrubjay.service.scheduler import Outcome
 from scrubjay.service.service import Service
 from tests.support.gguf_models import tiny_model

@@ -61,6 +61,15 @@ async def test_status_is_there_at_once_and_requests_wait_for_the_model(tmp_path:
 
 
 @pytest.mark.slow
+async def test_a_documents_text_is_there_while_the_engine_is_stopped(tmp_path: Path) -> None:
+    async with running_daemon(tiny_model("dense"), tmp_path / "s") as daemon:
+        await daemon.ready()
+        await daemon.api.open(URI, "x = 1\n")
+        daemon.engine().suspend()
+        assert (await daemon.api.get(f"/api/documents?uri={URI}"))[1]["text"] == "x = 1\n"
+        daemon.engine().resume()
+
+
 async def test_a_completion_preempts_another_clients_warming(tmp_path: Path) -> None:
     async with running_daemon(tiny_model("deltanet"), tmp_path / "s") as daemon, connected(daemon.socket) as other:
         await daemon.ready()

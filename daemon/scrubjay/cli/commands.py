@@ -1,4 +1,4 @@
-"""The commands that have to do with a daemon, one function each: takes the parsed arguments, returns the exit status."""
+"""The commands, one function each: takes the parsed arguments, returns the exit status."""
 
 import argparse
 import json
@@ -17,7 +17,7 @@ MIB = 1 << 20
 
 
 def serve(arguments: argparse.Namespace) -> int:
-    """Be the daemon."""
+    """Run the daemon in this process."""
     config = _config(arguments)
     if arguments.ready_fd is not None:
         from scrubjay.process.lifecycle import detach
@@ -47,7 +47,7 @@ def start(arguments: argparse.Namespace) -> int:
 
 
 def stop(arguments: argparse.Namespace) -> int:
-    """End the daemon."""
+    """Stop the daemon."""
     from scrubjay.process.lifecycle import stop_daemon
 
     path = _config(arguments).socket
@@ -58,18 +58,18 @@ def stop(arguments: argparse.Namespace) -> int:
 
 
 def status(arguments: argparse.Namespace) -> int:
-    """What the daemon does and what it has."""
+    """Show what the daemon does and holds."""
     report = Client(_config(arguments).socket).get("status")
     print(json.dumps(report, separators=(",", ":")) if arguments.json else "\n".join(_status_lines(report)))
     return 0
 
 
 def complete(arguments: argparse.Namespace) -> int:
-    """Write the completion at a place of a file as it is generated."""
+    """Print the completion at a position of a file as it is generated."""
     path, line, column = parse_place(arguments.place)
     text = _text_of(path)
     client, _ = _started(arguments)
-    # A copy of our own: what an editor has in this document is none of our business.
+    # A copy of our own: an editor may have the same document open.
     document = {"uri": path.as_uri(), "owner": f"cli-{os.getpid()}"}
     client.post("documents/open", {**document, "text": text, "version": 1})
     try:
@@ -85,21 +85,28 @@ def complete(arguments: argparse.Namespace) -> int:
 
 
 def warm(arguments: argparse.Namespace) -> int:
-    """Open files in the daemon and process their projects' prompts."""
+    """Process the prompts of files' projects."""
     paths = [path.absolute() for path in arguments.paths]
     texts = {path: _text_of(path) for path in paths}
     client, _ = _started(arguments)
-    for path, text in texts.items():
-        client.post("documents/open", {"uri": path.as_uri(), "owner": "cli", "text": text})
-    # One prompt holds all files of a project; the one named last is the one to be in.
-    for root, path in {find_root(str(path)): path for path in paths}.items():
-        cost = client.post("warm", {"uri": path.as_uri(), "owner": "cli"})["reuse"]
-        print(f"{root}: {cost['processed']} of {cost['prompt']} tokens processed, the others were there.")
+    # Copies of our own, closed at the end: what the disk has later must count.
+    owner = f"cli-{os.getpid()}"
+    try:
+        for path, text in texts.items():
+            client.post("documents/open", {"uri": path.as_uri(), "owner": owner, "text": text})
+        # One prompt holds all files of a project; the one named last is the current one.
+        for root, path in {find_root(str(path)): path for path in paths}.items():
+            cost = client.post("warm", {"uri": path.as_uri(), "owner": owner})["reuse"]
+            n_reused = cost["prompt"] - cost["processed"]
+            print(f"{root}: processed {cost['processed']} of {cost['prompt']} prompt tokens ({n_reused} reused)")
+    finally:
+        for path in texts:
+            client.post("documents/close", {"uri": path.as_uri(), "owner": owner})
     return 0
 
 
 def model(arguments: argparse.Namespace) -> int:
-    """Where models are."""
+    """Find and fetch models."""
     from scrubjay.process.model_files import cached_models, find_model
 
     if arguments.action == "list":

@@ -1,12 +1,13 @@
-"""The command line: what there is to say, and what becomes of it. Exit status 2 for a wrong command, 1 for a failed one.
+"""The command line: its arguments, and where they lead. Exit status 2 for a wrong command, 1 for a failed one.
 
 Nothing heavy is imported before a command needs it: `scrubjay status` answers at once.
 """
 
 import argparse
 import os
+import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from difflib import get_close_matches
 from io import TextIOWrapper
 from pathlib import Path
@@ -46,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        # Whoever read our output has had enough; what is still buffered must not fail once more at the exit.
+        # The reader of our output is gone; what is still buffered must not fail once more at the exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
 
@@ -69,25 +70,34 @@ class _Parser(argparse.ArgumentParser):
         super().__init__(**settings, allow_abbrev=False)
 
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """As it always was, but the parser of the command has the say about what is not known."""
+        """The arguments; each command's own parser refuses what it does not know."""
         return self.parse_known_args(args, namespace)[0]
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
-        """Raises UsageError for what is not known, here and not where the names of its relatives are not known."""
+        """The arguments, with no unknown ones left.
+
+        Raises:
+            UsageError: one is unknown.
+        """
         known, unknown = super().parse_known_args(args, namespace)
         if unknown:
-            flag = unknown[0].partition("=")[0]
-            near = get_close_matches(flag, self._option_string_actions, n=1) if flag.startswith("--") else []
-            meant = f"did you mean {near[0]!r}?" if near else f"`{self.prog} --help` says what can be said."
-            raise UsageError(f"{flag!r} is nothing that `{self.prog}` takes; {meant}")
+            raise UsageError(self._unknown(unknown[0].partition("=")[0]))
         return known, []
 
     def error(self, message: str) -> NoReturn:
         """Raise UsageError."""
-        raise UsageError(f"{message.rstrip('.')}; `{self.prog} --help` says what can be said.")
+        raise UsageError(f"{message.rstrip('.')}; see `{self.prog} --help`.")
+
+    def _unknown(self, argument: str) -> str:
+        if not argument.startswith("--"):
+            return f"unknown argument {argument!r}; see `{self.prog} --help`."
+        near = get_close_matches(argument, re.findall(r"--[\w-]+", self.format_help()), n=1)
+        return f"unknown option {argument!r}; " + (
+            f"did you mean {near[0]!r}?" if near else f"see `{self.prog} --help`."
+        )
 
 
-# --- what can be said ------------------------------------------------------------------------------------------------
+# --- the commands ----------------------------------------------------------------------------------------------------
 
 
 def _parser() -> _Parser:
@@ -96,38 +106,42 @@ def _parser() -> _Parser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     every = [option.name for option in options()]
 
-    serve = _command(commands, "serve", "be the daemon, in the foreground", every)
+    serve = _command(commands.add_parser, "serve", "run the daemon in the foreground", every)
     serve.add_argument("--ready-fd", type=int, help=argparse.SUPPRESS)
-    _command(commands, "start", "start a daemon, unless one runs, and wait until its model is loaded", every)
-    _command(commands, "stop", "end the daemon in good order", ["socket"])
-    status = _command(commands, "status", "say what the daemon does and what it has", ["socket"])
-    status.add_argument("--json", action="store_true", help="all of it, as one line of JSON")
+    _command(commands.add_parser, "start", "start the daemon unless it runs, and wait until its model is loaded", every)
+    _command(commands.add_parser, "stop", "stop the daemon", ["socket"])
+    status = _command(commands.add_parser, "status", "show what the daemon does and holds", ["socket"])
+    status.add_argument("--json", action="store_true", help="everything, as one line of JSON")
 
-    complete = _command(commands, "complete", "write a completion; starts a daemon if none runs", every)
-    complete.add_argument("place", metavar="FILE:LINE:COL", help="where; both count from 1, COL in characters")
+    complete = _command(commands.add_parser, "complete", "print a completion; starts the daemon if none runs", every)
+    complete.add_argument(
+        "place", metavar="FILE:LINE:COL", help="position; LINE and COL count from 1, COL in characters"
+    )
     complete.add_argument("--max-tokens", type=_number, default=128, metavar="N", help="(default: %(default)s)")
     complete.add_argument("--json", action="store_true", help="the whole answer, with its cost, as one line of JSON")
 
-    warm = _command(commands, "warm", "process prompts ahead of need; starts a daemon if none runs", every)
-    warm.add_argument("paths", nargs="+", metavar="PATH", type=Path, help="files to open in the daemon")
+    warm = _command(
+        commands.add_parser, "warm", "process the prompts of files in advance; starts the daemon if none runs", every
+    )
+    warm.add_argument("paths", nargs="+", metavar="PATH", type=Path, help="files whose projects to prepare")
 
     demo = commands.add_parser("demo", help="show what an edit costs, on real files, without a network")
     demo.add_argument("--edits", type=_number, default=10, metavar="N", help="(default: %(default)s)")
-    commands.add_parser("bench", help="compare with llama-server and the limit; in a checkout only", add_help=False)
+    commands.add_parser("bench", help="compare with llama-server; in a checkout only", add_help=False)
     commands.add_parser("lsp", help="serve an editor over LSP, on standard input and output", add_help=False)
 
-    model = commands.add_parser("model", help="where models are")
+    model = commands.add_parser("model", help="find and fetch models")
     model.set_defaults(command="model")
     actions = model.add_subparsers(dest="action", required=True, metavar="ACTION")
-    actions.add_parser("list", help="the models on this machine")
-    for action, purpose in (("path", "the file of a model"), ("pull", "fetch a model")):
+    actions.add_parser("list", help="list the models on this machine")
+    for action, purpose in (("path", "print the file of a model"), ("pull", "fetch a model")):
         actions.add_parser(action, help=purpose).add_argument("name", metavar="MODEL", help=_help("model"))
     return parser
 
 
-def _command(commands: "argparse._SubParsersAction[_Parser]", name: str, help: str, names: Iterable[str]) -> _Parser:
+def _command(add: Callable[..., _Parser], name: str, help: str, names: Iterable[str]) -> _Parser:
     """A command that takes the options of `Config` with these names."""
-    parser = commands.add_parser(name, help=help, description=help[0].upper() + help[1:] + ".")
+    parser = add(name, help=help, description=help[0].upper() + help[1:] + ".")
     group = parser.add_argument_group("options", "also in the TOML file, and in the environment as SCRUBJAY_...")
     group.add_argument("--config", type=Path, metavar="FILE", help="the TOML file")
     for option in options():

@@ -14,8 +14,9 @@ from scrubjay.http.api.routes import NativeRoutes
 from scrubjay.http.api.session import Session
 from scrubjay.http.compat import compat_routes
 from scrubjay.http.connections import Connections, note_answer
-from scrubjay.http.errors import MAX_BODY, answer_errors
+from scrubjay.http.errors import answer_errors
 from scrubjay.http.guard import Address, guard
+from scrubjay.http.params import MAX_BODY
 from scrubjay.service.service import Service
 from scrubjay.service.status import StatusReport
 
@@ -26,6 +27,8 @@ KEEP_ALIVE_S = 75.0
 MAX_FOREIGN = 500
 """Connections over TCP at a time: whoever opens more must not use up the descriptors that editors need."""
 BACKLOG = 512
+MAX_MESSAGE = 8 * MAX_BODY
+"""Of a session: a longer message ends it; one that is only larger than a request may be is refused."""
 
 
 class Listeners:
@@ -103,7 +106,7 @@ def make_app(
 
     async def session(request: web.Request) -> web.WebSocketResponse:
         # A local socket gains nothing by compression.
-        channel = web.WebSocketResponse(max_msg_size=MAX_BODY, compress=False)
+        channel = web.WebSocketResponse(max_msg_size=MAX_MESSAGE, compress=False)
         await channel.prepare(request)
         # A task of its own: else each message would wake it through the frames of the server and of all middlewares.
         await asyncio.create_task(Session(service, reporter, channel).run())

@@ -9,10 +9,10 @@ from typing import Any
 from aiohttp import web
 
 from scrubjay.errors import EngineError, PromptRefused, RequestError, ScrubjayError
+from scrubjay.http.params import MAX_BODY, TOO_LARGE
 
 logger = logging.getLogger(__name__)
 
-MAX_BODY = 64 << 20
 _TYPES = {
     400: "invalid_request_error",
     408: "timeout",
@@ -22,7 +22,6 @@ _TYPES = {
     413: "too_large",
     503: "unavailable_error",
 }
-_BODY_TOO_LARGE = f"The body is larger than {MAX_BODY >> 20} MiB; leave such files out."
 
 
 dump: Callable[[object], str] = json.JSONEncoder(separators=(",", ":")).encode
@@ -42,7 +41,7 @@ async def answer_errors(
     """Turn whatever a handler raises into a JSON answer."""
     error: Exception
     if (request.content_length or 0) > MAX_BODY:
-        error = RequestError(_BODY_TOO_LARGE, 413)
+        error = RequestError(TOO_LARGE, 413)
     else:
         try:
             return await handler(request)
@@ -60,7 +59,7 @@ async def answer_errors(
 def _known(error: Exception, request: web.Request) -> Exception:
     """The error with a sentence for the user, where aiohttp has raised it."""
     if isinstance(error, web.HTTPRequestEntityTooLarge):
-        return RequestError(_BODY_TOO_LARGE, 413)
+        return RequestError(TOO_LARGE, 413)
     if isinstance(error, web.HTTPNotFound):
         return RequestError(f"There is no {request.path} here; GET /health is.", 404)
     if isinstance(error, web.HTTPMethodNotAllowed):

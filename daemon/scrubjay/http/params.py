@@ -1,6 +1,6 @@
 """Reading what clients send: every field by name and type, with a sentence for each that is wrong.
 
-A field that is null is as good as absent; unknown fields are ignored.
+A field that is null counts as absent; unknown fields are ignored.
 """
 
 import asyncio
@@ -15,6 +15,7 @@ from scrubjay.errors import RequestError
 from scrubjay.workspace.text import Change, Position, PositionEncoding
 
 T = TypeVar("T", bound=str)
+V = TypeVar("V")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Id = str | int
 """What a client may call a request."""
@@ -32,17 +33,58 @@ _KINDS = {
 }
 
 
+MAX_BODY = 8 << 20
+"""Bytes of a request: reading JSON cannot be interrupted within a string, and more would be noticed by everybody."""
+AT_ONCE = 128 << 10
+"""Bytes of JSON that are read on the event loop, in a millisecond or two; more goes to a thread."""
+TOO_LARGE = f"The request is larger than {MAX_BODY >> 20} MiB; leave such texts out."
+
+
 def parse_object(body: bytes | str) -> "Params":
     """The fields of a JSON object; an empty body is an empty object.
 
     Raises:
         RequestError: it is not JSON, or not an object.
     """
+    return Params.of(_parsed(body, json.loads), "The body")
+
+
+async def parse_any_size(body: bytes | str) -> "Params":
+    """`parse_object`, which nobody else has to wait for.
+
+    Raises:
+        RequestError: as `parse_object`; or 413, it is too large.
+    """
+    if len(body) <= AT_ONCE:
+        return parse_object(body)
+    if len(body) > MAX_BODY:
+        raise RequestError(TOO_LARGE, 413)
+    return Params.of(await asyncio.to_thread(_parsed, body, _SLICED.decode), "The body")
+
+
+def _parsed(body: bytes | str, parse: Callable[[str], Any]) -> Any:
     try:
-        value = json.loads(body) if body else {}
+        text = body if isinstance(body, str) else body.decode(json.detect_encoding(body))
+        # A byte order mark is no JSON, but some write it.
+        return parse(text.removeprefix("\ufeff")) if body else {}
     except (ValueError, RecursionError) as error:
         raise RequestError(f"The body is not JSON ({error}); send one JSON object.") from error
-    return Params.of(value, "The body")
+
+
+def _integer(text: str) -> int:
+    return int(text)
+
+
+def _float(text: str) -> float:
+    return float(text)
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+# Functions of Python's at each number and object: between them the event loop has its turn.
+_SLICED = json.JSONDecoder(parse_int=_integer, parse_float=_float, object_hook=_same)
 
 
 class Params:
@@ -83,9 +125,6 @@ class Params:
             raise self._wrong(name, "a string", value)
         return value
 
-    def optional_text(self, name: str) -> str | None:
-        return self.text(name) if self.has(name) else None
-
     def integer(self, name: str, default: int | None = None, low: int = 0, high: int = MAX_INTEGER) -> int:
         value = self._get(name, default)
         if isinstance(value, float) and value.is_integer():
@@ -96,9 +135,6 @@ class Params:
             raise RequestError(f"`{self._path}{name}` must lie between {low} and {high}.")
         return value
 
-    def optional_integer(self, name: str) -> int | None:
-        return self.integer(name) if self.has(name) else None
-
     def number(self, name: str, default: float | None = None, low: float = 0.0, high: float = 1e9) -> float:
         value = self._get(name, default)
         if not isinstance(value, int | float) or isinstance(value, bool):
@@ -107,9 +143,6 @@ class Params:
         if (isinstance(value, float) and not math.isfinite(value)) or not low <= value <= high:
             raise RequestError(f"`{self._path}{name}` must lie between {low:g} and {high:g}.")
         return float(value)
-
-    def optional_number(self, name: str) -> float | None:
-        return self.number(name) if self.has(name) else None
 
     def flag(self, name: str, default: bool) -> bool:
         value = self._get(name, default)
@@ -138,16 +171,9 @@ class Params:
             raise self._wrong(name, "an integer or a string", value)
         return value
 
-    def optional_identity(self, name: str) -> Id | None:
-        return self.identity(name) if self.has(name) else None
-
     def nested(self, name: str) -> "Params":
         value = self._get(name, None)
         return Params.of(value, f"`{self._path}{name}`", f"{self._path}{name}.")
-
-    def optional_nested(self, name: str) -> "Params":
-        """The same of no fields if there is none of that name."""
-        return self.nested(name) if self.has(name) else Params({})
 
     def items(self, name: str) -> list["Params"]:
         """An array of objects."""
@@ -156,19 +182,6 @@ class Params:
             raise self._wrong(name, "an array", value)
         paths = [f"{self._path}{name}[{index}]" for index in range(len(value))]
         return [Params.of(item, f"`{path}`", f"{path}.") for item, path in zip(value, paths, strict=True)]
-
-    def position(self, name: str) -> Position:
-        place = self.nested(name)
-        return Position(place.integer("line"), place.integer("character"))
-
-    def optional_position(self, name: str) -> Position | None:
-        return self.position(name) if self.has(name) else None
-
-    def encoding(self, name: str = "position_encoding") -> PositionEncoding:
-        return self.choice(name, _ENCODINGS, "utf-16")
-
-    def changes(self, name: str) -> tuple[Change, ...]:
-        return tuple(_change(item) for item in self.items(name))
 
     def _get(self, name: str, default: object) -> object:
         value = self._values.get(name)
@@ -187,12 +200,34 @@ def kind_of(value: object) -> str:
     return "null" if value is None else _KINDS.get(type(value), type(value).__name__)
 
 
+def optional(read: Callable[[Params, str], V]) -> Callable[[Params, str], V | None]:
+    """The reader of a field that may be absent, and is None then; `read` reads it where it is there."""
+
+    def read_if_there(params: Params, name: str) -> V | None:
+        return read(params, name) if params.has(name) else None
+
+    return read_if_there
+
+
+def position_of(params: Params, name: str) -> Position:
+    place = params.nested(name)
+    return Position(place.integer("line"), place.integer("character"))
+
+
+def encoding_of(params: Params, name: str = "position_encoding") -> PositionEncoding:
+    return params.choice(name, _ENCODINGS, "utf-16")
+
+
+def changes_of(params: Params, name: str) -> tuple[Change, ...]:
+    return tuple(map(_change, params.items(name)))
+
+
 def _change(item: Params) -> Change:
     text = item.text("text")
     if not item.has("range"):
         return Change(text)
     area = item.nested("range")
-    return Change(text, area.position("start"), area.position("end"))
+    return Change(text, position_of(area, "start"), position_of(area, "end"))
 
 
 BODY_S = 60.0
@@ -200,7 +235,7 @@ BODY_S = 60.0
 
 
 async def read_params(request: web.Request) -> Params:
-    """The fields of the JSON object that `request` brings; no body is as good as an empty object.
+    """The fields of the JSON object that `request` brings; no body counts as an empty object.
 
     Raises:
         RequestError: 408, it took too long; 400, it is no JSON object.
@@ -210,4 +245,4 @@ async def read_params(request: web.Request) -> Params:
             body = await request.read()
     except TimeoutError as error:
         raise RequestError(f"The body did not come within {BODY_S:g} s; send it again.", 408) from error
-    return parse_object(body)
+    return await parse_any_size(body)

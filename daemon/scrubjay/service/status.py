@@ -55,11 +55,12 @@ class StatusReport:
         root = self._service.projects.by_root(root).root
         resident, info = self._service.dispatcher.residency.of(root), self._service.supervisor.info
         found = next((context for context in self._contexts() if context.key == root), None)
-        spans = resident.prompt.segments if resident.prompt else ()
+        prompt = resident.prompt
+        spans = zip(prompt.segments, prompt.reasons, strict=True) if prompt else ()
         return {
             "root": root,
-            "segments": [span._asdict() for span in spans],
-            "boundaries": list(resident.prompt.boundaries) if resident.prompt else [],
+            "segments": [{**span._asdict(), "reason": reason} for span, reason in spans],
+            "boundaries": list(prompt.boundaries) if prompt else [],
             "checkpoints": list(found.checkpoints) if found else [],
             "n_resident": found.n_resident if found else 0,
             "n_ctx": info.n_ctx if info else 0,

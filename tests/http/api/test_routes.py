@@ -9,7 +9,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from scrubjay.http.errors import MAX_BODY
+from scrubjay.http.params import MAX_BODY
 from scrubjay.service.service import Service
 from tests.support.api import BASE, Api, connected, next_event, next_prefill, running_api
 from tests.support.gguf_models import corrupt_model, tiny_model
@@ -77,6 +77,7 @@ async def test_warm_and_context_and_status(served: tuple[Service, Api]) -> None:
     status, again = await api.post("/api/warm", {"root": "/project"})
     assert (status, again["reuse"]["processed"]) == (200, 1)
     status, context = await api.get("/api/context?root=/project")
+    assert all(segment["reason"] for segment in context["segments"]), "why each of them is there"
     assert status == 200
     assert [segment["start"] for segment in context["segments"][1:]] == context["boundaries"]
     assert context["checkpoints"]
@@ -200,19 +201,19 @@ async def test_a_body_over_the_limit_is_refused(served: tuple[Service, Api]) -> 
     _, api = served
     status, answer = await api.post("/api/documents/open", data=bytes(MAX_BODY + 1))
     assert (status, answer["error"]["type"]) == (413, "too_large")
-    assert "64 MiB" in answer["error"]["message"]
+    assert f"{MAX_BODY >> 20} MiB" in answer["error"]["message"]
 
 
 async def test_a_body_over_the_limit_without_a_length_is_refused(served: tuple[Service, Api]) -> None:
     _, api = served
 
     async def chunks() -> AsyncIterator[bytes]:
-        for _ in range(65):
+        for _ in range((MAX_BODY >> 20) + 1):
             yield bytes(1 << 20)
 
     async with api.http.post(BASE + "/api/documents/open", data=chunks()) as response:
         assert response.status == 413
-        assert "64 MiB" in (await response.json())["error"]["message"]
+        assert f"{MAX_BODY >> 20} MiB" in (await response.json())["error"]["message"]
 
 
 async def test_a_refused_change_changes_nothing(served: tuple[Service, Api]) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from scrubjay.http.params import AT_ONCE, MAX_BODY
 from scrubjay.service.service import Service
 from tests.support.api import BASE, Api, connected, running_api
 from tests.support.gguf_models import tiny_model
@@ -172,6 +173,17 @@ async def test_bad_messages_are_answered_with_a_sentence(editor: Editor) -> None
         assert answer["error"]["code"] == code, text
         assert sentence in answer["error"]["message"], text
     await editor.open(URI, source())
+
+
+async def test_a_message_that_is_too_large_is_refused_and_the_session_goes_on(editor: Editor) -> None:
+    number = await editor.send("documents/open", uri=URI, text="x" * MAX_BODY)
+    assert (await editor.answer(number))["error"]["code"] == 413
+    # One that goes to a thread comes before what is sent after it.
+    large = await editor.send("documents/open", uri=URI, text="x = 1\n" * (AT_ONCE // 3), version=1)
+    change = {"text": "y", "range": {"start": AT_START, "end": AT_START}}
+    small = await editor.send("documents/change", uri=URI, base_version=1, version=2, changes=[change])
+    assert (await editor.answer(small)) == {"id": small, "result": {"version": 2}}
+    assert (await editor.answer(large))["result"] == {"version": 1}
 
 
 async def test_a_lone_surrogate_is_no_mistake(editor: Editor) -> None:

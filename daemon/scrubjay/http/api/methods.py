@@ -8,7 +8,7 @@ from typing import Any
 from scrubjay.completion.postprocess import RULES
 from scrubjay.completion.requests import Completion, CompletionRequest, Item, Trigger
 from scrubjay.errors import RequestError
-from scrubjay.http.params import Fields, Params
+from scrubjay.http.params import Fields, Params, changes_of, encoding_of, optional, position_of
 from scrubjay.protocol.messages import Sampling
 from scrubjay.service.events import AddTail, Complete, RequestStatus, Warm
 from scrubjay.workspace.events import ChangeDocument, CloseDocument, FocusDocument, OpenDocument, SaveDocument
@@ -37,19 +37,19 @@ _DEFAULT = Sampling()
 _CHANGE: Fields = {
     "uri": Params.text,
     "version": partial(Params.integer, low=-(2**31)),
-    "changes": Params.changes,
-    "position_encoding": Params.encoding,
-    "base_version": Params.optional_integer,
+    "changes": changes_of,
+    "position_encoding": encoding_of,
+    "base_version": optional(Params.integer),
 }
 _COMPLETE: Fields = {
     "uri": Params.text,
-    "position": Params.position,
-    "position_encoding": Params.encoding,
-    "version": Params.optional_integer,
+    "position": position_of,
+    "position_encoding": encoding_of,
+    "version": optional(Params.integer),
     "n": partial(Params.integer, default=1, low=1, high=MAX_ALTERNATIVES),
     "trigger": partial(Params.choice, allowed=_TRIGGERS, default="automatic"),
-    "t_max_prompt_ms": Params.optional_number,
-    "client": Params.optional_text,
+    "t_max_prompt_ms": optional(Params.number),
+    "client": optional(Params.text),
     "cold": partial(Params.flag, default=False),
     "rules": partial(Params.flag, default=True),
     "rules_off": Params.texts,
@@ -76,7 +76,7 @@ def open_document(params: Params, owner: str = "") -> OpenDocument:
         text=params.text("text"),
         language=params.text("language", ""),
         version=params.integer("version", 0, low=-(2**31)),
-        root=params.optional_text("root"),
+        root=optional(Params.text)(params, "root"),
         owner=_owner(params, owner),
     )
 
@@ -96,8 +96,8 @@ def save_document(params: Params, owner: str = "") -> SaveDocument:
 
 
 def focus_document(params: Params, owner: str = "") -> FocusDocument:
-    position = params.optional_position("position")
-    return FocusDocument(_uri(params), position, params.encoding(), _owner(params, owner))
+    position = optional(position_of)(params, "position")
+    return FocusDocument(_uri(params), position, encoding_of(params), _owner(params, owner))
 
 
 def complete(params: Params, owner: str = "") -> Complete:
@@ -124,10 +124,10 @@ def sampling(params: Params) -> Sampling:
 
 def warm(params: Params, owner: str = "") -> Warm:
     return Warm(
-        root=params.optional_text("root"),
-        uri=params.optional_text("uri"),
-        position=params.optional_position("position"),
-        encoding=params.encoding(),
+        root=optional(Params.text)(params, "root"),
+        uri=optional(Params.text)(params, "uri"),
+        position=optional(position_of)(params, "position"),
+        encoding=encoding_of(params),
         owner=_owner(params, owner),
         wait=params.flag("wait", default=True),
     )

@@ -10,7 +10,7 @@ from scrubjay.errors import RequestError, ScrubjayError
 from scrubjay.http.api import methods
 from scrubjay.http.api.methods import Json
 from scrubjay.http.errors import dump, error_body
-from scrubjay.http.params import Params, parse_object
+from scrubjay.http.params import Params, read_params
 from scrubjay.service.events import Complete, RequestStatus
 from scrubjay.service.service import Service
 from scrubjay.service.status import StatusReport
@@ -49,20 +49,19 @@ class NativeRoutes:
         return json_response(methods.completion_json(await event.reply))
 
     async def status(self, _: web.Request) -> web.Response:
-        await self._look()
+        await self._update_status()
         return json_response(self._reporter.status())
 
     async def context(self, request: web.Request) -> web.Response:
         if not (root := request.query.get("root")):
             raise RequestError("Say which project: ?root=PATH; GET /api/status lists them.")
-        await self._look()
+        await self._update_status()
         return json_response(self._reporter.context(root))
 
     async def document(self, request: web.Request) -> web.Response:
         """The text of an open document as the daemon has it: the copy that was last touched."""
         if not (uri := request.query.get("uri")):
             raise RequestError("Say which document: ?uri=URI.")
-        await self._look()
         return json_response(self._reporter.document(uri))
 
     async def events(self, request: web.Request) -> web.StreamResponse:
@@ -86,7 +85,7 @@ class NativeRoutes:
 
         return handle
 
-    async def _look(self) -> None:
+    async def _update_status(self) -> None:
         event = RequestStatus()
         self._service.post(event)
         await event.reply
@@ -118,7 +117,7 @@ def json_response(body: Json, status: int = 200) -> web.Response:
 
 
 async def _params(request: web.Request) -> Params:
-    return parse_object(await request.read())
+    return await read_params(request)
 
 
 async def _final(reply: "asyncio.Future[Any]") -> Json:

@@ -5,6 +5,7 @@ What the editor opens belongs to its session, and is closed with it.
 
 import asyncio
 import logging
+import re
 from collections.abc import Mapping
 from itertools import count
 from typing import Any
@@ -15,7 +16,7 @@ from scrubjay.errors import RequestError, ScrubjayError
 from scrubjay.http.api import methods
 from scrubjay.http.api.methods import Json, Method, Render
 from scrubjay.http.errors import dump, error_body
-from scrubjay.http.params import Fields, Id, Params, parse_object
+from scrubjay.http.params import MAX_BODY, Fields, Id, Params, optional, parse_any_size
 from scrubjay.notifications import Subscription
 from scrubjay.service.events import RequestStatus
 from scrubjay.service.service import Service
@@ -26,8 +27,10 @@ logger = logging.getLogger(__name__)
 
 PUSHED = ("state", "progress")
 """Types of events that an editor gets unasked."""
-_CALL: Fields = {"params": Params.optional_nested, "method": Params.text}
+_NUMBER = optional(Params.identity)
+_CALL: Fields = {"params": optional(Params.nested), "method": Params.text}
 _numbers = count(1)
+_ID = re.compile(r'\s*\{[^{}]{,200}?"id"\s*:\s*(\d{1,15})\b')
 
 
 class Session:
@@ -53,7 +56,7 @@ class Session:
         try:
             async for message in self._socket:
                 if message.type is WSMsgType.TEXT:
-                    self._receive(message.data)
+                    await self._receive(message.data)
             if self._is_over:
                 await pusher
         finally:
@@ -62,14 +65,15 @@ class Session:
                 ending.cancel()
             self._service.post(CloseOwner(self._owner))
 
-    def _receive(self, data: str) -> None:
+    async def _receive(self, data: str) -> None:
         """Handle one message; whatever is wrong with it is answered."""
-        number: Id | None = None
+        # Until it is read: what seems to be its number.
+        number = _number_of(data) if len(data) > MAX_BODY else None
         try:
-            message = parse_object(data)
-            number = message.optional_identity("id")
+            message = await parse_any_size(data)
+            number = _NUMBER(message, "id")
             call = message.read(_CALL)
-            self._call(number, call["method"], call["params"])
+            self._call(number, call["method"], call["params"] or Params({}))
         except ScrubjayError as error:
             self._send_error(number, error)
 
@@ -121,3 +125,9 @@ class Session:
         except ConnectionError:
             # The reading side hears of it too, and ends the session.
             logger.debug("An editor has gone away.")
+
+
+def _number_of(data: str) -> Id | None:
+    """The number of a request that is too large to be read, if it comes first: so its sender can be told."""
+    found = _ID.match(data)
+    return int(found[1]) if found else None
