@@ -227,6 +227,23 @@ def test_a_git_that_takes_its_time_is_waited_for(tmp_path: Path, config: Path, m
     assert git.Git().is_ignored(str(root), "b")
 
 
+def test_folders_with_odd_names_are_asked_about_by_their_names(tmp_path: Path, config: Path) -> None:
+    names = ["a b", ":(glob)x", "[a-z]", "*", "é", "-e", "!n", ":!y"]
+    root = repository(tmp_path / "root", {".gitignore": "".join(f"/gone/{name}/\n" for name in ("a b", "é", "-e"))})
+    listing = Listing(str(root))
+    list(listing.scan())
+    for folder in ("gone", "kept"):
+        for name in names:
+            write(root, {f"{folder}/{name}/a.py": "1"})
+    assert {name for name in names if git.Git().is_ignored(str(root), f"gone/{name}")} == {"a b", "é", "-e"}
+    assert not any(git.Git().is_ignored(str(root), f"kept/{name}") for name in names)
+    assert listed(root) == {f"kept/{name}/a.py" for name in names} | {f"gone/{name}/a.py" for name in names[1:4]} | {
+        f"gone/{name}/a.py" for name in ("!n", ":!y")
+    }
+    assert listing.may_show("gone")
+    assert not listing.may_show(".venv")
+
+
 def test_variables_lead_git_nowhere_else(tmp_path: Path, config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = repository(tmp_path / "root", {"a.py": "1"})
     monkeypatch.setenv("GIT_DIR", str(repository(tmp_path / "other", {"b.py": "2"}) / ".git"))

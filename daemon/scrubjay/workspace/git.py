@@ -17,8 +17,8 @@ TIMEOUT_S = 30.0
 LOOK_S = 0.2
 """How often to see whether the answer is still wanted."""
 _KEPT_VARIABLES = ("GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM")
-_SAFE = ("-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", "--literal-pathspecs")
-_LIST = ("ls-files", "-z", "--exclude-standard")
+_SAFE = ("-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null")
+_LIST = ("--literal-pathspecs", "ls-files", "-z", "--exclude-standard")
 
 
 class Git:
@@ -53,7 +53,8 @@ class Git:
 
     def is_ignored(self, folder: str, path: str) -> bool:
         """Whether a rule leaves out `path`, relative to `folder`; False where git does not say."""
-        return bool(self._lines(folder, "check-ignore", "-z", "--stdin", text=path))
+        # This command takes no literal names; with a dot in front none is taken for a pattern.
+        return bool(self._lines(folder, "check-ignore", "-z", "--stdin", text=f"./{path}"))
 
     def _lines(self, folder: str, *command: str, text: str = "") -> list[str] | None:
         """What a command lists, or None if it fails. Names are decoded as those of files are."""
