@@ -1,0 +1,52 @@
+"""The frame of prompts: one that is kept is the one that would be made."""
+
+import functools
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scrubjay.prompt.fim import PLAIN, FimTemplate, find_template
+from scrubjay.prompt.frame import LayoutInput, PromptFrame, prompt_frame
+from scrubjay.prompt.limits import Limits
+from scrubjay.prompt.segments import Segment, part_tokens
+from scrubjay.tokenizer.token_cache import TokenCache
+from scrubjay.workspace.document import Document
+from scrubjay.workspace.project import Project, Tail
+from tests.support import vocabularies
+
+
+@functools.cache
+def cache() -> TokenCache:
+    return TokenCache(vocabularies.open_vocabulary("qwen2").tokenize, 1_000_000)
+
+
+def layout(root: str, name: str, tails: list[Tail], template: FimTemplate, limits: Limits) -> LayoutInput:
+    project, document = Project(root), Document(f"file://{root}/{name}", "python", 1, "x = 1\n")
+    project.show(document)
+    for tail in tails:
+        project.add_tail(tail)
+    return LayoutInput(project, document, 0, template, cache(), limits)
+
+
+LAYOUTS = st.builds(
+    layout,
+    st.sampled_from(("/a/jay", "/b/jay", "/a/magpie")),
+    st.sampled_from(("one.py", "two.py", "lib/one.py")),
+    st.lists(st.builds(Tail, st.sampled_from("ab"), st.sampled_from(("error", "warning: " * 20))), max_size=2),
+    st.sampled_from((PLAIN, find_template(vocabularies.open_vocabulary("qwen2")))),
+    st.sampled_from((Limits(2048, 128), Limits(2048, 256), Limits(256, 128), Limits(2048, 128, 200))),
+)
+
+
+def parts(frame: PromptFrame) -> object:
+    def tokens(segment: Segment) -> tuple[str, str, list[int]]:
+        return segment.kind, segment.label, part_tokens(segment.parts, cache()).tolist()
+
+    return tokens(frame.start), tokens(frame.path), frame.room, [tokens(tail) for tail in frame.tails]
+
+
+@given(LAYOUTS, LAYOUTS)
+def test_a_frame_is_kept_only_as_long_as_it_is_the_same(before: LayoutInput, now: LayoutInput) -> None:
+    last, fresh = prompt_frame(before), prompt_frame(now)
+    assert parts(prompt_frame(now, last)) == parts(fresh)
+    assert prompt_frame(now, fresh) is fresh
