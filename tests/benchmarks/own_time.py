@@ -105,7 +105,7 @@ async def measure(model: Path, layout: LayoutName, n_keys: int) -> tuple[Split, 
                     projects.project_of(uri), document, document.offset_at(request.position, "utf-32")
                 )
             with split.timed("known"):
-                remembered.find(request, view.project, view.document, view.offset)
+                remembered.at(request, view.project, view.document, view.offset).find()
             with split.timed("prompt"):
                 n_prompt = len((await making(builder, DocumentRecipe(view), LIMITS)).tokens)
             with split.timed("rules"):

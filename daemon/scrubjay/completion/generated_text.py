@@ -65,6 +65,7 @@ class Alternatives:
 
     Args:
         n: how many are asked for.
+        is_streamed: the first item is told while it is written; otherwise nothing of it is before it is complete.
 
     Attributes:
         items: what is to be shown, and `discarded` the names of the rules by which other texts are not.
@@ -72,10 +73,11 @@ class Alternatives:
         is_cut: the text that is being generated has ended by its `Finish`.
     """
 
-    def __init__(self, finish: Finish, indent: str = "", n: int = 1) -> None:
+    def __init__(self, finish: Finish, indent: str = "", n: int = 1, is_streamed: bool = True) -> None:
         self._finish = finish
         self._indent = indent
         self._n = n
+        self._is_streamed = is_streamed
         self._told = ""
         self._current = GeneratedText(finish, indent)
         self.items: list[Item] = []
@@ -93,7 +95,9 @@ class Alternatives:
         n_seen = len(self._current.text)
         self._current.add(piece)
         self.is_cut = self._current.is_cut
-        return "" if self.items else self._tell(self._finish.tellable(self._current.text, n_seen))
+        if self.items or not self._is_streamed:
+            return ""
+        return self._tell(self._finish.tellable(self._current.text, n_seen))
 
     def restart(self) -> None:
         """What was generated of the present text does not count: it is written once more."""

@@ -1,15 +1,110 @@
-"""The completions that were shown, found again at the same place or one typed along."""
+"""The completions that were shown, found again when the user types along with them, accepts a part, or comes back.
 
-from collections.abc import Hashable
-from dataclasses import replace
+A completion belongs to the text before and after the cursor where it was asked for. It serves a later place too if the
+text after the cursor is the same and the text before has only grown by what the completion begins with.
+"""
+
+from collections import OrderedDict
+from collections.abc import Hashable, Iterator
+from dataclasses import dataclass, replace
 
 import xxhash
 
-from scrubjay.completion.cache import CompletionCache
 from scrubjay.completion.requests import CompletionRequest, Item
 from scrubjay.workspace.document import Document
 from scrubjay.workspace.project import Project
 from scrubjay.workspace.text import Position
+
+MAX_TYPED_CHARACTERS = 128
+"""How many characters may have been typed or accepted since."""
+FINGERPRINT_CHARACTERS = 32
+"""Characters before the cursor that are compared before the whole text is looked at."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Completions for a place, the best first.
+
+    Args:
+        n_prefix: number of characters before the cursor.
+        ending: the last of them.
+        digest: the name of all of them.
+        n_replaced: how many characters right of the cursor the completions replace.
+    """
+
+    n_prefix: int
+    ending: str
+    digest: bytes
+    texts: tuple[str, ...]
+    n_replaced: int = 0
+
+
+class CompletionCache:
+    """The last `max_entries` sets of completions, those not used for longest forgotten first."""
+
+    def __init__(self, max_entries: int = 256) -> None:
+        self._max_entries = max_entries
+        # By document and request, and by the text after the cursor: then by the text before it.
+        self._entries: OrderedDict[tuple[Hashable, bytes, bytes], Kept] = OrderedDict()
+
+    def put(self, key: Hashable, prefix: str, suffix: str, texts: tuple[str, ...], n_replaced: int = 0) -> None:
+        """Keep `texts` for the place between `prefix` and `suffix`; `key` names the document and what was asked for."""
+        digest = _digest(prefix)
+        name = (key, _digest(suffix), digest)
+        self._entries[name] = Kept(len(prefix), prefix[-FINGERPRINT_CHARACTERS:], digest, texts, n_replaced)
+        self._entries.move_to_end(name)
+        if len(self._entries) > self._max_entries:
+            self._entries.popitem(last=False)
+
+    def find(self, key: Hashable, prefix: str, suffix: str) -> Kept | None:
+        """What is left of completions that this place agrees with, those with the fewest characters typed since first.
+
+        A completion that was typed or accepted to its end is none any more.
+        """
+        for name, kept in sorted(self._candidates(key, prefix, suffix), key=lambda item: -item[1].n_prefix):
+            typed = prefix[kept.n_prefix :]
+            left = tuple(text[len(typed) :] for text in kept.texts if text.startswith(typed) and text != typed)
+            if left and _digest(prefix[: kept.n_prefix]) == kept.digest:
+                self._entries.move_to_end(name)
+                return Kept(len(prefix), prefix[-FINGERPRINT_CHARACTERS:], b"", left, kept.n_replaced)
+        return None
+
+    def _candidates(
+        self, key: Hashable, prefix: str, suffix: str
+    ) -> Iterator[tuple[tuple[Hashable, bytes, bytes], Kept]]:
+        after = _digest(suffix)
+        for name, kept in self._entries.items():
+            n_typed = len(prefix) - kept.n_prefix
+            if (
+                name[:2] == (key, after)
+                and 0 <= n_typed <= MAX_TYPED_CHARACTERS
+                and prefix.endswith(kept.ending, 0, kept.n_prefix)
+            ):
+                yield name, kept
+
+
+@dataclass(frozen=True, slots=True)
+class KnownCompletions:
+    """The completions that are known for one question at one place."""
+
+    _cache: CompletionCache
+    _question: Hashable
+    _prefix: str
+    _suffix: str
+
+    def find(self) -> tuple[Item, ...]:
+        """What is known, best first; empty if nothing is."""
+        kept = self._cache.find(self._question, self._prefix, self._suffix)
+        if kept is None:
+            return ()
+        left = (text for text in kept.texts if text.strip())
+        return tuple(Item(text, "cached", 0, n_replaced=kept.n_replaced) for text in left)
+
+    def put(self, items: tuple[Item, ...]) -> None:
+        """Keep `items`, if they all replace the same."""
+        if len({item.n_replaced for item in items}) == 1:
+            texts = tuple(item.text for item in items)
+            self._cache.put(self._question, self._prefix, self._suffix, texts, items[0].n_replaced)
 
 
 class CompletionHistory:
@@ -23,29 +118,10 @@ class CompletionHistory:
         # Texts of documents and their names: most documents are as they were at the last keystroke.
         self._known: dict[str, tuple[str, bytes]] = {}
 
-    def find(self, request: CompletionRequest, project: Project, document: Document, offset: int) -> tuple[Item, ...]:
-        """What is known for the place, best first; empty if nothing is."""
+    def at(self, request: CompletionRequest, project: Project, document: Document, offset: int) -> "KnownCompletions":
+        """What is known of the answer to `request`, at `offset` of `document`."""
         text = document.text
-        kept = self._cache.find(self._question(request, project, document), text[:offset], text[offset:])
-        if kept is None:
-            return ()
-        left = (text for text in kept.texts if text.strip())
-        return tuple(Item(text, "cached", 0, n_replaced=kept.n_replaced) for text in left)
-
-    def put(
-        self,
-        request: CompletionRequest,
-        project: Project,
-        document: Document,
-        offset: int,
-        items: tuple[Item, ...],
-    ) -> None:
-        """Keep `items`, if they all replace the same."""
-        text = document.text
-        if len({item.n_replaced for item in items}) == 1:
-            texts = tuple(item.text for item in items)
-            question = self._question(request, project, document)
-            self._cache.put(question, text[:offset], text[offset:], texts, items[0].n_replaced)
+        return KnownCompletions(self._cache, self._question(request, project, document), text[:offset], text[offset:])
 
     def _question(self, request: CompletionRequest, project: Project, document: Document) -> Hashable:
         """All that a completion depends on but the text before and after the cursor."""
@@ -67,3 +143,7 @@ def _named(key: str, text: str, known: tuple[str, bytes] | None) -> tuple[str, b
     if known is not None and known[0] is text:
         return known
     return text, xxhash.xxh3_128_digest(f"{key}\0{text}".encode(errors="surrogatepass"))
+
+
+def _digest(text: str) -> bytes:
+    return xxhash.xxh3_128_digest(text.encode(errors="surrogatepass"))

@@ -113,9 +113,8 @@ class Reuse:
     @classmethod
     def of(cls, cost: PrefillCost) -> "Reuse":
         """What the engine said."""
-        return cls(
-            cost.prompt, cost.common, cost.restored, cost.processed, cost.needed, cost.excess, cost.reason, "ready"
-        )
+        excess = cost.processed - cost.needed
+        return cls(cost.prompt, cost.common, cost.restored, cost.processed, cost.needed, excess, cost.reason, "ready")
 
     @classmethod
     def prepared(cls, n_prompt: int) -> "Reuse":

@@ -37,7 +37,8 @@ class CompletionRules:
         return STOP_STRINGS
 
     def for_template(self, template: FimTemplate, /) -> "CompletionRules":
-        return replace(self, is_chat=template.chat is not None)
+        is_chat = template.chat is not None
+        return self if is_chat == self.is_chat else replace(self, is_chat=is_chat)
 
     def max_tries(self, n: int) -> int:
         # By the time that a second try would be there, the user has typed on.

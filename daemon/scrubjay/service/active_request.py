@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from time import perf_counter
 
+from scrubjay.completion.finish import Finish
 from scrubjay.completion.generated_text import Alternatives
 from scrubjay.completion.requests import Completion, Item, Reuse, Timings, alternative
 from scrubjay.errors import RequestError, ScrubjayError
@@ -71,6 +72,7 @@ class ActiveRequest:
         replies: the clients that wait; for a warming that superseded another one, also those that waited for that.
         on_text: called with each piece of the first item as it is generated.
         number: of the present job.
+        template: what its prompt follows, if it is one for filling in.
         cost: what the prompt has cost, for the first text.
         n_prefilled: tokens of the prompt that are resident, while it is being processed.
     """
@@ -80,6 +82,7 @@ class ActiveRequest:
     on_text: Callable[[str], None] | None = None
     number: int = 0
     prompt: Prompt | None = None
+    template: FimTemplate | None = None
     cost: PrefillCost | None = None
     is_answered: bool = False
     timer: asyncio.TimerHandle | None = None
@@ -88,7 +91,7 @@ class ActiveRequest:
     texts: Alternatives = field(init=False)
 
     def __post_init__(self) -> None:
-        self.texts = Alternatives(self.ask.finish, self.ask.recipe.indent, self.ask.n)
+        self._use(self.ask.finish)
 
     @property
     def is_wanted(self) -> bool:
@@ -104,7 +107,10 @@ class ActiveRequest:
 
     def use_template(self, template: FimTemplate) -> None:
         """Its prompt follows `template`."""
-        self.texts = Alternatives(self.ask.finish.for_template(template), self.ask.recipe.indent, self.ask.n)
+        self.template = template
+        finish = self.ask.finish.for_template(template)
+        if finish is not self.ask.finish:
+            self._use(finish)
 
     def prefilled(self, cost: PrefillCost) -> None:
         """The prompt is in its context."""
@@ -142,6 +148,9 @@ class ActiveRequest:
         """Tell the clients that wait that nothing comes."""
         for reply in self._waiting():
             reply.set_exception(error)
+
+    def _use(self, finish: Finish) -> None:
+        self.texts = Alternatives(finish, self.ask.recipe.indent, self.ask.n, self.on_text is not None)
 
     def _completion(self, items: tuple[Item, ...], reuse: Reuse, model: str, **more: object) -> Completion:
         return Completion(items, self.clock.timings, reuse, self.ask.version, model, **more)  # type: ignore[arg-type]

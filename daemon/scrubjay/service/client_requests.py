@@ -2,13 +2,12 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from scrubjay.completion.finish import AsWritten, ClientLimits
 from scrubjay.completion.history import CompletionHistory
-from scrubjay.completion.requests import Completion, CompletionRequest, Item
+from scrubjay.completion.requests import Completion, CompletionRequest
 from scrubjay.completion.rules import CompletionRules
 from scrubjay.errors import RequestError
 from scrubjay.prompt.document import DocumentRecipe
@@ -20,32 +19,19 @@ from scrubjay.service.events import ClientGone, Complete, Generate, Post, Prompt
 from scrubjay.service.scheduler import Priority
 from scrubjay.service.settings import ServiceSettings
 from scrubjay.service.warming import Warmer, warm_ask
+from scrubjay.workspace.document import Document
 from scrubjay.workspace.events import answer
+from scrubjay.workspace.project import Project
 from scrubjay.workspace.projects import Projects
 
-OnShown = Callable[[ProjectView, CompletionRequest, tuple[Item, ...]], None]
-
-
-@dataclass(frozen=True, slots=True)
-class KnownCompletions:
-    """The completions that `history` knows for `request` at the place of `view`."""
-
-    history: CompletionHistory
-    request: CompletionRequest
-    view: ProjectView
-
-    def find(self) -> tuple[Item, ...]:
-        return self.history.find(self.request, self.view.project, self.view.document, self.view.offset)
-
-    def put(self, items: tuple[Item, ...]) -> None:
-        self.history.put(self.request, self.view.project, self.view.document, self.view.offset, items)
+OnShown = Callable[[ProjectView, CompletionRequest, Completion], None]
 
 
 class ClientRequests:
     """Makes an `Ask` of each event in which a client wants something of the model.
 
     Args:
-        on_shown: told of the completions that a client is given for a cursor, perhaps none.
+        on_shown: told of what a client is given for a cursor.
     """
 
     def __init__(
@@ -72,15 +58,17 @@ class ClientRequests:
 
     def _complete(self, event: Complete) -> None:
         request = event.request
-        view = self._view(request)
-        cursor, root = view.project.cursor, view.project.root
+        project, document = self._find(request)
+        view = ProjectView.of(project, document, document.content.offset_at(request.position, request.encoding))
+        place = (view.project, view.document, view.offset)
+        cursor, root = project.cursor, project.root
         if not request.cold:
-            self._projects.focus(request.uri, request.position, request.encoding, request.owner)
+            self._projects.focus_at(project, document, view.offset, request.owner)
         is_idle = self._warmer.is_due(root)
         has_rules = request.rules and self._settings.rules
         ask = Ask(
             recipe=DocumentRecipe(view, is_idle=is_idle),
-            finish=CompletionRules.of(request, view.document, view.offset) if has_rules else AsWritten(),
+            finish=CompletionRules.of(request, *place[1:]) if has_rules else AsWritten(),
             sampling=request.sampling,
             n=request.n,
             priority=Priority.COMPLETION if cursor and cursor[0] != view.document.key else Priority.FOCUS,
@@ -88,17 +76,14 @@ class ClientRequests:
             context=root,
             deadline_ms=request.t_max_prompt_ms,
             cold=request.cold,
-            memory=KnownCompletions(self._history, request, view) if has_rules and not request.cold else None,
+            memory=self._history.at(request, *place) if has_rules and not request.cold else None,
             uri=view.document.uri,
             version=view.document.version,
             event="completion",
             on_prompt=partial(self._warmer.laid_out, root) if is_idle else None,
-            on_answer=partial(self._answered, view, request),
+            on_answer=partial(self._on_shown, view, request),
         )
         self._submit(ask, event.reply, event.on_text)
-
-    def _answered(self, view: ProjectView, request: CompletionRequest, completion: Completion) -> None:
-        self._on_shown(view, request, completion.items)
 
     def _generate(self, event: Generate) -> None:
         request, recipe = event.request, event.request.recipe
@@ -147,11 +132,11 @@ class ClientRequests:
         if not event.request.is_wanted:
             self._dispatcher.cancel(event.request)
 
-    def _view(self, request: CompletionRequest) -> ProjectView:
-        document = self._projects.document(request.uri, request.owner)
+    def _find(self, request: CompletionRequest) -> tuple[Project, Document]:
+        """The document that `request` is about, as its client sees it."""
+        project, document = self._projects.find(request.uri, request.owner)
         if request.version not in (None, document.version):
             raise RequestError(
                 f"{request.uri} is at version {document.version}, not {request.version}; send its changes first.", 409
             )
-        offset = document.content.offset_at(request.position, request.encoding)
-        return ProjectView.of(self._projects.project_of(request.uri, request.owner), document, offset)
+        return project, document

@@ -105,7 +105,7 @@ class Dispatcher:
         if ask.is_unasked:
             self._note_unasked(request)
         self._submit(request)
-        if self._engine.is_ready:
+        if self._engine.state == "ready":
             with self._failing(request):
                 self._make_prompt(request)
         else:
@@ -184,25 +184,28 @@ class Dispatcher:
 
     def take_turn(self) -> None:
         """Stop a job that is stale or in the way of a more urgent one; if the engine is free, start the most urgent."""
-        if (number := self.scheduler.job_to_stop()) is not None:
+        number, job = self.scheduler.next_step()
+        if number is not None:
             self._engine.stop(number)
-        while self._engine.is_ready and (job := self.scheduler.next_job()):
+        while job and self._engine.state == "ready":
             request = self._requests[job.number]
             if request.prompt is None:
                 # A less urgent job would only be in the way of this one, whose prompt is being made.
                 return
             with self._failing(request):
                 self._start(request, request.prompt)
+                return
+            job = self.scheduler.next_job()
 
     def _start(self, request: ActiveRequest, prompt: Prompt) -> None:
         ask, sampling = request.ask, request.sampling
         self.scheduler.start(request.number)
         request.clock.go()
-        if sampling and (template := self._template(request)):
+        if sampling and (template := request.template):
             stop = (*sampling.stop, *template.stop, *ask.finish.stop_strings)
             sampling = stopping(sampling, template.stop_tokens, stop)
         if ask.context and not ask.cold:
-            self.residency.note(ask.context, prompt, self._n_common(request, prompt))
+            self.residency.begin(ask.context, prompt)
         context = "" if ask.cold else ask.context
         tokens, boundaries, hot = prompt.tokens, prompt.boundaries, prompt.hot
         self._engine.run(Run(request.number, context, tokens, boundaries, hot, sampling, ask.cold, prompt.parts))
@@ -233,6 +236,7 @@ class Dispatcher:
         if request.is_answered and request.ask.sampling:
             # Its client was told to come again: the prompt is all that is wanted.
             self._end(request, Outcome.DONE)
+            self.take_turn()
 
     def _on_piece(self, piece: Piece) -> None:
         if (request := self._requests.get(piece.job)) and not request.texts.is_cut:

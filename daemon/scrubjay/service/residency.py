@@ -49,6 +49,11 @@ class Residency:
             return self.of(key).n_common(prompt)
         return max((context.n_common(prompt) for context in self._contexts.values()), default=0)
 
+    def begin(self, key: str, prompt: Prompt) -> None:
+        """`prompt` is run in the context `key` now: what it shares with the last one stays."""
+        context = self.of(key)
+        context.prompt, context.n_resident = prompt, context.n_common(prompt)
+
     def note(self, key: str, prompt: Prompt, n_resident: int) -> None:
         """The context `key` holds the first `n_resident` tokens of `prompt`."""
         context = self.of(key)

@@ -137,6 +137,10 @@ class Scheduler:
         elif self._running and self._running.job.number == number:
             self._running.job = replace(self._running.job, priority=priority)
 
+    def next_step(self) -> tuple[int | None, Job | None]:
+        """The job that the engine must be asked to stop, or the one that it should start; see the two methods below."""
+        return self.job_to_stop(), self.next_job()
+
     def next_job(self) -> Job | None:
         """What the engine should start now: the most urgent job, if the engine is free."""
         return self._most_urgent() if self.is_free else None

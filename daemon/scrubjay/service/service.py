@@ -15,7 +15,7 @@ from time import monotonic
 from typing import Any, TypeVar, get_args
 
 from scrubjay.completion.history import CompletionHistory
-from scrubjay.completion.requests import CompletionRequest, Item
+from scrubjay.completion.requests import Completion, CompletionRequest
 from scrubjay.engine.client import EngineClient
 from scrubjay.engine.interface import EngineFactory, EngineGone
 from scrubjay.errors import EngineError, RequestError, ScrubjayError
@@ -30,6 +30,7 @@ from scrubjay.protocol.messages import (
     ModelInfo,
     Opened,
     Piece,
+    PrefillDone,
     PrefillProgress,
     Stopped,
 )
@@ -67,8 +68,8 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-NO_TURN = frozenset((Piece, PrefillProgress))
-"""Events after which the queue is as it was before."""
+NO_TURN = frozenset((Piece, PrefillDone, PrefillProgress))
+"""Events after which the queue is as it was before, or the dispatcher has taken its turn already."""
 NEEDS_ENGINE = frozenset((Complete, Generate, Warm))
 
 
@@ -237,8 +238,8 @@ class Service:
         self._speculator.touched(project)
         self._warmer.touched(project)
 
-    def _on_shown(self, view: ProjectView, request: CompletionRequest, items: tuple[Item, ...]) -> None:
-        self._speculator.on_shown(view, request, items)
+    def _on_shown(self, view: ProjectView, request: CompletionRequest, completion: Completion) -> None:
+        self._speculator.on_shown(view, request, completion.items)
         for project in self._at(view.project.root):
             project.use_up(view.project.tails)
             self._warmer.touched(project)

@@ -14,7 +14,6 @@ from scrubjay.prompt.document import DocumentRecipe
 from scrubjay.prompt.view import ProjectView
 from scrubjay.service.active_request import ActiveRequest
 from scrubjay.service.ask import Ask
-from scrubjay.service.client_requests import KnownCompletions
 from scrubjay.service.dispatcher import Dispatcher
 from scrubjay.service.scheduler import Priority
 from scrubjay.workspace.project import Project
@@ -93,7 +92,7 @@ class Speculator:
             context=view.project.root,
             is_unasked=True,
             max_needed=MAX_NEEDED,
-            memory=KnownCompletions(self._history, question, view),
+            memory=self._history.at(question, view.project, view.document, view.offset),
             uri=view.document.uri,
             version=view.document.version,
             event="ahead",

@@ -133,14 +133,18 @@ class Projects:
         Raises:
             RequestError: 404 if it is not open, 400 for a position outside it.
         """
-        copy = self._find(uri, owner)
-        document = copy.document
+        project, document = self.find(uri, owner)
         offset = document.last_edit if position is None else document.offset_at(position, encoding)
-        if owner in self._copies[document.key]:
-            self._touch(copy, owner)
-        copy.project.show(document)
-        copy.project.cursor = (document.key, offset)
+        self.focus_at(project, document, offset, owner)
         return document
+
+    def focus_at(self, project: Project, document: Document, offset: int, owner: str = "") -> None:
+        """The user is at `offset` of `document`, which `find` has found for `owner`."""
+        copies = self._copies[document.key]
+        if owner in copies:
+            copies[owner] = copies.pop(owner)
+        project.show(document)
+        project.cursor = (document.key, offset)
 
     def set_files(self, root: str, files: Sequence[File], is_first: bool) -> bool:
         """Let the project at `root` know exactly `files` on disk; returns whether it shows other texts than before.
@@ -170,13 +174,25 @@ class Projects:
             del self._closed[root], self._projects[root]
         return roots
 
-    def document(self, uri: str, owner: str = "") -> Document:
-        """The copy of `owner`, else the one last touched.
+    def find(self, uri: str, owner: str = "") -> tuple[Project, Document]:
+        """The copy of `owner`, else the one last touched, and the project in which it is open.
 
         Raises:
             RequestError: 404 if it is not open.
         """
-        return self._find(uri, owner).document
+        copies = self._copies.get(self._key(uri))
+        if not copies:
+            raise _not_open(uri)
+        copy = copies.get(owner) or next(reversed(copies.values()))
+        return copy.project, copy.document
+
+    def document(self, uri: str, owner: str = "") -> Document:
+        """The document that `find` finds.
+
+        Raises:
+            RequestError: 404 if it is not open.
+        """
+        return self.find(uri, owner)[1]
 
     def project_of(self, uri: str, owner: str = "") -> Project:
         """The project in which the document is open.
@@ -184,7 +200,7 @@ class Projects:
         Raises:
             RequestError: 404 if it is not open.
         """
-        return self._find(uri, owner).project
+        return self.find(uri, owner)[0]
 
     def by_root(self, root: str) -> Project:
         """The project with that root.
@@ -196,12 +212,6 @@ class Projects:
         if project is None:
             raise RequestError(f"No project has the root {root}; open one of its documents first.", status=404)
         return project
-
-    def _find(self, uri: str, owner: str) -> _Copy:
-        copies = self._copies.get(self._key(uri))
-        if not copies:
-            raise _not_open(uri)
-        return copies.get(owner) or next(reversed(copies.values()))
 
     def _own(self, uri: str, owner: str) -> _Copy:
         copy = self._copies.get(self._key(uri), {}).get(owner)

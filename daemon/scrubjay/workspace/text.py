@@ -141,7 +141,8 @@ class Text:
         new = well_formed(change.text)
         if change.start is None or change.end is None:
             return Text.of(new), len(new)
-        start, end = self.offset_at(change.start, encoding), self.offset_at(change.end, encoding)
+        start = self.offset_at(change.start, encoding)
+        end = start if change.end == change.start else self.offset_at(change.end, encoding)
         return self.replaced(start, end, new), start + len(new)
 
 

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scrubjay.completion.cache import MAX_TYPED_CHARACTERS, CompletionCache
+from scrubjay.completion.history import MAX_TYPED_CHARACTERS, CompletionCache
 
 PREFIX, SUFFIX, TEXT = "def f(x):\n    ", "\n\nprint(f(1))\n", "return x + 1\n    # done"
 
