@@ -173,7 +173,7 @@ def test_very_little_is_shown_only_when_asked_for() -> None:
 
 def test_crlf_documents_get_crlf() -> None:
     cursor = CursorContext.at("def f():\r\n    \r\nend\r\n", 14, "python")
-    assert (cursor.line_before, cursor.lines_below(1)) == ("    ", ["end"])
+    assert (cursor.line_before, cursor.below[:1]) == ("    ", ["end"])
     assert show(cursor, "x = 1\n    y = 2\r\n") == DisplayText("x = 1\r\n    y = 2")
 
 

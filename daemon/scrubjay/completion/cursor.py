@@ -8,6 +8,8 @@ from scrubjay.code_text import comment_marker, without_literals
 MAX_CHARACTERS = 32_768
 """On either side of the cursor: what a completion is compared with is near, so a key costs the same in every document."""
 _LINE_END = re.compile(r"\r\n|\n|\r")
+MAX_LINES_TO_NEXT = 20
+"""Below the cursor's line, before the next one that is not blank: after more than that there is none."""
 SUFFIX_START_CHARACTERS = 20
 """Characters of the suffix that a completion must not begin to repeat."""
 
@@ -25,6 +27,7 @@ class CursorContext:
     Attributes:
         line_before: the cursor's line, up to the cursor.
         line_after: the cursor's line, from the cursor on.
+        below: the lines below the cursor's.
         next_line: the first line below the cursor's that is not blank, "" if there is none.
         suffix_start: the beginning of the suffix, but for blank lines, that a text must not repeat; "" if it is too short.
     """
@@ -35,6 +38,7 @@ class CursorContext:
     line_end: str = "\n"
     line_before: str = field(init=False)
     line_after: str = field(init=False)
+    below: list[str] = field(init=False)
     next_line: str = field(init=False)
     suffix_start: str = field(init=False)
 
@@ -42,8 +46,10 @@ class CursorContext:
         # Once, because stop rules look at them at each token.
         start = self.suffix.lstrip()[:SUFFIX_START_CHARACTERS]
         object.__setattr__(self, "line_before", self.prefix[self.prefix.rfind("\n") + 1 :])
-        object.__setattr__(self, "line_after", self.suffix.partition("\n")[0])
-        object.__setattr__(self, "next_line", next((line for line in self.lines_below(20) if line.strip()), ""))
+        line_after, *below = self.suffix.split("\n")
+        object.__setattr__(self, "line_after", line_after)
+        object.__setattr__(self, "below", below)
+        object.__setattr__(self, "next_line", next((line for line in below[:MAX_LINES_TO_NEXT] if line.strip()), ""))
         object.__setattr__(self, "suffix_start", start if len(start) == SUFFIX_START_CHARACTERS else "")
 
     @classmethod
@@ -58,10 +64,6 @@ class CursorContext:
         """The last line above the cursor's that is not blank, "" if there is none."""
         above = self.prefix[max(len(self.prefix) - 4_000, 0) :].split("\n")[:-1]
         return next((line for line in reversed(above) if line.strip()), "")
-
-    def lines_below(self, n_lines: int) -> list[str]:
-        """At most `n_lines` lines below the cursor's."""
-        return self.suffix.split("\n", n_lines + 1)[1 : n_lines + 1]
 
     @property
     def is_in_comment(self) -> bool:

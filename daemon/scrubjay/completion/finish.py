@@ -21,18 +21,18 @@ class Finish(Protocol):
     def stop_strings(self) -> tuple[str, ...]:
         """Strings that end a text, besides those of the request and the template."""
 
+    @property
+    def triggers(self) -> tuple[str, ...]:
+        """As long as none of these comes with what is new of a text, `stop_offset` says None; "" comes with everything."""
+
     def for_template(self, template: FimTemplate, /) -> "Finish":
         """The same for a model that is asked in this way."""
 
     def max_tries(self, n: int) -> int:
         """How many texts to generate at most until there are `n` to show."""
 
-    def stop_offset(self, text: str, n_seen: int = 0, /) -> int | None:
-        """After how many characters `text`, of which more may come, should have ended; None to go on.
-
-        Args:
-            n_seen: for so many characters this was asked before, and the answer was None: spares looking at them again.
-        """
+    def stop_offset(self, text: str, /) -> int | None:
+        """After how many characters `text`, of which more may come, should have ended; None to go on."""
 
     def tellable(self, text: str, n_seen: int = 0, /) -> str:
         """The beginning of what is going to be shown of `text`, of which more may come; "" if nothing is certain.
@@ -56,6 +56,7 @@ class AsWritten:
     """Shows what the model wrote."""
 
     stop_strings: ClassVar[tuple[str, ...]] = ()
+    triggers: ClassVar[tuple[str, ...]] = ()
 
     def for_template(self, _: FimTemplate, /) -> Finish:
         return self
@@ -63,7 +64,7 @@ class AsWritten:
     def max_tries(self, n: int) -> int:
         return n
 
-    def stop_offset(self, _: str, _n_seen: int = 0, /) -> int | None:
+    def stop_offset(self, _: str, /) -> int | None:
         return None
 
     def tellable(self, text: str, _: int = 0, /) -> str:
@@ -85,10 +86,12 @@ class ClientLimits(AsWritten):
         closers: what comes after the cursor: a first line that ends with it is the last one, and is shown without it.
     """
 
+    triggers: ClassVar[tuple[str, ...]] = ("",)
+
     n_indent: int = 0
     closers: str = ""
 
-    def stop_offset(self, text: str, _: int = 0, /) -> int | None:
+    def stop_offset(self, text: str, /) -> int | None:
         end = text.find("\n")
         if end >= 0 and len(without_closers(text[:end], self.closers)) < end:
             return end

@@ -41,9 +41,13 @@ class GeneratedText:
             self.text = without_indent("".join(self._written), self.indent)
         else:
             self.text += piece.text
-        end = self.finish.stop_offset(self.text, n_seen)
-        if end is not None:
+        if self._may_end(n_seen) and (end := self.finish.stop_offset(self.text)) is not None:
             self.is_cut, self.text = True, self.text[:end]
+
+    def _may_end(self, n_seen: int) -> bool:
+        """Whether one of the triggers comes with more than the first `n_seen` characters."""
+        starts = ((trigger, max(n_seen - len(trigger) + 1, 0)) for trigger in self.finish.triggers)
+        return any(self.text.find(trigger, start) >= 0 for trigger, start in starts)
 
     @property
     def n_tokens(self) -> int:

@@ -168,7 +168,7 @@ def strip_repeated_suffix(cursor: CursorContext, text: str) -> str:
 def strip_repeated_lines(cursor: CursorContext, text: str) -> str:
     """Without last lines that are the first ones below."""
     lines = text.split("\n")
-    below = [line.rstrip() for line in cursor.lines_below(len(lines))]
+    below = [line.rstrip() for line in cursor.below[: len(lines)]]
     n = next(overlaps([line.rstrip() for line in lines], below, len(lines) - 1), 0)
     return "\n".join(lines[:-n]) if any(below[:n]) else text
 
@@ -271,8 +271,8 @@ def repeats_below(cursor: CursorContext, text: str) -> bool:
     """It is the lines below: from a new line on, or the next line that is not blank and those after it."""
     first, *others = text.split("\n")
     if not first.strip() and others:
-        return others == cursor.lines_below(len(others))
-    below = list(dropwhile(lambda line: not line.strip(), cursor.lines_below(len(others) + MAX_BLANK_LINES)))
+        return others == cursor.below[: len(others)]
+    below = list(dropwhile(lambda line: not line.strip(), cursor.below[: len(others) + MAX_BLANK_LINES]))
     if cursor.line_after.strip() or not below or cursor.line_before + first != below[0]:
         return False
     is_begun = len(others) == 1 and len(below) > 1 and below[1].startswith(others[0])
@@ -282,7 +282,7 @@ def repeats_below(cursor: CursorContext, text: str) -> bool:
 def nearly_repeats_below(cursor: CursorContext, text: str) -> bool:
     """It is hardly different from the up to three lines below."""
     lines = (cursor.line_before + text).split("\n")
-    below = [line for line in cursor.lines_below(12) if line.strip()][: len(lines)]
+    below = [line for line in cursor.below[:12] if line.strip()][: len(lines)]
     whole = "\n".join(line.strip() for line in lines)
     return len(lines) <= 3 and is_similar(whole, "\n".join(line.strip() for line in below), 0.05)
 

@@ -1,6 +1,6 @@
 """The completion rules, as a way in which the texts of a request end and are shown."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from scrubjay.completion.cursor import CursorContext
 from scrubjay.completion.postprocess import DisplayText, postprocess
@@ -24,6 +24,11 @@ class CompletionRules:
     can_replace: bool
     switched_off: frozenset[str] = frozenset()
     is_chat: bool = False
+    triggers: tuple[str, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        # Rules look at complete lines, but for the one about the suffix; most tokens complete none.
+        object.__setattr__(self, "triggers", ("\n", self.cursor.suffix_start) if self.cursor.suffix_start else ("\n",))
 
     @classmethod
     def of(cls, request: CompletionRequest, document: Document, offset: int) -> "CompletionRules":
@@ -44,13 +49,8 @@ class CompletionRules:
         # By the time that a second try would be there, the user has typed on.
         return n if n == 1 else MAX_TRIES_EACH * n
 
-    def stop_offset(self, text: str, n_seen: int = 0, /) -> int | None:
-        # Rules look at complete lines, but for the one about the suffix; most tokens complete none.
-        is_line_complete = "\n" in text[n_seen:]
-        repeats_suffix = self.cursor.suffix_start and self.cursor.suffix_start in text
-        if stop_at.__name__ in self.switched_off or not (is_line_complete or repeats_suffix):
-            return None
-        return stop_at(self.cursor, self.mode, text)
+    def stop_offset(self, text: str, /) -> int | None:
+        return None if stop_at.__name__ in self.switched_off else stop_at(self.cursor, self.mode, text)
 
     def tellable(self, text: str, n_seen: int = 0, /) -> str:
         # Only a line end makes more lines certain.

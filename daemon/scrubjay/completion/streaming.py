@@ -48,7 +48,7 @@ def certain_beginning(cursor: CursorContext, mode: Mode, text: str, switched_off
 def _without_open_end(cursor: CursorContext, text: str) -> str:
     """`text`, of whole lines, without the last ones that a rule may take away, whether more follows or not."""
     lines = text.split("\n")
-    below = [line.rstrip() for line in cursor.lines_below(len(lines))]
+    below = [line.rstrip() for line in cursor.below[: len(lines)]]
     for _ in range(MAX_HELD_LINES):
         if not lines:
             break
@@ -111,7 +111,7 @@ def _may_nearly(cursor: CursorContext, lines: list[str]) -> bool:
     if len(lines) > MAX_NEAR_LINES:
         return False
     told = "\n".join(line.strip() for line in (cursor.line_before + lines[0], *lines[1:]))
-    below = [line.strip() for line in cursor.lines_below(12) if line.strip()]
+    below = [line.strip() for line in cursor.below[:12] if line.strip()]
     return any(
         is_within(told, "\n".join(below[:n_lines])[: len(told)], MAX_NEAR_EDITS)
         for n_lines in range(len(lines), MAX_NEAR_LINES + 1)

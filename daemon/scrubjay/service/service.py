@@ -68,7 +68,7 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-NO_TURN = frozenset((Piece, PrefillDone, PrefillProgress))
+NO_TURN = frozenset((EngineStatus, Piece, PrefillDone, PrefillProgress, RequestStatus))
 """Events after which the queue is as it was before, or the dispatcher has taken its turn already."""
 NEEDS_ENGINE = frozenset((Complete, Generate, Warm))
 
