@@ -89,10 +89,6 @@ class Scheduler:
         return sorted(self._queued.values(), key=lambda job: job.urgency)
 
     @property
-    def n_queued(self) -> int:
-        return len(self._queued)
-
-    @property
     def running(self) -> Job | None:
         """The job that the engine works on and somebody wants."""
         return self._running.job if self._running and self._running.is_wanted else None

@@ -89,7 +89,7 @@ class StatusReport:
     def _queue(self) -> Json:
         scheduler = self._service.dispatcher.scheduler
         running = scheduler.running
-        return {"running": running.priority.name.lower() if running else None, "queued": scheduler.n_queued}
+        return {"running": running.priority.name.lower() if running else None, "queued": len(scheduler.queued)}
 
     def _counters(self) -> Json:
         scheduler, supervisor = self._service.dispatcher.scheduler, self._service.supervisor
