@@ -179,7 +179,10 @@ async def _spawn(*fds: int) -> asyncio.subprocess.Process:
 
 def environment(base: Mapping[str, str] = os.environ) -> dict[str, str]:
     """The environment of a process that runs a model: `base`, with what the model needs unless the user chose."""
-    chosen = {} if "OMP_WAIT_POLICY" in base else {"GOMP_SPINCOUNT": MODEL_THREAD_SPINS}
+    # Without a backtrace, for which llama.cpp starts gdb: that takes seconds, and pushes the reason out of the log's end.
+    chosen = {"GGML_NO_BACKTRACE": "1"}
+    if "OMP_WAIT_POLICY" not in base:
+        chosen["GOMP_SPINCOUNT"] = MODEL_THREAD_SPINS
     tunables = [item for item in base.get("GLIBC_TUNABLES", "").split(":") if item]
     if not any("non_temporal_threshold" in item for item in tunables):
         tunables.append(NON_TEMPORAL_COPIES)
