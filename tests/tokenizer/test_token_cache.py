@@ -56,7 +56,27 @@ def test_counts_are_those_of_the_tokens_before_each_cut() -> None:
     for cut, n_tokens in list(zip(document.chunked.cuts, document.counts(len(SOURCE)), strict=True))[:20]:
         assert n_tokens == len(tokenize(SOURCE[:cut]))
     assert document.counts(0) == (0,)
-    assert document.last_cut(len(SOURCE)) == len(SOURCE)
+    assert document.chunk_start(len(SOURCE)) == document.chunked.cuts[-2]
+    start = document.chunked.cuts[3]
+    assert document.counts(len(SOURCE), start)[-1] == len(document.between(start, document.chunked.cuts[-1]))
+
+
+@pytest.mark.parametrize("long", ["x" * 100_000, "[" * 100_000, "\n" * 100_000])
+def test_a_chunk_without_a_place_to_cut_is_never_tokenised_whole(long: str) -> None:
+    tokenize = Counted("qwen2")
+    cache = TokenCache(tokenize, 1 << 24)
+    text = "import os\n" * 100 + long + "\n" + "value = 1\n" * 100
+    tokenize.n_characters = 0
+    for preparation in cache.missing([("a", text)]):
+        preparation.keep(preparation.run())
+    document = cache.document("a", text)
+    assert document.has_long_chunk
+    assert not cache.missing([("a", text)])
+    assert tokenize.n_characters < 10_000
+    assert cache.count([("a", text)]) == 0
+    start = document.readable_start(len(text))
+    assert document.text[start:] in "value = 1\n" * 100
+    assert document.readable_start(0) == 0
 
 
 def test_a_typed_character_costs_the_tokens_of_a_piece_or_two() -> None:

@@ -28,6 +28,7 @@ MAX_SUFFIX_TOKENS = 512
 MAX_MIDDLE_TOKENS = 512
 ANCHOR_LINES_BACK = 4
 """Lines above the cursor's at which the anchor is set: the model writes better when it goes on with whole lines."""
+MAX_TOKEN_BYTES = 64
 MAX_CLOSERS_CHARACTERS = 1_024
 """A longer rest of a line is shown, whatever it is."""
 _CLOSERS = re.compile(r"[)\]}]{1,16}")
@@ -127,7 +128,7 @@ def _ordered(old: LayoutState, layout: LayoutInput) -> tuple[FileSlot, ...]:
         segment = layout.file_segment(other)
         return FileSlot(other.key, segment.label, other.text, part_tokens(segment.parts, layout.token_cache))
 
-    return reorder(old.slots, layout.project.by_recency(), layout.document.key, make)
+    return reorder(old.slots, layout.shown(), layout.document.key, make)
 
 
 def _file_segment(slot: FileSlot) -> Segment:
@@ -188,6 +189,8 @@ def _is_longer(layout: LayoutInput, start: int, limit: int) -> bool:
     """Whether the text from `start` to the cursor has more than `limit` tokens."""
     # No text has more tokens than bytes (but for a space that some vocabularies put before it), and bytes are cheap.
     n_bytes = len(layout.document.text[start : layout.offset].encode(errors="surrogatepass"))
+    if n_bytes > limit * MAX_TOKEN_BYTES:
+        return True  # at least as good as: to count its tokens would cost more than to set the anchor again
     return n_bytes >= limit and len(layout.text.between(start, layout.offset)) > limit
 
 

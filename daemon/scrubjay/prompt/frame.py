@@ -47,6 +47,11 @@ class LayoutInput:
         """The text of `document` with its tokens."""
         return self.token_cache.document(document.key, document.text)
 
+    def shown(self) -> list[Document]:
+        """The current document and the others that may be shown whole, least recently edited first."""
+        documents = self.project.by_recency()
+        return [one for one in documents if one.key == self.document.key or not self.tokenized(one).has_long_chunk]
+
     def file_segment(self, document: Document) -> Segment:
         """The whole of `document`, after its path."""
         label = self.project.label(document)

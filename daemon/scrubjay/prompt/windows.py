@@ -1,10 +1,10 @@
 """Windows on a text: what of it a prompt shows when not all fits, so that typing moves them rarely, in big steps."""
 
 from bisect import bisect_left
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from scrubjay.code_text import has_words
-from scrubjay.tokenizer.token_cache import TokenCache, TokenizedText
+from scrubjay.tokenizer.token_cache import MAX_CHARACTERS_PER_TOKEN, TokenCache, TokenizedText
 from scrubjay.tokens import Tokens, common_length
 from scrubjay.workspace.document import Document
 
@@ -14,7 +14,7 @@ OTHER_FILES_STEP_TOKENS = 1024
 """Room for other files is taken in such steps, so that no window moves when one of them is edited a little."""
 MAX_LINE_TOKENS = 128
 """As long as the cursor's line is no longer than that, typing in it moves no window."""
-MAX_UNCUT_CHARACTERS = 32_768
+MAX_UNCUT_CHARACTERS = 8_192
 """A run of this many characters without a place to cut is not looked at as a whole."""
 
 
@@ -45,9 +45,9 @@ def resume_at(document: Document, offset: int) -> int:
     write what is unlikely.
     """
     start, end, _ = document.content.line_around(offset)
-    if document.text[start:offset].strip(" \t"):
+    if offset - start > MAX_UNCUT_CHARACTERS or document.text[start:offset].strip(" \t"):
         return offset
-    return offset if has_words(document.text[offset:end]) else start
+    return offset if end - offset > MAX_UNCUT_CHARACTERS or has_words(document.text[offset:end]) else start
 
 
 def prefix_window(text: TokenizedText, offset: int, limit: int, token_cache: TokenCache) -> Window:
@@ -56,18 +56,21 @@ def prefix_window(text: TokenizedText, offset: int, limit: int, token_cache: Tok
     What does not fit is left out in steps of a quarter of `limit`, counted from the start of the text, so that the
     window's start stays where it is for many keys.
     """
-    if offset - text.last_cut(offset) > MAX_UNCUT_CHARACTERS:
+    cut = text.chunk_start(offset)
+    if offset - cut > MAX_UNCUT_CHARACTERS:
         return _uncut_prefix_window(text, offset, limit, token_cache)
-    line = text.text.rfind("\n", 0, offset) + 1
-    tokens = text.between(0, offset)
-    n_hot = common_length(text.between(0, line), tokens)
+    start = text.readable_start(cut)
+    line = max(text.text.rfind("\n", start, offset) + 1, start)
+    tokens = text.between(start, offset)
+    n_hot = common_length(text.between(start, line), tokens)
     n_out = _n_left_out(len(tokens), n_hot, limit)
     # Where a chunk of the text begins soon after that place, the window begins with it: then an edit above the window
     # leaves its tokens alone.
-    starts = text.counts(offset)
+    starts = text.counts(offset, start)
     at = bisect_left(starts, n_out)
     is_near = at < len(starts) and starts[at] <= len(tokens) - limit // 4
-    return _without_start(tokens, starts[at] if n_out and is_near else n_out, (n_hot,))
+    window = _without_start(tokens, starts[at] if n_out and is_near else n_out, (n_hot,))
+    return replace(window, is_whole=window.is_whole and start == 0)
 
 
 def _uncut_prefix_window(text: TokenizedText, offset: int, limit: int, token_cache: TokenCache) -> Window:
@@ -75,7 +78,7 @@ def _uncut_prefix_window(text: TokenizedText, offset: int, limit: int, token_cac
     # It begins at a multiple of the step: else each key would move it.
     start = (offset // MAX_UNCUT_CHARACTERS - 1) * MAX_UNCUT_CHARACTERS
     tokens = token_cache(text.text[start:offset])
-    return _without_start(tokens, _n_left_out(len(tokens), len(tokens), limit), ())
+    return replace(_without_start(tokens, _n_left_out(len(tokens), len(tokens), limit), ()), is_whole=False)
 
 
 def suffix_window(document: Document, offset: int, limit: int, token_cache: TokenCache) -> Window:
@@ -83,7 +86,8 @@ def suffix_window(document: Document, offset: int, limit: int, token_cache: Toke
     content, text = document.content, document.text
     line, n_lines = content.line_at(offset), limit // TOKENS_PER_LINE
     while True:
-        end = min(content.line_start(line + 1 + n_lines), offset + MAX_UNCUT_CHARACTERS)
+        # No more than surely has so many tokens: the lines may be of any length.
+        end = min(content.line_start(line + 1 + n_lines), offset + limit * MAX_CHARACTERS_PER_TOKEN)
         tokens = token_cache(text[offset:end])
         if len(tokens) <= limit:
             return Window(tokens, is_whole=end == len(text), text=text[offset:end])

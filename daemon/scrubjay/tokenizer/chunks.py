@@ -30,6 +30,8 @@ MAX_CHUNK_CHARACTERS = 2048
 """After this many the next safe place is taken, whatever its content."""
 CONTENT_CHARACTERS = 24
 """So many after a safe place choose it or not."""
+MAX_TOKENIZED_CHARACTERS = 32_768
+"""A chunk without a place to cut may be longer than that, and is then never tokenised whole: see `TokenizedText`."""
 MAX_INDENT = 64
 """A line indented further is no safe place."""
 LOOKAHEAD_CHARACTERS = MAX_INDENT + 1
@@ -177,9 +179,12 @@ def _ranges(text: str, start: int, rule: SplitRule | None) -> Iterator[tuple[int
 
 
 def _next_cut(text: str, start: int, rule: SplitRule) -> int:
-    for match in rule.pattern.finditer(text, start + MIN_CHUNK_CHARACTERS):
-        cut = match.end()
-        if cut - start >= MAX_CHUNK_CHARACTERS or _is_chosen(text[cut : cut + CONTENT_CHARACTERS]):
+    # Every pattern begins after a line end, and to look for those is much quicker in a long line.
+    at = start + MIN_CHUNK_CHARACTERS - 1
+    while (at := text.find("\n", at) + 1) > 0:
+        match = rule.pattern.match(text, at)
+        cut = match.end() if match else 0
+        if match and (cut - start >= MAX_CHUNK_CHARACTERS or _is_chosen(text[cut : cut + CONTENT_CHARACTERS])):
             return cut
     return len(text)
 

@@ -15,7 +15,7 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 import xxhash
 
-from scrubjay.tokenizer.chunks import Chunk, ChunkedText, Tokenize, find_split_rule
+from scrubjay.tokenizer.chunks import MAX_TOKENIZED_CHARACTERS, Chunk, ChunkedText, Tokenize, find_split_rule
 from scrubjay.tokens import EMPTY, Tokens, frozen
 
 V = TypeVar("V")
@@ -121,8 +121,12 @@ class TokenCache:
         return new
 
     def count(self, documents: Iterable[tuple[str, str]]) -> int:
-        """How many tokens documents have together, of which the keys and the present texts are given."""
-        return sum(len(self.document(key, text).tokens) for key, text in documents)
+        """How many tokens documents have together, of which the keys and the present texts are given.
+
+        Those with a chunk that is too long to be tokenised do not count.
+        """
+        texts = (self.document(key, text) for key, text in documents)
+        return sum(len(text.tokens) for text in texts if not text.has_long_chunk)
 
     def missing(self, documents: Iterable[tuple[str, str]]) -> "list[Preparation]":
         """What has to be tokenised before documents can be shown, of which the keys and the present texts are given."""
@@ -190,11 +194,16 @@ class TokenCache:
 
 @dataclass(slots=True)
 class TokenizedText:
-    """A text in chunks with their tokens. Equal to tokenising the text whole, because of where the cuts are."""
+    """A text in chunks with their tokens. Equal to tokenising the text whole, because of where the cuts are.
+
+    A chunk of more than `MAX_TOKENIZED_CHARACTERS`, such as a line of minified code, is never tokenised whole, so that no key
+    costs what the line is long. Whoever asks for tokens has to keep clear of it: see `readable_start` and `has_long_chunk`.
+    """
 
     chunked: ChunkedText
     _cache: TokenCache = field(repr=False)
     _tokens: Tokens | None = field(default=None, repr=False)
+    _has_long_chunk: bool | None = field(default=None, repr=False)
 
     @property
     def text(self) -> str:
@@ -212,11 +221,19 @@ class TokenizedText:
         """How many characters the chunks have together that still have to be tokenised."""
         if self._tokens is not None:
             return 0
-        return sum(len(chunk.text) for chunk in self.chunked.chunks if chunk.tokens is None)
+        return sum(len(chunk.text) for chunk, _ in self.untokenized())
+
+    @property
+    def has_long_chunk(self) -> bool:
+        """Whether a chunk is too long to be tokenised, so that there are no tokens of the whole text."""
+        if self._has_long_chunk is None:
+            self._has_long_chunk = any(map(_is_long, self.chunked.chunks))
+        return self._has_long_chunk
 
     def untokenized(self) -> list[tuple[Chunk, bool]]:
         """The chunks that still have to be tokenised, and whether each comes after a cut; for `TokenCache.tokenize_ahead`."""
-        return [(chunk, index > 0) for index, chunk in enumerate(self.chunked.chunks) if chunk.tokens is None]
+        chunks = enumerate(self.chunked.chunks)
+        return [(chunk, index > 0) for index, chunk in chunks if chunk.tokens is None and not _is_long(chunk)]
 
     def between(self, start: int, end: int) -> Tokens:
         """The tokens of the text in [start, end), which are those of that text alone."""
@@ -231,14 +248,25 @@ class TokenizedText:
         whole = [self._chunk(index) for index in range(first + 1, last)]
         return concatenated([*begin, *whole, self._cache.typed(tail, is_after_cut=True)])
 
-    def counts(self, end: int) -> tuple[int, ...]:
-        """For each cut before `end`, how many tokens of the text are before it."""
-        chunks = range(self._last_cut_index(end))
-        return tuple(accumulate((len(self._chunk(index)) for index in chunks), initial=0))
+    def counts(self, end: int, start: int = 0) -> tuple[int, ...]:
+        """For each cut before `end`, how many tokens of the text from `start`, which is a cut, are before it."""
+        first = bisect_left(self.chunked.cuts, start)
+        chunks = range(first, self._last_cut_index(end))
+        tokens = (self._alone(index) if index == first else self._chunk(index) for index in chunks)
+        return tuple(accumulate(map(len, tokens), initial=0))
 
-    def last_cut(self, end: int) -> int:
-        """Offset of the last cut that the text before `end` has, too; the end of the whole text is one."""
-        return self.chunked.cuts[self._last_cut_index(end)]
+    def chunk_start(self, end: int) -> int:
+        """Offset of the last cut before `end` that the text before `end` has, too; 0 if there is none."""
+        cuts = self.chunked.cuts
+        return cuts[max(min(self._last_cut_index(end), bisect_left(cuts, end) - 1), 0)]
+
+    def readable_start(self, cut: int) -> int:
+        """Offset of the end of the last chunk before `cut` that is too long to be tokenised; 0 if there is none."""
+        if not self.has_long_chunk:
+            return 0
+        cuts = self.chunked.cuts
+        before = range(bisect_left(cuts, cut) - 1, -1, -1)
+        return next((cuts[index + 1] for index in before if _is_long(self.chunked.chunks[index])), 0)
 
     def _last_cut_index(self, end: int) -> int:
         cuts = self.chunked.cuts
@@ -256,6 +284,10 @@ class TokenizedText:
 
     def _alone(self, index: int) -> Tokens:
         return self._cache(self.chunked.chunks[index].text)
+
+
+def _is_long(chunk: Chunk) -> bool:
+    return len(chunk.text) > MAX_TOKENIZED_CHARACTERS
 
 
 def concatenated(arrays: list[Tokens]) -> Tokens:
