@@ -131,7 +131,7 @@ class Config:
     layout: Literal["anchored", "plain"] = _option(
         "anchored", _choice("anchored", "plain"), "LAYOUT", "prompt layout: anchored (the most is reused) or plain"
     )
-    rules: bool = _option(True, _flag, "", "end and trim completions by rules, instead of showing all of them")
+    rules: bool = _option(True, _flag, "", "end and trim completions by rules; off: show all that is written")
     latency_budget_ms: int = _option(
         0, _whole(1, "auto"), "MS", "time budget of a prefill after the cursor jumps (default: auto)"
     )

@@ -1,0 +1,74 @@
+"""docs/configuration.md, made from the options themselves: `python -m tests.support.configuration_page` writes it."""
+
+import re
+from dataclasses import MISSING, Field
+from pathlib import Path
+from typing import Any
+
+from scrubjay.config import options
+
+PAGE = Path(__file__).parents[2] / "docs" / "configuration.md"
+HEAD = """\
+# Configuration
+
+<!-- Made by `python -m tests.support.configuration_page` from daemon/scrubjay/config.py; a test compares the two. -->
+
+Every option has three names, the stronger source last:
+
+1. a key of the TOML file, `~/.config/scrubjay/config.toml` (macOS: `~/Library/Application Support/scrubjay/config.toml`), or the
+   file that `--config FILE` or the variable `SCRUBJAY_CONFIG` names;
+2. an environment variable, `SCRUBJAY_` and the name in capitals;
+3. a flag of `scrubjay serve`, `start`, `complete` and `warm`.
+
+```toml
+model = "hf:Qwen/Qwen2.5-Coder-1.5B-Instruct-GGUF:Q8_0"
+ctx = 32768
+http = "127.0.0.1:8012"
+warm-on-battery = true
+```
+
+The same by variables, and by flags:
+
+```sh
+SCRUBJAY_CTX=32768 SCRUBJAY_WARM_ON_BATTERY=true scrubjay start
+scrubjay start --ctx 32768 --warm-on-battery
+```
+
+A running daemon keeps its options; `scrubjay stop` ends it, and the next start reads them again. A wrong value or an unknown key
+or flag is refused, with the name of its source; an unknown variable is only warned of. Sizes are bytes, or a number with K, M, G
+or T (each 1024 of the one before). A switch is `true` or `false` in the file and in a variable, and `--NAME` or `--no-NAME` as a
+flag.
+
+| flag and key | variable | default | meaning |
+|---|---|---|---|
+"""
+PLACES = {
+    "socket": "`$XDG_RUNTIME_DIR/scrubjay/daemon.sock`, or the platform's folder",
+    "data_dir": "`$XDG_DATA_HOME/scrubjay`, or the platform's folder",
+}
+_DEFAULT = re.compile(r" \(default: ([^)]*)\)")
+
+
+def page() -> str:
+    """The text of the page."""
+    return HEAD + "".join(map(_row, options()))
+
+
+def _row(option: Field[Any]) -> str:
+    key = option.name.replace("_", "-")
+    metavar, text = option.metadata["metavar"], option.metadata["help"]
+    flag = f"`--{key} {metavar}`" if metavar else f"`--{key}`"
+    meaning = _DEFAULT.sub("", text)
+    return f"| {flag} | `SCRUBJAY_{option.name.upper()}` | {_default(option, text)} | {meaning} |\n"
+
+
+def _default(option: Field[Any], text: str) -> str:
+    if said := _DEFAULT.search(text):
+        return said[1]
+    if option.default is MISSING:
+        return PLACES[option.name]
+    return str(option.default).lower() if option.default != "" else "none"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), "utf-8")
