@@ -6,7 +6,7 @@ A field that is null counts as absent; unknown fields are ignored.
 import asyncio
 import json
 import math
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence, Sized
 from typing import Any, TypeVar
 
 from aiohttp import web
@@ -22,6 +22,9 @@ Id = str | int
 Fields = Mapping[str, Callable[["Params", str], Any]]
 """Fields by name, each with the method of `Params` that reads it."""
 MAX_INTEGER = 2**53
+MAX_ITEMS = 10_000
+MAX_TEXTS = 1_000
+"""Of arrays: each item is read on the event loop, and generated text is searched for each stop string."""
 _ENCODINGS: tuple[PositionEncoding, ...] = ("utf-8", "utf-16", "utf-32")
 _KINDS = {
     dict: "an object",
@@ -161,8 +164,9 @@ class Params:
         """A string or an array of strings; empty ones do not count."""
         value = self._get(name, ())
         values = [value] if isinstance(value, str) else value
-        if not isinstance(values, list | tuple) or not all(isinstance(item, str) for item in values):
+        if not isinstance(values, list | tuple) or not set(map(type, values)) <= {str}:
             raise self._wrong(name, "a string or an array of strings", value)
+        self._require_few(name, values, MAX_TEXTS)
         return tuple(item for item in values if item)
 
     def identity(self, name: str) -> Id:
@@ -180,6 +184,7 @@ class Params:
         value = self._get(name, None)
         if not isinstance(value, list):
             raise self._wrong(name, "an array", value)
+        self._require_few(name, value, MAX_ITEMS)
         paths = [f"{self._path}{name}[{index}]" for index in range(len(value))]
         return [Params.of(item, f"`{path}`", f"{path}.") for item, path in zip(value, paths, strict=True)]
 
@@ -190,6 +195,10 @@ class Params:
         if default is None:
             raise RequestError(f"`{self._path}{name}` is missing.")
         return default
+
+    def _require_few(self, name: str, values: Sized, most: int) -> None:
+        if len(values) > most:
+            raise RequestError(f"`{self._path}{name}` has {len(values)} items; send at most {most}.")
 
     def _wrong(self, name: str, wanted: str, value: object) -> RequestError:
         return RequestError(f"`{self._path}{name}` must be {wanted}, not {kind_of(value)}.")

@@ -42,7 +42,7 @@ class RawPrompt:
 
     @property
     def n_characters(self) -> int:
-        return sum(len(part) for part in self.parts if isinstance(part, str))
+        return sum(len(part) if isinstance(part, str) else 1 for part in self.parts)
 
     def preparations(self, tools: PromptTools, /) -> list[Preparation] | None:
         ready = self._ready_made(tools)

@@ -142,3 +142,34 @@ async def test_health_names_what_runs_the_model(api: Api) -> None:
     for path in ("/health", "/v1/health"):
         assert (await api.get(path))[1]["device"] == "cpu", "these models have no GPU"
     assert (await api.get("/api/status"))[1]["model"]["device"] == "cpu"
+
+
+@pytest.mark.parametrize(
+    ("body", "sentence"),
+    [
+        ({"prompt": [1] * 300_000}, "`prompt` has 300000 tokens and strings"),
+        ({"stop": ["x"] * 2000}, "`stop` has 2000 items"),
+        ({"logit_bias": [[1, 1]] * 20_000}, "`logit_bias` has 20000 items"),
+        ({"logit_bias": {str(n): 1 for n in range(20_000)}}, "`logit_bias` has 20000 items"),
+    ],
+)
+async def test_arrays_have_limits(api: Api, body: Json, sentence: str) -> None:
+    assert sentence in await refusal(api, **body)
+
+
+async def test_messages_have_a_limit(api: Api) -> None:
+    messages = [{"role": "user", "content": "a"}]
+    status, answer = await api.post("/v1/chat/completions", {"messages": messages * 5000, "max_tokens": 1})
+    assert (status, "`messages` has 5000 items" in answer["error"]["message"]) == (400, True)
+    status, answer = await api.post("/v1/chat/completions", {"messages": messages * 20_000, "max_tokens": 1})
+    assert (status, "`messages` has 20000 items" in answer["error"]["message"]) == (400, True)
+
+
+async def test_a_long_text_is_tokenized_whole(api: Api) -> None:
+    text = source(600)
+    tokens = await tokens_of(api, text)
+    assert len(tokens) > 2 * 4096
+    assert (await api.post("/detokenize", {"tokens": tokens}))[1]["content"] == text
+    assert await tokens_of(api, "") == []
+    pieces = (await api.post("/tokenize", {"content": text, "with_pieces": True}))[1]["tokens"]
+    assert [piece["id"] for piece in pieces] == tokens

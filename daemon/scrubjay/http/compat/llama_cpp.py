@@ -4,7 +4,6 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from platform import system
-from typing import Any
 
 from aiohttp import web
 
@@ -24,6 +23,7 @@ from scrubjay.http.compat.reading import (
     prompts,
     raw_prompts,
 )
+from scrubjay.http.errors import dump
 from scrubjay.http.metrics import metrics_text
 from scrubjay.http.params import Handler, Params
 from scrubjay.prompt.infill import InfillPrompt, split_at_line
@@ -36,6 +36,7 @@ from scrubjay.service.status import StatusReport
 N_SUGGESTIONS = 64
 N_TAIL = 256
 """How many characters before the cursor tell two places apart."""
+N_SLICE = 4096
 _STOP_TYPES = {"end": "eos", "stop": "word", "length": "limit", "time": "limit", "none": "none"}
 _NATIVE = ("n_predict", "cache_prompt", "id_slot", "samplers", "t_max_predict_ms", "response_fields", "n_probs")
 
@@ -120,12 +121,16 @@ class LlamaCppRoutes:
         adds, parses = params.flag("add_special", default=False), params.flag("parse_special", default=True)
         with_pieces = params.flag("with_pieces", default=False)
 
-        def work(tools: PromptTools) -> list[Any]:
-            numbers = raw_tokens(parts, tools.vocabulary, adds, parses).tolist()
-            return [_piece(tools, token) for token in numbers] if with_pieces else numbers
+        def work(tools: PromptTools) -> str:
+            tokens = raw_tokens(parts, tools.vocabulary, adds, parses)
+            # Written here, a slice at a time: of a long text there are millions.
+            slices = (tokens[start : start + N_SLICE].tolist() for start in range(0, len(tokens), N_SLICE))
+            written = (dump([_piece(tools, n) for n in numbers] if with_pieces else numbers) for numbers in slices)
+            return f'{{"tokens":[{",".join(each[1:-1] for each in written)}]}}'
 
-        n_characters = sum(len(part) for part in parts if isinstance(part, str))
-        return json_answer({"tokens": await self._generator.service.use_vocabulary(work, n_characters)})
+        n_characters = sum(len(part) if isinstance(part, str) else 1 for part in parts)
+        text = await self._generator.service.use_vocabulary(work, n_characters)
+        return web.Response(text=text, content_type="application/json")
 
     async def detokenize(self, request: web.Request) -> web.Response:
         """The text of `tokens`."""

@@ -12,6 +12,7 @@ from scrubjay.prompt.chat import ChatPrompt
 from scrubjay.prompt.raw import RawPrompt
 
 Json = dict[str, Any]
+MAX_MESSAGES = 2_000
 _TEXT_PARTS = {"text": "text", "input_text": "text", "output_text": "text", "refusal": "refusal"}
 """Types of parts that are text, and the field that has it."""
 
@@ -22,7 +23,10 @@ def chat_prompt(params: Params) -> ChatPrompt:
     What the last one says as the assistant is the beginning of the answer, unless `continue_final_message` or
     `add_generation_prompt` is false.
     """
-    messages = [_message(item) for item in params.items("messages")]
+    items = params.items("messages")
+    if len(items) > MAX_MESSAGES:
+        raise RequestError(f"`messages` has {len(items)} items; send at most {MAX_MESSAGES}.")
+    messages = list(map(_message, items))
     if not messages:
         raise RequestError("`messages` is empty; send at least one message.")
     opens_reply = params.flag("add_generation_prompt", default=True)

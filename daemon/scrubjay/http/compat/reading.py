@@ -14,7 +14,7 @@ from typing import Any
 from scrubjay.completion.requests import RawRequest
 from scrubjay.errors import RequestError
 from scrubjay.http.compat.chat_reply import PLAIN, Form
-from scrubjay.http.params import Params
+from scrubjay.http.params import MAX_ITEMS, MAX_TEXTS, Params
 from scrubjay.prompt.infill import Extra
 from scrubjay.prompt.raw import RawPrompt
 from scrubjay.prompt.recipe import PromptRecipe, PromptTools
@@ -25,6 +25,8 @@ MAX_ALTERNATIVES = 8
 MAX_PROMPTS = 64
 """In one request: each is a job of its own, and nobody else's should wait for all of them."""
 MAX_PROBABILITIES = 100
+MAX_PARTS = 1 << 18
+"""Tokens and strings of a prompt: as many as the longest contexts hold."""
 INFILL_TOKENS = 128
 """What a client that fills in gets, if it does not say how much it wants."""
 FORBIDDEN = -1e9
@@ -105,7 +107,7 @@ def generation(
     return CompatRequest(
         tuple(RawRequest(recipe, n, how, t_max_prompt_ms, n_indent) for recipe in recipes),
         stream,
-        tuple(map(str, fields)) if isinstance(fields, list) else None,
+        tuple(map(str, fields[:MAX_TEXTS])) if isinstance(fields, list) else None,
         options.flag("include_usage", default=False),
         biases=biases,
     )
@@ -197,7 +199,7 @@ def _penalty_last_n(params: Params) -> int:
 
 def _samplers(params: Params) -> tuple[str, ...] | None:
     value = params.values.get("samplers")
-    return tuple(map(str, value)) if isinstance(value, list) else None
+    return tuple(map(str, value[:MAX_TEXTS])) if isinstance(value, list) else None
 
 
 def _has(samplers: Sequence[str] | None, name: str) -> bool:
@@ -226,6 +228,8 @@ def _biases(params: Params) -> list[tuple[int | str, float]]:
     Keys of an object are texts by their nature: digits are a token, as OpenAI has it, and anything else is a text.
     """
     value = params.values.get("logit_bias")
+    if isinstance(value, dict | list) and len(value) > MAX_ITEMS:
+        raise RequestError(f"`logit_bias` has {len(value)} items; send at most {MAX_ITEMS}.")
     try:
         if isinstance(value, dict):
             return [(int(key) if key.isdecimal() else key, _bias(bias)) for key, bias in value.items()]
@@ -253,8 +257,9 @@ def _text_biases(params: Params) -> tuple[tuple[str, float], ...]:
 
 def _parts(value: object, name: str) -> tuple[str | int, ...]:
     items = [value] if isinstance(value, str) else value
-    if not isinstance(items, list) or not all(
-        isinstance(item, str | int) and not isinstance(item, bool) for item in items
-    ):
+    # By type, which is quick for a long array, and true is no number.
+    if not isinstance(items, list) or not set(map(type, items)) <= {int, str}:
         raise RequestError(f"`{name}` must be a string, or an array of tokens and strings.")
+    if len(items) > MAX_PARTS:
+        raise RequestError(f"`{name}` has {len(items)} tokens and strings; send at most {MAX_PARTS}.")
     return tuple(items)
