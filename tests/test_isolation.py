@@ -144,6 +144,7 @@ def test_the_demonstration(place: Place) -> None:
     place.assert_not_run()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["script", "module"])
 @pytest.mark.parametrize("command", ENDS)
 def test_commands_without_a_daemon(place: Place, way: str, command: str) -> None:

@@ -136,6 +136,7 @@ def test_the_limit_processes_exactly_what_is_needed(kind: str) -> None:
     limit.close()
 
 
+@pytest.mark.slow
 async def test_a_small_run_compares_every_answer() -> None:
     samples = [sample async for sample in measure(Cell("deltanet", "edit", 256, 52, 2, 2), tiny=True)]
     assert [sample["equal"] for sample in samples if "equal" in sample] == [True] * 4
@@ -151,6 +152,7 @@ def test_without_a_checkout_there_is_a_sentence(tmp_path: Path) -> None:
         run_bench([], tmp_path)
 
 
+@pytest.mark.slow
 def test_the_command_passes_its_arguments_on(capfd: pytest.CaptureFixture[str]) -> None:
     assert run_bench(["--help"]) == 0
     assert "--minutes" in capfd.readouterr().out

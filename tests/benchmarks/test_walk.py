@@ -5,12 +5,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 MAX_FILES = 53
 MAX_MOVES = 1150
 """Both may only shrink: the goal is 20 files and 400 moves."""
 
 
+@pytest.mark.slow
 def test_a_key_takes_a_short_way() -> None:
     command = [sys.executable, "-m", "tests.benchmarks.walk", "--keys", "5"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)

@@ -104,6 +104,7 @@ def test_a_first_use(shell: Shell) -> None:
     assert "No daemon runs" in shell.complaint("stop", status=1)
 
 
+@pytest.mark.slow
 def test_what_is_no_text_is_shown_all_the_same(shell: Shell) -> None:
     shell.run("start")
     root = str(shell.home / "caf\udce9")
@@ -189,6 +190,7 @@ def test_models(shell: Shell) -> None:
     assert "hf:someone/something-GGUF is not on this machine" in sentence
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", ["magic", "architecture"])
 def test_a_model_that_cannot_be_loaded(tiny: Shell, damage: str) -> None:
     broken = corrupt_model(tiny_model("dense"), damage, tiny.home / "broken.gguf")  # type: ignore[arg-type]

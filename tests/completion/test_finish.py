@@ -81,6 +81,7 @@ def rules(draw: st.DrawFn) -> tuple[CompletionRules, str]:
     return CompletionRules(cursor, choose_mode(cursor), *how, frozenset(off)), text
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(rules())
 def test_what_is_told_by_the_rules_is_a_beginning_of_what_is_shown(case: tuple[CompletionRules, str]) -> None:

@@ -1,5 +1,6 @@
 """Texts of a request from pieces to items. The law: what was told is the beginning of what is answered."""
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -45,6 +46,7 @@ def generate(alternatives: Alternatives, texts: list[list[str]]) -> str:
     return told
 
 
+@pytest.mark.slow
 @settings(max_examples=400)
 @given(FINISHES, TEXTS, st.integers(1, 3), st.sampled_from(("", "    ", "\t")))
 def test_what_was_told_is_what_is_answered(finish: Finish, texts: list[list[str]], n: int, indent: str) -> None:
@@ -75,6 +77,7 @@ def test_a_text_ends_at_the_same_place_however_it_is_cut(finish: Finish, written
     assert finish.postprocess(whole.text) == finish.postprocess(cut.text)
 
 
+@pytest.mark.slow
 @settings(max_examples=400)
 @given(FINISHES, st.lists(WRITTEN, max_size=8), st.sampled_from(("", "    ", "\t")))
 def test_a_text_ends_where_its_whole_beginning_says(finish: Finish, pieces: list[str], indent: str) -> None:

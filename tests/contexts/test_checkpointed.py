@@ -180,6 +180,7 @@ def test_generation_after_an_edit_is_the_cold_one(kind: str) -> None:
         assert r.generate(r.warm, 20) == r.generate(r.cold, 20)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", CLASSES)
 def test_a_cancelled_prefill_asked_again_costs_only_the_rest(kind: str) -> None:
     """Law 5, at 4,000 tokens: what finished decodes have done is never done again."""

@@ -53,6 +53,7 @@ def request(body: dict[str, Any] | bytes, version: str = "1.1", more: str = "") 
     return head.encode() + data
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("version", ["1.0", "1.1"])
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("side", ["unix", "tcp"])
@@ -71,6 +72,7 @@ async def test_a_client_that_sends_nothing_more_is_answered(
     writer.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("side", ["unix", "tcp"])
 async def test_work_for_a_client_that_has_gone_ends(place: Place, side: str, stream: bool) -> None:
@@ -116,6 +118,7 @@ async def test_a_body_that_is_not_encoded_as_it_says(
     assert not caplog.records, "nothing that needs a look at the log"
 
 
+@pytest.mark.slow
 async def test_a_large_body_in_a_small_one_is_refused(place: Place) -> None:
     bomb = gzip.compress(b" " * (4 * MAX_BODY), 9)
     reader, writer = await place.connect("tcp")
@@ -124,6 +127,7 @@ async def test_a_large_body_in_a_small_one_is_refused(place: Place) -> None:
     writer.close()
 
 
+@pytest.mark.slow
 async def test_more_connections_than_there_may_be(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     opened = [await place.connect("tcp") for _ in range(app.MAX_FOREIGN)]
     reader, writer = await place.connect("tcp")

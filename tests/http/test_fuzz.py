@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import aiohttp
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -149,6 +150,7 @@ async def send(http: aiohttp.ClientSession, method: str, path: str, body: bytes)
             assert json.loads(text)["error"].keys() == {"code", "message", "type"}
 
 
+@pytest.mark.slow
 def test_no_request_does_harm(tmp_path: Path) -> None:
     with asyncio.Runner() as runner:
         stack = AsyncExitStack()

@@ -65,6 +65,7 @@ def test_other_machines_need_a_key() -> None:
         Address("0.0.0.0", 8012).require_safe()
 
 
+@pytest.mark.slow
 async def test_without_its_key_nobody_gets_a_completion(tmp_path: Path) -> None:
     """A daemon as users start it."""
     port = unused_port()
@@ -89,6 +90,7 @@ async def test_without_its_key_nobody_gets_a_completion(tmp_path: Path) -> None:
         assert (await daemon.api.post("/completion", body))[0] == 200
 
 
+@pytest.mark.slow
 async def test_openais_package_sends_the_key(tmp_path: Path) -> None:
     port = unused_port()
     options = (*OPTIONS, f"--http=127.0.0.1:{port}", "--api-key=secret")

@@ -59,6 +59,7 @@ def patterns(draw: st.DrawFn, depth: int = 3) -> tuple[str, str]:
     return f"({between.join(p[0] for p in parts)})", f"(?:{between.strip(' ').join(p[1] for p in parts)})"
 
 
+@pytest.mark.slow
 @given(patterns(), st.lists(st.text("abx-]\\^\n.", max_size=6), min_size=1, max_size=10))
 def test_gbnf_matches_what_the_same_regular_expression_matches(pattern: tuple[str, str], texts: list[str]) -> None:
     gbnf, regex = pattern

@@ -26,6 +26,7 @@ async def pipe(tmp_path: Path) -> AsyncIterator[Pipe]:
         await pipe.process.wait()
 
 
+@pytest.mark.slow
 async def test_what_is_no_message_is_answered_with_an_error(pipe: Pipe) -> None:
     for body in (b"{", b"[]", b"1", b'{"id":1}', b"\xff"):
         pipe.send_bytes(body)
@@ -35,6 +36,7 @@ async def test_what_is_no_message_is_answered_with_an_error(pipe: Pipe) -> None:
     assert "result" in await pipe.ask("initialize", INITIALIZE)
 
 
+@pytest.mark.slow
 async def test_requests_that_cannot_be_served_are_answered(pipe: Pipe) -> None:
     place = {"textDocument": {"uri": "file:///a.py"}, "position": {"line": 0, "character": 0}}
     await pipe.ask("initialize", INITIALIZE, "numbers may be words")
@@ -46,12 +48,14 @@ async def test_requests_that_cannot_be_served_are_answered(pipe: Pipe) -> None:
     assert (await pipe.ask("textDocument/panel", {}, 2))["error"]["code"] == -32601
 
 
+@pytest.mark.slow
 async def test_an_editor_that_can_more_than_pygls_knows_is_let_in(pipe: Pipe) -> None:
     kinds = {"documentSymbol": {"symbolKind": {"valueSet": [999]}}, "foldingRange": {"rangeLimit": "any"}}
     capabilities = {"textDocument": kinds, "workspace": {"workspaceEdit": {"failureHandling": "ask"}}}
     assert "result" in await pipe.ask("initialize", {**INITIALIZE, "capabilities": capabilities})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_polite", [True, False])
 async def test_exit(pipe: Pipe, is_polite: bool) -> None:
     await pipe.ask("initialize", INITIALIZE)
@@ -62,6 +66,7 @@ async def test_exit(pipe: Pipe, is_polite: bool) -> None:
         assert await pipe.process.wait() == 1
 
 
+@pytest.mark.slow
 async def test_it_ends_when_the_pipe_does(pipe: Pipe) -> None:
     await pipe.ask("initialize", INITIALIZE)
     pipe.send("initialized", {})
@@ -70,6 +75,7 @@ async def test_it_ends_when_the_pipe_does(pipe: Pipe) -> None:
     assert await pipe.process.wait() == 1
 
 
+@pytest.mark.slow
 async def test_it_ends_when_the_editor_dies_even_if_somebody_else_holds_the_pipe(pipe: Pipe) -> None:
     editor = await asyncio.create_subprocess_exec("sleep", "60")
     await pipe.ask("initialize", INITIALIZE | {"processId": editor.pid})
@@ -78,6 +84,7 @@ async def test_it_ends_when_the_editor_dies_even_if_somebody_else_holds_the_pipe
     assert await pipe.process.wait() == 1
 
 
+@pytest.mark.slow
 async def test_it_says_once_that_there_is_no_daemon_and_answers_with_nothing(tmp_path: Path) -> None:
     editor = await Editor.start(tmp_path, tmp_path / "none.sock", options=NO_DAEMON)
     buffer = editor.open("a.py", "def f():\n    return ")
@@ -91,6 +98,7 @@ async def test_it_says_once_that_there_is_no_daemon_and_answers_with_nothing(tmp
     await editor.stop()
 
 
+@pytest.mark.slow
 async def test_settings_that_do_not_fit_are_named(tmp_path: Path) -> None:
     editor = await Editor.start(tmp_path, tmp_path / "none.sock", options={**NO_DAEMON, "maxTokens": "many"})
     await editor.status()
@@ -98,6 +106,7 @@ async def test_settings_that_do_not_fit_are_named(tmp_path: Path) -> None:
     await editor.stop()
 
 
+@pytest.mark.slow
 async def test_what_it_can_do_is_announced(tmp_path: Path) -> None:
     capabilities = with_encodings("utf-32", "utf-8")
     editor = await Editor.start(tmp_path, tmp_path / "none.sock", capabilities, NO_DAEMON)
@@ -115,6 +124,7 @@ async def test_what_it_can_do_is_announced(tmp_path: Path) -> None:
     await editor.stop()
 
 
+@pytest.mark.slow
 async def test_a_popup_that_comes_by_itself_has_trigger_characters(tmp_path: Path) -> None:
     options = {**NO_DAEMON, "completion": {"popup": "automatic"}}
     editor = await Editor.start(tmp_path, tmp_path / "none.sock", options=options)

@@ -4,6 +4,7 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+import pytest
 from lsprotocol import types
 
 from tests.lsp.conftest import StartEditor
@@ -14,6 +15,7 @@ from tests.support.shared_daemon import Daemon, a_daemon
 COPILOT = {"editorInfo": {"name": "Emacs", "version": "30"}, "editorPluginInfo": {"name": "copilot.el", "version": "1"}}
 
 
+@pytest.mark.slow
 async def test_status(start: StartEditor) -> None:
     editor = await start()
     editor.open("a.py", "x = 1\n")
@@ -23,6 +25,7 @@ async def test_status(start: StartEditor) -> None:
     assert (status["lsp"]["link"], status["lsp"]["documents"]) == ("connected", 1)
 
 
+@pytest.mark.slow
 async def test_warm(start: StartEditor) -> None:
     editor = await start()
     buffer = editor.open("a.py", PROGRAM)
@@ -32,6 +35,7 @@ async def test_warm(start: StartEditor) -> None:
     assert again["reuse"]["processed"] <= warmed["reuse"]["processed"]
 
 
+@pytest.mark.slow
 async def test_the_context_of_a_documents_project(start: StartEditor) -> None:
     editor = await start()
     buffer = editor.open("a.py", PROGRAM)
@@ -43,6 +47,7 @@ async def test_the_context_of_a_documents_project(start: StartEditor) -> None:
     assert await editor.command("context") == context
 
 
+@pytest.mark.slow
 async def test_a_document_of_no_project_has_no_context(start: StartEditor, shared_daemon: Daemon) -> None:
     editor = await start()
     editor.open("a.py", PROGRAM)
@@ -55,17 +60,20 @@ async def test_a_document_of_no_project_has_no_context(start: StartEditor, share
     await asyncio.to_thread(shared_daemon.client.post, "documents/close", other)
 
 
+@pytest.mark.slow
 async def test_without_a_daemon_there_is_no_context(start: StartEditor, tmp_path: Path) -> None:
     editor = await start(socket=tmp_path / "none.sock", options={"startDaemon": False})
     editor.open("a.py", PROGRAM)
     assert await editor.command("context") is None
 
 
+@pytest.mark.slow
 async def test_warming_what_is_not_open_says_so(start: StartEditor) -> None:
     editor = await start()
     assert "not open" in (await editor.command("warm", "file:///nowhere.py"))["error"]
 
 
+@pytest.mark.slow
 async def test_accepting_and_rejecting_what_was_never_offered(start: StartEditor) -> None:
     editor = await start()
     strange: list[list[Any]] = [[], [None], ["99"], [{"x": 1}, 2]]
@@ -74,6 +82,7 @@ async def test_accepting_and_rejecting_what_was_never_offered(start: StartEditor
         assert await editor.command("reject", *arguments) is None
 
 
+@pytest.mark.slow
 async def test_what_became_of_offers(start: StartEditor) -> None:
     editor = await start(options=COPILOT)
     buffer = editor.open("shapes.py", PROGRAM)
@@ -97,6 +106,7 @@ def arguments_of(item: types.InlineCompletionItem) -> list[Any]:
     return list(item.command.arguments or [])
 
 
+@pytest.mark.slow
 async def test_focus_moves_to_the_document_that_is_looked_at(start: StartEditor) -> None:
     editor = await start(options=COPILOT)
     first = editor.open("first.py", "a = 1\n")
@@ -105,6 +115,7 @@ async def test_focus_moves_to_the_document_that_is_looked_at(start: StartEditor)
     assert await focus_of(editor) == first.uri
 
 
+@pytest.mark.slow
 async def test_notifications_of_the_dialect_may_be_anything(start: StartEditor) -> None:
     editor = await start(options=COPILOT)
     strange: list[Any] = [None, {}, [], {"textDocument": None}, {"item": []}, {"item": {"command": {}}}]
@@ -114,6 +125,7 @@ async def test_notifications_of_the_dialect_may_be_anything(start: StartEditor) 
     assert (await editor.status())["suggestions"]["shown"] == 0
 
 
+@pytest.mark.slow
 async def test_everybody_is_signed_in(start: StartEditor) -> None:
     editor = await start(options=COPILOT)
     for method in ("checkStatus", "signInConfirm", "signIn", "signInInitiate"):
@@ -122,6 +134,7 @@ async def test_everybody_is_signed_in(start: StartEditor) -> None:
         assert answer.user == "local"
 
 
+@pytest.mark.slow
 async def test_other_questions_of_the_dialect(start: StartEditor) -> None:
     editor = await start(options=COPILOT)
     assert await editor.ask("setEditorInfo", COPILOT) == "OK"
@@ -130,11 +143,13 @@ async def test_other_questions_of_the_dialect(start: StartEditor) -> None:
     assert (await editor.ask("signOut", None)).status == "NotSignedIn"
 
 
+@pytest.mark.slow
 async def test_the_icon_of_copilots_clients_is_told(start: StartEditor) -> None:
     editor = await start(options=COPILOT)
     assert (await editor.client.wait_for_notification("didChangeStatus")).kind in ("Normal", "Inactive")
 
 
+@pytest.mark.slow
 async def test_a_client_that_shows_status_is_told_the_daemons_state(start: StartEditor, place: Path) -> None:
     editor = await start(socket=place, options={**COPILOT, "startDaemon": False})
     a_daemon(place, eager_load="true")
@@ -145,6 +160,7 @@ async def test_a_client_that_shows_status_is_told_the_daemons_state(start: Start
     assert all(state.load is None or 0 <= state.load.fraction <= 1 for state in states)
 
 
+@pytest.mark.slow
 async def test_other_clients_are_not_told_the_daemons_state(start: StartEditor) -> None:
     editor = await start()
     told: list[Any] = []

@@ -43,6 +43,7 @@ def capabilities_of(name: str) -> types.ClientCapabilities:
     return capabilities
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", EDITORS)
 async def test_what_real_editors_get(start: StartEditor, name: str) -> None:
     editor = await start(capabilities=capabilities_of(name))
@@ -77,6 +78,7 @@ async def has_a_menu(editor: Editor) -> None:
         assert item.label.strip()
 
 
+@pytest.mark.slow
 async def test_an_explicit_request_gets_alternatives(start: StartEditor) -> None:
     editor = await start()
     buffer = editor.open("shapes.py", PROGRAM)
@@ -85,6 +87,7 @@ async def test_an_explicit_request_gets_alternatives(start: StartEditor) -> None
     assert len({str(item.insert_text) for item in items}) == len(items)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-32"])
 async def test_positions_are_in_the_editors_units(start: StartEditor, encoding: Any) -> None:
     """A place after characters of several units is the same place in every encoding: the same model says the same."""
@@ -101,6 +104,7 @@ async def test_positions_are_in_the_editors_units(start: StartEditor, encoding: 
 KIND = types.CompletionTriggerKind
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("popup", "answered", "refused"),
     [
@@ -126,6 +130,7 @@ async def test_the_menu_comes_by_itself_only_if_it_may(
         assert not menu.is_incomplete
 
 
+@pytest.mark.slow
 async def test_settings_can_change_while_it_runs(start: StartEditor) -> None:
     editor = await start()
     python, markdown = editor.open("shapes.py", PROGRAM), editor.open("notes.md", PROGRAM, language="markdown")
@@ -138,6 +143,7 @@ async def test_settings_can_change_while_it_runs(start: StartEditor) -> None:
     assert await python.inline() == []
 
 
+@pytest.mark.slow
 async def test_settings_are_asked_for_where_the_editor_has_them(start: StartEditor) -> None:
     capabilities = client_capabilities("visual_studio_code@v1.65.2")
     editor = await start(capabilities=capabilities)
@@ -148,6 +154,7 @@ async def test_settings_are_asked_for_where_the_editor_has_them(start: StartEdit
     assert await buffer.inline() == []
 
 
+@pytest.mark.slow
 async def test_a_cancelled_request_ends_at_once(start: StartEditor) -> None:
     editor = await start()
     buffer = editor.open("shapes.py", PROGRAM)
@@ -162,6 +169,7 @@ async def test_a_cancelled_request_ends_at_once(start: StartEditor) -> None:
     assert (await editor.synchronised())["queue"] == {"running": None, "queued": 0}
 
 
+@pytest.mark.slow
 async def test_an_answer_to_an_old_text_is_dropped(start: StartEditor) -> None:
     editor = await start()
     buffer = editor.open("shapes.py", PROGRAM)
@@ -174,6 +182,7 @@ async def test_an_answer_to_an_old_text_is_dropped(start: StartEditor) -> None:
     assert (await editor.status())["endings"]["stale"] == 1
 
 
+@pytest.mark.slow
 async def test_a_newer_question_replaces_an_older_one_but_not_one_for_the_menu(start: StartEditor) -> None:
     editor = await start()
     buffer = editor.open("shapes.py", PROGRAM)
@@ -185,6 +194,7 @@ async def test_a_newer_question_replaces_an_older_one_but_not_one_for_the_menu(s
     assert (await menu).items
 
 
+@pytest.mark.slow
 async def test_typing_fast_lets_no_queue_grow_and_shows_nothing_stale(
     start: StartEditor, shared_daemon: Daemon
 ) -> None:
@@ -207,6 +217,7 @@ async def test_typing_fast_lets_no_queue_grow_and_shows_nothing_stale(
     assert shared_daemon.text(buffer.uri) == buffer.text
 
 
+@pytest.mark.slow
 async def test_two_editors_and_a_script_at_once(start: StartEditor, shared_daemon: Daemon) -> None:
     """One editor counts in UTF-8, the other in UTF-16; both have the same file open, with other edits."""
     one = await start(capabilities=with_encodings("utf-8"))

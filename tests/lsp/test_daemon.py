@@ -198,6 +198,7 @@ async def test_why_it_cannot_be_started_is_said_in_one_sentence(start: StartEdit
     assert "\n" not in message.message
 
 
+@pytest.mark.slow
 async def test_a_configuration_that_cannot_be_read_is_named(start: StartEditor, place: Path) -> None:
     editor = await start(socket=None, environment={"SCRUBJAY_CTX": "much"})
     buffer = editor.open("shapes.py", PROGRAM)

@@ -115,6 +115,7 @@ async def test_closing_while_a_start_hangs_does_not_wait_for_it(open_connection:
     release[0]()
 
 
+@pytest.mark.slow
 async def test_an_editor_is_answered_where_files_are_in_the_way(start: StartEditor, place: Path) -> None:
     place.with_name(place.name + ".starting").mkdir()
     editor = await start(socket=None, environment=environment(place))

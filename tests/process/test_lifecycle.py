@@ -84,6 +84,7 @@ def test_many_processes_that_start_it_have_one_daemon(place: Path, flags: dict[s
     assert pids == {str(pid) for pid in daemons(place)}
 
 
+@pytest.mark.slow
 def test_a_killed_daemon_is_replaced(place: Path, flags: dict[str, str]) -> None:
     start_daemon(place, flags)
     pid = Client(place).get("status")["pid"]

@@ -98,6 +98,7 @@ def find_offline(name: str, cache: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.slow
 def test_without_a_network_one_sentence_says_so(tmp_path: Path) -> None:
     said = find_offline("hf:me/it:Q8_0", tmp_path)
     assert (said.returncode, said.stdout) == (1, "")
@@ -106,6 +107,7 @@ def test_without_a_network_one_sentence_says_so(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["hf:me/it", "hf:me/it:Q8_0", "hf:me/it:it-Q8_0.gguf"])
 def test_without_a_network_the_cache_serves(name: str, tmp_path: Path) -> None:
     repo, commit = tmp_path / "models--me--it", "0123456789" * 4
@@ -119,6 +121,7 @@ def test_without_a_network_the_cache_serves(name: str, tmp_path: Path) -> None:
     assert (said.returncode, said.stdout) == (0, f"{file}\n")
 
 
+@pytest.mark.slow
 def test_a_model_that_is_here_in_part_is_not_here(tmp_path: Path) -> None:
     snapshot = tmp_path / "models--me--it" / "snapshots" / ("0123456789" * 4)
     (snapshot / "big").mkdir(parents=True)

@@ -50,6 +50,7 @@ async def test_edits_cost_what_comes_after_them(kind: str, tmp_path: Path) -> No
             assert agree(pieces_of(warm), pieces_of(cold))
 
 
+@pytest.mark.slow
 async def test_status_is_there_at_once_and_requests_wait_for_the_model(tmp_path: Path) -> None:
     async with running_daemon(tiny_model("deltanet"), tmp_path / "s") as daemon:
         status, report = await daemon.api.get("/api/status")

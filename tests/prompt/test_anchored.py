@@ -142,6 +142,7 @@ def test_brackets_in_the_middle_of_a_line_cost_no_more_than_letters(line: str, t
     assert max(editor.costs) <= 16
 
 
+@pytest.mark.slow
 def test_typing_a_function_costs_what_is_typed() -> None:
     start = SOURCE.index("    def parse_known_args")
     function = SOURCE[start : SOURCE.index("    def ", start + 1)]

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -77,6 +78,7 @@ def test_a_file_too_big_is_left_out_alone() -> None:
 TEXTS = st.dictionaries(st.sampled_from("abcdef"), st.sampled_from([1, 5, 20, 60]), min_size=1)
 
 
+@pytest.mark.slow
 @given(TEXTS, st.integers(0, 200), st.data())
 def test_what_is_admitted_fits_and_stays_admitted(sizes: dict[str, int], room: int, data: st.DataObject) -> None:
     slots = slots_of(**{key: key * n for key, n in sizes.items()})

@@ -117,6 +117,7 @@ def test_where_the_model_goes_on(text: str, start: int) -> None:
     assert resume_at(Document(URI, "python", 1, before + after), len(before)) == start
 
 
+@pytest.mark.slow
 async def test_a_rule_that_is_switched_off_for_a_request_hides_nothing() -> None:
     async with running_service(model_path(), rules=True) as service:
         await open_document(service, URI, "x = 1\n" * 40)

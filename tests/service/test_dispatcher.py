@@ -45,6 +45,7 @@ async def generate(service: Service, recipe: RawPrompt) -> None:
     await event.reply
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_asked", [False, True])
 @pytest.mark.parametrize("length", [10, 20_000], ids=["at once", "in the thread"])
 async def test_a_prompt_that_cannot_be_made_blocks_nothing(is_asked: bool, length: int) -> None:
@@ -158,6 +159,7 @@ async def test_thousands_of_requests_that_waited_for_the_model_let_a_key_go_firs
             event.reply.cancel()
 
 
+@pytest.mark.slow
 async def test_a_huge_prompt_of_another_client_keeps_no_key_waiting() -> None:
     async with running_service(model()) as service:
         await open_document(service, URI, source())

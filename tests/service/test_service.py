@@ -116,6 +116,7 @@ async def test_an_edit_that_settles_is_warmed_unasked() -> None:
         assert answer.reuse.processed == 1
 
 
+@pytest.mark.slow
 async def test_a_project_that_had_to_make_room_is_warmed_again_when_its_user_comes_back() -> None:
     async with running_service(model(), warm=True, max_contexts=2) as service:
         uris = [f"file:///project{number}/a.py" for number in range(3)]
@@ -144,6 +145,7 @@ async def test_a_warming_that_nobody_asked_for_gives_way_to_a_completion_of_its_
         assert service.dispatcher.is_idle, "the completion has done its work"
 
 
+@pytest.mark.slow
 async def test_typing_in_the_anchored_layout_costs_what_is_typed() -> None:
     async with running_service(model(), layout="anchored") as service:
         await open_document(service, URI, source())

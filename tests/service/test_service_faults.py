@@ -34,6 +34,7 @@ URI = "file:///project/a.py"
 # --- models that cannot be loaded ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", ["empty", "truncated", "magic", "garbage"])
 async def test_a_model_that_is_refused_fails_all_requests_with_its_sentence(tmp_path: Path, damage: str) -> None:
     broken = corrupt_model(model(), damage, tmp_path / "broken.gguf")  # type: ignore[arg-type]
@@ -87,6 +88,7 @@ async def test_a_model_that_never_loads_keeps_nobody_from_going(tmp_path: Path) 
         os.kill(pid, 0)
 
 
+@pytest.mark.slow
 async def test_a_model_that_is_damaged_later_fails_what_waits_for_the_reload(tmp_path: Path) -> None:
     copy = tmp_path / "copy.gguf"
     copy.write_bytes(model().read_bytes())
@@ -125,6 +127,7 @@ async def test_an_engine_killed_in_a_prefill_fails_that_request_only() -> None:
         assert service.supervisor.n_restarts == 1
 
 
+@pytest.mark.slow
 async def test_an_engine_killed_in_a_generation_fails_that_request_only() -> None:
     async with running_service(model(), n_ctx=LONG) as service:
         await open_document(service, URI, source())
@@ -136,6 +139,7 @@ async def test_an_engine_killed_in_a_generation_fails_that_request_only() -> Non
         assert (await complete(service, URI)).items
 
 
+@pytest.mark.slow
 async def test_an_engine_killed_when_idle_is_started_again_and_warmed() -> None:
     async with running_service(model(), warm=True) as service:
         news = service.broadcaster.subscribe()

@@ -227,6 +227,7 @@ def test_sentence_piece_vocabulary_wants_a_bos_and_keeps_text(raw: Callable[[Pat
     assert len(model.tokenize("the action of the argument")) < 12
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["dense", "dense_plain", "dense_spm"])
 def test_fill_in_the_middle_tokens_are_where_the_vocabulary_says(kind: str, raw: Callable[[Path], Raw]) -> None:
     model = raw(tiny_model(kind))

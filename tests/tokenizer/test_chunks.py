@@ -62,6 +62,7 @@ def test_a_tokenizer_that_joins_lines_is_never_cut() -> None:
     assert [chunk.text for chunk in ChunkedText.of(SOURCE, None).chunks] == [SOURCE]
 
 
+@pytest.mark.slow
 @KINDS
 @settings(max_examples=60)
 @given(st.lists(SNIPPETS, min_size=1, max_size=4).map("".join))

@@ -87,6 +87,7 @@ def test_evaluation_gives_every_number_and_the_same_twice(runner: Runner) -> Non
     assert results[0]["plain_text"] == results[1]["plain_text"]
 
 
+@pytest.mark.slow
 def test_the_command_writes_its_results_beside_the_corpus(tmp_path: Path) -> None:
     write_corpus(corpus(), tmp_path / "corpus.jsonl")
     assert len(read_corpus(tmp_path / "corpus.jsonl")) == 6

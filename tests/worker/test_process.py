@@ -127,6 +127,7 @@ def pieces_of(answers: list[Message]) -> list[tuple[str, tuple[float, ...]]]:
     return [(answer.text, answer.margins) for answer in answers if isinstance(answer, Piece)]
 
 
+@pytest.mark.slow
 def test_a_stray_abort_byte_is_harmless(process: Process) -> None:
     """It may arrive when its job has ended already: the next one loses a decode at most, and answers the same."""
     opened(process)

@@ -33,6 +33,7 @@ def splits_line_end(text: str, offset: int) -> bool:
     return text[offset - 1 : offset + 1] == "\r\n"
 
 
+@pytest.mark.slow
 @given(TEXTS, st.sampled_from(ENCODINGS), st.data())
 def test_random_changes_equal_the_same_edits_of_a_str(
     text: str, encoding: PositionEncoding, data: st.DataObject

@@ -6,6 +6,8 @@ import subprocess
 from pathlib import Path
 from time import thread_time
 
+import pytest
+
 from scrubjay.notifications import Notification
 from scrubjay.workspace.events import (
     ChangeDocument,
@@ -176,6 +178,7 @@ async def test_what_is_found_on_disk_of_a_forgotten_project_is_passed_over(tmp_p
     await told.workspace.close()
 
 
+@pytest.mark.slow
 async def test_what_happens_to_one_of_many_documents_and_projects_costs_no_more(tmp_path: Path) -> None:
     def seconds(n_projects: int, n_documents: int) -> float:
         """What it takes to open, change and close a document while so many others are open."""

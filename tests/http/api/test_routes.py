@@ -197,6 +197,7 @@ async def test_bad_input_is_answered_with_a_sentence(served: tuple[Service, Api]
     assert (await api.complete(URI))[0] == 200, "after all this the daemon lives"
 
 
+@pytest.mark.slow
 async def test_a_body_over_the_limit_is_refused(served: tuple[Service, Api]) -> None:
     _, api = served
     status, answer = await api.post("/api/documents/open", data=bytes(MAX_BODY + 1))

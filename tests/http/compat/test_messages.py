@@ -60,6 +60,7 @@ async def test_a_developer_is_the_system(api: Api) -> None:
     assert f"{START}system\nBe brief." in system
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("part", "text"),
     [

@@ -58,6 +58,7 @@ def vim(lines: list[str], line: int, column: int, **more: object) -> Json:
     }
 
 
+@pytest.mark.slow
 async def test_llama_vim_accepts_the_answer(api: Api) -> None:
     body = vim(source().splitlines(), 40, 4)
     async with api.http.post(BASE + "/infill", json=body, headers={"Authorization": "Bearer "}) as response:
@@ -70,6 +71,7 @@ async def test_llama_vim_accepts_the_answer(api: Api) -> None:
     assert all(isinstance(answer[name], int | float) for name in TIMINGS)
 
 
+@pytest.mark.slow
 async def test_preparing_answers_with_nothing_and_prepares(api: Api) -> None:
     lines = source().splitlines()
     nothing = {"input_prefix": "", "input_suffix": "", "prompt": "", "n_predict": 0, "response_fields": [""]}
@@ -79,6 +81,7 @@ async def test_preparing_answers_with_nothing_and_prepares(api: Api) -> None:
     assert answer["timings"]["cache_n"] > 0
 
 
+@pytest.mark.slow
 async def test_a_model_without_tokens_for_it_fills_in_by_chatting(tmp_path: Path) -> None:
     async with running_api(tiny_model("dense_plain"), tmp_path / "s") as (_, plain):
         forced = {"grammar": r'root ::= "x = 1\n```\nThat is it."', "response_fields": ["content"]}
@@ -86,6 +89,7 @@ async def test_a_model_without_tokens_for_it_fills_in_by_chatting(tmp_path: Path
         assert await plain.post("/infill", body) == (200, {"content": "x = 1\n"})
 
 
+@pytest.mark.slow
 async def test_llama_vscode_accepts_the_answer(api: Api) -> None:
     body = vim(source().splitlines(), 40, 4, response_fields=None, n_cmpl=3, model="google/gemini-2.5-flash", lora=[])
     status, answers = await api.post("/infill", body)
@@ -190,6 +194,7 @@ async def test_tails_over_one_trunk_cost_their_own_tokens(api: Api) -> None:
             assert answer["reuse"]["processed"] <= 2 * INTERVAL
 
 
+@pytest.mark.slow
 async def test_identical_streams_share_the_prefill(api: Api) -> None:
     body = {"prompt": source(100), "max_tokens": 4, "stream": True}
 
@@ -281,6 +286,7 @@ async def test_openais_own_package(port: int) -> None:
         assert said == whole.choices[0].message.content
 
 
+@pytest.mark.slow
 async def test_tools_are_called_through_openais_package(port: int) -> None:
     """A model with random weights calls what it must, whole and streamed; what it may not know is the template's."""
     place = {
