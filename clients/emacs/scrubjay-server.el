@@ -167,8 +167,10 @@ Return non-nil if it can be talked to now; if it cannot yet,
            '(:events-buffer-scrollback-size 0))))
 
 (defun scrubjay-server--make-process ()
-  "Start the program in a folder that will not vanish under it."
-  (let ((default-directory (expand-file-name "~/")))
+  "Start the program in the root folder.
+That is no project, of which a file might be taken for a part of the program."
+  (let ((default-directory "/")
+        (process-environment (cons "PYTHONSAFEPATH=1" process-environment)))
     (make-process :name "scrubjay"
                   :command scrubjay-command
                   :connection-type 'pipe

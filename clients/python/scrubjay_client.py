@@ -9,6 +9,8 @@ Lines and columns count from 1, columns in characters, as compilers and `scrubja
 import json
 import os
 import socket
+import stat
+import struct
 import tempfile
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -18,6 +20,7 @@ from typing import Any, TypedDict
 from urllib.parse import urlencode
 from uuid import uuid4
 
+_ADVICE = "start the daemon with a socket in a folder of your own (--socket PATH)"
 Event = dict[str, Any]
 """`type` says what it is: state, project, edit, progress, checkpoint, restore or completion."""
 
@@ -222,9 +225,26 @@ class _UnixConnection(HTTPConnection):
         self._timeout_s = timeout_s
 
     def connect(self) -> None:
+        _require_own_folder(self._path.parent)
         self.sock = socket.socket(socket.AF_UNIX)
         self.sock.settimeout(self._timeout_s)
         self.sock.connect(str(self._path))
+        _require_own_peer(self.sock, self._path)
+
+
+def _require_own_folder(folder: Path) -> None:
+    """See that nobody else can put a socket there: what is sent holds source code."""
+    status = folder.stat()
+    if status.st_uid != os.geteuid() or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise ScrubjayError(f"The folder {folder} belongs to another user, or others may write to it; {_ADVICE}.")
+
+
+def _require_own_peer(connection: socket.socket, path: Path) -> None:
+    """See that a process of this user listens at the other end, where the system can tell (Linux)."""
+    if hasattr(socket, "SO_PEERCRED"):
+        _, user, _ = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+        if user != os.geteuid():
+            raise ScrubjayError(f"A program of another user (id {user}) listens on {path}; {_ADVICE}.")
 
 
 def _uri(file: Path | str) -> str:

@@ -2,13 +2,16 @@
 -- ~/.config/nvim/lua/scrubjay.lua and write require("scrubjay") into init.lua.
 local M = {}
 
-local link -- what the language server last said of its link to the daemon: { kind, busy, message }
+local link -- what the language server last said of its connection to the daemon: { kind, busy, message }
 
 vim.lsp.config("scrubjay", {
   cmd = vim.g.scrubjay_cmd or { "scrubjay", "lsp" },
+  -- Not in the project: no file of it may be taken for a part of the program.
+  cmd_cwd = "/",
+  cmd_env = { PYTHONSAFEPATH = "1" },
   filetypes = { "python", "lua", "c", "cpp", "rust", "go", "javascript", "typescript" },
   root_markers = { ".git" },
-  -- A client with a name is told the state of the link to the daemon.
+  -- A client with a name is told the state of the connection to the daemon.
   init_options = { editorPluginInfo = { name = "neovim", version = tostring(vim.version()) } },
   handlers = {
     didChangeStatus = function(_, status)

@@ -12,6 +12,7 @@ from scrubjay.positions import Position, n_units
 from scrubjay_lsp.daemon_connection import DaemonConnection
 from scrubjay_lsp.daemon_reply import Json, Reply, Stale, refuse
 from scrubjay_lsp.documents import Documents, OpenDocument, as_json
+from scrubjay_lsp.notebooks import Notebooks
 from scrubjay_lsp.suggestions import Suggestion, Suggestions
 
 logger = logging.getLogger(__name__)
@@ -43,14 +44,16 @@ class Completions:
     """The requests that wait for an answer, and how those before them ended.
 
     Args:
-        on_ready: called when a request that got no text because the model was not warm would get one now.
+        on_ready: called when a request that got no text because the model was not warm would get one now, with the URI,
+            version and position of the request.
         name: of this editor, by which the daemon knows which request supersedes which.
     """
 
     daemon: DaemonConnection
     documents: Documents
-    suggestions: Suggestions
-    on_ready: Callable[[OpenDocument, Position], None]
+    notebooks: Notebooks
+    on_ready: Callable[[str, int, Position], None]
+    suggestions: Suggestions = field(default_factory=Suggestions)
     name: str = field(default_factory=lambda: uuid4().hex)
     endings: Counter[Ending] = field(default_factory=Counter)
     _open: dict[tuple[str, Purpose], Reply] = field(default_factory=dict)
@@ -84,36 +87,37 @@ class Completions:
         return len(self._open)
 
     async def _answer(self, query: CompletionQuery) -> list[Suggestion]:
-        document = self.documents.find(query.uri)
+        uri, position = self.notebooks.locate(query.uri, query.position)
+        document = self.documents.find(uri)
         if document is None:
             return []
         try:
-            answer = await self._submit(query, document)
+            answer = await self._submit(query, document, position)
         except RequestError as error:
             if not _is_out_of_step(error):
                 raise
             # The daemon's text is another than ours: it gets ours, and the request once more.
             self.documents.send_again(document)
-            answer = await self._submit(query, document)
+            answer = await self._submit(query, document, position)
         if answer.get("reuse", {}).get("state") == "warming":
-            self._warm(document, query.position)
-        return list(self._suggestions(query, document, answer))
+            self._warm(query, document, position)
+        rest = document.lines.after(position, self.documents.encoding)
+        return list(self._suggestions(query, document.version, rest, answer))
 
-    def _suggestions(self, query: CompletionQuery, document: OpenDocument, answer: Json) -> Iterator[Suggestion]:
-        """The texts of `answer` that would change something, each once."""
-        rest = document.lines.after(query.position, self.documents.encoding)
+    def _suggestions(self, query: CompletionQuery, version: int, rest: str, answer: Json) -> Iterator[Suggestion]:
+        """The texts of `answer` that would change something, each once; `rest` is what follows on the line."""
         texts = {item["text"]: rest[: item.get("n_replaced", 0)] for item in answer.get("items", [])}
         for text, replaced in texts.items():
             if text.strip() and text != replaced:
                 n_replaced = n_units(replaced, self.documents.encoding)
                 detail = _detail(answer)
-                yield self.suggestions.make(document.uri, document.version, query.position, text, detail, n_replaced)
+                yield self.suggestions.make(query.uri, version, query.position, text, detail, n_replaced)
 
-    async def _submit(self, query: CompletionQuery, document: OpenDocument) -> Json:
-        key = (query.uri, query.purpose)
+    async def _submit(self, query: CompletionQuery, document: OpenDocument, position: Position) -> Json:
+        key = (document.uri, query.purpose)
         if older := self._open.pop(key, None):
             refuse(older, Stale())
-        reply = self.daemon.submit("complete", self._params(query, document))
+        reply = self.daemon.submit("complete", self._params(query, document, position))
         self._open[key] = reply
         try:
             answer: Json = await reply
@@ -122,9 +126,9 @@ class Completions:
                 del self._open[key]
         return answer
 
-    def _params(self, query: CompletionQuery, document: OpenDocument) -> Json:
+    def _params(self, query: CompletionQuery, document: OpenDocument, position: Position) -> Json:
         params: dict[str, Any] = {
-            **self._where(document, query.position),
+            **self._where(document, position),
             "version": document.version,
             "n": query.n,
             "trigger": "invoked" if query.invoked else "automatic",
@@ -138,7 +142,7 @@ class Completions:
         where = {"uri": document.uri, "position": as_json(position)}
         return {**where, "position_encoding": self.documents.encoding}
 
-    def _warm(self, document: OpenDocument, position: Position) -> None:
+    def _warm(self, query: CompletionQuery, document: OpenDocument, position: Position) -> None:
         """Have the prompt prefilled, and tell when a request would get an answer."""
         if older := self._warming.pop(document.uri, None):
             older.cancel()
@@ -148,7 +152,8 @@ class Completions:
             if self._warming.get(document.uri) is reply:
                 del self._warming[document.uri]
             if not reply.cancelled() and reply.exception() is None:
-                self.on_ready(document, position)
+                version = self.notebooks.version_of(query.uri)
+                self.on_ready(query.uri, document.version if version is None else version, query.position)
 
         reply.add_done_callback(warmed)
 

@@ -5,7 +5,7 @@ another daemon than before, it gets the whole text.
 """
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from scrubjay.positions import (
     MAX_DOCUMENT_CHARACTERS,
@@ -43,13 +43,18 @@ class OpenDocument:
 
 
 class Documents:
-    """All open documents of the editor. One that is too long to be completed counts as closed."""
+    """All open documents of the editor. One that is too long to be completed counts as closed.
 
-    def __init__(self, daemon: DaemonConnection) -> None:
+    Args:
+        complain: called with a sentence for the user.
+    """
+
+    def __init__(self, daemon: DaemonConnection, complain: Callable[[str], None]) -> None:
         self.encoding: PositionEncoding = "utf-16"
         self.n_resent = 0
         """How often the daemon was out of step and got a whole text anew."""
         self._daemon = daemon
+        self._complain = complain
         self._documents: dict[str, OpenDocument] = {}
         # Languages of the documents that are too long, by URI.
         self._too_long: dict[str, str] = {}
@@ -134,8 +139,10 @@ class Documents:
         """The document is too long: nothing is known of it any more, until it has another text."""
         self.close(uri)
         self._too_long[uri] = language
-        words = "%s has %s characters and is not completed: at most %s are."
-        logger.warning(words, uri, f"{n_characters:,}", f"{MAX_DOCUMENT_CHARACTERS:,}")
+        name = uri.rsplit("/", 1)[-1]
+        self._complain(
+            f"{name} has {n_characters:,} characters and is not completed: at most {MAX_DOCUMENT_CHARACTERS:,} are."
+        )
 
     def _change_too_long(self, uri: str, version: int, changes: list[Change]) -> None:
         """A text that is not known cannot be changed, but another one may take its place."""

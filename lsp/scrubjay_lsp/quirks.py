@@ -5,6 +5,7 @@ Each rule names who needs it. What no rule covers is left alone and, if it is wr
 
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlsplit
 
 Json = dict[str, Any]
 
@@ -18,6 +19,7 @@ CAPABILITIES: Json = {
     "general": {"positionEncodings": WHOLE},
     "window": {"workDoneProgress": WHOLE},
     "workspace": {"configuration": WHOLE, "didChangeConfiguration": WHOLE},
+    "notebookDocument": {"synchronization": WHOLE},
     "textDocument": {
         "synchronization": WHOLE,
         "completion": {"completionItem": {"documentationFormat": WHOLE}},
@@ -72,7 +74,7 @@ def _initialize(params: Json) -> None:
     known = {
         "capabilities": _only(params.get("capabilities"), CAPABILITIES),
         "processId": _process_id(params.get("processId")),
-        "rootUri": _text(params.get("rootUri")),
+        "rootUri": _uri(params.get("rootUri")),
         "rootPath": _text(params.get("rootPath")),
         "workspaceFolders": [*filter(None, map(_folder, folders))] if isinstance(folders, list) else None,
         "initializationOptions": params.get("initializationOptions"),
@@ -89,9 +91,19 @@ def _text(value: Any) -> str | None:
     return value if isinstance(value, str) and value else None
 
 
+def _uri(value: Any) -> str | None:
+    """A text that pygls can take apart, as it cannot `file://[`."""
+    uri = _text(value)
+    try:
+        urlsplit(uri or "")
+    except ValueError:
+        return None
+    return uri
+
+
 def _folder(value: Any) -> Json | None:
     """A workspace folder; some scripts give it no name."""
-    uri = _text(value.get("uri")) if isinstance(value, dict) else None
+    uri = _uri(value.get("uri")) if isinstance(value, dict) else None
     return {"uri": uri, "name": _text(value.get("name")) or uri} if uri else None
 
 

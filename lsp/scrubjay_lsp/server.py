@@ -14,16 +14,17 @@ from scrubjay.positions import Position
 from scrubjay_lsp.completions import Completions
 from scrubjay_lsp.daemon_connection import DaemonConnection, Listeners
 from scrubjay_lsp.daemon_reply import Json
-from scrubjay_lsp.documents import Documents, OpenDocument, as_json
+from scrubjay_lsp.documents import Documents, as_json
+from scrubjay_lsp.notebooks import Notebooks
 from scrubjay_lsp.parent import watch
 from scrubjay_lsp.protocol import ScrubjayProtocol, make_converter
 from scrubjay_lsp.settings import Settings
 from scrubjay_lsp.stdio import Reader, Writer, frames
-from scrubjay_lsp.suggestions import Suggestions
 
 logger = logging.getLogger(__name__)
 
 READY = "scrubjay/ready"
+ALL_NOTEBOOKS = types.NotebookDocumentSyncOptions([types.NotebookDocumentFilterWithNotebook("*")])
 
 
 class ScrubjayServer(LanguageServer):
@@ -33,15 +34,20 @@ class ScrubjayServer(LanguageServer):
 
     def __init__(self) -> None:
         super().__init__(
-            "scrubjay", __version__, protocol_cls=ScrubjayProtocol, converter_factory=make_converter, max_workers=1
+            "scrubjay",
+            __version__,
+            protocol_cls=ScrubjayProtocol,
+            converter_factory=make_converter,
+            notebook_document_sync=ALL_NOTEBOOKS,
+            max_workers=1,
         )
         self.settings = Settings()
         self.socket = ""
         """The daemon's socket, if the command line names it."""
-        self.suggestions = Suggestions()
         self.daemon = DaemonConnection(Listeners(self._connected, self._event, self._trouble, self._changed))
-        self.documents = Documents(self.daemon)
-        self.completions = Completions(self.daemon, self.documents, self.suggestions, self._ready)
+        self.documents = Documents(self.daemon, self.say)
+        self.notebooks = Notebooks(self.documents)
+        self.completions = Completions(self.daemon, self.documents, self.notebooks, self._ready)
         self.on_event: list[Callable[[Json], None]] = []
         """Called with each event of the daemon."""
         self.on_connection_change: list[Callable[[], None]] = []
@@ -110,8 +116,8 @@ class ScrubjayServer(LanguageServer):
         for listener in self.on_connection_change:
             listener()
 
-    def _ready(self, document: OpenDocument, position: Position) -> None:
+    def _ready(self, uri: str, version: int, position: Position) -> None:
         """Nothing in the protocol tells editors to ask again; those that know this notification do."""
         if self.settings.notifications:
-            params = {"uri": document.uri, "version": document.version, "position": as_json(position)}
+            params = {"uri": uri, "version": version, "position": as_json(position)}
             self.protocol.notify(READY, params)

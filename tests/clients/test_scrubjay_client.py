@@ -3,6 +3,7 @@
 import os
 import re
 import select
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -125,6 +126,38 @@ def test_a_daemon_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
 def test_a_daemon_that_says_nothing_is_one_sentence(shared_daemon: Daemon) -> None:
     with pytest.raises(ScrubjayError, match=r"has said nothing for 0\.2 s\.$"):
         list(Scrubjay(shared_daemon.path, timeout_s=0.2).events())
+
+
+def test_a_folder_that_others_may_write_to_is_not_used(tmp_path: Path) -> None:
+    tmp_path.chmod(0o777)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "s"))
+        listener.listen()
+        with pytest.raises(ScrubjayError, match=r"^The folder .* others may write to it; [^\n]*\.$"):
+            Scrubjay(tmp_path / "s").get("status")
+
+
+OTHER = """
+import os, socket, sys
+listener = socket.socket(socket.AF_UNIX)
+listener.bind(sys.argv[1])
+os.setuid(65534)
+listener.listen()
+print("listens", flush=True)
+connection, _ = listener.accept()
+print(connection.recv(1000), flush=True)
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can start a program of another user's")
+def test_a_program_of_another_user_is_told_nothing(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", OTHER, str(tmp_path / "s")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as other:
+        assert other.stdout
+        assert other.stdout.readline() == b"listens\n"
+        with pytest.raises(ScrubjayError, match=r"^A program of another user \(id 65534\) listens on [^\n]*\.$"):
+            Scrubjay(tmp_path / "s").get("status")
+        assert other.stdout.readline() == b"b''\n"
 
 
 @pytest.mark.parametrize("variables", [{"SCRUBJAY_SOCKET": "~/a.sock"}, {"XDG_RUNTIME_DIR": "/run/somewhere"}])

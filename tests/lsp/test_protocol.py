@@ -85,6 +85,7 @@ async def test_after_shutdown_nothing_is_served_but_exit(pipe: Pipe) -> None:
         {"workspaceFolders": "no list"},
         {"rootUri": "", "workspaceFolders": []},
         {"rootUri": {}},
+        {"rootUri": "file://[", "workspaceFolders": [{"uri": "file://[", "name": "no URI"}]},
         {"initializationOptions": [1, 2]},
         {"trace": "compact"},
         {"clientInfo": {}},

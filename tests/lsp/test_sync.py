@@ -163,6 +163,10 @@ async def test_a_document_that_is_too_long_is_passed_over_until_it_is_short(
     assert await large.inline() == []
     assert await small.inline()
     assert [shared_daemon.text(buffer.uri) for buffer in (large, grown)] == [None, None]
+    assert [message.message.split(" has ")[0] for message in editor.client.messages] == [
+        "Scrubjay: large.log",
+        "Scrubjay: grown.log",
+    ]
     large.replace_all("short")
     large.edit([(5, 5, "er")])
     grown.close()

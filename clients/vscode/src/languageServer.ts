@@ -106,7 +106,7 @@ export class LanguageServer {
       "Scrubjay",
       { command: config.program(), args: ["lsp"], options: { cwd: FOLDER, env: { ...process.env, ...ENVIRONMENT } } },
       {
-        documentSelector: [{ scheme: "file" }, { scheme: "untitled" }],
+        documentSelector: [{ scheme: "file" }, { scheme: "untitled" }, { scheme: "vscode-notebook-cell" }],
         initializationOptions: config.initializationOptions(version),
         outputChannel: this.log,
         revealOutputChannelOn: RevealOutputChannelOn.Never,

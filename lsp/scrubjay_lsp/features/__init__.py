@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from scrubjay_lsp.features import commands, configuration, copilot, events, inline, menu, sync, workspace
+from scrubjay_lsp.features import commands, configuration, copilot, events, inline, menu, notebook, sync, workspace
 from scrubjay_lsp.server import ScrubjayServer
 
 if TYPE_CHECKING:
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 FEATURES: tuple[Callable[["ScrubjayServer"], None], ...] = (
     configuration.register,
     sync.register,
+    notebook.register,
     workspace.register,
     inline.register,
     menu.register,

@@ -8,7 +8,7 @@ from typing import Any
 from lsprotocol import types
 
 from scrubjay.errors import ScrubjayError
-from scrubjay.positions import end_of
+from scrubjay.positions import Position, end_of
 from scrubjay.uris import canonical_path, notebook_of, path_of
 from scrubjay_lsp.daemon import stop_daemon
 from scrubjay_lsp.daemon_connection import in_thread
@@ -44,16 +44,18 @@ def register(server: ScrubjayServer) -> None:
     @server.command(ACCEPT)
     async def accept(*arguments: Any) -> None:
         """The user took the suggestion with that number: the next one will be asked for at its end."""
-        suggestion = server.suggestions.accepted(arguments[0] if arguments else None)
-        document = server.documents.find(suggestion.uri) if suggestion else None
-        if suggestion and document and document.version > suggestion.version and server.daemon.is_connected:
-            end = end_of(suggestion.position, suggestion.text, server.documents.encoding)
+        suggestion = server.completions.suggestions.accepted(arguments[0] if arguments else None)
+        if suggestion is None or not server.daemon.is_connected:
+            return
+        end = end_of(suggestion.position, suggestion.text, server.documents.encoding)
+        document = server.documents.find(server.notebooks.locate(suggestion.uri, end)[0])
+        if document and document.version > suggestion.version:
             server.daemon.submit("warm", _warm_params(server, suggestion.uri, as_json(end)))
 
     @server.command("scrubjay.reject")
     async def reject(*arguments: Any) -> None:
         """The user did not want the suggestion with that number."""
-        server.suggestions.rejected(arguments[0] if arguments else None)
+        server.completions.suggestions.rejected(arguments[0] if arguments else None)
 
     @server.command("scrubjay.restart")
     async def restart(*_arguments: Any) -> None:
@@ -105,7 +107,7 @@ def _own_status(server: ScrubjayServer) -> Json:
         "resent": server.documents.n_resent,
         "open": server.completions.n_open,
         "endings": dict(server.completions.endings),
-        "suggestions": asdict(server.suggestions.counts),
+        "suggestions": asdict(server.completions.suggestions.counts),
     }
 
 
@@ -113,7 +115,10 @@ def _warm_params(server: ScrubjayServer, uri: Any, position: Any) -> Json:
     """The document asked for, else the one that was last opened or changed, wherever the daemon thinks the user is."""
     if not isinstance(uri, str):
         uri = server.documents.latest
-    params: Json = {"uri": uri} if uri else {}
-    if params and isinstance(position, dict):
-        params |= {"position": position, "position_encoding": server.documents.encoding}
-    return params
+    if uri is None:
+        return {}
+    match position:
+        case {"line": int(line), "character": int(character)}:
+            uri, place = server.notebooks.locate(uri, Position(line, character))
+            return {"uri": uri, "position": as_json(place), "position_encoding": server.documents.encoding}
+    return {"uri": server.notebooks.locate(uri, Position(0, 0))[0]}

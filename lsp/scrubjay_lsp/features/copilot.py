@@ -17,13 +17,13 @@ def register(server: ScrubjayServer) -> None:
 
     @server.feature("textDocument/didShowCompletion")
     def did_show(params: Any) -> None:
-        server.suggestions.shown(_number(params))
+        server.completions.suggestions.shown(_number(params))
 
     @server.feature("textDocument/didPartiallyAcceptCompletion")
     def did_accept_in_part(params: Any) -> None:
         length = params.get("acceptedLength") if isinstance(params, dict) else None
         if type(length) is int and length > 0:
-            server.suggestions.accepted_in_part(_number(params), length)
+            server.completions.suggestions.accepted_in_part(_number(params), length)
 
     @server.feature("textDocument/didFocus")
     def did_focus(params: Any) -> None:

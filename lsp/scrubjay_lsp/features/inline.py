@@ -13,14 +13,16 @@ def register(server: ScrubjayServer) -> None:
 
     @server.feature(types.TEXT_DOCUMENT_INLINE_COMPLETION, types.InlineCompletionOptions())
     async def inline_completion(params: types.InlineCompletionParams) -> types.InlineCompletionList:
-        settings, document = server.settings, server.documents.find(params.text_document.uri)
+        position = Position(params.position.line, params.position.character)
+        uri, _ = server.notebooks.locate(params.text_document.uri, position)
+        settings, document = server.settings, server.documents.find(uri)
         if document is None or not settings.inline.enabled or not settings.completes(document.language):
             return types.InlineCompletionList(items=[])
         invoked = params.context.trigger_kind == types.InlineCompletionTriggerKind.Invoked
         query = CompletionQuery(
             purpose="inline",
-            uri=document.uri,
-            position=Position(params.position.line, params.position.character),
+            uri=params.text_document.uri,
+            position=position,
             invoked=invoked,
             n=settings.inline.max_items if invoked else 1,
             max_prompt_ms=settings.inline.max_prompt_ms,

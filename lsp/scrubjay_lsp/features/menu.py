@@ -22,14 +22,15 @@ def register(server: ScrubjayServer) -> None:
 
     @server.feature(types.TEXT_DOCUMENT_COMPLETION, options)
     async def completion(params: types.CompletionParams) -> types.CompletionList:
-        settings, document = server.settings, server.documents.find(params.text_document.uri)
+        position = Position(params.position.line, params.position.character)
+        uri, in_document = server.notebooks.locate(params.text_document.uri, position)
+        settings, document = server.settings, server.documents.find(uri)
         if document is None or not is_wanted(params.context) or not settings.completes(document.language):
             return types.CompletionList(is_incomplete=False, items=[])
-        position = Position(params.position.line, params.position.character)
-        before = document.lines.before(position, server.documents.encoding)
+        before = document.lines.before(in_document, server.documents.encoding)
         query = CompletionQuery(
             purpose="menu",
-            uri=document.uri,
+            uri=params.text_document.uri,
             position=position,
             invoked=True,
             n=settings.completion.max_items,

@@ -25,7 +25,7 @@ def register(server: ScrubjayServer) -> None:
     def did_change(params: types.DidChangeTextDocumentParams) -> None:
         document = params.text_document
         server.completions.invalidate(document.uri)
-        documents.change(document.uri, document.version, [_change(change) for change in params.content_changes])
+        documents.change(document.uri, document.version, [change_of(change) for change in params.content_changes])
 
     @server.feature(types.TEXT_DOCUMENT_DID_CLOSE)
     def did_close(params: types.DidCloseTextDocumentParams) -> None:
@@ -47,7 +47,8 @@ def _encoding(chosen: str | None) -> PositionEncoding:
     return "utf-16"
 
 
-def _change(change: types.TextDocumentContentChangeEvent) -> Change:
+def change_of(change: types.TextDocumentContentChangeEvent) -> Change:
+    """A change of the protocol as one of ours."""
     if isinstance(change, types.TextDocumentContentChangePartial):
         return Change(change.text, _position(change.range.start), _position(change.range.end))
     return Change(change.text)

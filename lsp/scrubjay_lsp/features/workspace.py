@@ -15,7 +15,7 @@ def register(server: ScrubjayServer) -> None:
     folders: dict[str, str] = {}
 
     def add(uris: Iterable[str]) -> None:
-        folders.update({uri: path for uri in uris if (path := path_of(uri) or to_fs_path(uri))})
+        folders.update({uri: path for uri in uris if (path := _folder(uri))})
 
     def begin(params: types.InitializeParams) -> None:
         roots = [folder.uri for folder in params.workspace_folders or []]
@@ -39,3 +39,11 @@ def register(server: ScrubjayServer) -> None:
         for root in sorted({root for uri in closed if (root := root_of(uri, folders))}):
             if server.daemon.is_connected:
                 server.daemon.submit("warm", {"root": root})
+
+
+def _folder(uri: str) -> str | None:
+    """The path of a workspace folder, or what stands for it where it is on another machine."""
+    try:
+        return path_of(uri) or to_fs_path(uri)
+    except ValueError:  # `file://[`: not every text is a URI
+        return None
