@@ -104,7 +104,7 @@ class Lines:
 
 
 def needs_whole_text(n_changes: int, n_characters: int) -> bool:
-    """Whether so many changes at once of a text that long are to be sent as one change without a range.
+    """Whether that many changes at once of a text that long are to be sent as one change without a range.
 
     The daemon refuses them otherwise, because all other requests would have to wait for them.
     """

@@ -66,7 +66,7 @@ class _Parser(argparse.ArgumentParser):
     """One whose complaints are ours: one sentence, with the option that was meant."""
 
     def __init__(self, **settings: Any) -> None:
-        # A part of a flag's name is not the flag: it would change its meaning with the next option that begins so.
+        # A part of a flag's name is not the flag: its meaning would change with the next option of the same beginning.
         super().__init__(**settings, allow_abbrev=False)
 
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:

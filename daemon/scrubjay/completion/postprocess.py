@@ -236,7 +236,7 @@ def match_indent_style(cursor: CursorContext, text: str) -> str:
 
 
 def strip_blank_end(cursor: CursorContext, text: str) -> str:
-    """Without blank lines at the end, and without blanks at the end of the last unless something follows them."""
+    """Without blank lines at the end, and without spaces at the end of the last line unless something follows them."""
     return text.rstrip("\n") if cursor.line_after.strip() else text.rstrip()
 
 

@@ -18,7 +18,7 @@ class Budgets:
 
     Args:
         context: how many tokens a prompt may have; 0 for as many as fit.
-        latency_ms: what a jump in a file may cost; 0 for `LATENCY_BUDGET_MS`.
+        latency_ms: time budget for prefilling after the cursor jumps; 0 for `LATENCY_BUDGET_MS`.
     """
 
     context: int = 0
@@ -45,7 +45,7 @@ class Limits:
 def window_limit(latency_ms: float, prefill_speed: float) -> int:
     """How many tokens of a file a model of that speed (tokens per second) processes in time; 0 if that is unknown.
 
-    It is a power of two, so that a machine that is a little slower today does not lay out everything anew.
+    It is a power of two, so that a machine that is a little slower today does not lay out everything again.
     """
     if prefill_speed <= 0:
         return 0

@@ -1,4 +1,4 @@
-"""One request on its way through the daemon: who waits for it, how far it is, and what it has cost."""
+"""One request on its way through the daemon: the clients that wait for it, its progress, and its cost."""
 
 import asyncio
 from collections.abc import Callable
