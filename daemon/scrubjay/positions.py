@@ -13,8 +13,8 @@ PositionEncoding = Literal["utf-8", "utf-16", "utf-32"]
 
 MAX_DOCUMENT_CHARACTERS = 2 << 20
 """A longer document is not completed: nobody writes it by hand, and each look at it would keep others waiting."""
-MAX_SINGLE_CHANGES = 8
-"""So many changes may come at once whatever the text; each copies it, which takes a millisecond at most."""
+MAX_SINGLE_CHANGES = 4
+"""That many changes may come at once whatever the text; each copies it, which takes milliseconds if it is long."""
 MAX_CHANGES, MAX_CHANGED_CHARACTERS = 1000, 512 << 10
 """So many may come at once where the text is no longer than that: it is cut into lines for them, and joined again."""
 MAX_COPIED_CHARACTERS = 8 << 20

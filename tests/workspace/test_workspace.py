@@ -181,7 +181,7 @@ async def test_what_is_found_on_disk_of_a_forgotten_project_is_passed_over(tmp_p
 @pytest.mark.slow
 async def test_what_happens_to_one_of_many_documents_and_projects_costs_no_more(tmp_path: Path) -> None:
     def seconds(n_projects: int, n_documents: int) -> float:
-        """What it takes to open, change and close a document while so many others are open."""
+        """What it takes to open, change and close a document while that many others are open."""
         told = Told(tmp_path / f"{n_projects}-{n_documents}", n_projects)
         told.workspace.model_is_ready(100.0, 8192)
         for number in range(n_documents):

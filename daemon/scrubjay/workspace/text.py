@@ -182,10 +182,9 @@ def _line_starts(text: str) -> Offsets:
     is_ascii = text.isascii()
     data = text.encode("ascii") if is_ascii else text.encode("utf-32-le", "surrogatepass")
     codes = np.frombuffer(data, np.uint8 if is_ascii else np.uint32)
-    starts = np.flatnonzero(codes == _LF) + 1
+    ends = codes == _LF
     if "\r" in text:
-        after = np.flatnonzero(codes == _CR) + 1
-        # A "\r" at the very end has nothing after it; the "\n" of a "\r\n" is counted already.
-        lone = after[(after == len(codes)) | (codes[np.minimum(after, len(codes) - 1)] != _LF)]
-        starts = np.sort(np.concatenate((starts, lone)))
-    return np.concatenate((_FIRST, starts))
+        lone = codes == _CR
+        lone[:-1] &= ~ends[1:]  # the "\n" of a "\r\n" is counted already
+        ends |= lone
+    return np.concatenate((_FIRST, np.flatnonzero(ends) + 1))
