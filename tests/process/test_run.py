@@ -2,11 +2,14 @@
 
 import asyncio
 import signal
+import sys
+from contextlib import suppress
 from pathlib import Path
 
 import aiohttp
 import psutil
 import pytest
+from aiohttp.test_utils import unused_port
 
 from scrubjay.cli.demo.outcome import agree, pieces_of
 from tests.support.api import BASE, Api, connected, next_event, next_prefill
@@ -221,3 +224,43 @@ async def test_several_clients_at_once_all_get_answers(tmp_path: Path) -> None:
             await next_event(events, "completion")
         _, report = await daemon.api.get("/api/status")
         assert report["counters"]["n_done"] == report["counters"]["n_accepted"] == 9
+
+
+LIMITED = """
+import resource, runpy, sys
+resource.setrlimit(resource.RLIMIT_NOFILE, (200, 400))
+sys.argv = sys.argv[1:]
+runpy.run_module("scrubjay", run_name="__main__", alter_sys=True)
+"""
+
+
+@pytest.mark.parametrize("side", ["unix", "tcp"])
+async def test_more_connections_than_descriptors(tmp_path: Path, side: str) -> None:
+    """Those that are too many are refused; the others are answered, and nothing is said in the log."""
+    port = unused_port()
+    options = (f"--socket={tmp_path / 's'}", f"--http=127.0.0.1:{port}", f"--data-dir={tmp_path}", "--no-warm")
+    command = (sys.executable, "-c", LIMITED, "scrubjay", "serve", f"--model={tiny_model('dense')}", *options)
+    running = await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.PIPE)
+    assert running.stderr
+    while b"http://" not in (line := await running.stderr.readline()):
+        assert line, "it ended"
+    async with connected(tmp_path / "s") as api:
+        await api.get("/api/status")
+        writers: list[asyncio.StreamWriter] = []
+        for _ in range(600):
+            with suppress(OSError):
+                opening = (
+                    asyncio.open_unix_connection(tmp_path / "s")
+                    if side == "unix"
+                    else asyncio.open_connection("127.0.0.1", port)
+                )
+                writers.append((await opening)[1])
+        assert (await api.get("/api/status"))[0] == 200, "a connection that was there first"
+        for writer in writers:
+            writer.transport.abort()
+    async with connected(tmp_path / "s") as api:
+        assert (await api.get("/api/status"))[0] == 200
+    running.terminate()
+    log = (await running.stderr.read()).decode()
+    assert "Traceback" not in log, log
+    assert await running.wait() == 0

@@ -1,6 +1,7 @@
 """The web applications, on the Unix socket and on TCP: routes, limits, errors."""
 
 import asyncio
+import resource
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -26,7 +27,8 @@ KEEP_ALIVE_S = 75.0
 """How long a connection may be idle."""
 MAX_FOREIGN = 500
 """Connections over TCP at a time: whoever opens more must not use up the descriptors that editors need."""
-BACKLOG = 512
+BACKLOG = 4096
+MAX_DESCRIPTORS = 1 << 16
 MAX_MESSAGE = 8 * MAX_BODY
 """Of a session: a longer message ends it; one that is only larger than a request may be is refused."""
 
@@ -59,7 +61,10 @@ class Listeners:
             # Before anybody can connect.
             self._path.chmod(0o600)
             loop = asyncio.get_running_loop()
-            self._server = await loop.create_server(self._factory, sock=bound, backlog=BACKLOG)
+            self._server = await loop.create_server(self._factory, sock=bound)
+            # Connecting to a Unix socket with a full queue fails at once. asyncio's own number would also be how many
+            # connections it accepts in one step.
+            bound.listen(BACKLOG)
         except OSError:
             bound.close()
             raise
@@ -83,7 +88,7 @@ async def serving(
     reporter = StatusReport(service)
     compatible = compat_routes(service, reporter, anchor)
     async with AsyncExitStack() as stack:
-        connections = Connections()
+        connections = Connections(_n_descriptors() // 2)
         listeners = Listeners(
             path, await _set_up(stack, make_app(service, reporter, compatible, connections)), connections
         )
@@ -151,11 +156,11 @@ async def _set_up(stack: AsyncExitStack, app: web.Application) -> web.Server:
 
 async def _listen(stack: AsyncExitStack, address: Address, compatible: list[web.RouteDef]) -> tuple[str, ...]:
     """Answer on `address`; its URLs."""
-    connections = Connections(MAX_FOREIGN)
+    connections = Connections(min(MAX_FOREIGN, _n_descriptors() // 4))
     connect = await _set_up(stack, make_foreign_app(address, compatible, connections))
     try:
         server = await asyncio.get_running_loop().create_server(
-            _factory(connect, connections), address.host, address.port, backlog=BACKLOG
+            _factory(connect, connections), address.host, address.port
         )
     except OSError as error:
         reason = error.strerror or str(error)
@@ -168,6 +173,12 @@ async def _listen(stack: AsyncExitStack, address: Address, compatible: list[web.
 
 def _factory(connect: web.Server, connections: Connections) -> Callable[[], asyncio.Protocol]:
     return lambda: connections.protocol(connect())
+
+
+def _n_descriptors() -> int:
+    """How many this process may have; without one, a connection cannot even be refused."""
+    soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return soft if soft != resource.RLIM_INFINITY else MAX_DESCRIPTORS
 
 
 def _url(host: str, port: int) -> str:

@@ -2,13 +2,15 @@
 
 import asyncio
 import logging
+import resource
 import signal
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from scrubjay.config import Config
 from scrubjay.errors import DaemonError
-from scrubjay.http.app import Listeners, serving
+from scrubjay.http.app import MAX_DESCRIPTORS, Listeners, serving
 from scrubjay.http.guard import Address
 from scrubjay.process.claim import SocketClaim, claim_socket, is_running
 from scrubjay.protocol.messages import EngineSettings
@@ -42,8 +44,18 @@ async def run_daemon(config: Config, on_listening: Callable[[], None] = _nothing
     address = Address(*config.http, config.api_key) if config.http else None
     if address:
         address.require_safe()
+    _allow_descriptors()
     with claim_socket(config.socket) as claim:
         await _run_until(stop_on_signals(), config, claim, address, on_listening)
+
+
+def _allow_descriptors() -> None:
+    """Take as many descriptors as the system gives: the usual 1024 are fewer than a machine's programs can open connections."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MAX_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, MAX_DESCRIPTORS)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with suppress(OSError, ValueError):  # macOS may have a lower limit of its own
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def service_settings(config: Config) -> ServiceSettings:
