@@ -52,7 +52,7 @@ class Documents:
     def __init__(self, daemon: DaemonConnection, complain: Callable[[str], None]) -> None:
         self.encoding: PositionEncoding = "utf-16"
         self.n_resent = 0
-        """How often the daemon was out of step and got a whole text anew."""
+        """How often the daemon was out of step and got a whole text again."""
         self._daemon = daemon
         self._complain = complain
         self._documents: dict[str, OpenDocument] = {}
@@ -121,7 +121,7 @@ class Documents:
             self._tell(document, "focus", {"position": as_json(position)} if position else {})
 
     def set_folders(self, folders: Mapping[str, str]) -> None:
-        """The workspace folders, paths by URI, are these from now on; documents that change project are sent anew."""
+        """The workspace folders, paths by URI, are these from now on; documents that change project are sent again."""
         self._folders = dict(folders)
         for document in self:
             root = root_of(document.uri, self._folders)

@@ -41,7 +41,7 @@ class Finish(Protocol):
         CompletionRules whole lines, once it is certain that the text is not going to be discarded, see `streaming`.
 
         Args:
-            n_seen: for so many characters this was asked before; "" if nothing has become certain since.
+            n_seen: the number of characters for which this was asked before; "" if nothing has become certain since.
         """
 
     def postprocess(self, text: str, /) -> DisplayText:

@@ -203,7 +203,7 @@ def strip_repeated_blocks(_: CursorContext, text: str) -> str:
     numbers = {line: number for number, line in enumerate(lines)}
     numbered = np.array([numbers[line] for line in lines])
     for size in range(2, min(len(lines) // MIN_EQUAL_BLOCKS, MAX_BLOCK_LINES) + 1):
-        # Where enough lines in a row equal the line a block before, that block is there so many times.
+        # Where enough lines in a row equal the line a block before, that block is repeated that often.
         differs = np.flatnonzero(numbered[size:] != numbered[:-size])
         starts, ends = np.append(0, differs + 1), np.append(differs, len(lines) - size)
         for start in starts[ends - starts >= (MIN_EQUAL_BLOCKS - 1) * size].tolist():

@@ -21,7 +21,7 @@ BYTE_LEVEL = 2
 """llama.cpp's type of a vocabulary that splits texts into words by a regular expression."""
 MAX_RUN_CHARACTERS = 4096
 """llama.cpp leaves most of these expressions to std::regex, which recurses once a character: 32,768 letters, dots or line ends
-overflow a stack of 8 MB, 16,384 do not. A word may hold a run of blanks and one of other characters."""
+overflow a stack of 8 MB, 16,384 do not. A word may hold a run of white space and one of other characters."""
 _BLANKS = np.array([ord(c) for c in " \t\n\r\v\f"], dtype=np.uint32)
 _PERHAPS_BLANKS = np.array(
     [
@@ -40,7 +40,7 @@ _PERHAPS_BLANKS = np.array(
     ],
     dtype=np.uint32,
 )
-"""What one expression takes for a blank, and another one does not: it may go on either kind of run."""
+"""What one expression takes for white space, and another one does not: it may go on either kind of run."""
 
 
 class Vocabulary:
@@ -160,7 +160,7 @@ class Vocabulary:
 
 
 def slices(text: str) -> list[str]:
-    """`text` in parts, cut only within runs of blanks, or of other characters, of more than `MAX_RUN_CHARACTERS`."""
+    """`text` in parts, cut only within runs of white space, or of other characters, of more than `MAX_RUN_CHARACTERS`."""
     codes = np.frombuffer(text.encode("utf-32-le", errors="surrogatepass"), dtype="<u4")
     is_blank, is_unsure = np.isin(codes, _BLANKS), np.isin(codes, _PERHAPS_BLANKS)
     cuts = sorted({*_cuts(is_blank | is_unsure), *_cuts(~is_blank)})

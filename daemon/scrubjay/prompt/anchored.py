@@ -190,7 +190,7 @@ def _is_longer(layout: LayoutInput, start: int, limit: int) -> bool:
     # No text has more tokens than bytes (but for a space that some vocabularies put before it), and bytes are cheap.
     n_bytes = len(layout.document.text[start : layout.offset].encode(errors="surrogatepass"))
     if n_bytes > limit * MAX_TOKEN_BYTES:
-        return True  # at least as good as: to count its tokens would cost more than to set the anchor again
+        return True  # at least nearly so: to count its tokens would cost more than to set the anchor again
     return n_bytes >= limit and len(layout.text.between(start, layout.offset)) > limit
 
 

@@ -16,7 +16,7 @@ FIM_TOKENS = 3
 MIN_ROOM_TOKENS = 16
 """With less room for the current file than this no completion is worth asking for."""
 MAX_TAILS_SHARE = 4
-"""Tails together have at most one in so many of the tokens that are left beside the frame."""
+"""Tails together have at most one in this many of the tokens that are left beside the frame."""
 
 
 @dataclass(frozen=True, slots=True)

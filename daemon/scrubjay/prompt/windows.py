@@ -86,7 +86,7 @@ def suffix_window(document: Document, offset: int, limit: int, token_cache: Toke
     content, text = document.content, document.text
     line, n_lines = content.line_at(offset), limit // TOKENS_PER_LINE
     while True:
-        # No more than surely has so many tokens: the lines may be of any length.
+        # No more than surely has that many tokens: the lines may be of any length.
         end = min(content.line_start(line + 1 + n_lines), offset + limit * MAX_CHARACTERS_PER_TOKEN)
         tokens = token_cache(text[offset:end])
         if len(tokens) <= limit:

@@ -59,7 +59,7 @@ class PromptBuilder:
         self._cache_bytes = cache_bytes
         self._short = ThreadPoolExecutor(max_workers=1, thread_name_prefix="short-texts")
         self._long = ThreadPoolExecutor(max_workers=1, thread_name_prefix="long-texts")
-        # By the name of the text: what a thread is tokenising, for everybody who waits for it.
+        # By the name of the text: what a thread is tokenising, for all that wait for it.
         self._running: dict[Hashable, asyncio.Future[None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._opened: _Opened | None = None

@@ -150,7 +150,7 @@ class TokenCache:
         return Preparation(name, len(text), partial(self._tokens, text, False), partial(self._remember, name))
 
     def last_tokens(self, text: str, n_tokens: int) -> Tokens:
-        """The last `n_tokens` tokens of `text`, of which no more is looked at than has so many for sure."""
+        """The last `n_tokens` tokens of `text`, of which only as much is read as surely has that many."""
         return self(text[-n_tokens * MAX_CHARACTERS_PER_TOKEN :])[-n_tokens:]
 
     def forget(self, key: str) -> None:
@@ -197,7 +197,7 @@ class TokenizedText:
     """A text in chunks with their tokens. Equal to tokenising the text whole, because of where the cuts are.
 
     A chunk of more than `MAX_TOKENIZED_CHARACTERS`, such as a line of minified code, is never tokenised whole, so that no key
-    costs what the line is long. Whoever asks for tokens has to keep clear of it: see `readable_start` and `has_long_chunk`.
+    costs what the line is long. Callers that ask for tokens have to keep clear of it: see `readable_start` and `has_long_chunk`.
     """
 
     chunked: ChunkedText

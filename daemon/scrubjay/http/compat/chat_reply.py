@@ -85,7 +85,7 @@ class ReplyReader:
         self._form = form
         self._section: Section = form.begins
         self._held = ""
-        self._blanks = ""
+        self._spaces = ""
         self._is_after_tag = form.begins != "said"
         self._is_at_start = form.begins == "said"
         self._is_untouched = True
@@ -108,9 +108,9 @@ class ReplyReader:
         if self._section == "call":
             is_begun = rest.strip() or not self._is_untouched
             return self._called(rest, "") if is_begun else []
-        parts, blanks = self._tell(rest), self._blanks
+        parts, spaces = self._tell(rest), self._spaces
         is_said = self._section == "said" and not self._is_after_tag
-        return [*parts, Part(blanks)] if blanks and is_said else parts
+        return [*parts, Part(spaces)] if spaces and is_said else parts
 
     def _tags(self) -> list[str]:
         """The tags that count here."""
@@ -132,15 +132,15 @@ class ReplyReader:
         """A section has ended with `before`, at `tag`."""
         parts = self._called(before, tag) if self._section == "call" else self._tell(before)
         self._section = "thought" if tag == THINK else "call" if tag == CALL else "said"
-        self._blanks, self._is_after_tag, self._is_at_start = "", True, False
+        self._spaces, self._is_after_tag, self._is_at_start = "", True, False
         self._is_untouched = False
         return parts
 
     def _tell(self, text: str) -> list[Part]:
         """`text` is certain; the spaces at its end wait for what comes after them."""
-        text = self._blanks + text
+        text = self._spaces + text
         told = text.rstrip()
-        self._blanks = text[len(told) :]
+        self._spaces = text[len(told) :]
         if not told:
             return []
         told = told.lstrip() if self._is_after_tag else told
