@@ -274,6 +274,11 @@
       (should (equal (scrubjay-server-message) "Scrubjay cannot run: it does not answer."))
       (should-not (scrubjay-server-connection)))))
 
+(ert-deftest emacs-tests-the-server-does-not-run-in-a-project ()
+  (emacs-tests--with-file "x"
+    (let ((process (seq-find (lambda (process) (equal (process-name process) "scrubjay")) (process-list))))
+      (should (equal (file-truename (format "/proc/%d/cwd" (process-id process))) "/")))))
+
 (ert-deftest emacs-tests-a-missing-program-is-named ()
   (let ((scrubjay-command '("no-such-program-as-this"))
         (scrubjay-server--connection nil)

@@ -3,6 +3,8 @@
 import os
 import re
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 CLIENTS = Path(__file__).parents[2] / "clients"
@@ -18,6 +20,16 @@ def snippet(heading: str, language: str, readme: Path = README) -> str:
     block = section and re.search(rf"^```{language}\n(.*?)^```$", section[1], re.DOTALL | re.MULTILINE)
     assert block, f"{readme} has no section {heading!r} with a block of {language}"
     return block[1]
+
+
+@contextmanager
+def watched(project: Path) -> Iterator[None]:
+    """See that no file of `project` is run: these have names that Python, and what Scrubjay is built on, import early."""
+    ran = project / "ran"
+    for name in ("token", "numpy", "asyncio", "secrets", "usercustomize"):
+        (project / f"{name}.py").write_text(f"open({str(ran)!r}, 'a').write('{name} ')\n")
+    yield
+    assert not ran.exists(), ran.read_text()
 
 
 def installed(folder: Path, socket: Path) -> dict[str, str]:

@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.editors.debian import Program, neovim
@@ -81,6 +82,9 @@ def test_ghost_text_is_shown_and_accepted(editor: Neovim, configuration: str) ->
     before = editor.ask("Text")
     editor.type("<Tab>")
     assert len(editor.ask("Text")) > len(before)
+    if "statusline" in configuration:
+        [server] = [child for child in psutil.Process().children(recursive=True) if child.cmdline()[-1:] == ["lsp"]]
+        assert server.cwd() == "/", "not in the project"
     status = json.loads(editor.ask("Status"))
     assert status["suggestions"]["accepted"] == 1
     assert status["resent"] == 0

@@ -16,6 +16,7 @@ import psutil
 import pytest
 
 from scrubjay.process.lifecycle import stop_daemon
+from tests.editors.readme import watched
 from tests.editors.vscode import HOME, Browser, built_extension, code_server, packaged_extension
 from tests.support.shared_daemon import FLAGS, Daemon, a_daemon
 
@@ -26,6 +27,7 @@ PROGRAM = (
 READY, LOADING = (f'footer [aria-label*="Scrubjay: {state}"]' for state in ("ready", "loading"))
 CONNECTED = f"{READY}, {LOADING}"
 """To a daemon, whose model may not be there yet."""
+RESTRICTED = 'footer [aria-label*="Restricted Mode"]'
 CURSOR = 'footer [id="status.editor.selection"]'
 UNSAVED, SAVED = ".tab.active.dirty", ".tab.active:not(.dirty)"
 RESTART = "Control+Alt+r"
@@ -93,19 +95,20 @@ def start(vsix: Path, tmp_path: Path) -> Iterator[Open]:
     """Starts VS Code in a project with one Python file."""
     closing: list[Callable[[], object]] = []
 
-    def start(**settings: object) -> Editor:
+    def start(is_trusted: bool = True, **settings: object) -> Editor:
         source = tmp_path / "project" / "shapes.py"
-        source.parent.mkdir()
+        source.parent.mkdir(exist_ok=True)
         source.write_text(PROGRAM)
-        server, port = _serve(tmp_path, vsix, {**SETTINGS, **settings})
+        server, port = _serve(tmp_path, vsix, {**SETTINGS, **settings}, is_trusted)
         closing.append(server.wait)
         closing.append(server.terminate)
         browser = Browser(tmp_path / "browser")
         closing.append(browser.close)
         file = f"vscode-remote://127.0.0.1:{port}{source}"
-        payload = quote(json.dumps([["openFile", file]]))
+        payload = quote(json.dumps([["openFile", file]] if is_trusted else []))
         browser.do("open", url=f"http://127.0.0.1:{port}/?folder={quote(str(source.parent))}&payload={payload}")
-        browser.do("click", selector=".view-lines")
+        if is_trusted:
+            browser.do("click", selector=".view-lines")
         return Editor(browser, source)
 
     yield start
@@ -191,6 +194,22 @@ def test_a_server_that_hangs_is_replaced_and_its_question_asked_again(start: Ope
     server.wait(60)
 
 
+def test_nothing_of_a_folder_that_is_not_trusted_is_run(start: Open, tmp_path: Path) -> None:
+    """Nor by the daemon that the extension starts there."""
+    place = tmp_path / "own" / "s"
+    project = tmp_path / "project"
+    project.mkdir()
+    try:
+        with watched(project):
+            trust = {"security.workspace.trust.enabled": True, "security.workspace.trust.startupPrompt": "never"}
+            editor = start(is_trusted=False, **trust, **{"scrubjay.socket": str(place)})
+            editor.browser.do("wait", selector=RESTRICTED)
+            editor.browser.do("wait", selector=READY)
+            editor.picture("restricted-mode")
+    finally:
+        stop_daemon(place)
+
+
 def test_a_missing_program_is_told(start: Open) -> None:
     editor = start(**{"scrubjay.path": "no-such-scrubjay"})
     # On a slow machine the settings come after the extension, which then says it of the program of the default first.
@@ -199,7 +218,9 @@ def test_a_missing_program_is_told(start: Open) -> None:
     editor.picture("missing-program")
 
 
-def _serve(folder: Path, vsix: Path, settings: dict[str, object]) -> tuple[subprocess.Popen[str], int]:
+def _serve(
+    folder: Path, vsix: Path, settings: dict[str, object], is_trusted: bool
+) -> tuple[subprocess.Popen[str], int]:
     """code-server with the extension, and its port."""
     home = folder / "home"
     home.mkdir()
@@ -221,7 +242,7 @@ def _serve(folder: Path, vsix: Path, settings: dict[str, object]) -> tuple[subpr
         [*command, "--install-extension", str(vsix)], env=environment, check=True, capture_output=True, text=True
     )
     flags = ["--auth", "none", "--bind-addr", "127.0.0.1:0", "--disable-telemetry", "--disable-update-check"]
-    more = ["--disable-workspace-trust", "--disable-getting-started-override"]
+    more = [*(["--disable-workspace-trust"] if is_trusted else []), "--disable-getting-started-override"]
     said = ""
     for _ in range(N_STARTS):
         server = subprocess.Popen(
