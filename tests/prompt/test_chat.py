@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from scrubjay.errors import RequestError
-from scrubjay.prompt.chat import ChatPrompt, render
+from scrubjay.prompt.chat import ChatPrompt
+from scrubjay.prompt.template import render
 from tests.support.vocabularies import open_vocabulary
 
 HELLO = ({"role": "user", "content": "Hello"},)

@@ -6,10 +6,10 @@ So the layouts stay as they are: what is typed after the anchor is the beginning
 """
 
 from scrubjay.errors import RequestError
-from scrubjay.prompt.chat import render
 from scrubjay.prompt.fim import ChatFim, FimTemplate
 from scrubjay.prompt.raw import raw_tokens
 from scrubjay.prompt.recipe import RawVocabulary
+from scrubjay.prompt.template import render
 
 HERE = "<MISSING>"
 TASK = f"Below are files of a project. In the last one a part is missing, where it says {HERE}.\n\n"
