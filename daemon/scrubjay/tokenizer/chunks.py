@@ -62,14 +62,15 @@ class SplitRule:
         """Offset of the last place where `text` may be cut, 0 if there is none."""
         end = len(text)
         while (end := text.rfind("\n", 0, end)) >= 0:
-            if match := self.pattern.match(text, end + 1):
+            if match := self.pattern.match(text, end):
                 return match.end()
         return 0
 
 
-_AT_LINES = re.compile(rf"(?<=\n)(?=[ \t]{{0,{MAX_INDENT}}}{_FIRST})")
-_IN_INDENTS = re.compile(rf"(?<=\n)[ \t]{{0,{MAX_INDENT - 1}}}(?=[ \t]{_AFTER_SPACE})|(?<=\S\n)(?={_FIRST})")
-_AT_BARE_LINES = re.compile(rf"(?<=\S\n)(?={_FIRST})")
+# Each pattern begins with the line end itself: so the next one is found quickly, in a long line and among blank lines.
+_AT_LINES = re.compile(rf"\n(?=[ \t]{{0,{MAX_INDENT}}}{_FIRST})")
+_IN_INDENTS = re.compile(rf"\n(?:[ \t]{{0,{MAX_INDENT - 1}}}(?=[ \t]{_AFTER_SPACE})|(?<=\S\n)(?={_FIRST}))")
+_AT_BARE_LINES = re.compile(rf"\n(?<=\S\n)(?={_FIRST})")
 
 
 def find_split_rule(tokenize: Tokenize) -> SplitRule | None:
@@ -179,12 +180,9 @@ def _ranges(text: str, start: int, rule: SplitRule | None) -> Iterator[tuple[int
 
 
 def _next_cut(text: str, start: int, rule: SplitRule) -> int:
-    # Every pattern begins after a line end, and to look for those is much quicker in a long line.
-    at = start + MIN_CHUNK_CHARACTERS - 1
-    while (at := text.find("\n", at) + 1) > 0:
-        match = rule.pattern.match(text, at)
-        cut = match.end() if match else 0
-        if match and (cut - start >= MAX_CHUNK_CHARACTERS or _is_chosen(text[cut : cut + CONTENT_CHARACTERS])):
+    for match in rule.pattern.finditer(text, start + MIN_CHUNK_CHARACTERS - 1):
+        cut = match.end()
+        if cut - start >= MAX_CHUNK_CHARACTERS or _is_chosen(text[cut : cut + CONTENT_CHARACTERS]):
             return cut
     return len(text)
 
