@@ -69,3 +69,23 @@ def test_a_bias_can_forbid_and_force(served: Served) -> None:
 def test_the_best_token_is_the_one_that_llama_cpp_takes(served: Served) -> None:
     nothing = ((0, 0.0),)  # a bias makes the choice llama.cpp's
     assert generated(served, temperature=0.0) == generated(served, temperature=0.0, logit_bias=nothing)
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"penalty_last_n": 2**31 - 1, "repeat_penalty": 1.1},
+        {"penalty_last_n": -5, "repeat_penalty": 1.1},
+        {"top_k": 2**31 - 1},
+        {"top_k": -3},
+        {"temperature": 1e-300},
+        {"temperature": float("inf")},
+        {"top_p": -1.0, "min_p": 5.0},
+        {"repeat_penalty": 0.0},
+        {"repeat_penalty": float("nan"), "grammar": 'root ::= "ab"*'},
+        {"logit_bias": ((10**9, 1.0), (-1, float("nan")))},
+    ],
+)
+def test_odd_numbers_end_no_process(served: Served, odd: dict[str, object]) -> None:
+    """What they mean is llama.cpp's business; a list of 8 GB for the last tokens would have ended it."""
+    generated(served, **{"max_tokens": 8, **odd})

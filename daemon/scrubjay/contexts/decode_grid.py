@@ -51,6 +51,7 @@ class DecodeGrid:
 
     def ranges(self, start: int, end: int, extra: Iterable[int] = ()) -> Iterator[tuple[int, int]]:
         """The decodes [begin, end) that cover [start, end), cut at the grid and at the `extra` positions."""
+        # The grid is absolute: what was asked for cuts a cell once more, and moves none of its other cuts.
         cuts = sorted({cut for cut in extra if start < cut < end} | {end}) if start < end else []
         for cut in cuts:
             while start < cut:

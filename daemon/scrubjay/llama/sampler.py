@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from scrubjay.llama.grammar import Constraint
 
 
+MAX_PENALTY_TOKENS = 1 << 20
+"""More than any context holds: llama.cpp allocates what is asked for, and ends the process where it cannot."""
+
+
 class Sampler:
     """A llama.cpp sampler chain. A wrong grammar or JSON schema raises ValueError.
 
@@ -88,7 +92,12 @@ def _links(vocabulary: Vocabulary, s: Sampling) -> Iterator[Any]:
         biases = (lib.llama_logit_bias * len(s.logit_bias))(*(lib.llama_logit_bias(*bias) for bias in s.logit_bias))
         yield lib.llama_sampler_init_logit_bias(vocabulary.n_tokens, len(biases), biases)
     if _has_penalties(s):
-        penalties = (s.penalty_last_n, s.repeat_penalty, s.frequency_penalty, s.presence_penalty)
+        penalties = (
+            min(s.penalty_last_n, MAX_PENALTY_TOKENS),
+            s.repeat_penalty,
+            s.frequency_penalty,
+            s.presence_penalty,
+        )
         yield lib.llama_sampler_init_penalties(vocabulary.n_tokens, *penalties)
     if s.temperature > 0 or s.infill:
         yield lib.llama_sampler_init_top_k(s.top_k)

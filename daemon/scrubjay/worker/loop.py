@@ -87,6 +87,7 @@ class Worker:
         require_possible(job.tokens, self._loaded.llama)
         with self._generation(job.job, job.sampling, send) as generation:
             try:
+                # A job that was stopped while it waited must not take a context from another one either.
                 control.check()
                 key, context = ("", self._cold_context()) if job.cold else self.contexts.choose(job.context, job.tokens)
                 send(PrefillDone(job.job, context.sync(job.tokens, job.boundaries, job.hot, control), key))
@@ -103,6 +104,7 @@ class Worker:
         if self._is_checked:
             return
         self._is_checked = True
+        # Before the pool, which drops what a wrong context had: most faults then cost one context only.
         for key, context in self.contexts.all():
             try:
                 context.check_integrity()
@@ -198,6 +200,7 @@ def serve_jobs(worker: Worker, inbox: Inbox, abort: AbortByte, outbox: Outbox) -
             case Close():
                 return
             case Run() as job:
+                # No other message is read meanwhile, but `Stop` takes effect at once: see `Inbox`.
                 outbox.send(_answer(worker, job, inbox, abort, outbox))
                 inbox.forget(job.job)
             case AskStatus():
