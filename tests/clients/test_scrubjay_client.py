@@ -104,7 +104,7 @@ def test_what_is_open_is_the_scripts_until_it_leaves(shared_daemon: Daemon, main
 
 def test_errors_are_one_sentence(shared_daemon: Daemon, main: Path) -> None:
     scrubjay = Scrubjay(shared_daemon.path)
-    with pytest.raises(ScrubjayError, match=r"^`n` must lie between 1 and \d+\.$") as refused:
+    with pytest.raises(ScrubjayError, match=r"^`n` must be between 1 and \d+\.$") as refused:
         scrubjay.complete(main, LINE, COLUMN, n=0)
     assert refused.value.status == 400
     with pytest.raises(ScrubjayError, match=r"^[^\n]*nowhere.py cannot be read: No such file or directory\.$"):

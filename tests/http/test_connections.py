@@ -129,7 +129,7 @@ async def test_a_large_body_in_a_small_one_is_refused(place: Place) -> None:
 
 @pytest.mark.slow
 async def test_more_connections_than_there_may_be(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    opened = [await place.connect("tcp") for _ in range(app.MAX_FOREIGN)]
+    opened = [await place.connect("tcp") for _ in range(app.MAX_TCP)]
     reader, writer = await place.connect("tcp")
     with suppress(ConnectionError):
         assert await reader.read() == b"", "one too many"

@@ -25,7 +25,7 @@ CLEANUP_S = 2.0
 """How long handlers may take to end when the daemon does."""
 KEEP_ALIVE_S = 75.0
 """How long a connection may be idle."""
-MAX_FOREIGN = 500
+MAX_TCP = 500
 """Connections over TCP at a time: whoever opens more must not use up the descriptors that editors need."""
 BACKLOG = 4096
 MAX_DESCRIPTORS = 1 << 16
@@ -125,7 +125,7 @@ def make_app(
     return app
 
 
-def make_foreign_app(address: Address, compatible: list[web.RouteDef], connections: Connections) -> web.Application:
+def make_tcp_app(address: Address, compatible: list[web.RouteDef], connections: Connections) -> web.Application:
     """What clients over TCP may use: never the documents."""
     app = _application(connections, guard(address))
     app.add_routes(compatible)
@@ -156,8 +156,8 @@ async def _set_up(stack: AsyncExitStack, app: web.Application) -> web.Server:
 
 async def _listen(stack: AsyncExitStack, address: Address, compatible: list[web.RouteDef]) -> tuple[str, ...]:
     """Answer on `address`; its URLs."""
-    connections = Connections(min(MAX_FOREIGN, _n_descriptors() // 4))
-    connect = await _set_up(stack, make_foreign_app(address, compatible, connections))
+    connections = Connections(min(MAX_TCP, _n_descriptors() // 4))
+    connect = await _set_up(stack, make_tcp_app(address, compatible, connections))
     try:
         server = await asyncio.get_running_loop().create_server(
             _factory(connect, connections), address.host, address.port

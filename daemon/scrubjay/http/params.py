@@ -135,7 +135,7 @@ class Params:
         if not isinstance(value, int) or isinstance(value, bool):
             raise self._wrong(name, "an integer", value)
         if not low <= value <= high:
-            raise RequestError(f"`{self._path}{name}` must lie between {low} and {high}.")
+            raise RequestError(f"`{self._path}{name}` must be between {low} and {high}.")
         return value
 
     def number(self, name: str, default: float | None = None, low: float = 0.0, high: float = 1e9) -> float:
@@ -144,7 +144,7 @@ class Params:
             raise self._wrong(name, "a number", value)
         # Not of an integer: it may be too large for a float.
         if (isinstance(value, float) and not math.isfinite(value)) or not low <= value <= high:
-            raise RequestError(f"`{self._path}{name}` must lie between {low:g} and {high:g}.")
+            raise RequestError(f"`{self._path}{name}` must be between {low:g} and {high:g}.")
         return float(value)
 
     def flag(self, name: str, default: bool) -> bool:

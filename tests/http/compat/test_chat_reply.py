@@ -68,7 +68,7 @@ def test_cuts_make_no_difference(text: str, form: Form, cuts: list[int]) -> None
 
 @given(replies, forms)
 @example("<tool_call>", ALL)
-def test_nothing_but_blanks_and_tags_is_lost(text: str, form: Form) -> None:
+def test_nothing_but_whitespace_and_tags_is_lost(text: str, form: Form) -> None:
     reply = read_reply(text, form)
     calls = "".join(json.dumps({"name": call.name, "arguments": call.arguments}) for call in reply.calls)
     kept = len("".join((reply.said + reply.thought).split()))

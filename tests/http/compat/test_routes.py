@@ -124,7 +124,7 @@ async def test_an_answer_keeps_to_the_indentation_that_is_asked_for_and_does_not
 @pytest.mark.parametrize(
     ("written", "kept"), [(r"f(x))\ny = 1", "f(x)"), ("f(x))", "f(x)"), (r"x,\n  y)", "x,\n  y)"), ("g(x)", "g(x)")]
 )
-async def test_what_stands_behind_the_cursor_is_not_written_again(api: Api, written: str, kept: str) -> None:
+async def test_what_comes_after_the_cursor_is_not_written_again(api: Api, written: str, kept: str) -> None:
     body: Json = {
         "prompt": "a = 1\nprint(",
         "suffix": ")\nb = 2\n",
