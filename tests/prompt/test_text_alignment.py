@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from scrubjay.code_text import common_prefix_length
 from scrubjay.prompt.text_alignment import MAX_KNOWN_CHARACTERS, align_window
+from tests.completion.test_growth import check_growth
 
 LINES = [f"line number {number} of a text\n" for number in range(200)]
 texts = st.text("ab\n", max_size=40)
@@ -76,3 +77,12 @@ def test_agreement_is_the_common_beginning(one: str, other: str) -> None:
     n = common_prefix_length(one, other)
     assert one[:n] == other[:n]
     assert one[n : n + 1] != other[n : n + 1] or n == len(one) == len(other)
+
+
+@pytest.mark.parametrize("line", ["a = 1\n", "\n", "value = compute(first, second)\n"])
+def test_the_time_grows_with_the_text_and_not_faster(line: str) -> None:
+    def align(text: str) -> None:
+        # A window that begins at any line of what is known, and goes on differently everywhere.
+        align_window(text + "x" * len(text), text[: len(text) // 4] + "y" * len(text))
+
+    check_growth(align, lambda n: line * (n // len(line)))

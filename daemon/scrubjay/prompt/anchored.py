@@ -144,7 +144,7 @@ def current_segments(anchor: Anchor, label: str, layout: LayoutInput) -> list[Se
     return fim_segments(
         layout.template,
         Segment("prefix", label, (anchor.prefix.tokens,), reason=anchor.reason),
-        Segment("suffix", label, (anchor.suffix.tokens,), reason=anchor.suffix.reason("text after the cursor's line")),
+        Segment("suffix", label, (anchor.suffix.tokens,), reason=anchor.suffix.reason("text after the cursor")),
         Segment(
             "middle", label, (typed,), (hot,), reason="text from the anchor to the cursor; the model goes on from here"
         ),

@@ -13,7 +13,9 @@ MIN_HEAD_LINES = 3
 MIN_HEAD_CHARACTERS = 16
 """A shorter beginning of a window is found everywhere."""
 MAX_HEAD_LINES = 15
-MAX_CANDIDATES = 256
+MAX_CANDIDATES = 64
+MAX_COMPARED_CHARACTERS = 16_384
+"""At each of so many places: in a text of equal lines a window might begin at any of them."""
 MAX_KNOWN_CHARACTERS = 1 << 19
 """Of a longer text the beginning is forgotten."""
 
@@ -35,9 +37,9 @@ def _slid(known: str, window: str) -> str | None:
     if not head:
         return None
     # Where several places agree equally well, the last one leaves the most of what is known before it.
-    best = max(
-        ((common_prefix_length(known[at : at + len(window)], window), at) for at in _places(known, head)), default=None
-    )
+    start = window[:MAX_COMPARED_CHARACTERS]
+    agreements = ((common_prefix_length(known[at : at + len(start)], start), at) for at in _places(known, head))
+    best = max(agreements, default=None)
     return known[: best[1]] + window if best else None
 
 
