@@ -31,9 +31,10 @@ class Daemon:
         return line
 
     def engine(self) -> psutil.Process:
-        """The engine process."""
-        (child,) = psutil.Process(self.process.pid).children()
-        return child
+        """The engine process; projects in repositories have children of their own."""
+        children = psutil.Process(self.process.pid).children()
+        [engine] = [child for child in children if "scrubjay.worker" in child.cmdline()]
+        return engine
 
     async def ready(self) -> None:
         """Wait until the model is loaded."""
