@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-MAX_FILES = 49
-MAX_MOVES = 450
-"""Both may only shrink: the goal is 20 files and 400 moves."""
+MAX_FILES = 48
+MAX_MOVES = 430
+"""Both may only shrink. A key took 396 moves when this was set; the goal is 20 files and 400 moves."""
 
 
 @pytest.mark.slow
