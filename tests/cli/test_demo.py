@@ -7,11 +7,13 @@ import sys
 from pathlib import Path
 
 import psutil
+import pytest
 
 COMMAND = [sys.executable, "-m", "scrubjay", "demo"]
 N_EDITS = 2
 
 
+@pytest.mark.slow
 def test_every_edit_is_cheap_and_every_answer_equal(tmp_path: Path) -> None:
     environment = {**os.environ, "TMPDIR": str(tmp_path), "SCRUBJAY_THREADS": "1"}
     shown = subprocess.run(

@@ -94,6 +94,7 @@ async def test_stop_ends_a_prefill_and_keeps_its_work() -> None:
         await until(events, Done)
 
 
+@pytest.mark.slow
 async def test_a_stray_abort_byte_harms_nobody() -> None:
     async with engine(tiny_model("deltanet")) as (client, events):
         await until(events, Opened)

@@ -143,6 +143,7 @@ async def test_more_connections_than_there_may_be(place: Place, monkeypatch: pyt
     writer.close()
 
 
+@pytest.mark.slow
 async def test_a_client_that_never_reads_holds_nobody_up(place: Place) -> None:
     writers = []
     for _ in range(20):

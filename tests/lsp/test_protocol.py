@@ -38,6 +38,7 @@ async def code(pipe: Pipe, method: str, params: Any) -> int | None:
     return found
 
 
+@pytest.mark.slow
 async def test_before_initialize_requests_are_refused_and_notifications_dropped(pipe: Pipe) -> None:
     assert await code(pipe, INLINE, WHERE) == NOT_INITIALIZED
     assert await code(pipe, "shutdown", None) == NOT_INITIALIZED
@@ -47,12 +48,14 @@ async def test_before_initialize_requests_are_refused_and_notifications_dropped(
     assert (await status(pipe))["documents"] == 0
 
 
+@pytest.mark.slow
 async def test_initialize_is_answered_once(pipe: Pipe) -> None:
     assert await code(pipe, "initialize", "no object") == INVALID_PARAMS
     assert await code(pipe, "initialize", INITIALIZE) is None
     assert await code(pipe, "initialize", INITIALIZE) == INVALID_REQUEST
 
 
+@pytest.mark.slow
 async def test_after_shutdown_nothing_is_served_but_exit(pipe: Pipe) -> None:
     await pipe.ask("initialize", INITIALIZE)
     assert await code(pipe, "shutdown", None) is None
@@ -63,6 +66,7 @@ async def test_after_shutdown_nothing_is_served_but_exit(pipe: Pipe) -> None:
     assert await pipe.process.wait() == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "said",
     [
@@ -130,6 +134,7 @@ ODD: dict[str, tuple[bytes, int | None]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ODD)
 async def test_it_lives_after_a_frame_that_is(pipe: Pipe, name: str) -> None:
     frame, expected = ODD[name]
@@ -141,6 +146,7 @@ async def test_it_lives_after_a_frame_that_is(pipe: Pipe, name: str) -> None:
     assert (await status(pipe))["documents"] == 1
 
 
+@pytest.mark.slow
 async def test_a_response_with_the_number_of_a_request_of_the_editors_ends_nothing(pipe: Pipe) -> None:
     await pipe.ask("initialize", INITIALIZE)
     pipe.send("workspace/executeCommand", {"command": "scrubjay.warm"}, 5)
@@ -148,6 +154,7 @@ async def test_a_response_with_the_number_of_a_request_of_the_editors_ends_nothi
     assert (await status(pipe))["documents"] == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "position", [{"line": -1, "character": -5}, {"line": 2**70, "character": 0}, {"line": 0.5}, []]
 )
@@ -157,6 +164,7 @@ async def test_positions_that_are_none_are_refused(pipe: Pipe, position: Any) ->
     assert await code(pipe, INLINE, {**WHERE, "position": position}) == INVALID_PARAMS
 
 
+@pytest.mark.slow
 async def test_what_an_editor_gets_wrong_is_not_quoted_in_the_log(tmp_path: Path) -> None:
     log = tmp_path / "log"
     pipe = await Pipe.open("--socket", str(tmp_path / "none.sock"), "--log-level", "info", log=log)
@@ -293,6 +301,7 @@ async def _survives(folder: Path, n_frames: int) -> None:
     assert await pipe.leave() == 0
 
 
+@pytest.mark.slow
 async def test_it_survives_random_frames(tmp_path: Path) -> None:
     await _survives(tmp_path, 60)
 
@@ -305,6 +314,7 @@ async def test_it_survives_a_thousand_random_frames(tmp_path: Path) -> None:
 # --- standard input that is no pipe of an editor's -------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("redirection", "exit_code"),
     [
@@ -326,6 +336,7 @@ async def test_it_ends_where_standard_input_is_no_editor(tmp_path: Path, redirec
     assert b"Traceback" not in log
 
 
+@pytest.mark.slow
 async def test_the_editors_process_may_be_said_on_the_command_line(tmp_path: Path) -> None:
     for said in ("--clientProcessId=4000000", "--clientProcessId=99999999999999999999999", "--clientProcessId=x"):
         pipe = await Pipe.open("--socket", str(tmp_path / "none.sock"), said)

@@ -32,6 +32,7 @@ GOES_TOO_FAR = 'root ::= "1234567890\\n\\n\\nprint(" [a-z]*'
 REPEATS = 'root ::= "x = 1\\n"+'
 
 
+@pytest.mark.slow
 async def test_a_completion_ends_by_rule_and_typing_along_asks_no_model() -> None:
     async with running_service(model_path(), rules=True, layout="anchored") as service:
         await open_document(service, URI, TEXT)
@@ -67,6 +68,7 @@ async def test_without_rules_the_text_is_as_the_model_writes_it() -> None:
         assert (await complete(service, URI, 6, max_tokens=40, rules=False)).reuse.processed == 1
 
 
+@pytest.mark.slow
 async def test_a_text_that_is_there_already_is_not_shown_and_the_rule_is_named() -> None:
     async with running_service(model_path(), rules=True) as service:
         await open_document(service, URI, "x = 1\n" * 40)
@@ -78,6 +80,7 @@ async def test_a_text_that_is_there_already_is_not_shown_and_the_rule_is_named()
         assert set(answer.discarded) <= {rule.__name__ for rule in DISCARDS}
 
 
+@pytest.mark.slow
 async def test_behind_an_indentation_the_model_goes_on_from_the_start_of_the_line() -> None:
     async with running_service(model_path(), layout="anchored") as service:
         await open_document(service, URI, "def add(a, b):\n    total = a + b\n    \n\n\nprint(add(1, 2))\n")
@@ -154,6 +157,7 @@ async def test_what_was_decoded_before_a_rule_ended_it_stays_in_the_context() ->
         assert accepted.reuse.needed < item.n_tokens
 
 
+@pytest.mark.slow
 async def test_alternatives_that_are_not_shown_are_replaced_but_not_for_ever() -> None:
     async with running_service(tiny_model("dense_ending"), rules=True) as service:
         await open_document(service, URI, TEXT)

@@ -117,6 +117,7 @@ async def test_a_long_prompt_keeps_no_short_one_waiting_and_shares_nothing_with_
     await builder.close()
 
 
+@pytest.mark.slow
 async def test_what_is_streamed_is_what_is_answered() -> None:
     async with running_service(model(), rules=True) as service:
         await open_document(service, URI, source())
@@ -130,6 +131,7 @@ async def test_what_is_streamed_is_what_is_answered() -> None:
                 assert "".join(texts) == (answer.items[0].text if answer.items else "")
 
 
+@pytest.mark.slow
 async def test_a_request_costs_the_same_however_many_wait() -> None:
     """Everything that is done while the model loads and thousands of requests are queued."""
     async with running_service(model()) as service:
@@ -146,6 +148,7 @@ def raw_request(number: int) -> Generate:
     return Generate(RawRequest(RawPrompt((f"x{number}",)), sampling=Sampling(max_tokens=2)))
 
 
+@pytest.mark.slow
 async def test_thousands_of_requests_that_waited_for_the_model_let_a_key_go_first() -> None:
     async with running_service(model()) as service:
         await open_document(service, URI, source())

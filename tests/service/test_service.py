@@ -49,6 +49,7 @@ async def test_a_completion_says_what_it_cost_and_the_next_one_costs_a_token() -
         assert again.version == 1
 
 
+@pytest.mark.slow
 async def test_a_cold_completion_reuses_nothing_and_says_the_same() -> None:
     async with running_service(model()) as service:
         await open_document(service, URI, source())

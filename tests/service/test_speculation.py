@@ -51,6 +51,7 @@ async def ahead(news: Subscription) -> Notification:
     return await until(news, lambda event: event["type"] == "ahead")
 
 
+@pytest.mark.slow
 async def test_what_follows_an_accepted_completion_is_there_already() -> None:
     async with running_service(model_path(), rules=True, layout="anchored", warm=True) as service:
         news = service.broadcaster.subscribe()
@@ -83,6 +84,7 @@ async def test_what_was_written_ahead_is_what_would_be_written_later() -> None:
     assert texts[0] == texts[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("at", "text"), [(Position(0, 0), "# elsewhere\n"), (CURSOR, "~")])
 async def test_an_edit_that_leads_elsewhere_ends_it(at: Position, text: str) -> None:
     async with running_service(model_path(), rules=True, layout="anchored", warm=True) as service:
@@ -99,6 +101,7 @@ async def test_an_edit_that_leads_elsewhere_ends_it(at: Position, text: str) -> 
         assert not any(request.ask.is_speculative for request in service.dispatcher)
 
 
+@pytest.mark.slow
 async def test_it_makes_the_next_key_hardly_dearer() -> None:
     async with running_service(model_path(), rules=True, layout="anchored", warm=True) as service:
         news = service.broadcaster.subscribe()

@@ -43,6 +43,7 @@ async def test_what_changes_on_disk_reaches_the_prompt_though_nothing_is_warmed_
         assert after["disk0.py"] > before["disk0.py"] + 20
 
 
+@pytest.mark.slow
 async def test_a_completion_that_was_known_leaves_the_work_of_a_pause_to_the_next_one() -> None:
     async with running_service(model(), layout="anchored", rules=True) as service:
         await open_document(service, URI, source(20))

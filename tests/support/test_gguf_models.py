@@ -165,6 +165,7 @@ def test_token_far_back_changes_what_comes_next(kind: str, raw: Callable[[Path],
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", MODEL_CLASSES)
 def test_every_region_of_the_prefix_counts(kind: str, raw: Callable[[Path], Raw]) -> None:
     model = raw(tiny_model(kind))

@@ -69,6 +69,7 @@ async def test_a_completion_in_all_its_parts(served: tuple[Service, Api]) -> Non
     assert answer["version"] == 1
 
 
+@pytest.mark.slow
 async def test_warm_and_context_and_status(served: tuple[Service, Api]) -> None:
     _, api = served
     await api.open(URI, source())
@@ -180,6 +181,7 @@ BAD: list[tuple[str, object, int, str]] = [
 ]
 
 
+@pytest.mark.slow
 async def test_bad_input_is_answered_with_a_sentence(served: tuple[Service, Api]) -> None:
     _, api = served
     for path, body, status, sentence in BAD:
@@ -205,6 +207,7 @@ async def test_a_body_over_the_limit_is_refused(served: tuple[Service, Api]) -> 
     assert f"{MAX_BODY >> 20} MiB" in answer["error"]["message"]
 
 
+@pytest.mark.slow
 async def test_a_body_over_the_limit_without_a_length_is_refused(served: tuple[Service, Api]) -> None:
     _, api = served
 

@@ -39,6 +39,7 @@ async def tokens_of(api: Api, text: str, **more: object) -> list[int]:
     return tokens
 
 
+@pytest.mark.slow
 async def test_the_tokens_that_were_generated(api: Api) -> None:
     plain = await complete(api)
     assert plain["tokens"] == []
@@ -92,6 +93,7 @@ async def test_a_bias_by_text_by_token_and_by_name(api: Api) -> None:
     assert (await complete(api, n_predict=1, return_tokens=True, logit_bias=[]))["tokens"] == [first]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("token", [2**32, -(2**20), 10**6, 2**70])
 async def test_a_number_that_is_no_token_is_no_other_token_either(api: Api, token: int) -> None:
     first = (await complete(api, return_tokens=True, n_predict=1))["tokens"][0]
@@ -99,6 +101,7 @@ async def test_a_number_that_is_no_token_is_no_other_token_either(api: Api, toke
     assert "is no token" in await refusal(api, prompt=[first + token])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "bias", [5, "x", [1], [[1]], [[1, "x"]], [[True, 1]], [[1.5, 1]], [[1, float("nan")]], {"1": {}}]
 )

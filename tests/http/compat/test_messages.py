@@ -77,6 +77,7 @@ async def test_parts_that_are_text(api: Api, part: dict[str, str], text: str) ->
     assert await prompt(api, USER, said, USER) == f"{OPEN}{text}<|im_end|>\n{OPEN}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["image_url", "input_audio", "file"])
 async def test_parts_that_are_none(api: Api, kind: str) -> None:
     assert f"'{kind}'" in await prompt(api, {"role": "user", "content": [{"type": kind}]})

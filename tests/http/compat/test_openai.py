@@ -44,6 +44,7 @@ async def test_probabilities_of_a_completion(client: openai.AsyncOpenAI) -> None
         await client.completions.create(**COMPLETION, logprobs=3, stream=True)
 
 
+@pytest.mark.slow
 async def test_probabilities_of_a_message(client: openai.AsyncOpenAI) -> None:
     answer = await client.chat.completions.create(**CHAT, messages=MESSAGES, logprobs=True, top_logprobs=2)
     choice = answer.choices[0]
