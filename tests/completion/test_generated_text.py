@@ -73,20 +73,21 @@ def test_a_text_ends_at_the_same_place_however_it_is_cut(finish: Finish, written
     whole.add(Piece(1, written, 1))
     for character in written:
         cut.add(Piece(1, character, 1))
-    assert not cut.is_cut or whole.is_cut
+    assert (whole.is_cut, whole.text) == (cut.is_cut, cut.text)
     assert finish.postprocess(whole.text) == finish.postprocess(cut.text)
 
 
 @pytest.mark.slow
 @settings(max_examples=400)
 @given(FINISHES, st.lists(WRITTEN, max_size=8), st.sampled_from(("", "    ", "\t")))
-def test_a_text_ends_where_its_whole_beginning_says(finish: Finish, pieces: list[str], indent: str) -> None:
+def test_a_text_ends_where_the_first_of_its_beginnings_says(finish: Finish, pieces: list[str], indent: str) -> None:
     text, written = GeneratedText(finish, indent), ""
     for piece in pieces:
         text.add(Piece(1, piece, 1))
         written += piece
         so_far = without_indent(written, indent) if indent else written
-        end = finish.stop_offset(so_far)
+        ends = (finish.stop_offset(so_far[:n]) for n in range(1, len(so_far) + 1))
+        end = next((end for end in ends if end is not None), None)
         assert (text.is_cut, text.text) == (end is not None, so_far[:end])
         if text.is_cut:
             break
@@ -98,6 +99,16 @@ def test_a_text_ends_within_a_line_where_it_begins_to_repeat_the_suffix() -> Non
     for character in f"1 + {suffix}":
         text.add(Piece(1, character, 1))
     assert (text.is_cut, text.text) == (True, "1 + ")
+
+
+def test_a_piece_of_several_lines_ends_where_single_characters_would() -> None:
+    """The rule that ends it first is not the one that would cut most of it."""
+    finish = rules("    return x\n    foo(bar)\n    return x\nx = 1", 24, False, True)
+    whole, cut = GeneratedText(finish), GeneratedText(finish)
+    whole.add(Piece(1, written := "    foo(bar)\n    return x\nx = 1", 1))
+    for character in written:
+        cut.add(Piece(1, character, 1))
+    assert (whole.is_cut, whole.text) == (cut.is_cut, cut.text) and whole.is_cut
 
 
 def test_another_text_is_generated_only_in_the_place_of_one_that_is_not_shown() -> None:

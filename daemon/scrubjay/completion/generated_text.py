@@ -41,13 +41,23 @@ class GeneratedText:
             self.text = without_indent("".join(self._written), self.indent)
         else:
             self.text += piece.text
-        if self._may_end(n_seen) and (end := self.finish.stop_offset(self.text)) is not None:
-            self.is_cut, self.text = True, self.text[:end]
+        # One place after the other, as if the text came character by character: where it ends must not depend on its pieces.
+        for length in sorted(self._places_to_look(n_seen)):
+            if (end := self.finish.stop_offset(self.text[:length])) is not None:
+                self.is_cut, self.text = True, self.text[:end]
+                return
 
-    def _may_end(self, n_seen: int) -> bool:
-        """Whether one of the triggers comes with more than the first `n_seen` characters."""
-        starts = ((trigger, max(n_seen - len(trigger) + 1, 0)) for trigger in self.finish.triggers)
-        return any(self.text.find(trigger, start) >= 0 for trigger, start in starts)
+    def _places_to_look(self, n_seen: int) -> set[int]:
+        """After how many characters one of the triggers has come that was not there after the first `n_seen`."""
+        places: set[int] = set()
+        for trigger in self.finish.triggers:
+            start = self.text.find(trigger, max(n_seen - len(trigger) + 1, 0))
+            while start >= 0 and trigger:
+                places.add(start + len(trigger))
+                start = self.text.find(trigger, start + 1)
+            if not trigger:
+                places.add(len(self.text))
+        return places
 
     @property
     def n_tokens(self) -> int:
