@@ -42,6 +42,7 @@ class Broadcaster:
     def __init__(self) -> None:
         self._subscriptions: set[Subscription] = set()
         self._is_closed = False
+        self._last: dict[object, Notification] = {}
 
     def subscribe(self, types: Collection[str] | None = None) -> Subscription:
         """A new listener, to events of these types or to all; `unsubscribe` it."""
@@ -58,6 +59,12 @@ class Broadcaster:
         for subscription in self._subscriptions:
             if subscription.types is None or notification["type"] in subscription.types:
                 subscription.put(notification)
+
+    def publish_change(self, notification: Notification) -> None:
+        """Publish it, unless it is what the last change of its type said."""
+        if self._last.get(notification["type"]) != notification:
+            self._last[notification["type"]] = notification
+            self.publish(notification)
 
     def close(self) -> None:
         """End all subscriptions, those to come as well."""

@@ -1,7 +1,7 @@
 """What the model is asked for, as one value, for every kind of request.
 
 A kind of request is a function that makes an `Ask`: nothing else in the daemon knows kinds. Completions at a cursor and
-prompts that clients bring are made in `completions`, warmings in `warming`, completions ahead of need in `speculation`.
+prompts that clients bring are made in `client_requests`, warmings in `warming`, completions ahead of need in `speculation`.
 """
 
 from collections.abc import Callable, Hashable

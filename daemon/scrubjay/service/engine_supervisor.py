@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from scrubjay.engine.interface import Engine, EngineFactory, EngineGone
@@ -17,6 +18,19 @@ MAX_FAILED_LOADS = 3
 """How often a model that was opened before may fail to load again; a model that never was gets one chance."""
 MAX_PAUSE_S = 30.0
 ENDING_S = 5.0
+
+
+@dataclass(slots=True)
+class _Failures:
+    """Deaths since the last job that was done, loads that failed since the last that did not, and restarts in all.
+
+    `retry` starts the engine again after a pause.
+    """
+
+    n_deaths: int = 0
+    n_loads: int = 0
+    n_restarts: int = 0
+    retry: asyncio.TimerHandle | None = None
 
 
 class EngineSupervisor:
@@ -35,18 +49,21 @@ class EngineSupervisor:
         self._post = post
         self._engine: Engine | None = None
         self._task: asyncio.Task[None] | None = None
-        self._timer: asyncio.TimerHandle | None = None
-        self._n_deaths = self._n_failed_loads = 0
+        self._failures = _Failures()
         self._is_open = self._is_closing = False
         self.state: State = "loading"
         self.message = ""
         self.progress: LoadProgress | None = None
         self.info: ModelInfo | None = None
-        self.n_restarts = 0
 
     @property
     def handlers(self) -> Mapping[type, Callable[[Any], None]]:
         return {LoadProgress: self._on_load_progress, EngineDue: lambda _: self.start()}
+
+    @property
+    def n_restarts(self) -> int:
+        """How often an engine was started in the place of one that had died."""
+        return self._failures.n_restarts
 
     @property
     def is_ready(self) -> bool:
@@ -87,7 +104,7 @@ class EngineSupervisor:
 
     def on_model_opened(self, info: ModelInfo) -> None:
         """The engine has accepted the model."""
-        self.info, self._n_failed_loads, self._is_open = info, 0, True
+        self.info, self._failures.n_loads, self._is_open = info, 0, True
 
     def on_vocabulary_opened(self) -> None:
         """The vocabulary is open too: everything is there, unless the engine has died meanwhile."""
@@ -102,7 +119,7 @@ class EngineSupervisor:
 
     def note_success(self) -> None:
         """A job is done: whatever killed earlier engines does not kill this one."""
-        self._n_deaths = 0
+        self._failures.n_deaths = 0
 
     def on_exit(self, gone: EngineGone) -> None:
         """The engine process has ended: start it again, after a pause that grows with each death; or give up."""
@@ -114,16 +131,16 @@ class EngineSupervisor:
             self.on_load_failed(f"The model {self._model} could not be loaded. {gone.reason}")
             return
         self.state, self.message, self.progress = "loading", f"{gone.reason} It is being started again.", None
-        pause = min(0.5 * 2.0 ** (self._n_deaths - 1), MAX_PAUSE_S) if self._n_deaths else 0.0
-        self._n_deaths += 1
-        self.n_restarts += 1
-        self._timer = asyncio.get_running_loop().call_later(pause, self._post, EngineDue())
+        pause = min(0.5 * 2.0 ** (self._failures.n_deaths - 1), MAX_PAUSE_S) if self._failures.n_deaths else 0.0
+        self._failures.n_deaths += 1
+        self._failures.n_restarts += 1
+        self._failures.retry = asyncio.get_running_loop().call_later(pause, self._post, EngineDue())
 
     async def close(self) -> None:
         """End the engine process."""
         self._is_closing = True
-        if self._timer:
-            self._timer.cancel()
+        if self._failures.retry:
+            self._failures.retry.cancel()
         if self._task:
             await asyncio.wait([self._task])
         if self._engine:
@@ -134,8 +151,8 @@ class EngineSupervisor:
         self.progress = progress
 
     def _may_load_again(self) -> bool:
-        self._n_failed_loads += 1
-        return self.info is not None and self._n_failed_loads < MAX_FAILED_LOADS
+        self._failures.n_loads += 1
+        return self.info is not None and self._failures.n_loads < MAX_FAILED_LOADS
 
     async def _start(self) -> None:
         try:

@@ -22,6 +22,7 @@ from scrubjay.prompt.layouts import LayoutName, Layouts
 from scrubjay.prompt.limits import Limits
 from scrubjay.prompt.recipe import PromptRecipe, PromptTools
 from scrubjay.prompt.segments import Prompt
+from scrubjay.protocol.messages import ModelInfo
 from scrubjay.tokenizer.token_cache import Preparation, TokenCache
 
 if TYPE_CHECKING:
@@ -61,7 +62,8 @@ class PromptBuilder:
         self._long = ThreadPoolExecutor(max_workers=1, thread_name_prefix="long-texts")
         # By the name of the text: what a thread is tokenising, for all that wait for it.
         self._running: dict[Hashable, asyncio.Future[None]] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        # What may still use the vocabulary.
+        self._tasks: set[asyncio.Future[Any]] = set()
         self._opened: _Opened | None = None
 
     @property
@@ -73,6 +75,20 @@ class PromptBuilder:
     def fim_template(self) -> FimTemplate | None:
         """How prompts for filling in are made: with those tokens, or without them by chatting."""
         return self._opened.used if self._opened else None
+
+    def open_later(self, info: ModelInfo, report: Callable[[ScrubjayError | None], None]) -> None:
+        """Open the vocabulary of a model that the engine has accepted; `report` hears of it, with the reason if it is refused."""
+        task = asyncio.create_task(self._open_and_report(info, report))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _open_and_report(self, info: ModelInfo, report: Callable[[ScrubjayError | None], None]) -> None:
+        try:
+            await self.open(Path(info.path), info.name)
+        except ScrubjayError as error:
+            report(error)
+        else:
+            report(None)
 
     async def open(self, path: Path, name: str) -> None:
         """Open the vocabulary of a file that the engine has accepted; `name` is the model's.
@@ -92,11 +108,15 @@ class PromptBuilder:
     def use(self, work: Callable[[PromptTools], T], n_characters: int, limits: Limits) -> "asyncio.Future[T]":
         """What `work` makes of the vocabulary, with about `n_characters` to tokenise; the vocabulary must be open.
 
-        The token cache and the layouts that it gets may be others than those of prompts.
+        It gets a token cache and layouts of its own.
         """
-        if n_characters <= MAX_AT_ONCE:
-            return _at_once(lambda: work(self._tools(limits)))
-        return _in(self._long, lambda: work(self._tools_for_thread(limits)))
+        # Never in the event loop: `work` may render a stranger's template.
+        executor = None if n_characters <= MAX_SHORT else self._long
+        tools = self._tools_for_thread(limits)
+        future = asyncio.get_running_loop().run_in_executor(executor, lambda: work(tools))
+        self._tasks.add(future)
+        future.add_done_callback(self._tasks.discard)
+        return future
 
     def forget(self, root: str) -> None:
         """The project at `root` is closed."""
@@ -205,13 +225,3 @@ def _error(error: Exception) -> ScrubjayError:
         return error
     logger.error("A prompt could not be made.", exc_info=error)
     return RequestError(f"The prompt could not be made: {error!r}; see the daemon's log.", 500)
-
-
-def _at_once(work: Callable[[], T]) -> "asyncio.Future[T]":
-    """Do `work` here and now; a future all the same."""
-    future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-    try:
-        future.set_result(work())
-    except Exception as error:  # it is raised where the result is awaited
-        future.set_exception(error)
-    return future

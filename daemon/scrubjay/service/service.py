@@ -10,7 +10,6 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from functools import partial
-from pathlib import Path
 from time import monotonic
 from typing import Any, TypeVar, get_args
 
@@ -81,14 +80,11 @@ class Service:
     """
 
     def __init__(self, settings: ServiceSettings, make_engine: EngineFactory | None = None) -> None:
-        self._settings = settings
         self._inbox: deque[Event] = deque()
         self._is_busy = True  # until `start`, while an event is handled, and from `close` on
-        self._opening: asyncio.Task[None] | None = None
         self._drained: asyncio.Future[None] | None = None
-        self._published: object = None
         self.broadcaster = Broadcaster()
-        self.projects = Projects(canonical_path)
+        projects = Projects(canonical_path)
         make_engine = make_engine or partial(EngineClient.start, settings.engine)
         self.supervisor = EngineSupervisor(make_engine, settings.engine.model, self.post)
         self._builder = PromptBuilder(settings.layout)
@@ -101,15 +97,19 @@ class Service:
         )
         self._status_poller = EngineStatusPoller(self.supervisor, self.broadcaster.publish, self.post)
         history = CompletionHistory()
-        self._warmer = Warmer(self.projects, self.dispatcher, self.post, settings.warm_delay_ms, self._may_warm)
-        self._speculator = Speculator(self.dispatcher, history, self._may_warm)
-        self._requests = ClientRequests(
-            settings, self.projects, self.dispatcher, history, self._warmer, self._on_shown, self.post
-        )
+        may_warm = partial(self._may_warm, settings.warm, settings.warm_on_battery)
+        self._warmer = Warmer(projects, self.dispatcher, self.post, settings.warm_delay_ms, may_warm)
+        self._speculator = Speculator(self.dispatcher, history, may_warm)
+        requests = ClientRequests(settings, projects, self.dispatcher, history, self._warmer, self._on_shown, self.post)
         self._workspace = Workspace(
-            self.projects, self.post, self.broadcaster.publish, settings.watch, settings.show_secrets
+            projects, self.post, self.broadcaster.publish, settings.watch, settings.show_secrets
         )
-        self._handlers = self._make_handlers()
+        self._handlers = self._make_handlers(requests)
+
+    @property
+    def projects(self) -> Projects:
+        """The projects with what is open in them."""
+        return self._workspace.projects
 
     @property
     def fim_order(self) -> str | None:
@@ -155,8 +155,6 @@ class Service:
         await self._workspace.close()
         self.dispatcher.reject_all(_shutting_down())
         self.broadcaster.close()
-        if self._opening:
-            await asyncio.wait([self._opening])
         await self.supervisor.close()
         await self._builder.close()
 
@@ -191,7 +189,7 @@ class Service:
             if reply is not None and not reply.done():
                 reply.set_exception(error)
 
-    def _make_handlers(self) -> Mapping[type, Callable[[Any], None]]:
+    def _make_handlers(self, requests: ClientRequests) -> Mapping[type, Callable[[Any], None]]:
         """What becomes of each event."""
         own: dict[type, Callable[[Any], None]] = {
             AddTail: self._add_tail,
@@ -209,7 +207,7 @@ class Service:
             VocabularyRefused: lambda event: self._on_load_failed(event.message),
         }
         workspace = dict.fromkeys(get_args(WorkspaceEvent), self._absorb) | {ChangeDocument: self._change}
-        parts = (self.supervisor, self.dispatcher, self._requests)
+        parts = (self.supervisor, self.dispatcher, requests)
         handlers = {event: handler for part in parts for event, handler in part.handlers.items()}
         jobs_end = {event: partial(self._on_job_end, handlers[event]) for event in (Done, Stopped)}
         return handlers | jobs_end | workspace | own
@@ -255,9 +253,9 @@ class Service:
 
     # --- whether there is anything to serve with -----------------------------------------------------------------------
 
-    def _may_warm(self) -> bool:
-        is_affordable = self._settings.warm_on_battery or not is_on_battery()
-        return self._settings.warm and is_affordable and not self._drained and self.supervisor.state != "failed"
+    def _may_warm(self, is_wanted: bool, on_battery: bool) -> bool:
+        is_affordable = on_battery or not is_on_battery()
+        return is_wanted and is_affordable and not self._drained and self.supervisor.state != "failed"
 
     def _require_serving(self) -> None:
         if self._drained:
@@ -278,15 +276,10 @@ class Service:
         if self._builder.fim_template:
             self._on_vocabulary_opened()
         else:
-            self._opening = asyncio.create_task(self._open_vocabulary(info))
+            self._builder.open_later(info, self._tell_vocabulary)
 
-    async def _open_vocabulary(self, info: ModelInfo) -> None:
-        try:
-            await self._builder.open(Path(info.path), info.name)
-        except ScrubjayError as error:
-            self.post(VocabularyRefused(str(error)))
-        else:
-            self.post(VocabularyOpened())
+    def _tell_vocabulary(self, error: ScrubjayError | None) -> None:
+        self.post(VocabularyRefused(str(error)) if error else VocabularyOpened())
 
     def _on_vocabulary_opened(self, _: VocabularyOpened | None = None) -> None:
         self.supervisor.on_vocabulary_opened()
@@ -330,10 +323,7 @@ class Service:
 
     def _publish(self) -> None:
         """Tell listeners of a new state; tell the client that waits for the drain that it is over."""
-        state = (self.supervisor.state, self.supervisor.message, self.supervisor.progress)
-        if state != self._published:
-            self._published = state
-            self.broadcaster.publish(self.state_news())
+        self.broadcaster.publish_change(self.state_news())
         if self._drained and self.dispatcher.is_idle:
             answer(self._drained, None)
 

@@ -51,7 +51,7 @@ class Workspace:
         is_watching: bool,
         shows_secrets: bool = False,
     ) -> None:
-        self._projects = projects
+        self.projects = projects
         self._publish = publish
         self._watcher = Watcher(post, shows_secrets=shows_secrets) if is_watching else None
         self._budget: FileBudget | None = None
@@ -75,7 +75,7 @@ class Workspace:
             RequestError: it does not fit what is open; nothing has changed then.
         """
         touched = tuple(self._handlers[type(event)](event))
-        forgotten = self._projects.forget_excess()
+        forgotten = self.projects.forget_excess()
         for root in forgotten:
             self._named.discard(root)
             self._waiting.pop(root, None)
@@ -98,10 +98,10 @@ class Workspace:
     # --- what clients have open ---------------------------------------------------------------------------------------
 
     def _open(self, event: OpenDocument) -> list[Project]:
-        document = self._projects.open(
+        document = self.projects.open(
             event.uri, event.language, event.version, event.text, event.root, self._find_root, event.owner
         )
-        project = self._projects.project_of(event.uri, event.owner)
+        project = self.projects.project_of(event.uri, event.owner)
         if event.root is not None:
             self._named.add(project.root)
         self._watch(project.root)
@@ -110,35 +110,35 @@ class Workspace:
         return [project]
 
     def _change(self, event: ChangeDocument) -> list[Project]:
-        document = self._projects.change(
+        document = self.projects.change(
             event.uri, event.version, event.changes, event.encoding, event.base_version, event.owner
         )
         answer(event.reply, document.version)
-        return [self._projects.project_of(event.uri, event.owner)]
+        return [self.projects.project_of(event.uri, event.owner)]
 
     def _close(self, event: CloseDocument) -> list[Project]:
-        project = self._projects.project_of(event.uri, event.owner)
-        self._projects.close(event.uri, event.owner)
+        project = self.projects.project_of(event.uri, event.owner)
+        self.projects.close(event.uri, event.owner)
         self._note_open_documents(project)
         answer(event.reply, None)
         return [project]
 
     def _save(self, event: SaveDocument) -> list[Project]:
-        project = self._projects.project_of(event.uri, event.owner)
+        project = self.projects.project_of(event.uri, event.owner)
         # Its root may have gone and come again, as when a repository is cloned once more.
         self._watch(project.root)
         answer(event.reply, None)
         return [project]
 
     def _focus(self, event: FocusDocument) -> list[Project]:
-        self._projects.focus(event.uri, event.position, event.encoding, event.owner)
+        self.projects.focus(event.uri, event.position, event.encoding, event.owner)
         answer(event.reply, None)
-        return [self._projects.project_of(event.uri, event.owner)]
+        return [self.projects.project_of(event.uri, event.owner)]
 
     def _close_owner(self, event: CloseOwner) -> list[Project]:
-        before = {project.root: project.n_open for project in self._projects}
-        self._projects.close_owner(event.owner)
-        changed = [project for project in self._projects if project.n_open != before[project.root]]
+        before = {project.root: project.n_open for project in self.projects}
+        self.projects.close_owner(event.owner)
+        changed = [project for project in self.projects if project.n_open != before[project.root]]
         for project in changed:
             self._note_open_documents(project)
         answer(event.reply, None)
@@ -158,7 +158,7 @@ class Workspace:
 
     def _open_roots(self) -> list[str]:
         """The roots of the projects in which something is open."""
-        return [project.root for project in self._projects if project.n_open]
+        return [project.root for project in self.projects if project.n_open]
 
     # --- what is on disk ----------------------------------------------------------------------------------------------
 
@@ -171,6 +171,6 @@ class Workspace:
         self._watcher.watch(root, self._budget, root in self._named)
 
     def _update_files(self, event: FilesChanged) -> list[Project]:
-        is_shown = self._projects.set_files(event.root, event.files, event.is_first)
+        is_shown = self.projects.set_files(event.root, event.files, event.is_first)
         self._publish({"type": "files", "root": event.root, "n_files": len(event.files)})
-        return [self._projects.by_root(event.root)] if is_shown else []
+        return [self.projects.by_root(event.root)] if is_shown else []
