@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scrubjay_training.cursors import Kind, block_end, choose_hole, line_starts
+from scrubjay_training.cursors import Kind, block_end, choose_hole, line_starts, token_border
+from scrubjay_training.languages import opener_of
 from tests.support.training_corpus import TEXT
 
 
@@ -13,8 +14,8 @@ from tests.support.training_corpus import TEXT
 def test_holes_lie_in_the_text_and_hold_something(text: str, seed: int, kind: Kind) -> None:
     hole = choose_hole(text, Random(seed), kind)
     if hole is not None:
-        assert 0 <= hole.start < hole.end <= len(text)
-        assert text[hole.start : hole.end].strip()
+        assert 0 <= hole.start <= hole.end <= len(text)
+        assert bool(text[hole.start : hole.end].strip()) == (kind != "nothing")
         assert hole.kind == kind
 
 
@@ -49,3 +50,46 @@ def test_short_holes_are_far_more_frequent_than_long_ones() -> None:
 def test_no_hole_in_nothing() -> None:
     assert choose_hole("", Random(0)) is None
     assert choose_hole("\n\n", Random(0)) is None
+
+
+@pytest.mark.parametrize(
+    ("before", "kept"),
+    [
+        ("loan.returned = ", "loan.returned ="),
+        ("loan.returned =", "loan.returned"),
+        ("loan.ret", "loan"),
+        ("print(", "print"),
+        ("a, b", "a,"),
+        ("one\n    ", "one\n    "),
+        ("x = 12", "x = 1"),
+        ("one\n", "one\n"),
+        ("def f(a):", "def f(a):"),
+        ("if (a) {", "if (a) {"),
+        ("", ""),
+    ],
+)
+def test_a_cursor_moves_back_to_where_its_token_begins(before: str, kept: str) -> None:
+    assert before[: token_border(before + "rest", len(before))] == kept
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_blocks_of_other_languages_lie_in_braces(seed: int) -> None:
+    text = "func add(a int, b int) int {\n\tsum := a + b\n\treturn sum\n}\n\nvar x = 1\n"
+    hole = choose_hole(text, Random(seed), "block", opener_of("add.go"))
+    assert hole is not None
+    assert text[hole.start : hole.end].strip() == "sum := a + b\n\treturn sum"
+    assert text[hole.end :].startswith("\n}")
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_what_was_typed_before_a_word_is_no_part_of_one(seed: int) -> None:
+    hole = choose_hole(TEXT, Random(seed), "typed")
+    assert hole is not None
+    assert not (TEXT[hole.start - 1].isalnum() and TEXT[hole.start].isalnum())
+    assert TEXT[hole.end] == "\n"
+
+
+def test_nothing_is_to_be_written_behind_a_whole_line_alone() -> None:
+    text = "print(line)\nvalue = (\n    1 +\n"
+    starts = {hole.start for seed in range(30) if (hole := choose_hole(text, Random(seed), "nothing"))}
+    assert starts == {len("print(line)")}

@@ -1,5 +1,5 @@
 from scrubjay_training.cursors import Hole
-from scrubjay_training.scores import Completion, ends_in_place, goes_on, loops, matches_line, parses
+from scrubjay_training.scores import Completion, ends_in_place, goes_on, is_exact, loops, matches_line, parses
 
 TEXT = "def f(a):\n    b = a + 1\n    return b\n"
 AT = TEXT.index("a + 1")
@@ -16,6 +16,11 @@ def test_the_right_completion_is_right_in_every_way() -> None:
     assert ends_in_place(right)
     assert parses(right)
     assert not loops(right)
+
+
+def test_only_all_of_it_is_exact() -> None:
+    assert is_exact(_completion("a + 1\n"))
+    assert not is_exact(_completion("a + 1\n    c = 1\n"))
 
 
 def test_a_new_line_instead_of_the_rest_is_seen() -> None:

@@ -19,7 +19,11 @@ def test_other_unknown_and_mixed_licences_are_refused(licence: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["a/tests/b.py", "a/test_b.py", "a/_vendor/b.py", "a/b_pb2.py", "a/b.pyi", "../bin/x.py", "a/locale/de.py"]
+    "path",
+    [
+        *("a/tests/b.py", "a/test_b.py", "a/_vendor/b.py", "a/b_pb2.py", "a/b.pyi", "../bin/x.py", "a/locale/de.py"),
+        *("a/b.d.ts", "dist/b.js", "a/b_test.go", "a/b.test.ts", "a/b.min.js", "testdata/b.c", "a/b.txt"),
+    ],
 )
 def test_tests_copies_and_generated_files_are_left_out(path: str) -> None:
     assert not is_wanted(path)
@@ -28,6 +32,8 @@ def test_tests_copies_and_generated_files_are_left_out(path: str) -> None:
 def test_ordinary_files_are_wanted() -> None:
     assert is_wanted("a/b.py")
     assert is_wanted("single.py")
+    assert is_wanted("dist/b.py")
+    assert all(is_wanted(f"src/b{suffix}") for suffix in (".js", ".ts", ".tsx", ".c", ".h", ".go"))
 
 
 @pytest.mark.slow

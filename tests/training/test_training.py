@@ -11,16 +11,19 @@ pytest.importorskip("torch", reason="needs the extra `train` (torch, tokenizers)
 pytest.importorskip("tokenizers", reason="needs the extra `train` (torch, tokenizers): pip install .[train]")
 
 import torch
+from torch.nn.functional import cross_entropy
 
 from scrubjay_training.__main__ import main
 from scrubjay_training.batches import all_rows, open_examples, rows_of
 from scrubjay_training.collect import write_corpus
 from scrubjay_training.export import export
+from scrubjay_training.learner import load_learner, load_model
+from scrubjay_training.loss import output_loss
 from scrubjay_training.model import StarterModel, initialise
 from scrubjay_training.optimizer import half_orthogonal, is_matrix
 from scrubjay_training.parity import llama_logits, nmse, torch_logits
 from scrubjay_training.tokenizer import encode_plain, load_tokenizer, train_tokenizer
-from scrubjay_training.train import load_learner, load_model, train
+from scrubjay_training.train import train
 from scrubjay_training.values import SPECIALS, Plan, Shape, Workspace
 from tests.support.training_corpus import TEXT, corpus
 
@@ -95,6 +98,35 @@ def test_an_interrupted_training_ends_as_an_uninterrupted_one(tmp_path: Path) ->
     train(halves, SHAPE, PLAN, lambda _: None)
     ends = [load_model(workspace.checkpoint).state_dict() for workspace in (whole, halves)]
     assert all(torch.equal(ends[0][name], ends[1][name]) for name in ends[0])
+
+
+def test_processes_together_learn_what_one_learns(tmp_path: Path) -> None:
+    (tmp_path / "one").mkdir()
+    (tmp_path / "three").mkdir()
+    train(_workspace(tmp_path / "one"), SHAPE, PLAN, lambda _: None)
+    together = _workspace(tmp_path / "three")
+    learner = train(together, SHAPE, replace(PLAN, n_processes=3), lambda _: None)
+    assert learner.n_tokens == PLAN.n_steps * PLAN.n_tokens
+    ends = [load_model(Workspace(tmp_path / name).checkpoint).state_dict() for name in ("one", "three")]
+    assert all(torch.allclose(ends[0][name], ends[1][name], atol=2e-3) for name in ends[0])
+    saved = load_learner(together.checkpoint, PLAN)
+    assert all(torch.equal(a, b) for a, b in zip(saved.muon.momenta(), learner.muon.momenta(), strict=True))
+
+
+def test_the_loss_and_its_gradients_are_those_of_pytorch() -> None:
+    vectors, matrix = torch.randn(700, 16, requires_grad=True), torch.randn(40, 16, requires_grad=True)
+    targets, weights = torch.randint(0, 40, (700,)), torch.rand(700)
+    for dtype, tolerance in ((torch.float32, 1e-4), (torch.bfloat16, 0.05)):
+        both = []
+        for loss in (
+            output_loss(vectors, matrix, targets, weights, dtype),
+            cross_entropy(vectors @ matrix.T, targets, reduction="none") @ weights,
+        ):
+            vectors.grad = matrix.grad = None
+            (2 * loss).backward()
+            both.append((loss.detach()[None], vectors.grad, matrix.grad))
+        for ours, theirs in zip(*both, strict=True):
+            assert (ours - theirs).norm() <= tolerance * theirs.norm()
 
 
 def test_batches_depend_on_seed_and_step_alone(tmp_path: Path) -> None:

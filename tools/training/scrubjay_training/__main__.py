@@ -1,6 +1,6 @@
-"""python -m scrubjay.starter STAGE: train the starter model anew, or go on with it.
+"""python -m scrubjay_training STAGE: train the starter model anew, or go on with it.
 
-collect     read the source files of installed packages under permissive licences; write corpus and manifest
+collect     read the source files of packages under permissive licences; write corpus and manifest
 tokenizer   train the vocabulary
 train       learn; stop it at any time, start it again to go on
 export      write GGUF files (f32, f16, q8_0) from the last checkpoint
@@ -21,6 +21,7 @@ from random import Random
 from scrubjay.starter import model_path
 from scrubjay_training.collect import collect, manifest, read_corpus, write_corpus
 from scrubjay_training.sources import packages
+from scrubjay_training.unpacked import unpacked
 from scrubjay_training.values import Plan, Shape, Workspace
 
 _N_TOKENIZER_FILES = 1800
@@ -37,11 +38,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        "python -m scrubjay.starter", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        "python -m scrubjay_training", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("stage", choices=sorted(_STAGES))
     parser.add_argument("--folder", type=Path, default=Path("starter-training"), help="where all files of a run lie")
     parser.add_argument("--site", type=Path, action="append", help="a folder of installed packages; may be repeated")
+    parser.add_argument("--unpacked", type=Path, action="append", help="a folder of unpacked packages; may be repeated")
     parser.add_argument("--mirror", type=Path, help="a second folder for what going on elsewhere needs")
     parser.add_argument("--steps", type=int, default=_PLAN.n_steps, help="steps of training in all")
     parser.add_argument(
@@ -52,6 +54,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--long-window", type=int, default=_PLAN.long_window, help="and while the rate falls")
     parser.add_argument("--seed", type=int, default=_PLAN.seed)
     parser.add_argument("--threads", type=int, default=_PLAN.n_threads)
+    parser.add_argument("--processes", type=int, default=_PLAN.n_processes, help="that learn together, a thread each")
+    parser.add_argument("--narrow", action="store_true", help="multiply matrices in bfloat16")
     parser.add_argument("--workers", type=int, default=_PLAN.n_workers, help="processes that make batches ahead")
     parser.add_argument("--device", default="cpu", help="where to train: cpu or cuda")
     parser.add_argument("--width", type=int, default=_SHAPE.width)
@@ -85,14 +89,16 @@ def _plan(options: argparse.Namespace) -> Plan:
         long_window=options.long_window,
         seed=options.seed,
         n_threads=options.threads,
+        n_processes=options.processes,
         n_workers=options.workers,
         device=options.device,
+        is_narrow=options.narrow,
     )
 
 
 def _collect(options: argparse.Namespace, workspace: Workspace) -> None:
     sites = options.site or [Path(folder) for folder in site.getsitepackages()]
-    found = list(packages(sites))
+    found = [*packages(sites), *unpacked(options.unpacked or [])]
     files = list(collect(found, _note))
     write_corpus(files, workspace.corpus)
     workspace.manifest.write_text(manifest(files, found), encoding="utf-8")
@@ -117,8 +123,8 @@ def _train(options: argparse.Namespace, workspace: Workspace) -> None:
 
 def _export(_options: argparse.Namespace, workspace: Workspace) -> None:
     from scrubjay_training.export import KINDS, export
+    from scrubjay_training.learner import load_model
     from scrubjay_training.tokenizer import load_tokenizer
-    from scrubjay_training.train import load_model
 
     model, tokenizer = load_model(workspace.checkpoint), load_tokenizer(workspace.tokenizer)
     for kind in KINDS:

@@ -29,11 +29,14 @@ def open_examples(workspace: Workspace) -> Examples:
     return examples_of(files, load_tokenizer(workspace.tokenizer))
 
 
+def row_of(examples: Examples, plan: Plan, step: int, row: int) -> Example:
+    """One sequence of a step, a token longer than the window."""
+    return examples.sequence(plan.window_at(step) + 1, Random(f"{plan.seed}/{step}/{row}"))
+
+
 def rows_of(examples: Examples, plan: Plan, step: int) -> Rows:
-    """The sequences of one step, each a token longer than the window."""
-    window = plan.window_at(step)
-    n_rows = max(plan.n_tokens // window, 1)
-    return [examples.sequence(window + 1, Random(f"{plan.seed}/{step}/{row}")) for row in range(n_rows)]
+    """The sequences of one step."""
+    return [row_of(examples, plan, step, row) for row in range(plan.n_rows_at(step))]
 
 
 def all_rows(workspace: Workspace, plan: Plan, first: int) -> Iterator[Rows]:

@@ -3,9 +3,12 @@
 import math
 import time
 from collections.abc import Callable, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
+from functools import partial
 from random import Random
 from statistics import fmean
+from typing import get_args
 
 import numpy as np
 
@@ -13,11 +16,13 @@ from scrubjay.completion.cursor import CursorContext
 from scrubjay.completion.postprocess import postprocess
 from scrubjay.completion.stop_rules import choose_mode
 from scrubjay.tokens import as_tokens
-from scrubjay_training.collect import SourceFile
-from scrubjay_training.cursors import Hole, Kind, choose_hole
+from scrubjay_training.collect import HELD_OUT_ELSEWHERE, SourceFile
+from scrubjay_training.cursors import Hole, Kind, choose_hole, token_border
 from scrubjay_training.examples import Examples, split
+from scrubjay_training.languages import SHARES, language_of
+from scrubjay_training.places import PlaceKind, place_of
 from scrubjay_training.runner import Runner
-from scrubjay_training.scores import Completion, ends_in_place, goes_on, loops, matches_line, parses
+from scrubjay_training.scores import Completion, ends_in_place, goes_on, is_exact, loops, matches_line, parses
 from scrubjay_training.values import END, FILE, PREFIX, REPO, SUFFIX
 
 Note = Callable[[str], None]
@@ -25,6 +30,8 @@ _PLACE = 512
 _N_CONTEXT, _N_CURRENT = 512, 1024
 _MOST_TOKENS = {"rest": 64, "block": 192}
 _LINES_BACK = 4
+_DRAWS_A_PLACE = 120  # some kinds of place are rare
+_PLACE_HOLES: tuple[Kind, ...] = ("rest", "rest", "rest", "block")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +45,7 @@ class Sizes:
     n_lines: int = 225
     n_bodies: int = 75
     n_pairs: int = 12
+    n_a_place: int = 40
     seed: int = 7
 
 
@@ -56,12 +64,22 @@ class TextScore:
 
 def evaluate(runner: Runner, files: Sequence[SourceFile], sizes: Sizes, note: Note) -> dict[str, object]:
     """All numbers of the model card, for the held-out ones among `files`."""
-    held_out = sorted((file for file in files if file.held_out), key=lambda file: (file.package, file.path))
+    all_held_out = sorted((file for file in files if file.held_out), key=lambda file: (file.package, file.path))
+    # A package of C may hold a script in Python: another file would make other cursors of the same random numbers.
+    held_out = [
+        file for file in all_held_out if language_of(file.path) == "python" and file.package not in HELD_OUT_ELSEWHERE
+    ]
     examples = Examples(held_out, runner.encode, runner.specials)
     results: dict[str, object] = {}
     for name, measure in _MEASURES.items():
         results[name] = measure(runner, examples, held_out, sizes)
         note(f"{name}: {results[name]}")
+    results["other_languages"] = {
+        language: plain_text(runner, examples, others, sizes)
+        for language in SHARES
+        if language != "python" and (others := [file for file in all_held_out if language_of(file.path) == language])
+    }
+    note(f"other languages: {results['other_languages']}")
     return results
 
 
@@ -119,10 +137,12 @@ def repo_context(runner: Runner, examples: Examples, files: Sequence[SourceFile]
     return {name: round(total / n_characters, 4) for name, total in totals.items()}
 
 
-def completions(runner: Runner, examples: Examples, files: Sequence[SourceFile], sizes: Sizes) -> dict[str, float]:
+def completions(
+    runner: Runner, examples: Examples, files: Sequence[SourceFile], sizes: Sizes, is_healed: bool = False
+) -> dict[str, float]:
     """Greedy completions at cursors inside lines and at bodies of functions, with other files before them."""
-    lines = _complete_all(runner, examples, files, "rest", sizes.n_lines, sizes.seed + 2)
-    bodies = _complete_all(runner, examples, files, "block", sizes.n_bodies, sizes.seed + 3)
+    lines = _complete_all(runner, examples, files, "rest", sizes.n_lines, sizes.seed + 2, is_healed)
+    bodies = _complete_all(runner, examples, files, "block", sizes.n_bodies, sizes.seed + 3, is_healed)
     both = [*lines, *bodies]
     shown = [each for completion in both if (each := as_shown(runner, completion)).written]
     shown_bodies = [completion for completion in shown if completion.hole.kind == "block"]
@@ -137,6 +157,41 @@ def completions(runner: Runner, examples: Examples, files: Sequence[SourceFile],
         "shown_by_the_rules": round(len(shown) / len(both), 4),
         "shown_free_of_loops": 1 - _share(loops, shown),
         "shown_def_bodies_parse": _share(parses, shown_bodies),
+    }
+
+
+def by_place(
+    runner: Runner, examples: Examples, files: Sequence[SourceFile], sizes: Sizes
+) -> dict[str, dict[str, float]]:
+    """The same, with as many cursors of every kind of place, apart by kind: what fails hides in a mean over all.
+
+    Each is asked for twice, the second time with a prompt that ends where a token begins.
+    """
+    random = Random(sizes.seed + 4)
+    found: dict[PlaceKind, list[Completion]] = {place: [] for place in get_args(PlaceKind)}
+    healed: dict[PlaceKind, list[Completion]] = {place: [] for place in get_args(PlaceKind)}
+    for _ in range(_DRAWS_A_PLACE * sizes.n_a_place):
+        file = random.choice(files)
+        hole = choose_hole(file.text, random, random.choice(_PLACE_HOLES))
+        place = place_of(file.text, hole) if hole is not None else "body"
+        if hole is not None and len(found[place]) < sizes.n_a_place and (place != "body" or _is_body(file.text, hole)):
+            same = copy(random)
+            found[place].append(complete(runner, examples, file, hole, random))
+            healed[place].append(complete(runner, examples, file, hole, same, is_healed=True))
+    return {place: _place_scores(runner, found[place], healed[place]) for place in found if found[place]}
+
+
+def _place_scores(runner: Runner, found: Sequence[Completion], healed: Sequence[Completion]) -> dict[str, float]:
+    shown = [each for completion in found if (each := as_shown(runner, completion)).written]
+    return {
+        "n_cursors": len(found),
+        "exact": _share(is_exact, found),
+        "file_parses": _share(parses, found),
+        "ends_in_place": _share(ends_in_place, found),
+        "shown": round(len(shown) / len(found), 4),
+        "shown_exact": _share(is_exact, shown),
+        "healed_exact": _share(is_exact, healed),
+        "healed_ends_in_place": _share(ends_in_place, healed),
     }
 
 
@@ -156,7 +211,7 @@ def _share(is_so: Callable[[Completion], bool], all_of: Sequence[Completion]) ->
 
 
 def _complete_all(
-    runner: Runner, examples: Examples, files: Sequence[SourceFile], kind: Kind, n: int, seed: int
+    runner: Runner, examples: Examples, files: Sequence[SourceFile], kind: Kind, n: int, seed: int, is_healed: bool
 ) -> list[Completion]:
     random = Random(seed)
     found: list[Completion] = []
@@ -166,21 +221,29 @@ def _complete_all(
         file = random.choice(files)
         hole = choose_hole(file.text, random, kind)
         if hole is not None and (kind == "rest" or _is_body(file.text, hole)):
-            found.append(complete(runner, examples, file, hole, random))
+            found.append(complete(runner, examples, file, hole, random, is_healed))
     return found
 
 
-def complete(runner: Runner, examples: Examples, file: SourceFile, hole: Hole, random: Random) -> Completion:
-    """Ask as the daemon asks: other files, then the current one, anchored four lines above the cursor."""
-    parts = split(file.text, hole, at_cursor=False, n_lines_back=_LINES_BACK)
+def complete(
+    runner: Runner, examples: Examples, file: SourceFile, hole: Hole, random: Random, is_healed: bool = False
+) -> Completion:
+    """Ask as the daemon asks: other files, then the current one, anchored four lines above the cursor.
+
+    Args:
+        is_healed: whether the prompt ends where the token before the cursor begins, with which the model then begins.
+    """
+    start = token_border(file.text, hole.start) if is_healed else hole.start
+    parts = split(file.text, replace(hole, start=start), at_cursor=False, n_lines_back=_LINES_BACK)
+    typed = file.text[start : hole.start]
     prompt = [
         *examples.files_before(file, _N_CONTEXT, random),
         *examples.prompt(file, parts, _N_CURRENT),
     ]
     stops = {runner.specials[text] for text in (END, FILE, REPO, PREFIX, SUFFIX)}
-    written, has_ended = runner.complete(prompt, _MOST_TOKENS.get(hole.kind, 96), stops)
-    text = runner.vocabulary.detokenize(as_tokens(written))
-    return Completion(file.text, hole, hole.start + len(parts.answer), text, tuple(written), has_ended)
+    written, has_ended = runner.complete(prompt, _MOST_TOKENS.get(hole.kind, 96), stops, typed.encode())
+    text = runner.vocabulary.detokenize(as_tokens(written)).removeprefix(typed)
+    return Completion(file.text, hole, start + len(parts.answer), text, tuple(written), has_ended)
 
 
 def as_shown(runner: Runner, completion: Completion) -> Completion:
@@ -204,5 +267,7 @@ _MEASURES: dict[str, _Measure] = {
     "by_position": by_position,
     "repo_context": repo_context,
     "completions": completions,
+    "completions_healed": partial(completions, is_healed=True),
+    "by_place": by_place,
     "speed": speed,
 }

@@ -10,13 +10,15 @@ all between: what was typed since the anchor, then what is to be written.
 import re
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import accumulate
 from pathlib import PurePosixPath
 from random import Random
 from typing import Literal, NamedTuple
 
 from scrubjay_training.collect import SourceFile
-from scrubjay_training.cursors import Hole, choose_hole, line_starts
+from scrubjay_training.cursors import Hole, choose_hole, line_starts, token_border
+from scrubjay_training.languages import SHARES, Language, language_of, opener_of
 from scrubjay_training.values import END, FILE, MIDDLE, PREFIX, REPO, SUFFIX
 
 Form = Literal["plain", "anchored", "spm", "text"]
@@ -25,6 +27,10 @@ _LINES_BACK = (0, 0, 1, 2, 3, 4, 4, 4, 4, 8, 16)
 _CLOSERS_ONLY = re.compile(r"\W*")
 _MOST_SUFFIX = 256
 _SHORT = (96, 96, 128, 160, 192, 256, 384, 640)
+_HEALED = 0.7
+"""How many cursors move back to where a token begins, as the daemon's prompts do; the others stay where they are."""
+_WITHOUT_INDENTATION = 0.3
+"""How many of the cursors behind an indentation move before it: some programs cut a prompt's last blanks wherever they are."""
 _ONE_IN_FILLS = 0.1
 """How many examples take all the room there is: most are short, because what counts most is how often a hole is filled."""
 _ANSWER_WEIGHT = 8.0
@@ -49,6 +55,17 @@ class Parts:
     answer: str
 
 
+class _Drawer:
+    """Files to draw one from: each character is as likely as any other."""
+
+    def __init__(self, files: Sequence[SourceFile]) -> None:
+        self._files = files
+        self._totals = list(accumulate((len(file.text) for file in files), initial=0))
+
+    def draw(self, random: Random) -> SourceFile:
+        return self._files[bisect_right(self._totals, random.randrange(self._totals[-1])) - 1]
+
+
 class Examples:
     """Makes token sequences out of a corpus, each from the random numbers that it is given and nothing else.
 
@@ -58,16 +75,13 @@ class Examples:
     """
 
     def __init__(self, files: Sequence[SourceFile], encode: Encode, specials: dict[str, int]) -> None:
-        self._files = [file for file in files if file.text]
-        self._totals: list[int] = []
-        total = 0
-        for file in self._files:
-            self._totals.append(total)
-            total += len(file.text)
-        self._n_characters = total
+        by_language: dict[Language, list[SourceFile]] = {}
         self._folders: dict[str, list[SourceFile]] = {}
-        for file in self._files:
+        for file in (file for file in files if file.text):
+            by_language.setdefault(language_of(file.path) or "python", []).append(file)
             self._folders.setdefault(file.package, []).append(file)
+        self._drawers = [_Drawer(by_language[language]) for language in sorted(by_language)]
+        self._shares = [SHARES[language] for language in sorted(by_language)]
         self._encode = encode
         self._specials = specials
 
@@ -84,15 +98,16 @@ class Examples:
         return Example(tokens[:n_tokens], weights[:n_tokens])
 
     def example(self, budget: int, random: Random) -> Example:
-        """One example of about `budget` tokens, around a place at which each character is as likely as any other."""
-        file = self._files[bisect_right(self._totals, random.randrange(self._n_characters)) - 1]
+        """One example of about `budget` tokens, in a file of a language that is drawn by its share."""
+        file = random.choices(self._drawers, self._shares)[0].draw(random)
         forms, shares = zip(*_FORMS, strict=True)
         form = random.choices(forms, shares)[0]
         n_others = int(budget * random.choice((0.0, 0.2, 0.4))) if budget >= 512 else 0
-        hole = None if form == "text" else choose_hole(file.text, random)
+        hole = None if form == "text" else choose_hole(file.text, random, opener=opener_of(file.path))
         if hole is None:
             text = [*self.files_before(file, n_others, random), *self._text(file, budget - n_others, random)]
             return Example(text, [1.0] * len(text))
+        hole = replace(hole, start=_healed(file.text, hole.start, random))
         parts = split(file.text, hole, form != "anchored", random.choice(_LINES_BACK))
         rest = self.prompt(file, parts, budget - n_others, "spm" if form == "spm" else "psm")
         context = [*self.files_before(file, n_others, random), *rest]
@@ -162,6 +177,14 @@ def split(text: str, hole: Hole, at_cursor: bool, n_lines_back: int) -> Parts:
     is_closed = bool(_CLOSERS_ONLY.fullmatch(text, hole.end, line_end))
     end = min(line_end + 1, len(text)) if is_closed else hole.end
     return Parts(text[:anchor], text[end:], text[anchor : hole.start], text[hole.start : end])
+
+
+def _healed(text: str, cursor: int, random: Random) -> int:
+    """The cursor, or a place before it from which what was typed is to be written again."""
+    begin = text.rfind("\n", 0, cursor) + 1
+    if cursor > begin and not text[begin:cursor].strip():
+        return begin if random.random() < _WITHOUT_INDENTATION else cursor
+    return token_border(text, cursor) if random.random() < _HEALED else cursor
 
 
 def _from_some_line(text: str, random: Random) -> str:

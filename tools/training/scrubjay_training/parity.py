@@ -9,10 +9,10 @@ import torch
 from tokenizers import Tokenizer
 
 from scrubjay_training.collect import read_corpus
+from scrubjay_training.learner import load_model
 from scrubjay_training.model import StarterModel
 from scrubjay_training.runner import Runner
 from scrubjay_training.tokenizer import encode_plain, load_tokenizer
-from scrubjay_training.train import load_model
 from scrubjay_training.values import Workspace
 
 Logits = npt.NDArray[np.float32]

@@ -17,6 +17,11 @@ _N_UBATCH = 512
 Logits = npt.NDArray[np.float32]
 
 
+def _agree(piece: bytes, typed: bytes) -> bool:
+    """Whether a token's text is what was typed, the beginning of it, or goes on from it."""
+    return typed.startswith(piece) or piece.startswith(typed)
+
+
 class Runner:
     """One model and one context, for one thread. Close it, or use it in a `with` statement."""
 
@@ -26,6 +31,8 @@ class Runner:
         self._context = LlamaContext(self._model, settings, n_ctx, _N_UBATCH, swa_full=False, abort_address=0)
         self.vocabulary = self._model.vocabulary
         self.specials = {text: self.vocabulary.special(text) or 0 for text in SPECIALS}
+        special = set(self.specials.values())
+        self._pieces = [b"" if i in special else self.vocabulary.piece(i) for i in range(self.vocabulary.n_tokens)]
 
     def __enter__(self) -> "Runner":
         return self
@@ -60,17 +67,31 @@ class Runner:
             rows.append(self._context.logits().copy())
         return np.stack(rows)
 
-    def complete(self, prompt: Sequence[int], max_tokens: int, stops: Collection[int]) -> tuple[list[int], bool]:
-        """What the model writes after the prompt, greedily, and whether it ended by itself."""
+    def complete(
+        self, prompt: Sequence[int], max_tokens: int, stops: Collection[int], typed: bytes = b""
+    ) -> tuple[list[int], bool]:
+        """What the model writes after the prompt, greedily, and whether it ended by itself.
+
+        Args:
+            typed: with what it has to begin, in tokens of its own choice; a token may go on beyond it.
+        """
         self._prefill(prompt)
         written: list[int] = []
         while len(written) < max_tokens:
-            token = int(self._context.logits().argmax())
+            token = self._likeliest(typed)
             if token in stops:
                 return written, True
             written.append(token)
+            typed = typed[len(self.vocabulary.piece(token)) :]
             self._decode([token], len(prompt) + len(written) - 1)
         return written, False
+
+    def _likeliest(self, typed: bytes) -> int:
+        logits = self._context.logits()
+        if not typed:
+            return int(logits.argmax())
+        fitting = [i for i, piece in enumerate(self._pieces) if piece and _agree(piece, typed)]
+        return fitting[int(logits[fitting].argmax())]
 
     def _prefill(self, prompt: Sequence[int]) -> None:
         self._context.clear()

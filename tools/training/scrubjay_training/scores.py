@@ -42,6 +42,11 @@ def matches_line(completion: Completion) -> bool:
     return first_line(completion.written).rstrip() == completion.rest_of_line.rstrip()
 
 
+def is_exact(completion: Completion) -> bool:
+    """Whether all that was written, its last blanks aside, is what stands there."""
+    return completion.written.rstrip() == completion.text[completion.hole.start : completion.end].rstrip()
+
+
 def ends_in_place(completion: Completion) -> bool:
     """Whether it ended by itself, and no line of it left the block of the cursor's line."""
     begin = completion.text.rfind("\n", 0, completion.hole.start) + 1

@@ -1,20 +1,36 @@
-"""Which packages may be learnt from: those installed here whose own metadata names a permissive licence."""
+"""Which packages may be learnt from: those installed here whose own metadata names a permissive licence.
+
+`unpacked.py` finds those that are not installed.
+"""
 
 import re
 import sysconfig
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from email.message import Message
 from importlib.metadata import Distribution, distributions
 from pathlib import Path, PurePosixPath
 from platform import python_version
+from typing import Any
 
-_PERMISSIVE = re.compile(r"\b(MIT|BSD|0BSD|Apache|ASL 2|PSF|Python Software Foundation)\b", re.IGNORECASE)
+from scrubjay_training.languages import language_of
+
+_PERMISSIVE = re.compile(r"\b(MIT|Expat|BSD|0BSD|Apache|ASL 2|PSF|Python Software Foundation)\b", re.IGNORECASE)
 _OTHER = re.compile(r"GPL|MPL|Mozilla|EPL|CDDL|EUPL|Eclipse|Affero|Proprietary|Commercial|CNRI|Non-?Commercial", re.I)
 _LICENCE_KEYS = ("License-Expression", "License")
 _LICENCE_CLASSIFIER = "License :: "
 _SKIPPED_FOLDERS = frozenset(
     {"test", "tests", "testing", "_tests", "site-packages", "lib2to3", "idlelib", "turtledemo", "__pycache__"}
     | {"_vendor", "vendor", "vendored", "_vendored", "externals", "extern", "third_party", "locale", "migrations"}
+)
+_SKIPPED_ELSEWHERE = frozenset(
+    {"__tests__", "testdata", "node_modules", "dist", "build", "umd", "bundles", "lib.commonjs", "lib.esm"}
+    | {"_cjs", "_esm", "examples", "benchmark", "benchmarks", "fuzz", "deps", "debian"}
+)
+"""Folders of other languages that hold tests, copies, and what compilers make of other files of the package."""
+_SKIPPED_ENDINGS = (
+    *("_pb2.py", "_pb2_grpc.py", ".d.ts", ".min.js", ".bundle.js", ".pb.go", "_test.go", "_string.go"),
+    *(".test.js", ".test.ts", ".test.tsx", ".spec.js", ".spec.ts", ".test-d.ts"),
 )
 
 
@@ -24,7 +40,7 @@ class Package:
 
     Args:
         licence: what its metadata says, "" if nothing.
-        paths: of its Python files, relative to `root`.
+        paths: of its files in a language that is learned, relative to `root`.
     """
 
     name: str
@@ -43,9 +59,10 @@ def is_wanted(path: str) -> bool:
     """Whether a file's place says that people wrote it, here, and that it is no test data."""
     parts = PurePosixPath(path).parts
     return (
-        path.endswith(".py")
-        and not path.endswith(("_pb2.py", "_pb2_grpc.py"))
+        (language := language_of(path)) is not None
+        and not path.endswith(_SKIPPED_ENDINGS)
         and not (_SKIPPED_FOLDERS & set(parts[:-1]))
+        and (language == "python" or not _SKIPPED_ELSEWHERE & set(parts[:-1]))
         and not any(part.startswith("..") for part in parts)
         and not parts[-1].startswith(("test_", "_test"))
     )
@@ -59,19 +76,24 @@ def packages(sites: Iterable[Path]) -> Iterator[Package]:
         for found in sorted(distributions(path=[str(site)]), key=_name):
             if _name(found) not in seen:
                 seen.add(_name(found))
-                yield Package(_name(found), found.version, _licence(found), site, _paths(found))
+                yield Package(_name(found), found.version, licence_in(_metadata(found)), site, _paths(found))
 
 
 def _name(found: Distribution) -> str:
     return re.sub(r"[-_.]+", "-", str(found.metadata["Name"])).lower()
 
 
-def _licence(found: Distribution) -> str:
-    metadata = found.metadata
+def licence_in(metadata: "Message[Any, Any]") -> str:
+    """What a Python package's metadata say of its licence, "" if nothing."""
     texts = [text.split("\n")[0][:100] for key in _LICENCE_KEYS for text in metadata.get_all(key) or []]
     classifiers = metadata.get_all("Classifier") or []
     texts += [text.split(" :: ")[-1] for text in classifiers if text.startswith(_LICENCE_CLASSIFIER)]
     return "; ".join(dict.fromkeys(text for text in texts if text and text != "UNKNOWN"))
+
+
+def _metadata(found: Distribution) -> "Message[Any, Any]":
+    metadata: Any = found.metadata  # typed as less than the message that it is
+    return metadata  # type: ignore[no-any-return]
 
 
 def _paths(found: Distribution) -> tuple[str, ...]:

@@ -41,13 +41,16 @@ class Plan:
 
     Args:
         n_tokens: of one step.
+        n_threads: of each process.
+        n_processes: that learn together, on a CPU; more than one have one thread each.
         n_workers: processes that make batches ahead; a GPU needs many, a CPU none.
+        is_narrow: whether matrices are multiplied in bfloat16: twice as fast where a processor can do so.
         window: tokens of a sequence while the rate is constant, and `long_window` while it falls.
         minutes_between_saves: how much work an interruption may cost.
     """
 
     n_steps: int = 5100
-    n_warmup: int = 50
+    n_warmup: int = 20
     n_decay: int = 1600
     n_tokens: int = 4096
     window: int = 1024
@@ -57,8 +60,10 @@ class Plan:
     weight_decay: float = 0.02
     seed: int = 1
     n_threads: int = 2
+    n_processes: int = 1
     n_workers: int = 0
     device: str = "cpu"
+    is_narrow: bool = False
     minutes_between_saves: float = 4.0
 
     def rate(self, step: int) -> float:
@@ -68,6 +73,10 @@ class Plan:
     def window_at(self, step: int) -> int:
         """Tokens of each sequence of a step."""
         return self.window if step < self.n_steps - self.n_decay else self.long_window
+
+    def n_rows_at(self, step: int) -> int:
+        """Sequences of a step."""
+        return max(self.n_tokens // self.window_at(step), 1)
 
 
 @dataclass(frozen=True, slots=True)
