@@ -1,6 +1,6 @@
-"""The starter model: a small fill-in-the-middle model for Python that comes with Scrubjay, and the program that trained it.
+"""The starter model: a small fill-in-the-middle model for Python that comes with Scrubjay.
 
-`model_path()` needs nothing but the standard library. Training needs the extra `train`; see `python -m scrubjay.starter --help`.
+`model_path()` needs nothing but the standard library. The program that trains it is in a checkout, in `tools/training/`.
 """
 
 from pathlib import Path
