@@ -24,7 +24,7 @@ check: $(STAMP)
 	@$(BIN)/python -m pytest -m "not slow" $(PARALLEL)
 
 test: $(STAMP)
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest $(PARALLEL)
 
 # Long: `make bench BENCH="--minutes 25"` measures the most telling part. Goes on where it was stopped.
 bench: $(STAMP)

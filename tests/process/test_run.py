@@ -1,6 +1,7 @@
 """The daemon as a process, from its start to its end, with everything that may happen in between."""
 
 import asyncio
+import errno
 import signal
 import sys
 from contextlib import suppress
@@ -12,6 +13,7 @@ import pytest
 from aiohttp.test_utils import unused_port
 
 from scrubjay.cli.demo.outcome import agree, pieces_of
+from scrubjay.process.run import log_loop_error
 from tests.support.api import BASE, Api, connected, next_event, next_prefill
 from tests.support.daemon_process import running_daemon
 from tests.support.gguf_models import MODEL_CLASSES, corrupt_model, tiny_model
@@ -264,3 +266,14 @@ async def test_more_connections_than_descriptors(tmp_path: Path, side: str) -> N
     log = (await running.stderr.read()).decode()
     assert "Traceback" not in log, log
     assert await running.wait() == 0
+
+
+def test_a_lack_of_descriptors_is_one_line_and_a_mistake_is_all_of_it(caplog: pytest.LogCaptureFixture) -> None:
+    loop = asyncio.new_event_loop()
+    log_loop_error(loop, {"message": "accept", "exception": OSError(errno.EMFILE, "Too many open files")})
+    assert [(record.getMessage(), record.exc_info) for record in caplog.records] == [
+        ("A connection has to wait: Too many open files.", None)
+    ]
+    log_loop_error(loop, {"message": "a callback failed", "exception": KeyError("x")})
+    assert caplog.records[-1].exc_info
+    loop.close()

@@ -1,12 +1,14 @@
 """The whole daemon in one process: a service, a web application on a Unix socket, and an end in good order."""
 
 import asyncio
+import errno
 import logging
 import resource
 import signal
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from scrubjay.config import Config
 from scrubjay.errors import DaemonError
@@ -58,6 +60,15 @@ def _allow_descriptors() -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
+def log_loop_error(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Say in one line that there are no descriptors left: the loop tries again after a second. All else is a mistake of ours."""
+    error = context.get("exception")
+    if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+        logger.warning("A connection has to wait: %s.", error.strerror)
+    else:
+        loop.default_exception_handler(context)
+
+
 def service_settings(config: Config) -> ServiceSettings:
     """What of the configuration concerns the service and its engine."""
     engine = EngineSettings(
@@ -92,6 +103,7 @@ async def _run_until(
     on_listening: Callable[[], None],
 ) -> None:
     """Be the daemon until `stop` is set; then take no more work, answer what is in flight, and end the engine."""
+    asyncio.get_running_loop().set_exception_handler(log_loop_error)
     service = Service(service_settings(config))
     service.start()
     try:
