@@ -97,7 +97,7 @@ class Dispatcher:
         ask = request.ask
         if ask.memory and (items := ask.memory.find()):
             for number in self.scheduler.supersede(ask.supersedes):
-                self._requests.pop(number).reject(superseded())
+                self._supersede(self._requests.pop(number), request)
             self._answer(request, request.known(items, self._model, self._debounce_ms(request)))
             return
         if ask.context and ask.sampling and not ask.is_unasked and not ask.cold:
@@ -340,6 +340,7 @@ class Dispatcher:
         self._requests[request.number] = request
 
     def _supersede(self, old: ActiveRequest, new: ActiveRequest) -> None:
+        self._news.stands_still(old)
         if old.ask.sampling is None and new.ask.sampling is None:
             # A client that waits for a project to be warm wants it as it is now.
             new.replies.extend(old.replies)
