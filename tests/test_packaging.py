@@ -53,9 +53,7 @@ def test_the_wheel_runs_where_there_is_no_checkout(wheel: Path, tmp_path: Path) 
     def run(*arguments: str) -> str:
         command = [sys.executable, *arguments]
         environment = {"PYTHONPATH": str(tmp_path / "site"), "PATH": "/usr/bin:/bin", "HOME": str(tmp_path)}
-        return subprocess.run(
-            command, cwd=tmp_path, env=environment, check=True, capture_output=True, text=True
-        ).stdout
+        return subprocess.run(command, cwd=tmp_path, env=environment, check=True, capture_output=True, text=True).stdout
 
     assert all(path.startswith(str(tmp_path)) for path in json.loads(run("-c", UNPACKED)))
     assert run("-m", "scrubjay", "model", "path", "starter").startswith(str(tmp_path / "site"))
