@@ -2,8 +2,8 @@
 
     python -m tests.benchmarks.load [--seconds N]
 
-A whole daemon runs in this process, with a tiny model in an engine process. Clients in a process of their own send documents,
-changes and requests of every size up to the limits, ten at a time; one of them types. Each step of the event loop is timed, and
+A whole daemon runs in this process, with a tiny model in an engine process. In another process nine clients send documents,
+changes and requests of every size up to the limits; in a third one a client types. Each step of the event loop is timed, and
 each key from its change to the daemon's answer to it.
 """
 
@@ -17,7 +17,7 @@ import tempfile
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from time import monotonic, perf_counter, thread_time
+from time import monotonic, perf_counter, process_time, thread_time
 from typing import Any
 
 import aiohttp
@@ -48,18 +48,24 @@ Post = Callable[[str, Json], Awaitable[int]]
 
 @dataclass
 class Steps:
-    """How long the steps of the event loop took: on the clock, and of the processor, which other programs do not change."""
+    """How long the steps of the event loop took: on the clock, and of the processor, which other programs do not change.
+
+    Of the processor, `own_ms` is what the loop itself has used, and `process_ms` what all threads of the daemon have: it
+    includes the time that a step has waited for a thread which holds the interpreter.
+    """
 
     ms: list[float] = field(default_factory=list)
-    processor_ms: list[float] = field(default_factory=list)
-    longest: list[tuple[float, float, str]] = field(default_factory=list)
-    """The longest ones, of the processor and on the clock, and what was run."""
+    own_ms: list[float] = field(default_factory=list)
+    process_ms: list[float] = field(default_factory=list)
+    longest: list[tuple[float, float, float, str]] = field(default_factory=list)
+    """The longest ones, of the process, of the loop and on the clock, and what was run."""
 
-    def note(self, ms: float, processor_ms: float, what: str) -> None:
+    def note(self, ms: float, own_ms: float, process_ms: float, what: str) -> None:
         self.ms.append(ms)
-        self.processor_ms.append(processor_ms)
-        if processor_ms > MAX_STEP_MS / 4:
-            self.longest = sorted([*self.longest, (processor_ms, ms, what)], reverse=True)[:12]
+        self.own_ms.append(own_ms)
+        self.process_ms.append(process_ms)
+        if process_ms > MAX_STEP_MS / 4:
+            self.longest = sorted([*self.longest, (process_ms, own_ms, ms, what)], reverse=True)[:12]
 
 
 @contextmanager
@@ -68,9 +74,10 @@ def timed_steps() -> Iterator[Steps]:
     steps, run = Steps(), asyncio.Handle._run  # the one place where every step passes
 
     def timed(handle: asyncio.Handle) -> None:
-        what, began, processor = described(handle), perf_counter(), thread_time()
+        what, began, own, process = described(handle), perf_counter(), thread_time(), process_time()
         run(handle)
-        steps.note((perf_counter() - began) * 1e3, (thread_time() - processor) * 1e3, what)
+        ms, own_ms, process_ms = perf_counter() - began, thread_time() - own, process_time() - process
+        steps.note(ms * 1e3, own_ms * 1e3, process_ms * 1e3, what)
 
     asyncio.Handle._run = timed  # type: ignore[method-assign, assignment]
     try:
@@ -112,12 +119,15 @@ async def serve(seconds: float) -> tuple[Steps, Json]:
                 "--seconds",
                 str(seconds),
             )
-            clients = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
-            output, _ = await clients.communicate()
+            clients = [
+                await asyncio.create_subprocess_exec(*command, who, stdout=asyncio.subprocess.PIPE)
+                for who in ("--types", "--disturbs")
+            ]
+            outputs = await asyncio.gather(*(client.communicate() for client in clients))
         signal.raise_signal(signal.SIGTERM)
         await daemon
-    report: Json = json.loads(output)
-    return steps, report
+    waits, answers = (json.loads(output) for output, _ in outputs)
+    return steps, {"waits": waits, "answers": answers}
 
 
 # --- the clients' side -----------------------------------------------------------------------------------------------
@@ -173,6 +183,12 @@ def any_request(chance: random.Random, uri: str, version: int) -> tuple[str, Jso
                 {"input_prefix": "x = ", "input_suffix": text, "input_extra": [{"text": text[:5000]}] * 20, **few},
             ),
             ("/tokenize", {"content": text}),
+            ("/tokenize", {"content": text, "with_pieces": True}),
+            ("/completion", {"prompt": list(range(any_size(chance, 300_000))), **few}),
+            ("/detokenize", {"tokens": [number % 200 for number in range(any_size(chance, 300_000))]}),
+            ("/completion", {"prompt": "x", "json_schema": {"enum": [text[:20]] * any_size(chance, 50_000)}, **few}),
+            ("/completion", {"prompt": "x", "junk": [[]] * any_size(chance, 2_000_000)}),
+            ("/completion", {"prompt": "x", "junk": [{"a": ["b"]}] * any_size(chance, 500_000)}),
             ("/apply-template", {"messages": [{"role": "user", "content": text}]}),
         )
     )
@@ -194,8 +210,8 @@ async def type_keys(post: Post, until: float) -> list[float]:
     return waits
 
 
-async def send(socket: str, seconds: float) -> Json:
-    """Be all clients; what they have seen."""
+async def send(socket: str, seconds: float, types: bool) -> list[float] | dict[str, int]:
+    """Be the client that types, or all others; what they have seen."""
     answers: dict[str, int] = {}
     connector = aiohttp.UnixConnector(socket, limit=0)
     async with aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(None)) as http:
@@ -209,9 +225,10 @@ async def send(socket: str, seconds: float) -> Json:
                 return response.status
 
         until = monotonic() + seconds
-        others = [disturb(post, random.Random(n), n, until, answers) for n in range(N_CLIENTS)]
-        waits, *_ = await asyncio.gather(type_keys(post, until), *others)
-    return {"waits": waits, "answers": answers}
+        if types:
+            return await type_keys(post, until)
+        await asyncio.gather(*(disturb(post, random.Random(n), n, until, answers) for n in range(N_CLIENTS)))
+    return answers
 
 
 # --- the report ------------------------------------------------------------------------------------------------------
@@ -221,15 +238,18 @@ def show(steps: Steps, report: Json, console: Console) -> None:
     table = Table("", "number", "median ms", "99th %", "longest", "bound", title="Nobody's input keeps others waiting")
     rows = (
         ("steps of the loop", steps.ms, MAX_STEP_MS),
-        ("of the processor", steps.processor_ms, MAX_STEP_MS),
+        ("of the processor", steps.own_ms, MAX_STEP_MS),
+        ("of the process", steps.process_ms, MAX_STEP_MS),
         ("keys", report["waits"], MAX_WAIT_MS),
     )
     for name, ms, bound in rows:
         parts = (f"{np.percentile(ms, share):.2f}" for share in (50, 99, 100))
         table.add_row(name, str(len(ms)), *parts, f"{bound:.0f}")
     console.print(table)
-    for processor_ms, ms, what in steps.longest:
-        console.print(f"{processor_ms:.1f} ms ({ms:.1f} on the clock)  {what}", markup=False, highlight=False)
+    for process_ms, own_ms, ms, what in steps.longest:
+        console.print(
+            f"{process_ms:.1f} ms (own {own_ms:.1f}, {ms:.1f} on the clock)  {what}", markup=False, highlight=False
+        )
     console.print(
         "answers: " + ", ".join(f"{name}: {n}" for name, n in sorted(report["answers"].items())), highlight=False
     )
@@ -239,9 +259,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=120.0, help="how long to send")
     parser.add_argument("--socket", default="", help=argparse.SUPPRESS)  # of the daemon, for the process of the clients
+    parser.add_argument("--types", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--disturbs", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.socket:
-        sys.stdout.write(json.dumps(asyncio.run(send(arguments.socket, arguments.seconds))))
+        sys.stdout.write(json.dumps(asyncio.run(send(arguments.socket, arguments.seconds, arguments.types))))
     else:
         show(*asyncio.run(serve(arguments.seconds)), Console())
 

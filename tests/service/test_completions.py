@@ -130,7 +130,7 @@ async def test_a_rule_that_is_switched_off_for_a_request_hides_nothing() -> None
         assert discarded
         assert (len(answer.items), answer.discarded) == (1, ())
         asked = {"uri": URI, "position": {"line": 0, "character": 0}}
-        assert methods.complete(Params({**asked, "rules_off": ["stop_at"]})).request.rules_off == ("stop_at",)
+        assert methods.complete(Params({**asked, "rules_off": ["stop_at"]}))().request.rules_off == ("stop_at",)
         with pytest.raises(RequestError, match=r"'mind' is no completion rule; these are: .*stop_at"):
             methods.complete(Params({**asked, "rules_off": ["mind"]}))
 

@@ -7,6 +7,8 @@ import asyncio
 import json
 import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence, Sized
+from json.decoder import JSONArray, JSONObject  # type: ignore[attr-defined]
+from json.scanner import py_make_scanner  # type: ignore[attr-defined]
 from typing import Any, TypeVar
 
 from aiohttp import web
@@ -37,9 +39,13 @@ _KINDS = {
 
 
 MAX_BODY = 8 << 20
-"""Bytes of a request: reading JSON cannot be interrupted within a string, and more would be noticed by everybody."""
-AT_ONCE = 128 << 10
-"""Bytes of JSON that are read on the event loop, in a millisecond or two; more goes to a thread."""
+"""Bytes of a request: a string cannot be interrupted while it is read, and more would be noticed by everybody."""
+MAX_VALUES = 1 << 19
+"""Of one body: freeing its values, or looking through them for garbage, cannot be interrupted either."""
+N_OF_CONTAINER = 4
+"""As many values an object or an array counts for, beside what is in it."""
+AT_ONCE = 32 << 10
+"""Bytes of JSON that are read on the event loop, in a few milliseconds at most; more goes to a thread."""
 TOO_LARGE = f"The request is larger than {MAX_BODY >> 20} MiB; leave such texts out."
 
 
@@ -52,17 +58,18 @@ def parse_object(body: bytes | str) -> "Params":
     return Params.of(_parsed(body, json.loads), "The body")
 
 
-async def parse_any_size(body: bytes | str) -> "Params":
-    """`parse_object`, which nobody else has to wait for.
+async def read_any_size(body: bytes | str, read: Callable[["Params"], V]) -> V:
+    """What `read` makes of the fields of `body`. Nobody else has to wait for it: what is long is read in a thread.
 
     Raises:
-        RequestError: as `parse_object`; or 413, it is too large.
+        RequestError: as `parse_object`; or 413, it is too large; or what `read` raises.
     """
     if len(body) <= AT_ONCE:
-        return parse_object(body)
+        return read(parse_object(body))
     if len(body) > MAX_BODY:
         raise RequestError(TOO_LARGE, 413)
-    return Params.of(await asyncio.to_thread(_parsed, body, _SLICED.decode), "The body")
+    # The values are freed there, too.
+    return await asyncio.to_thread(lambda: read(Params.of(_parsed(body, _Interruptible().decode), "The body")))
 
 
 def _parsed(body: bytes | str, parse: Callable[[str], Any]) -> Any:
@@ -74,20 +81,24 @@ def _parsed(body: bytes | str, parse: Callable[[str], Any]) -> Any:
         raise RequestError(f"The body is not JSON ({error}); send one JSON object.") from error
 
 
-def _integer(text: str) -> int:
-    return int(text)
+class _Interruptible(json.JSONDecoder):
+    """Reads one text with functions of Python's, a value at a time: between them the event loop has its turn."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._n_values = 0
+        self.parse_object = lambda *arguments: self._counted(*JSONObject(*arguments))
+        self.parse_array = lambda *arguments: self._counted(*JSONArray(*arguments))
+        self.scan_once = py_make_scanner(self)
 
-def _float(text: str) -> float:
-    return float(text)
-
-
-def _same(value: Any) -> Any:
-    return value
-
-
-# Functions of Python's at each number and object: between them the event loop has its turn.
-_SLICED = json.JSONDecoder(parse_int=_integer, parse_float=_float, object_hook=_same)
+    def _counted(self, values: Sized, end: int) -> tuple[Sized, int]:
+        """Raises:
+        RequestError: there are too many values.
+        """
+        self._n_values += N_OF_CONTAINER + len(values)
+        if self._n_values > MAX_VALUES:
+            raise RequestError(f"The request has more than {MAX_VALUES} values; send fewer.", 413)
+        return values, end
 
 
 class Params:
@@ -243,15 +254,15 @@ BODY_S = 60.0
 """How long a client may take to send its body."""
 
 
-async def read_params(request: web.Request) -> Params:
-    """The fields of the JSON object that `request` brings; no body counts as an empty object.
+async def read_params(request: web.Request, read: Callable[[Params], V]) -> V:
+    """What `read` makes of the fields of the JSON object that `request` brings; no body counts as an empty object.
 
     Raises:
-        RequestError: 408, it took too long; 400, it is no JSON object.
+        RequestError: 408, it took too long; 400, it is no JSON object; or what `read` raises.
     """
     try:
         async with asyncio.timeout(BODY_S):
             body = await request.read()
     except TimeoutError as error:
         raise RequestError(f"The body did not come within {BODY_S:g} s; send it again.", 408) from error
-    return await parse_any_size(body)
+    return await read_any_size(body, read)

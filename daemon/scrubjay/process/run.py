@@ -2,9 +2,11 @@
 
 import asyncio
 import errno
+import gc
 import logging
 import resource
 import signal
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -24,6 +26,8 @@ logger = logging.getLogger(__name__)
 
 DRAIN_S = 10.0
 """How long requests may take to end once the daemon has been told to."""
+SWITCH_S = 0.001
+"""How long a thread may go on while another one waits for its turn."""
 LOOK_S = 5.0
 """How often the daemon looks whether its socket is still where clients look for it."""
 
@@ -47,6 +51,7 @@ async def run_daemon(config: Config, on_listening: Callable[[], None] = _nothing
     if address:
         address.require_safe()
     _allow_descriptors()
+    _favour_the_loop()
     with claim_socket(config.socket) as claim:
         await _run_until(stop_on_signals(), config, claim, address, on_listening)
 
@@ -58,6 +63,13 @@ def _allow_descriptors() -> None:
     if soft != resource.RLIM_INFINITY and soft < wanted:
         with suppress(OSError, ValueError):  # macOS may have a lower limit of its own
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def _favour_the_loop() -> None:
+    """Threads that work beside the event loop give way to it soon, and looking for garbage passes over what is imported."""
+    sys.setswitchinterval(SWITCH_S)
+    gc.collect()
+    gc.freeze()
 
 
 def log_loop_error(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

@@ -26,10 +26,13 @@ Call = (
     | AddTail
     | RequestStatus
 )
-Make = Callable[[Params, str], Call]
+Make = Callable[[Params, str], Callable[[], Call]]
 Render = Callable[[Any], Json]
 Method = tuple[Make, Render]
-"""How an event is made of a client's fields (and whose they are), and its reply becomes JSON."""
+"""How an event is made of a client's fields (and whose they are), and its reply becomes JSON.
+
+The fields may be read in a thread; the event is then made in the event loop, to which its reply belongs.
+"""
 
 _TRIGGERS: tuple[Trigger, ...] = ("automatic", "invoked")
 MAX_ALTERNATIVES = 16
@@ -70,8 +73,9 @@ _OPTIONAL = ("pieces", "stop_word", "n_replaced", "tokens")
 """Fields of an item that are left out where they say nothing."""
 
 
-def open_document(params: Params, owner: str = "") -> OpenDocument:
-    return OpenDocument(
+def open_document(params: Params, owner: str = "") -> Callable[[], OpenDocument]:
+    return partial(
+        OpenDocument,
         uri=_uri(params),
         text=params.text("text"),
         language=params.text("language", ""),
@@ -81,37 +85,38 @@ def open_document(params: Params, owner: str = "") -> OpenDocument:
     )
 
 
-def change_document(params: Params, owner: str = "") -> ChangeDocument:
+def change_document(params: Params, owner: str = "") -> Callable[[], ChangeDocument]:
     fields = params.read(_CHANGE)
     encoding = fields.pop("position_encoding")
-    return ChangeDocument(**fields, encoding=encoding, owner=_owner(params, owner))
+    return partial(ChangeDocument, **fields, encoding=encoding, owner=_owner(params, owner))
 
 
-def close_document(params: Params, owner: str = "") -> CloseDocument:
-    return CloseDocument(_uri(params), _owner(params, owner))
+def close_document(params: Params, owner: str = "") -> Callable[[], CloseDocument]:
+    return partial(CloseDocument, _uri(params), _owner(params, owner))
 
 
-def save_document(params: Params, owner: str = "") -> SaveDocument:
-    return SaveDocument(_uri(params), _owner(params, owner))
+def save_document(params: Params, owner: str = "") -> Callable[[], SaveDocument]:
+    return partial(SaveDocument, _uri(params), _owner(params, owner))
 
 
-def focus_document(params: Params, owner: str = "") -> FocusDocument:
+def focus_document(params: Params, owner: str = "") -> Callable[[], FocusDocument]:
     position = optional(position_of)(params, "position")
-    return FocusDocument(_uri(params), position, encoding_of(params), _owner(params, owner))
+    return partial(FocusDocument, _uri(params), position, encoding_of(params), _owner(params, owner))
 
 
-def complete(params: Params, owner: str = "") -> Complete:
+def complete(params: Params, owner: str = "") -> Callable[[], Complete]:
     fields = params.read(_COMPLETE)
     encoding, client = fields.pop("position_encoding"), fields.pop("client")
     _check_rules(fields["rules_off"])
-    return Complete(
+    return partial(
+        Complete,
         CompletionRequest(
             **fields,
             encoding=encoding,
             sampling=sampling(params),
             client=owner if client is None else client,
             owner=_owner(params, owner),
-        )
+        ),
     )
 
 
@@ -122,8 +127,9 @@ def sampling(params: Params) -> Sampling:
     return Sampling(**fields, max_ms=max_ms, with_margins=with_margins)
 
 
-def warm(params: Params, owner: str = "") -> Warm:
-    return Warm(
+def warm(params: Params, owner: str = "") -> Callable[[], Warm]:
+    return partial(
+        Warm,
         root=optional(Params.text)(params, "root"),
         uri=optional(Params.text)(params, "uri"),
         position=optional(position_of)(params, "position"),
@@ -133,9 +139,9 @@ def warm(params: Params, owner: str = "") -> Warm:
     )
 
 
-def tail(params: Params, _: str = "") -> AddTail:
+def tail(params: Params, _: str = "") -> Callable[[], AddTail]:
     shown = Tail(params.text("name"), params.text("text"), params.flag("once", default=True))
-    return AddTail(params.text("root"), shown)
+    return partial(AddTail, params.text("root"), shown)
 
 
 def version_json(version: int) -> Json:

@@ -10,7 +10,7 @@ from scrubjay.errors import RequestError, ScrubjayError
 from scrubjay.http.api import methods
 from scrubjay.http.api.methods import Json
 from scrubjay.http.errors import dump, error_body
-from scrubjay.http.params import Params, read_params
+from scrubjay.http.params import read_params
 from scrubjay.service.events import Complete, RequestStatus
 from scrubjay.service.service import Service
 from scrubjay.service.status import StatusReport
@@ -41,9 +41,11 @@ class NativeRoutes:
         ]
 
     async def complete(self, request: web.Request) -> web.StreamResponse:
-        params = await _params(request)
-        event = methods.complete(params)
-        if params.flag("stream", default=False):
+        make, streams = await read_params(
+            request, lambda params: (methods.complete(params), params.flag("stream", default=False))
+        )
+        event = make()
+        if streams:
             return await self._stream(request, event)
         self._service.post(event)
         return json_response(methods.completion_json(await event.reply))
@@ -79,7 +81,7 @@ class NativeRoutes:
 
     def _handler(self, make: methods.Make, render: methods.Render) -> Callable[[web.Request], Awaitable[web.Response]]:
         async def handle(request: web.Request) -> web.Response:
-            event = make(await _params(request), "")
+            event = (await read_params(request, lambda params: make(params, "")))()
             self._service.post(event)
             return json_response(render(await event.reply))
 
@@ -114,10 +116,6 @@ class NativeRoutes:
 
 def json_response(body: Json, status: int = 200) -> web.Response:
     return web.json_response(body, status=status, dumps=dump)
-
-
-async def _params(request: web.Request) -> Params:
-    return await read_params(request)
 
 
 async def _final(reply: "asyncio.Future[Any]") -> Json:

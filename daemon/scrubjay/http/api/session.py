@@ -6,7 +6,8 @@ What the editor opens belongs to its session, and is closed with it.
 import asyncio
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from itertools import count
 from typing import Any
 
@@ -14,9 +15,9 @@ from aiohttp import WSCloseCode, WSMsgType, web
 
 from scrubjay.errors import RequestError, ScrubjayError
 from scrubjay.http.api import methods
-from scrubjay.http.api.methods import Json, Method, Render
+from scrubjay.http.api.methods import Call, Json, Method, Render
 from scrubjay.http.errors import dump, error_body
-from scrubjay.http.params import MAX_BODY, Fields, Id, Params, optional, parse_any_size
+from scrubjay.http.params import AT_ONCE, Fields, Id, Params, optional, read_any_size
 from scrubjay.notifications import Subscription
 from scrubjay.service.events import RequestStatus
 from scrubjay.service.service import Service
@@ -45,7 +46,7 @@ class Session:
         self._replies: dict[Id, asyncio.Future[Any]] = {}
         self._methods: Mapping[str, Method] = {
             **methods.METHODS,
-            "status": (lambda _params, _owner: RequestStatus(), lambda _: reporter.status()),
+            "status": (lambda _params, _owner: RequestStatus, lambda _: reporter.status()),
         }
 
     async def run(self) -> None:
@@ -68,28 +69,39 @@ class Session:
     async def _receive(self, data: str) -> None:
         """Handle one message; whatever is wrong with it is answered."""
         # Until it is read: what seems to be its number.
-        number = _number_of(data) if len(data) > MAX_BODY else None
+        number = _number_of(data) if len(data) > AT_ONCE else None
         try:
-            message = await parse_any_size(data)
-            number = _NUMBER(message, "id")
-            call = message.read(_CALL)
-            self._call(number, call["method"], call["params"] or Params({}))
+            act = await read_any_size(data, self._read)
         except ScrubjayError as error:
             self._send_error(number, error)
-
-    def _call(self, number: Id | None, method: str, params: Params) -> None:
-        if method == "cancel":
-            self._cancel(params.identity("id"))
-        elif method not in self._methods:
-            raise RequestError(f"There is no method {method}; there are {', '.join(self._methods)} and cancel.", 404)
-        elif number is None or number in self._replies:
-            raise RequestError("Each request needs an `id` that no other request has.")
         else:
+            act()
+
+    def _read(self, message: Params) -> Callable[[], None]:
+        """What is to be done about a message; this may happen in a thread."""
+        number = _NUMBER(message, "id")
+        try:
+            call = message.read(_CALL)
+            method, params = call["method"], call["params"] or Params({})
+            if method == "cancel":
+                return partial(self._cancel, params.identity("id"))
+            if method not in self._methods:
+                raise RequestError(
+                    f"There is no method {method}; there are {', '.join(self._methods)} and cancel.", 404
+                )
             make, render = self._methods[method]
-            event = make(params, self._owner)
-            self._service.post(event)
-            self._replies[number] = event.reply
-            event.reply.add_done_callback(lambda reply: self._answer(number, reply, render))
+            return partial(self._call, number, make(params, self._owner), render)
+        except ScrubjayError as error:
+            return partial(self._send_error, number, error)
+
+    def _call(self, number: Id | None, make: Callable[[], Call], render: Render) -> None:
+        if number is None or number in self._replies:
+            self._send_error(number, RequestError("Each request needs an `id` that no other request has."))
+            return
+        event = make()
+        self._service.post(event)
+        self._replies[number] = event.reply
+        event.reply.add_done_callback(lambda reply: self._answer(number, reply, render))
 
     def _cancel(self, number: Id) -> None:
         """End a request; that it has ended before is no mistake."""

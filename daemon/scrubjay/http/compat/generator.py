@@ -1,9 +1,9 @@
 """What handlers of every dialect do: read a request, have the service generate, send the answer whole or as events."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 from aiohttp import web
 
@@ -21,6 +21,9 @@ from scrubjay.service.service import Service
 
 Json = dict[str, Any]
 Events = Iterable[Json]
+V = TypeVar("V")
+N_SLICE = 1 << 16
+"""Characters of a long text that are written at a time."""
 _HEADERS = {"Content-Type": "text/event-stream", "Cache-Control": "no-store"}
 
 
@@ -52,10 +55,10 @@ class Generator:
         if supervisor.state == "loading" or self.service.fim_order is None:
             raise RequestError("Loading model", 503)
 
-    async def params(self, request: web.Request) -> Params:
-        """What `request` brings, once it is known that there is a model for it."""
+    async def read(self, request: web.Request, read: Callable[[Params], V]) -> V:
+        """What `read` makes of the fields of `request`, once it is known that there is a model for it; see `read_params`."""
         self.require_model()
-        return await read_params(request)
+        return await read_params(request, read)
 
     async def prepared(self, asked: CompatRequest) -> CompatRequest:
         """The request with everything in it that only the vocabulary can tell."""
@@ -66,10 +69,10 @@ class Generator:
 
     async def text_of(self, parts: tuple[str | int, ...]) -> str:
         """The prompt that those texts and tokens are, as text."""
-        if all(isinstance(part, str) for part in parts):
-            return "".join(map(str, parts))
 
         def work(tools: PromptTools) -> str:
+            if all(isinstance(part, str) for part in parts):
+                return "".join(map(str, parts))
             vocabulary = tools.vocabulary
             # Refuses what is no token, before llama.cpp is asked about it.
             raw_tokens([part for part in parts if not isinstance(part, str)], vocabulary, add_special=False)
@@ -166,3 +169,20 @@ def without_text(completion: Completion) -> Completion:
 
 def json_answer(body: object) -> web.Response:
     return web.json_response(body, dumps=dump)
+
+
+def dump_text(text: str) -> bytes:
+    """A JSON string, written a slice at a time: in a thread, others have their turn between slices."""
+    slices = (text[start : start + N_SLICE] for start in range(0, len(text), N_SLICE))
+    return b'"' + b"".join(dump(each)[1:-1].encode() for each in slices) + b'"'
+
+
+async def send_parts(request: web.Request, parts: Sequence[bytes]) -> web.StreamResponse:
+    """Answer with JSON that may be long, a part at a time, as fast as the client reads."""
+    response = web.StreamResponse(headers={"Content-Type": "application/json; charset=utf-8"})
+    response.content_length = sum(map(len, parts))
+    await response.prepare(request)
+    for part in parts:
+        await response.write(part)
+    await response.write_eof()
+    return response

@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from platform import system
 
 from aiohttp import web
@@ -11,7 +11,15 @@ from scrubjay import __version__
 from scrubjay.completion.requests import Completion, Item
 from scrubjay.errors import RequestError
 from scrubjay.http.compat.answers import NOTHING, Server, choice_json, chosen, timings
-from scrubjay.http.compat.generator import Generator, Json, json_answer, send_events, without_text
+from scrubjay.http.compat.generator import (
+    Generator,
+    Json,
+    dump_text,
+    json_answer,
+    send_events,
+    send_parts,
+    without_text,
+)
 from scrubjay.http.compat.messages import chat_prompt
 from scrubjay.http.compat.reading import (
     INFILL_TOKENS,
@@ -27,7 +35,7 @@ from scrubjay.http.errors import dump
 from scrubjay.http.metrics import metrics_text
 from scrubjay.http.params import Handler, Params
 from scrubjay.prompt.infill import InfillPrompt, split_at_line
-from scrubjay.prompt.raw import raw_tokens
+from scrubjay.prompt.raw import RawPrompt, raw_tokens
 from scrubjay.prompt.recipe import PromptTools
 from scrubjay.protocol.messages import GeneratedToken, Sampling
 from scrubjay.service.events import RequestStatus
@@ -75,7 +83,9 @@ class LlamaCppRoutes:
 
     async def infill(self, request: web.Request) -> web.StreamResponse:
         """Fill in between `input_prefix` and `input_suffix`; what `prompt` says comes before the cursor."""
-        asked = await self._generator.prepared(_infill(await self._generator.params(request), self._anchor))
+        asked = await self._generator.prepared(
+            await self._generator.read(request, lambda params: _infill(params, self._anchor))
+        )
         recipe = asked.request.recipe
         if not isinstance(recipe, InfillPrompt) or asked.stream:
             return await self._answer(request, asked)
@@ -89,11 +99,15 @@ class LlamaCppRoutes:
 
     async def completion(self, request: web.Request) -> web.StreamResponse:
         """Go on from `prompt`."""
-        return await self.complete(request, await self._generator.params(request))
+        return await self.complete(request, await self._generator.read(request, self.read))
 
-    async def complete(self, request: web.Request, params: Params) -> web.StreamResponse:
+    def read(self, params: Params) -> CompatRequest:
+        """What a body for `completion` asks for."""
+        return _completion(params, self._anchor)
+
+    async def complete(self, request: web.Request, asked: CompatRequest) -> web.StreamResponse:
         """`completion`, of a body that has been read."""
-        return await self._answer(request, await self._generator.prepared(_completion(params, self._anchor)))
+        return await self._answer(request, await self._generator.prepared(asked))
 
     async def _answer(self, request: web.Request, asked: CompatRequest) -> web.StreamResponse:
         if not asked.stream:
@@ -114,42 +128,40 @@ class LlamaCppRoutes:
 
     # --- tokens -------------------------------------------------------------------------------------------------------
 
-    async def tokenize(self, request: web.Request) -> web.Response:
+    async def tokenize(self, request: web.Request) -> web.StreamResponse:
         """The tokens of `content`, as numbers or, `with_pieces`, with what they stand for."""
-        params = await self._generator.params(request)
-        parts = prompts(params, "content")[0]
-        adds, parses = params.flag("add_special", default=False), params.flag("parse_special", default=True)
-        with_pieces = params.flag("with_pieces", default=False)
+        asked = await self._generator.read(request, _tokenize)
 
-        def work(tools: PromptTools) -> str:
-            tokens = raw_tokens(parts, tools.vocabulary, adds, parses)
+        def work(tools: PromptTools) -> list[bytes]:
+            tokens = raw_tokens(asked.prompt.parts, tools.vocabulary, asked.add_special, asked.parse_special)
             # Written here, a slice at a time: of a long text there are millions.
-            slices = (tokens[start : start + N_SLICE].tolist() for start in range(0, len(tokens), N_SLICE))
-            written = (dump([_piece(tools, n) for n in numbers] if with_pieces else numbers) for numbers in slices)
-            return f'{{"tokens":[{",".join(each[1:-1] for each in written)}]}}'
+            slices = [tokens[start : start + N_SLICE].tolist() for start in range(0, len(tokens), N_SLICE)]
+            written = [
+                dump([_piece(tools, n) for n in numbers] if asked.with_pieces else numbers)[1:-1].encode()
+                for numbers in slices
+            ]
+            return [b'{"tokens":[', *(b"," * (number > 0) + each for number, each in enumerate(written)), b"]}"]
 
-        n_characters = sum(len(part) if isinstance(part, str) else 1 for part in parts)
-        text = await self._generator.service.use_vocabulary(work, n_characters)
-        return web.Response(text=text, content_type="application/json")
+        return await send_parts(request, await self._generator.service.use_vocabulary(work, asked.prompt.n_characters))
 
-    async def detokenize(self, request: web.Request) -> web.Response:
+    async def detokenize(self, request: web.Request) -> web.StreamResponse:
         """The text of `tokens`."""
-        params = await self._generator.params(request)
-        parts = prompts(params, "tokens")[0] if params.values.get("tokens") else ()
-        if not all(isinstance(part, int) for part in parts):
-            raise RequestError("`tokens` must be an array of tokens.")
+        parts = await self._generator.read(request, _tokens)
 
-        def work(tools: PromptTools) -> str:
-            return tools.vocabulary.detokenize(raw_tokens(parts, tools.vocabulary, add_special=False))
+        def work(tools: PromptTools) -> bytes:
+            return dump_text(tools.vocabulary.detokenize(raw_tokens(parts, tools.vocabulary, add_special=False)))
 
-        return json_answer({"content": await self._generator.service.use_vocabulary(work, len(parts))})
+        content = await self._generator.service.use_vocabulary(work, len(parts))
+        return await send_parts(request, [b'{"content":', content, b"}"])
 
-    async def apply_template(self, request: web.Request) -> web.Response:
+    async def apply_template(self, request: web.Request) -> web.StreamResponse:
         """The prompt of `messages` as text."""
-        prompt = chat_prompt(await self._generator.params(request))
+        prompt = await self._generator.read(request, chat_prompt)
         n_characters = len(await request.read())
-        work = self._generator.service.use_vocabulary(lambda tools: prompt.text(tools.vocabulary), n_characters)
-        return json_answer({"prompt": await work})
+        text = await self._generator.service.use_vocabulary(
+            lambda tools: dump_text(prompt.text(tools.vocabulary)), n_characters
+        )
+        return await send_parts(request, [b'{"prompt":', text, b"}"])
 
     # --- the server ---------------------------------------------------------------------------------------------------
 
@@ -219,6 +231,30 @@ def _infill(params: Params, anchor: bool) -> CompatRequest:
         params.flag("anchor", default=anchor),
     )
     return generation(params, [recipe], INFILL_TOKENS, _n_probs(params))
+
+
+@dataclass(frozen=True, slots=True)
+class _Tokenize:
+    prompt: RawPrompt
+    add_special: bool
+    parse_special: bool
+    with_pieces: bool
+
+
+def _tokenize(params: Params) -> _Tokenize:
+    return _Tokenize(
+        RawPrompt(prompts(params, "content")[0]),
+        params.flag("add_special", default=False),
+        params.flag("parse_special", default=True),
+        params.flag("with_pieces", default=False),
+    )
+
+
+def _tokens(params: Params) -> tuple[str | int, ...]:
+    parts = prompts(params, "tokens")[0] if params.values.get("tokens") else ()
+    if not all(isinstance(part, int) for part in parts):
+        raise RequestError("`tokens` must be an array of tokens.")
+    return parts
 
 
 def _n_probs(params: Params) -> int:

@@ -1,11 +1,12 @@
 """Conversations: from `messages` and `tools` to the prompt that the model's template makes, and what to look for in the reply."""
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 from scrubjay.errors import RequestError
-from scrubjay.http.compat.chat_reply import CALL, END_THINK, THINK, Form
+from scrubjay.http.compat.chat_reply import CALL, END_THINK, THINK, Form, Section
 from scrubjay.http.compat.reading import CompatRequest, generation
 from scrubjay.http.params import Params
 from scrubjay.prompt.chat import ChatPrompt
@@ -41,24 +42,29 @@ def chat_prompt(params: Params) -> ChatPrompt:
     return ChatPrompt(tuple(messages), tools, options, opens_reply or continues, prefill)
 
 
-def chat(params: Params, text: str, n_probs: int) -> CompatRequest:
-    """What is to be generated for `messages`, of which the model's template has made `text`.
+def chat(params: Params, n_probs: int) -> Callable[[str], CompatRequest]:
+    """What is to be generated for `messages`, of which the model's template will make a text.
 
     If `tool_choice` forces a call, the prompt ends inside `<tool_call>` and a grammar admits only the allowed tools.
     """
+    asked = generation(params, [RawPrompt(("",))], n_probs=n_probs)
     has_thoughts = params.text("reasoning_format", "auto") != "none"
-    thinks = text.rstrip().endswith(THINK)
-    if not (tools := _forced_tools(params)):
-        plain = generation(params, [RawPrompt((text,))], n_probs=n_probs)
-        has_calls = params.has("tools") and params.values.get("tool_choice") != "none"
-        return replace(plain, reply=Form(has_thoughts, has_calls, "thought" if thinks and has_thoughts else "said"))
-    end = f"{END_THINK}\n\n" if thinks else ""
-    forced = generation(params, [RawPrompt((f"{text}{end}{CALL}\n",))], n_probs=n_probs)
-    how = forced.sampling
-    if how.grammar or how.json_schema:
-        raise RequestError("Send a grammar or a JSON schema, or have a tool called, not both.")
-    schema = json.dumps({"anyOf": [_call_schema(tool, number) for number, tool in enumerate(tools)]})
-    return replace(forced.with_sampling(replace(how, json_schema=schema)), reply=Form(has_thoughts, True, "call"))
+    if tools := _forced_tools(params):
+        how = asked.sampling
+        if how.grammar or how.json_schema:
+            raise RequestError("Send a grammar or a JSON schema, or have a tool called, not both.")
+        schema = json.dumps({"anyOf": [_call_schema(tool, number) for number, tool in enumerate(tools)]})
+        asked = asked.with_sampling(replace(how, json_schema=schema))
+    has_calls = bool(tools) or (params.has("tools") and params.values.get("tool_choice") != "none")
+
+    def after(text: str) -> CompatRequest:
+        thinks = text.rstrip().endswith(THINK)
+        opening = f"{END_THINK}\n\n" * thinks + f"{CALL}\n" if tools else ""
+        begins: Section = "call" if tools else "thought" if thinks and has_thoughts else "said"
+        request = replace(asked.request, recipe=RawPrompt((text + opening,)))
+        return replace(asked, requests=(request,), reply=Form(has_thoughts, has_calls, begins))
+
+    return after
 
 
 def _forced_tools(params: Params) -> list[Params]:

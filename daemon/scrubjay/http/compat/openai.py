@@ -1,6 +1,6 @@
 """OpenAI: the routes of its server, what its clients send, and its answers, whole and streamed."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from itertools import accumulate
@@ -25,9 +25,12 @@ from scrubjay.http.compat.reading import (
     raw_prompts,
 )
 from scrubjay.http.params import Handler, Params
+from scrubjay.prompt.chat import ChatPrompt
 from scrubjay.prompt.infill import InfillPrompt, split_at_line
 from scrubjay.protocol.messages import GeneratedToken, ModelInfo
 
+Asked = tuple[CompatRequest, list[tuple[str | int, ...]]]
+"""A request, and the prompts that its answer repeats."""
 DONE = b"data: [DONE]\n\n"
 
 
@@ -59,25 +62,26 @@ class OpenAiRoutes:
             ("GET", path): handler for path, handler in gets.items()
         }
 
-    async def complete(self, request: web.Request, params: Params) -> web.StreamResponse:
+    def read(self, params: Params) -> Asked:
+        """What a body for `complete` asks for."""
+        return _completion(params, self._anchor)
+
+    async def complete(self, request: web.Request, asked: Asked) -> web.StreamResponse:
         """Go on from `prompt`, before `suffix` if there is one."""
-        asked = await self._completion(params)
-        return await self._answer(request, asked, OpenAi("text", self._generator.server, asked.reply))
+        return await self._complete(request, asked, "text")
 
     async def fill_in(self, request: web.Request) -> web.StreamResponse:
         """The same, answered as a message, as Mistral has it."""
-        asked = await self._completion(await self._generator.params(request))
-        return await self._answer(request, asked, OpenAi("fim", self._generator.server, asked.reply))
+        return await self._complete(request, await self._generator.read(request, self.read), "fim")
 
     async def chat(self, request: web.Request) -> web.StreamResponse:
         """Answer `messages`."""
-        params = await self._generator.params(request)
-        prompt = chat_prompt(params)
+        prompt, asked_after = await self._generator.read(request, _chat)
         # The template is applied first: what it ends with says what the reply begins with.
         text = await self._generator.service.use_vocabulary(
             lambda tools: prompt.text(tools.vocabulary), len(await request.read())
         )
-        asked = await self._generator.prepared(chat(params, text, _chat_n_probs(params)))
+        asked = await self._generator.prepared(asked_after(text))
         return await self._answer(request, asked, OpenAi("chat", self._generator.server, asked.reply))
 
     async def models(self, _: web.Request) -> web.Response:
@@ -93,15 +97,10 @@ class OpenAiRoutes:
             "not_supported_error",
         )
 
-    async def _completion(self, params: Params) -> CompatRequest:
-        asked = await self._generator.prepared(_completion(params, self._anchor))
-        if not params.flag("echo", default=False):
-            return asked
-        if asked.sampling.n_probs >= 0:
-            raise RequestError(
-                "The probabilities of the prompt's own tokens are not known; leave `echo` or `logprobs` out."
-            )
-        return replace(asked, echoes=tuple([await self._generator.text_of(parts) for parts in prompts(params)]))
+    async def _complete(self, request: web.Request, read: Asked, form: str) -> web.StreamResponse:
+        asked, echoed = await self._generator.prepared(read[0]), read[1]
+        asked = replace(asked, echoes=tuple([await self._generator.text_of(parts) for parts in echoed]))
+        return await self._answer(request, asked, OpenAi(form, self._generator.server, asked.reply))
 
     async def _answer(self, request: web.Request, asked: CompatRequest, answers: "OpenAi") -> web.StreamResponse:
         if not asked.stream:
@@ -129,8 +128,19 @@ class OpenAiRoutes:
 # --- what clients send -----------------------------------------------------------------------------------------------
 
 
-def _completion(params: Params, anchor: bool) -> CompatRequest:
-    """`prompt`, perhaps with a `suffix`."""
+def _completion(params: Params, anchor: bool) -> Asked:
+    """`prompt`, perhaps with a `suffix`; and the prompts that the answer is to repeat."""
+    asked = _request(params, anchor)
+    if not params.flag("echo", default=False):
+        return asked, []
+    if asked.sampling.n_probs >= 0:
+        raise RequestError(
+            "The probabilities of the prompt's own tokens are not known; leave `echo` or `logprobs` out."
+        )
+    return asked, prompts(params)
+
+
+def _request(params: Params, anchor: bool) -> CompatRequest:
     n_probs = int(number(params, "logprobs", -1, -1, MAX_PROBABILITIES))
     if params.has("suffix"):
         # At the end of a file it is empty, and what is wanted is the same.
@@ -139,6 +149,10 @@ def _completion(params: Params, anchor: bool) -> CompatRequest:
         recipe = InfillPrompt(prefix, suffix, middle, (), params.flag("anchor", default=anchor))
         return generation(params, [recipe], INFILL_TOKENS, n_probs)
     return generation(params, raw_prompts(params, anchor), n_probs=n_probs)
+
+
+def _chat(params: Params) -> tuple[ChatPrompt, Callable[[str], CompatRequest]]:
+    return chat_prompt(params), chat(params, _chat_n_probs(params))
 
 
 def _chat_n_probs(params: Params) -> int:

@@ -1,5 +1,6 @@
 """All routes that other servers have, and which dialect is meant where two have the same."""
 
+from functools import partial
 from time import time
 
 from aiohttp import web
@@ -8,6 +9,7 @@ from scrubjay.http.compat.generator import Generator
 from scrubjay.http.compat.llama_cpp import LlamaCppRoutes, is_native
 from scrubjay.http.compat.openai import OpenAiRoutes
 from scrubjay.http.compat.tabby import TabbyRoutes
+from scrubjay.http.params import Handler, Params
 from scrubjay.service.service import Service
 from scrubjay.service.status import StatusReport
 
@@ -23,16 +25,23 @@ def compat_routes(service: Service, reporter: StatusReport, anchor: bool = True)
     openai = OpenAiRoutes(generator, anchor, created=int(time()))
     tabby = TabbyRoutes(generator, anchor)
 
+    def read(params: Params) -> Handler:
+        if is_native(params):
+            return partial(llama_cpp.complete, asked=llama_cpp.read(params))
+        return partial(openai.complete, asked=openai.read(params))
+
+    def read_v1(params: Params) -> Handler:
+        if params.has("segments"):
+            return partial(tabby.complete, asked=tabby.read(params))
+        return partial(openai.complete, asked=openai.read(params))
+
     async def completions(request: web.Request) -> web.StreamResponse:
         """llama.cpp's server, and OpenAI's without its `/v1`."""
-        params = await generator.params(request)
-        complete = llama_cpp.complete if is_native(params) else openai.complete
-        return await complete(request, params)
+        return await (await generator.read(request, read))(request)
 
     async def v1_completions(request: web.Request) -> web.StreamResponse:
         """OpenAI's and Tabby's."""
-        params = await generator.params(request)
-        return await (tabby.completion(params) if params.has("segments") else openai.complete(request, params))
+        return await (await generator.read(request, read_v1))(request)
 
     shared = {("POST", "/completions"): completions, ("POST", "/v1/completions"): v1_completions}
     handlers = {**llama_cpp.routes(), **openai.routes(), **tabby.routes(), **shared}

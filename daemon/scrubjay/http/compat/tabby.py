@@ -34,10 +34,13 @@ class TabbyRoutes:
             ("POST", "/v1/events"): self.events,
         }
 
-    async def completion(self, params: Params) -> web.Response:
+    def read(self, params: Params) -> CompatRequest:
+        """What a body with `segments` asks for."""
+        return _segments(params, self._anchor)
+
+    async def complete(self, _: web.Request, asked: CompatRequest) -> web.Response:
         """Fill in between the segments."""
-        asked = await self._generator.prepared(_segments(params, self._anchor))
-        return json_answer(_answer(await self._generator.all_generated(asked)))
+        return json_answer(_answer(await self._generator.all_generated(await self._generator.prepared(asked))))
 
     async def health(self, _: web.Request) -> web.Response:
         """That there is a model, and the machine."""
