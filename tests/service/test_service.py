@@ -224,6 +224,23 @@ async def test_a_newer_request_supersedes_those_of_the_same_client_and_document_
 
 
 @pytest.mark.slow
+async def test_an_answer_known_already_ends_the_progress_of_what_it_supersedes() -> None:
+    async with running_service(model(), n_ctx=LONG, rules=True) as service:
+        uri = await open_long_project(service)
+        written = 'root ::= "value = " [0-9]+ [a-z]+'
+        assert (await complete(service, uri, 10, grammar=written)).items
+        await prefilling(service, old := completion(uri, 11, client="editor", cold=True))
+        news = service.broadcaster.subscribe(["progress"])
+        assert (await complete(service, uri, 10, grammar=written, client="editor")).reuse.reason == "cached"
+        with pytest.raises(RequestError, match="superseded"):
+            await old.reply
+        service.broadcaster.close()
+        told = [event async for event in news]
+        assert told
+        assert told[-1]["done"] == told[-1]["total"]
+
+
+@pytest.mark.slow
 async def test_a_completion_preempts_warming_which_is_not_lost() -> None:
     async with running_service(model(), n_ctx=LONG) as service:
         await open_long_project(service)
