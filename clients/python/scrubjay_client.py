@@ -34,6 +34,7 @@ class Reuse(TypedDict):
     prompt: int
     common: int
     restored: int
+    paged: int
     processed: int
     needed: int
     excess: int

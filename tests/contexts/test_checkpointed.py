@@ -51,6 +51,8 @@ class WarmEqualsCold(RuleBasedStateMachine):
         self.longest = LONGEST_WITH_WINDOW if has_window else LONGEST
         self.prompt = random_tokens(np.random.default_rng(0), self.longest // 2)
         self.before = self.prompt
+        self.visited: list[Tokens] = []
+        self.r.branches.clear()
         self.sync(self.prompt)
 
     @rule(seed=st.integers(0, 10_000), where=st.floats(0, 1), n_new=st.integers(0, 30), n_gone=st.integers(0, 30))
@@ -60,6 +62,13 @@ class WarmEqualsCold(RuleBasedStateMachine):
     @rule()
     def undo(self) -> None:
         self.sync(self.before)
+
+    @rule(number=st.integers(0, 50))
+    def go_back(self, number: int) -> None:
+        """To any place where one has been, with one more letter typed there, or none."""
+        old = self.visited[number % len(self.visited)]
+        typed = as_tokens([number]) if number % 2 else EMPTY
+        self.sync(as_tokens(np.concatenate([old, typed])[-self.longest :]))
 
     @rule()
     def repeat(self) -> None:
@@ -107,13 +116,16 @@ class WarmEqualsCold(RuleBasedStateMachine):
         processed = self.r.warm.sync(prompt, boundaries, hot, control)
         assert 0 <= processed.excess <= (INTERVAL if self.r.warm.memory_class not in ("dense", "swa-full") else 0)
         self.before, self.prompt = self.prompt, as_tokens(prompt)
+        self.visited.append(self.prompt)
         self.is_right(boundaries)
         return processed
 
     def is_right(self, boundaries: tuple[int, ...]) -> None:
         warm = logits_after(self.r.warm)
         assert np.array_equal(self.r.warm.resident, self.prompt)
-        assert is_same(self.r, warm, self.r.logits_of_the_same_decodes())
+        # What came from a branch may have been decoded together with tokens before it: nobody else can do the same.
+        if self.r.llama.is_made_of_decodes(self.prompt):
+            assert is_same(self.r, warm, self.r.logits_of_the_same_decodes())
         self.r.cold.sync(self.prompt, boundaries)
         cold = logits_after(self.r.cold)
         assert nmse(warm, cold) <= NOISE
@@ -369,19 +381,6 @@ def test_a_repeated_prompt_costs_one_token_also_when_only_its_last_was_new(kind:
         typed = as_tokens([*prompt, *made, 7])
         assert r.warm.sync(typed).processed == 1
         assert r.warm.sync(typed).processed == 1
-
-
-@pytest.mark.parametrize("n_tokens", [0, 1])
-def test_the_shortest_prompts(n_tokens: int) -> None:
-    """One token is a prompt, none is not; afterwards everything works."""
-    with make_rig("shortconv") as r:
-        prompt = random_tokens(np.random.default_rng(11), n_tokens) if n_tokens else EMPTY
-        if n_tokens:
-            assert r.warm.sync(prompt).processed == 1
-        else:
-            with pytest.raises(Exception, match="prompt is empty"):
-                r.warm.sync(prompt)
-        assert r.warm.sync(as_tokens([1, 2, 3])).prompt == 3
 
 
 def test_a_full_context_ends_a_generation_and_refuses_a_longer_prompt() -> None:

@@ -132,7 +132,7 @@ async def test_a_project_that_had_to_make_room_is_warmed_again_when_its_user_com
         news = service.broadcaster.subscribe()
         service.post(FocusDocument(uris[0], Position(20, 0)))
         cost = await until(news, lambda event: event["type"] == "edit")
-        assert (cost["root"], cost["reason"]) == ("/project0", "cold")
+        assert (cost["root"], cost["reason"]) == ("/project0", "paged")
         assert (await complete(service, uris[0], 20)).reuse.processed == 1
 
 

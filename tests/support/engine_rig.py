@@ -9,6 +9,7 @@ from typing import Any
 import llama_cpp as lib
 import numpy as np
 
+from scrubjay.contexts.branches import BranchStore
 from scrubjay.contexts.checkpoint_pool import CheckpointPool
 from scrubjay.contexts.checkpointed import CheckpointedContext
 from scrubjay.contexts.naive import Context, Control, Counters, NaiveContext
@@ -77,6 +78,15 @@ class RecordingLlama(LlamaContext):
             self.made_of.append((start, as_tokens(tokens), len(tokens)))
         return result
 
+    def is_made_of_decodes(self, resident: Tokens) -> bool:
+        """Whether `resident` are the tokens of `made_of`: none of them came back from a branch."""
+        position = 0
+        for start, tokens, kept in self.made_of:
+            if start != position or not np.array_equal(tokens[:kept], resident[start : start + kept]):
+                return False
+            position = start + kept
+        return position == len(resident)
+
     def truncate(self, n: int) -> bool:
         done = super().truncate(n)
         if done:
@@ -97,6 +107,7 @@ class Rig:
     warm: CheckpointedContext
     cold: Context
     pool: CheckpointPool
+    branches: BranchStore
     counters: Counters
     abort: AbortFlag
 
@@ -129,6 +140,7 @@ class Rig:
     def check_integrity(self) -> None:
         self.warm.check_integrity()
         self.pool.check_integrity()
+        self.branches.check_integrity()
 
     def close(self) -> None:
         self.warm.close()
@@ -138,7 +150,9 @@ class Rig:
 
 
 @contextmanager
-def rig(kind: str, interval: int = INTERVAL, budget: int = 64 * MIB, n_ctx: int = N_CTX) -> Iterator[Rig]:
+def rig(
+    kind: str, interval: int = INTERVAL, budget: int = 64 * MIB, n_ctx: int = N_CTX, branch_budget: int = 32 * MIB
+) -> Iterator[Rig]:
     """A rig on the tiny model of `kind`; "swa_full" is the sliding-window model that keeps every token."""
     swa_full = kind == "swa_full"
     abort = AbortFlag()
@@ -153,12 +167,14 @@ def rig(kind: str, interval: int = INTERVAL, budget: int = 64 * MIB, n_ctx: int 
     )
     loaded = open_model(settings, abort.address, lambda *_: None)
     counters, pool = Counters(), CheckpointPool(budget)
+    branches = BranchStore(branch_budget, pool.release)
+    pool.make_room = branches.drop_one
     parts = (loaded.model, loaded.settings, n_ctx, loaded.llama.n_ubatch, swa_full)
     llama = RecordingLlama(*parts, abort.address)
     llama.made_of = []
-    warm = CheckpointedContext(llama, loaded.memory_class, loaded.grid, counters, loaded.model.n_swa, pool)
+    warm = CheckpointedContext(llama, loaded.memory_class, loaded.grid, counters, loaded.model.n_swa, pool, branches)
     cold = NaiveContext(LlamaContext(*parts, 0), loaded.memory_class, loaded.grid, Counters())
-    made = Rig(loaded, llama, warm, cold, pool, counters, abort)
+    made = Rig(loaded, llama, warm, cold, pool, branches, counters, abort)
     try:
         yield made
     finally:

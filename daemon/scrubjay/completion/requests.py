@@ -9,7 +9,7 @@ from scrubjay.protocol.messages import GeneratedToken, PrefillCost, Sampling, St
 from scrubjay.workspace.text import Position, PositionEncoding
 
 Trigger = Literal["automatic", "invoked"]
-ReuseReason = Literal["append", "truncate", "checkpoint", "cold", "repaired", "estimated", "cached"]
+ReuseReason = Literal["append", "truncate", "checkpoint", "paged", "cold", "repaired", "estimated", "cached"]
 """As the engine says it; "estimated" where it has not had its say, "cached" where it was not asked."""
 
 MIN_TEMPERATURE = 0.6
@@ -109,12 +109,15 @@ class Reuse:
     excess: int
     reason: ReuseReason
     state: Literal["ready", "warming"]
+    paged: int = 0
+    """How many tokens came from branches, that is from what contexts held before."""
 
     @classmethod
     def of(cls, cost: PrefillCost) -> "Reuse":
         """What the engine said."""
-        excess = cost.processed - cost.needed
-        return cls(cost.prompt, cost.common, cost.restored, cost.processed, cost.needed, excess, cost.reason, "ready")
+        excess, paged = cost.processed - cost.needed, cost.paged
+        counts = (cost.prompt, cost.common, cost.restored, cost.processed, cost.needed, excess)
+        return cls(*counts, cost.reason, "ready", paged)
 
     @classmethod
     def prepared(cls, n_prompt: int) -> "Reuse":

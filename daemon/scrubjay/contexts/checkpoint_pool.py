@@ -1,6 +1,6 @@
 """The bytes of all checkpoints: pooled buffers under one budget, and the choice of what is evicted when it is full."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 import numpy as np
@@ -39,6 +39,9 @@ class CheckpointPool:
         """Bytes of all buffers, in use or free."""
         self.n_saved = self.n_evicted = 0
         self._free: list[Buffer] = []
+        self._detached: list[Checkpoint] = []
+        self.make_room: Callable[[], bool] = lambda: False
+        """Drops checkpoints that are of less use than those of contexts; False if there are none."""
         self._owners: list[CheckpointOwner] = []
 
     def register(self, owner: CheckpointOwner) -> None:
@@ -91,6 +94,27 @@ class CheckpointPool:
         dropped = index.drop_after(n_tokens) if n_tokens > 0 else index.clear()
         self._free += [item.buffer for item in dropped]
 
+    def detach(self, index: CheckpointIndex, n_tokens: int) -> list[Checkpoint]:
+        """Take those longer than `n_tokens` out of `index`, for a branch.
+
+        Their buffers stay in the pool's account: a branch gives them back by `attach` or `release`.
+        """
+        items = index.drop_after(n_tokens) if n_tokens > 0 else index.clear()
+        self._detached += items
+        return items
+
+    def attach(self, index: CheckpointIndex, items: Iterable[Checkpoint]) -> None:
+        """Put checkpoints of a branch into `index` again, where none of their length may be."""
+        for item in items:
+            self._detached.remove(item)
+            index.add(item)
+
+    def release(self, items: Iterable[Checkpoint]) -> None:
+        """Drop checkpoints of a branch."""
+        for item in items:
+            self._detached.remove(item)
+            self._free.append(item.buffer)
+
     def used(self) -> int:
         """Bytes of all checkpoints."""
         return sum(item.size for owner in self._owners for item in owner.checkpoints)
@@ -100,11 +124,13 @@ class CheckpointPool:
         for owner in self._owners:
             owner.checkpoints.clear()
         self._free.clear()
+        self._detached.clear()
         self.allocated = 0
 
     def check_integrity(self) -> None:
         """Raises IntegrityError unless every buffer is accounted for, once, within the budget."""
-        buffers = [*(item.buffer for owner in self._owners for item in owner.checkpoints), *self._free]
+        owned = (item for owner in self._owners for item in owner.checkpoints)
+        buffers = [*(item.buffer for item in (*owned, *self._detached)), *self._free]
         total = sum(buffer.nbytes for buffer in buffers)
         if not total == self.allocated <= self.budget:
             raise IntegrityError(f"Checkpoints hold {total} bytes, {self.allocated} are counted of {self.budget}.")
@@ -114,12 +140,13 @@ class CheckpointPool:
     def _take(self, size: int) -> Buffer | None:
         """A buffer of at least `size` bytes: a free one, a new one, or that of the cheapest checkpoint to evict."""
         while True:
-            # In this order: free memory costs nothing, new memory page faults, an eviction perhaps a prefill.
+            # In this order: free memory costs nothing, new memory page faults, an eviction perhaps a prefill; and that is more
+            # likely wanted in a context than in a branch.
             if (buffer := self._recycle(size)) is not None:
                 return buffer
             if self.allocated + size <= self.budget:
                 return self._allocate(size)
-            if not self._discard_free() and not self._evict():
+            if not self._discard_free() and not self.make_room() and not self._evict():
                 return None
 
     def _recycle(self, size: int) -> Buffer | None:

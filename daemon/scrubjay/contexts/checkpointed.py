@@ -7,8 +7,10 @@ start      = where the prefill begins: keep itself, where the memory can be cut 
 """
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from time import perf_counter
 
+from scrubjay.contexts.branches import Branch, BranchStore, Step
 from scrubjay.contexts.checkpoint_index import Checkpoint, CheckpointIndex, CheckpointKind
 from scrubjay.contexts.checkpoint_pool import CheckpointPool
 from scrubjay.contexts.decode_grid import DecodeGrid
@@ -16,14 +18,39 @@ from scrubjay.contexts.naive import Context, Control, Counters, DecodeFailed, Me
 from scrubjay.errors import IntegrityError
 from scrubjay.llama.context import LlamaContext
 from scrubjay.protocol.messages import PrefillCost, Reason
-from scrubjay.tokens import Tokens, common_length, prefix_digest
+from scrubjay.tokens import Tokens, common_length, frozen, prefix_digest
 
 MIN_ABORTABLE_TOKENS = 5
 """Shorter decodes end by themselves sooner than the state for aborting them is saved."""
 GENERATION_INTERVAL_TOKENS = 128
 """Between checkpoints while generating."""
+MIN_BRANCH_TOKENS = 48
+"""Fewer tokens are as quickly processed again as kept and brought back."""
+MAX_LAST_CHECKPOINTS = 3
+"""Checkpoints beside those of the grid that a branch keeps, the last ones: where its prompt ended and was edited."""
 MIN_CUT_TOKENS = 8
 """Processing this many tokens costs about as much as one more decode: fewer are not worth a cut."""
+
+
+@dataclass(frozen=True, slots=True)
+class _WayBack:
+    """How a prompt comes back to what was held before.
+
+    Args:
+        steps: the parts of branches to load, one after the other.
+        n_tokens: how many tokens are resident then.
+        common: how many tokens of the prompt were held before.
+        checkpoint: whose state is restored; None where the memory needs none.
+    """
+
+    steps: tuple[Step, ...]
+    n_tokens: int
+    common: int
+    checkpoint: Checkpoint | None
+
+    @property
+    def n_restored(self) -> int:
+        return self.checkpoint.n_tokens if self.checkpoint else 0
 
 
 class CheckpointedContext(Context):
@@ -32,6 +59,7 @@ class CheckpointedContext(Context):
     Args:
         n_swa: window of the model's sliding attention in tokens, 0 for none.
         pool: where the checkpoints' bytes are.
+        branches: what contexts like this one have held, and may go back to.
     """
 
     def __init__(
@@ -42,6 +70,7 @@ class CheckpointedContext(Context):
         counters: Counters,
         n_swa: int,
         pool: CheckpointPool,
+        branches: BranchStore,
     ) -> None:
         super().__init__(llama, memory_class, grid, counters)
         self.checkpoints = CheckpointIndex()
@@ -49,6 +78,7 @@ class CheckpointedContext(Context):
         """How much this context matters beside others when checkpoints are evicted; set by its `ContextPool`."""
         self._n_swa = n_swa
         self._pool = pool
+        self._branches = branches
         self._planned: dict[int, CheckpointKind] = {}
         self._checkpoint_seconds = 0.0
         pool.register(self)
@@ -71,14 +101,17 @@ class CheckpointedContext(Context):
         begun = perf_counter()
         require_possible(prompt, self.llama)
         self._checkpoint_seconds = 0.0
-        common = common_length(self.resident, prompt)
+        resident_common = common_length(self.resident, prompt)
+        back = self._way_back(prompt, resident_common)
+        common = back.common if back else resident_common
         keep = min(common, len(prompt) - 1)
-        is_again, is_edit = keep in self.checkpoints.edits, keep < self.n_resident
+        is_again, is_edit = keep in self.checkpoints.edits, resident_common < self.n_resident
         if is_edit:
             # A change in the middle: the next one is likely to be near. At the end people go on writing, which needs no hint.
             self.checkpoints.edits.record(keep)
             hot = (*hot, keep)
-        restored, reason = self._rewind(prompt, keep, from_zero)
+        self._page_out(min(resident_common, len(prompt) - 1), back)
+        restored, reason = self._page_in(prompt, back) if back else self._rewind(prompt, keep, from_zero)
         start, rewound = self.n_resident, perf_counter()
         # A checkpoint exactly where prompts part: other endings of the same beginning will cost only themselves.
         parting = (keep,) if is_edit and keep - start >= (1 if is_again else MIN_CUT_TOKENS) else ()
@@ -96,7 +129,13 @@ class CheckpointedContext(Context):
             restore_ms=(rewound - begun) * 1e3,
             checkpoint_ms=self._checkpoint_seconds * 1e3,
             n_decodes=n_decodes,
+            paged=start - resident_common if reason == "paged" else 0,
         )
+
+    def put_away(self) -> None:
+        """Hold nothing, for another project, and keep what is worth keeping as a branch."""
+        self._page_out(0, None)
+        self.clear()
 
     def clear(self) -> None:
         super().clear()
@@ -148,6 +187,102 @@ class CheckpointedContext(Context):
         self.checkpoints.pinned = checkpoint
         self.counters.n_restored += 1
         return True
+
+    # --- what was held, kept and brought back -------------------------------------------------------------------------
+
+    def _way_back(self, prompt: Tokens, n_common: int) -> "_WayBack | None":
+        """How to make more of `prompt` resident than can be had from the `n_common` tokens that are; None: no way."""
+        steps = self._branches.way_back(prompt, n_common, self.n_ctx)
+        if not steps:
+            return None
+        most = min(steps[-1].end, len(prompt) - 1)
+        if self.memory_class == "dense":
+            found = _WayBack(tuple(steps), most, steps[-1].end, None)
+        else:
+            items = [item for _, item in self._branches.checkpoints_of(prompt) if item.n_tokens <= most]
+            checkpoint = max(items, key=lambda item: item.n_tokens, default=None)
+            if checkpoint is None or checkpoint.n_tokens <= n_common:
+                return None
+            needed = tuple(step for step in steps if step.begin < checkpoint.n_tokens)
+            found = _WayBack(needed, checkpoint.n_tokens, needed[-1].end, checkpoint)
+        gain = found.n_tokens - self._start_without(prompt, min(n_common, len(prompt) - 1))
+        return found if gain >= MIN_CUT_TOKENS else None
+
+    @property
+    def _can_branch(self) -> bool:
+        return self._branches.budget > 0 and self.llama.ranges.can_copy and self.memory_class != "opaque"
+
+    def _start_without(self, prompt: Tokens, keep: int) -> int:
+        """Where a prefill would begin without branches."""
+        if keep == self.n_resident or self._can_truncate(keep):
+            return keep
+        checkpoint = self.checkpoints.best(prompt, keep, self.resident)
+        return checkpoint.n_tokens if checkpoint else 0
+
+    def _page_out(self, n_kept: int, back: "_WayBack | None") -> None:
+        """Keep what is resident after the first `n_kept` tokens, and about to be lost, as a branch."""
+        n = self.n_resident
+        if n <= n_kept or not self._can_branch:
+            return
+        self._branches.wanted = {id(step.branch) for step in back.steps} if back else set()
+        begin = max((n_kept, *(end for _, end in self._branches.parts_of(self.resident, n_kept))))
+        own = self._given_to_branches(n_kept, begin)
+        has_state = self.memory_class == "dense" or bool(own)
+        if n - begin >= MIN_BRANCH_TOKENS and has_state:
+            memory = None if self.memory_class == "recurrent" else self.llama.ranges.save(begin, n)
+            if memory is not None or self.memory_class == "recurrent":
+                self._branches.add(Branch(frozen(self.resident.copy()), begin, memory, own))
+                own = []
+        self._pool.release(own)
+        self._branches.wanted = set()
+
+    def _given_to_branches(self, n_kept: int, begin: int) -> list[Checkpoint]:
+        """Give back the checkpoints after `n_kept` tokens to the branches that they are of; returns those after `begin`."""
+        items = self._pool.detach(self.checkpoints, n_kept)
+        for branch in self._branches:
+            end, has = common_length(branch.tokens, self.resident), {item.n_tokens for item in branch.checkpoints}
+            given = [item for item in items if branch.begin < item.n_tokens <= end and item.n_tokens not in has]
+            branch.checkpoints = sorted((*branch.checkpoints, *given), key=lambda item: item.n_tokens)
+            items = [item for item in items if item not in given]
+        for branch, _ in self._branches.parts_of(self.resident, n_kept):
+            self._branches.touch(branch)
+        last = items[-MAX_LAST_CHECKPOINTS:]
+        own = [item for item in items if item.n_tokens > begin and (item.kind == "grid" or item in last)]
+        self._pool.release([item for item in items if item not in own])
+        return own
+
+    def _page_in(self, prompt: Tokens, back: "_WayBack") -> tuple[int, Reason]:
+        """Make the tokens of `back` resident, or none if anything goes wrong; returns as `_rewind`."""
+        if not self._load(prompt, back):
+            self.counters.n_repaired += 1
+            self.clear()
+            return 0, "repaired"
+        for branch, item in self._branches.checkpoints_of(prompt[: back.n_tokens]):
+            if item.n_tokens > back.steps[0].begin and self.checkpoints.at(item.n_tokens) is None:
+                branch.checkpoints.remove(item)
+                self._pool.attach(self.checkpoints, [item])
+        for step in back.steps:
+            self._branches.touch(step.branch)
+        self.checkpoints.pinned = self.checkpoints.at(back.n_tokens)
+        self.counters.n_paged_in += 1
+        return back.n_restored, "paged"
+
+    def _load(self, prompt: Tokens, back: "_WayBack") -> bool:
+        begin, end = back.steps[0].begin, back.steps[-1].end
+        self._pool.forget(self.checkpoints, begin)
+        if self.memory_class == "dense":
+            if not self._truncate(begin):
+                return False
+        elif self.memory_class != "recurrent" and not self.llama.ranges.keep_attention(begin):
+            return False
+        for step in back.steps:
+            if step.branch.memory is not None and not self.llama.ranges.load(step.branch.memory, step.begin, step.end):
+                return False
+        self._tokens[:end] = prompt[:end]
+        self._n_resident = end
+        if back.checkpoint and not self.llama.load_state(back.checkpoint.buffer[: back.checkpoint.size]):
+            return False
+        return self._truncate(back.n_tokens)
 
     # --- forward, with checkpoints ------------------------------------------------------------------------------------
 

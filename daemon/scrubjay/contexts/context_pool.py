@@ -80,7 +80,7 @@ class ContextPool:
         # Size counts, not age alone: a thousand short prompts must not push out one that was long to compute.
         candidates = cheap or unnamed or [context for _, context in self._recent]
         victim = min(candidates, key=lambda context: context.n_resident * FADE ** ages[context])
-        victim.clear()
+        victim.put_away()
         return victim
 
     def _unnamed_key(self) -> str:

@@ -54,6 +54,7 @@ class Counters:
     n_decoded: int = 0
     n_decodes: int = 0
     n_restored: int = 0
+    n_paged_in: int = 0
     n_aborted: int = 0
     n_repaired: int = 0
     n_integrity_failures: int = 0

@@ -1,7 +1,8 @@
-"""One llama_context with one sequence."""
+"""One llama_context."""
 
 import ctypes
 from enum import Enum
+from typing import Any
 
 import llama_cpp as lib
 import numpy as np
@@ -21,6 +22,8 @@ FULL = 0
 MAX_OUTPUTS = 32  # more outputs than this in one decode end the process, fewer keep the compute buffer small
 _KV_TYPES = {"f16": 1, "q8_0": 8}
 _SEQUENCE = 0
+_SCRATCH = 1
+"""A second sequence, empty but while ranges of the memory are copied."""
 _STRLEN = ctypes.cast(ctypes.CDLL(None).strlen, ctypes.c_void_p)
 
 
@@ -54,7 +57,8 @@ class LlamaContext:
         # After a sliding window was restored, llama.cpp lets the second part of a decode overwrite what it still looks at.
         self.n_ubatch, self.n_batch = n_ubatch, n_ubatch if model.n_swa else max(n_ubatch, MAX_DECODE_TOKENS)
         params.n_ubatch, params.n_batch = self.n_ubatch, self.n_batch
-        params.n_seq_max = 1
+        # A second sequence, to copy ranges, costs a sliding window a twelfth of its speed: its memory grows by a window for each.
+        params.n_seq_max = 1 if model.n_swa else 2
         params.n_outputs_max = MAX_OUTPUTS
         params.n_threads = params.n_threads_batch = settings.n_threads
         params.flash_attn_type = int(model.flash_attention)
@@ -68,23 +72,25 @@ class LlamaContext:
                 f"There is not enough memory for a context of {n_ctx} tokens; serve with a smaller --ctx."
             )
         self._memory = lib.llama_get_memory(self.handle)
+        self.ranges = MemoryRanges(self.handle, can_copy=not model.n_swa)
         self._abort_address = abort_address
         self._abortable = False
         self.n_ctx: int = lib.llama_n_ctx(self.handle)
         self.n_vocab = model.vocabulary.n_tokens
         self._batch = batch = lib.llama_batch_init(self.n_batch, 0, 1)
         fields = (np.ctypeslib.as_array(field, (self.n_batch,)) for field in (batch.token, batch.pos, batch.logits))
-        self._tokens, self._positions, self._outputs = fields
+        self._fields = tuple(fields)
         for i in range(self.n_batch):
             batch.n_seq_id[i], batch.seq_id[i][0] = 1, _SEQUENCE
 
     def decode(self, tokens: Tokens, start: int, want_logits: bool, abortable: bool) -> DecodeResult:
         """Put 1 to `n_batch` tokens through the model, after the first `start` tokens."""
         n = len(tokens)
-        self._tokens[:n] = tokens
-        self._positions[:n] = np.arange(start, start + n)
-        self._outputs[:n] = 0
-        self._outputs[n - 1] = want_logits
+        own_tokens, positions, outputs = self._fields
+        own_tokens[:n] = tokens
+        positions[:n] = np.arange(start, start + n)
+        outputs[:n] = 0
+        outputs[n - 1] = want_logits
         self._batch.n_tokens = n
         self.let_abort(abortable)
         _Backend.is_quiet = abortable
@@ -145,3 +151,57 @@ class LlamaContext:
     def close(self) -> None:
         lib.llama_batch_free(self._batch)
         lib.llama_free(self.handle)
+
+
+class MemoryRanges:
+    """Parts of a context's memory, token by token, by way of a second sequence that is empty otherwise.
+
+    Args:
+        handle: the llama_context.
+        can_copy: whether it has that second sequence.
+    """
+
+    def __init__(self, handle: Any, can_copy: bool) -> None:
+        self.can_copy = can_copy
+        self._handle = handle
+        self._memory = lib.llama_get_memory(handle)
+
+    def save(self, begin: int, end: int) -> Buffer | None:
+        """The memory of the tokens in [begin, end), as `load` takes it; None on failure.
+
+        Of a recurrent part it has the present state, which belongs to the last token and not to `end`.
+        """
+        lib.llama_memory_seq_cp(self._memory, _SEQUENCE, _SCRATCH, begin, end)
+        try:
+            size = int(lib.llama_state_seq_get_size_ext(self._handle, _SCRATCH, FULL))
+            buffer = np.empty(size, dtype=np.uint8)
+            out = buffer.ctypes.data_as(ctypes.POINTER(ctypes.c_uint8))
+            written = int(lib.llama_state_seq_get_data_ext(self._handle, out, size, _SCRATCH, FULL))
+        finally:
+            lib.llama_memory_seq_rm(self._memory, _SCRATCH, -1, -1)
+        return buffer if written == size > 0 else None
+
+    def load(self, buffer: Buffer, begin: int, end: int) -> bool:
+        """Put the tokens of [begin, end) from `buffer` after the first `begin`; on False the memory must be cleared.
+
+        Afterwards the state of a recurrent part, and of a sliding window, is to be loaded.
+        """
+        data = buffer.ctypes.data_as(ctypes.POINTER(ctypes.c_uint8))
+        if not lib.llama_state_seq_set_data_ext(self._handle, data, buffer.nbytes, _SCRATCH, FULL):
+            lib.llama_memory_seq_rm(self._memory, _SCRATCH, -1, -1)
+            return False
+        lib.llama_memory_seq_cp(self._memory, _SCRATCH, _SEQUENCE, begin, end)
+        return bool(lib.llama_memory_seq_rm(self._memory, _SCRATCH, -1, -1))
+
+    def keep_attention(self, n: int) -> bool:
+        """Forget all but the attention's memory of the first `n` tokens; on False the memory must be cleared.
+
+        Also for memories that `truncate` cannot cut: the state of their other part is to be loaded afterwards.
+        """
+        if n == 0:
+            lib.llama_memory_clear(self._memory, False)
+            return True
+        lib.llama_memory_seq_cp(self._memory, _SEQUENCE, _SCRATCH, 0, n)
+        done = bool(lib.llama_memory_seq_rm(self._memory, _SEQUENCE, -1, -1))
+        lib.llama_memory_seq_cp(self._memory, _SCRATCH, _SEQUENCE, 0, n)
+        return bool(lib.llama_memory_seq_rm(self._memory, _SCRATCH, -1, -1)) and done

@@ -10,8 +10,9 @@ from typing import Literal
 
 from scrubjay.tokens import EMPTY, Tokens
 
-Reason = Literal["append", "truncate", "checkpoint", "cold", "repaired"]
-"""Why a prompt cost what it cost: nothing was cut; cut in place; restored from a checkpoint; from 0; from 0 after a failure."""
+Reason = Literal["append", "truncate", "checkpoint", "paged", "cold", "repaired"]
+"""Why a prompt cost what it cost: nothing was cut; cut in place; restored from a checkpoint; brought back from a branch; from 0;
+from 0 after a failure."""
 
 StopReason = Literal["end", "stop", "length", "time", "none"]
 """Why a generation ended: end token; stop string; token limit (or full context); time limit; nothing was to be generated."""
@@ -205,7 +206,8 @@ class PrefillProgress:
 class PrefillCost:
     """What a prompt cost. All but the times (milliseconds) are numbers of tokens; names as in the design.
 
-    `restored` is the length of the checkpoint that was restored, or 0. `n_decodes` counts calls of the model.
+    `restored` is the length of the checkpoint that was restored, or 0. `paged`: how many came from branches, that is from what
+    contexts held before. `n_decodes` counts calls of the model.
     """
 
     prompt: int
@@ -218,6 +220,7 @@ class PrefillCost:
     restore_ms: float = 0.0
     checkpoint_ms: float = 0.0
     n_decodes: int = 0
+    paged: int = 0
 
     @property
     def excess(self) -> int:
@@ -328,6 +331,9 @@ class EngineStatus:
     n_checkpoints: int
     n_saved: int
     n_restored: int
+    n_branches: int
+    branch_bytes: int
+    n_paged_in: int
     n_evicted: int
     n_decoded: int
     n_decodes: int

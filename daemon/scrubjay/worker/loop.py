@@ -12,6 +12,7 @@ from pathlib import Path
 
 import psutil
 
+from scrubjay.contexts.branches import BranchStore
 from scrubjay.contexts.checkpoint_pool import CheckpointPool
 from scrubjay.contexts.checkpointed import CheckpointedContext
 from scrubjay.contexts.context_pool import ContextPool
@@ -45,6 +46,8 @@ from scrubjay.worker.mailbox import Disconnected, Inbox, Outbox
 
 logger = logging.getLogger(__name__)
 
+BRANCH_SHARE = 2
+"""Branches, their checkpoints included, take at most this part of the bytes that checkpoints may take."""
 SPARE_BUFFERS = 8
 """Beyond the regular checkpoints of one context: for the places of edits and the ends of segments."""
 MIN_PROGRESS_TOKENS = 64
@@ -65,6 +68,8 @@ class Worker:
         self._llamas = [loaded.llama]
         self._is_checked = True
         self.checkpoints = CheckpointPool(loaded.info.checkpoint_budget)
+        self.branches = BranchStore(loaded.info.checkpoint_budget // BRANCH_SHARE, self.checkpoints.release)
+        self.checkpoints.make_room = self.branches.drop_one
         self.contexts = ContextPool(lambda: self._checkpointed(self._new_llama()), loaded.info.max_contexts)
         self.contexts.adopt(self._checkpointed(loaded.llama))
         self._cold: Context | None = None
@@ -112,9 +117,11 @@ class Worker:
                 self._distrust([key], error)
         try:
             self.checkpoints.check_integrity()
+            self.branches.check_integrity()
         except IntegrityError as error:
             # Whose checkpoints are wrong cannot be told, so no context keeps its own.
             self._distrust([key for key, _ in self.contexts.all()], error)
+            self.branches.clear()
             self.checkpoints.clear()
 
     def status(self) -> EngineStatus:
@@ -134,6 +141,9 @@ class Worker:
             n_checkpoints=sum(len(context.checkpoints) for context in contexts),
             n_saved=self.checkpoints.n_saved,
             n_restored=self._counters.n_restored,
+            n_branches=len(self.branches),
+            branch_bytes=self.branches.n_bytes,
+            n_paged_in=self._counters.n_paged_in,
             n_evicted=self.checkpoints.n_evicted,
             n_decoded=self._counters.n_decoded,
             n_decodes=self._counters.n_decodes,
@@ -168,7 +178,9 @@ class Worker:
 
     def _checkpointed(self, llama: LlamaContext) -> CheckpointedContext:
         m = self._loaded
-        return CheckpointedContext(llama, m.memory_class, m.grid, self._counters, m.model.n_swa, self.checkpoints)
+        return CheckpointedContext(
+            llama, m.memory_class, m.grid, self._counters, m.model.n_swa, self.checkpoints, self.branches
+        )
 
     def _cold_context(self) -> Context:
         if self._cold is None:

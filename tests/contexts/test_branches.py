@@ -1,0 +1,160 @@
+"""Going back: what a context held before costs next to nothing to have again, and the answers stay those of a cold one."""
+
+from functools import partial
+
+import numpy as np
+import pytest
+
+from scrubjay.contexts.branches import Branch, BranchStore
+from scrubjay.protocol.messages import PrefillCost
+from scrubjay.tokens import Tokens, as_tokens, common_length
+from tests.support.engine_rig import MIB, Rig, logits_after, nmse, random_tokens, rig
+from tests.support.gguf_models import MODEL_CLASSES
+
+CLASSES = tuple(kind for kind in MODEL_CLASSES if kind != "swa")
+INTERVAL = 16
+NOISE = 1e-3
+"""See tests/contexts/test_checkpointed.py: state of another prefix gives above 0.1."""
+make_rig = partial(rig, interval=INTERVAL, n_ctx=1024)
+
+
+def tokens(seed: int, n: int) -> Tokens:
+    return random_tokens(np.random.default_rng(seed), n)
+
+
+def joined(*parts: Tokens | list[int]) -> Tokens:
+    return as_tokens(np.concatenate([np.asarray(part, dtype=np.int32) for part in parts]))
+
+
+def sync(r: Rig, prompt: Tokens) -> PrefillCost:
+    """Bring `prompt` into the warm context; its answer must be that of the cold one."""
+    cost = r.warm.sync(prompt)
+    warm = logits_after(r.warm)
+    r.cold.sync(prompt)
+    assert nmse(warm, logits_after(r.cold)) <= NOISE
+    assert np.array_equal(r.warm.resident, prompt)
+    r.check_integrity()
+    return cost
+
+
+@pytest.mark.parametrize("kind", CLASSES)
+def test_two_places_in_turn_cost_what_is_typed_and_an_interval(kind: str) -> None:
+    with make_rig(kind) as r:
+        trunk, a, b = tokens(0, 300), tokens(1, 400), tokens(2, 400)
+        sync(r, joined(trunk, a))
+        sync(r, joined(trunk, b))
+        for turn in range(1, 4):
+            for place in (a, b):
+                cost = sync(r, joined(trunk, place, [7] * turn))
+                assert cost.processed <= INTERVAL + turn
+                assert (cost.reason, cost.paged > 300) == ("paged", True)
+        assert r.counters.n_repaired == 0
+
+
+@pytest.mark.parametrize("kind", CLASSES)
+def test_a_large_deletion_is_undone_for_an_interval(kind: str) -> None:
+    with make_rig(kind) as r:
+        text = tokens(3, 700)
+        sync(r, text)
+        sync(r, joined(text[:100], text[500:]))
+        assert sync(r, text).processed <= INTERVAL
+        assert sync(r, joined(text[:100], text[500:])).processed <= INTERVAL
+
+
+@pytest.mark.parametrize("kind", CLASSES)
+def test_a_branch_of_a_branch_comes_back_through_both(kind: str) -> None:
+    with make_rig(kind) as r:
+        trunk, first, second, other = tokens(4, 100), tokens(5, 200), tokens(6, 200), tokens(7, 300)
+        sync(r, joined(trunk, first, second))
+        sync(r, joined(trunk, first, other))  # parts after `first`
+        sync(r, joined(trunk, other))  # parts after `trunk`
+        assert sync(r, joined(trunk, first, second, [9])).processed <= INTERVAL + 1
+        assert sync(r, joined(trunk, first, other, [9])).processed <= INTERVAL + 1
+
+
+@pytest.mark.parametrize("kind", CLASSES)
+def test_what_was_put_away_comes_back(kind: str) -> None:
+    """As when another project needs the context."""
+    with make_rig(kind) as r:
+        text = tokens(8, 500)
+        sync(r, text)
+        r.warm.put_away()
+        assert r.warm.n_resident == 0
+        sync(r, tokens(9, 200))
+        assert sync(r, joined(text, [3])).processed <= INTERVAL + 1
+
+
+@pytest.mark.parametrize("kind", CLASSES)
+def test_only_what_is_new_is_kept_again(kind: str) -> None:
+    with make_rig(kind) as r:
+        trunk, a, b = tokens(10, 200), tokens(11, 300), tokens(12, 300)
+        for _ in range(4):
+            sync(r, joined(trunk, a))
+            sync(r, joined(trunk, b))
+        assert len(r.branches) == 2
+        sync(r, joined(trunk, a, tokens(13, 100)))
+        sync(r, joined(trunk, b))
+        assert sorted(branch.n_own for branch in r.branches) == [100, 300, 300]
+
+
+@pytest.mark.parametrize("kind", CLASSES)
+def test_the_budget_holds_and_what_was_not_used_for_longest_goes(kind: str) -> None:
+    with make_rig(kind) as r:
+        places = [joined(tokens(14, 100), tokens(20 + n, 300)) for n in range(8)]
+        for place in places[:2]:
+            sync(r, place)
+        r.branches.budget = 3 * r.branches.n_bytes
+        for place in places[2:]:
+            sync(r, place)
+            assert r.branches.n_bytes <= r.branches.budget
+        assert r.branches.n_dropped > 0
+        assert sync(r, places[-2]).processed <= INTERVAL
+        assert sync(r, places[0]).processed > 250
+
+
+@pytest.mark.parametrize("kind", ["swa", "swa_full", "hybrid_swa"])
+def test_sliding_windows_have_no_branches_and_are_as_right_as_before(kind: str) -> None:
+    with make_rig(kind) as r:
+        trunk, a, b = tokens(30, 100), tokens(31, 300), tokens(32, 300)
+        for place in (a, b, a):
+            assert sync(r, joined(trunk, place)).paged == 0
+        assert len(r.branches) == 0
+
+
+def test_without_a_budget_nothing_is_kept() -> None:
+    with make_rig("deltanet", branch_budget=0) as r:
+        sync(r, tokens(15, 400))
+        sync(r, tokens(16, 400))
+        assert len(r.branches) == 0
+        assert r.pool.used() > 0
+
+
+@pytest.mark.parametrize("kind", CLASSES)
+def test_a_damaged_branch_costs_a_prefill_and_no_wrong_answer(kind: str) -> None:
+    with make_rig(kind) as r:
+        trunk, a, b = tokens(17, 100), tokens(18, 300), tokens(19, 300)
+        sync(r, joined(trunk, a))
+        sync(r, joined(trunk, b))
+        for branch in r.branches:
+            if branch.memory is not None:
+                branch.memory = branch.memory[: len(branch.memory) // 2]
+            for item in branch.checkpoints:
+                item.size //= 2
+        cost = sync(r, joined(trunk, a))
+        assert (cost.reason, cost.processed) == ("repaired", 400)
+        assert r.counters.n_repaired == 1
+
+
+def test_a_way_back_leads_from_branch_to_branch_and_asks_for_room() -> None:
+    store = BranchStore(MIB, lambda _: None)
+    trunk, first, second = tokens(1, 10), tokens(2, 20), tokens(3, 20)
+    memory = np.zeros(8, dtype=np.uint8)
+    store.add(Branch(joined(trunk, first), 10, memory))
+    store.add(Branch(joined(trunk, first, second), 30, memory))
+    prompt = joined(trunk, first, second[:5], [999])
+    steps = store.way_back(prompt, 10, 64)
+    assert [(step.begin, step.end) for step in steps] == [(10, 30), (30, 35)]
+    assert steps[-1].end == common_length(prompt, joined(trunk, first, second))
+    assert [(step.begin, step.end) for step in store.way_back(prompt, 12, 64)] == [(12, 30), (30, 35)]
+    assert store.way_back(prompt, 12, 31) == []
+    assert store.way_back(prompt, 9, 64) == []
