@@ -32,7 +32,7 @@ OPEN_TO_THE_LANGUAGE_SERVER = {
     *(f"scrubjay.{name}" for name in ("process.client", "process.peer", "protocol.messages")),
     *(f"scrubjay.{name}" for name in ("config", "errors", "isolation", "positions", "uris")),
 }
-OPEN_TO_ITS_STARTER = {"scrubjay.process.lifecycle"}
+OPEN_TO_ITS_STARTER = {"scrubjay.process.lifecycle", "scrubjay.process.about"}
 """For the one module of the language server that starts a daemon."""
 NOT_FOR_STATE = ("asyncio", "threading", "time", "llama_cpp")
 DOORS = {

@@ -29,6 +29,15 @@
   :group 'scrubjay
   :package-version '(scrubjay . "0.1.0"))
 
+(defcustom scrubjay-model nil
+  "The model that the daemon is started with.
+The name of a GGUF file, \"OWNER/REPO\" on Hugging Face, or
+\"starter\"; nil for what \"scrubjay model use\" has set.  A daemon
+that runs with another one is left alone, which a message says."
+  :type '(choice (const :tag "What is configured" nil) string)
+  :group 'scrubjay
+  :package-version '(scrubjay . "0.1.0"))
+
 (defcustom scrubjay-max-tokens 0
   "How long a completion may be, in tokens; 0 leaves that to the daemon."
   :type 'natnum
@@ -192,7 +201,9 @@ That is no project, of which a file might be taken for a part of the program."
                               ;; Ghost text is inserted, nothing is replaced.
                               :inline (:maxItems ,scrubjay-alternatives :replace :json-false)
                               ,@(when scrubjay-socket
-                                  (list :socket (expand-file-name scrubjay-socket))))))
+                                  (list :socket (expand-file-name scrubjay-socket)))
+                              ,@(when scrubjay-model
+                                  (list :model scrubjay-model)))))
 
 (defun scrubjay-server--greeted (connection answer)
   "The server at CONNECTION has introduced itself by ANSWER."

@@ -12,7 +12,10 @@ vim.lsp.config("scrubjay", {
   filetypes = { "python", "lua", "c", "cpp", "rust", "go", "javascript", "typescript" },
   root_markers = { ".git" },
   -- A client with a name is told the state of the connection to the daemon.
-  init_options = { editorPluginInfo = { name = "neovim", version = tostring(vim.version()) } },
+  init_options = {
+    editorPluginInfo = { name = "neovim", version = tostring(vim.version()) },
+    model = vim.g.scrubjay_model, -- nil: what `scrubjay model use` has set
+  },
   handlers = {
     didChangeStatus = function(_, status)
       link = status

@@ -23,6 +23,7 @@ CONFIG_VARIABLE = "SCRUBJAY_CONFIG"
 """Names the TOML file, where `--config` does not."""
 
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+_DEFAULT_WORD = re.compile(r"\(default: (\w+)")
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", re.IGNORECASE)
 
 
@@ -117,7 +118,7 @@ class Config:
     socket: Path = _place("the daemon's Unix socket")
     data_dir: Path = _place("folder for logs")
     model: str = _option(
-        "starter", _text, "MODEL", "starter, the PATH of a GGUF file, or hf:OWNER/REPO[:FILE-or-QUANT]"
+        "starter", _text, "MODEL", "starter, the PATH of a GGUF file, or OWNER/REPO[:FILE-or-QUANT] on Hugging Face"
     )
     ctx: int = _option(0, _whole(32, "auto"), "N", "tokens of context (default: auto)")
     threads: int = _option(0, _whole(1, "auto"), "N", "threads of the model (default: auto, the physical cores)")
@@ -208,17 +209,53 @@ def read_config(flags: Mapping[str, str] | None = None, file: Path | None = None
     Raises:
         UsageError: as `build_config`, or the file cannot be read.
     """
-    chosen = file or (Path(named) if (named := os.environ.get(CONFIG_VARIABLE)) else None)
-    path = chosen or _usual_file()
+    toml, name = _read_file(file)
+    return build_config(toml, name, os.environ, flags or {})
+
+
+def option_sources(flags: Mapping[str, str] | None = None, file: Path | None = None) -> dict[str, str]:
+    """What sets each option, by name: a key of the file, a variable or a flag. Those that keep their defaults are not in it.
+
+    Args, errors: as `read_config`, which is to be called before.
+    """
+    toml, toml_name = _read_file(file)
+    return {name: source for name, _, source in _settings(toml, toml_name, os.environ, flags or {})}
+
+
+def config_file(file: Path | None = None) -> Path | None:
+    """The TOML file that `read_config` reads, which may be missing; None where there is no place for one."""
+    if file:
+        return file
+    named = os.environ.get(CONFIG_VARIABLE)
+    return Path(named) if named else _usual_file()
+
+
+def value_text(option: Field[Any], value: object) -> str:
+    """The value of an option as it may be written in the file, without quotation marks; "auto" for what is chosen."""
+    if value == option.default and (said := _DEFAULT_WORD.search(option.metadata["help"])):
+        return said[1]
+    match value:
+        case bool():
+            return str(value).lower()
+        case (host, port):
+            return f"{host}:{port}"
+        case None:
+            return "none"
+    return str(value)
+
+
+def _read_file(file: Path | None) -> tuple[str, str]:
+    """Text and name of the TOML file."""
+    is_named = bool(file or os.environ.get(CONFIG_VARIABLE))
+    path = config_file(file)
     try:
-        toml = path.read_text("utf-8-sig") if path else ""
+        return (path.read_text("utf-8-sig") if path else ""), str(path)
     except FileNotFoundError:
-        if chosen:
+        if is_named:
             raise UsageError(f"There is no configuration file {path}.") from None
-        toml = ""
+        return "", str(path)
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"The configuration file {path} cannot be read: {error}.") from error
-    return build_config(toml, str(path), os.environ, flags or {})
 
 
 def _usual_file() -> Path | None:

@@ -44,7 +44,7 @@ class Settings:
     """All settings; `languages` maps language identifiers, and "*" for all others, to whether they are completed.
 
     `max_tokens` 0 leaves the length to the daemon. `notifications`: whether `scrubjay/ready` is sent.
-    `socket` "" means the usual place.
+    `socket` "" means the usual place. `model` is what the daemon is started with, "" for what its own configuration says.
     """
 
     inline: InlineSettings = field(default_factory=InlineSettings)
@@ -55,6 +55,7 @@ class Settings:
     notifications: bool = True
     start_daemon: bool = True
     socket: str = ""
+    model: str = ""
 
     def completes(self, language: str) -> bool:
         """Whether documents in `language` are completed."""
@@ -87,6 +88,7 @@ def read_settings(options: object) -> tuple[Settings, list[str]]:
         notifications=section.flag("notifications", defaults.notifications),
         start_daemon=section.flag("startDaemon", defaults.start_daemon),
         socket=section.text("socket", defaults.socket),
+        model=section.text("model", defaults.model),
     )
     return settings, section.complaints
 

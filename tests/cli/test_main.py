@@ -126,6 +126,62 @@ def test_what_was_warmed_is_read_from_the_disk_later(tiny: Shell) -> None:
     tiny.run("warm", "a.py", status=0)
 
 
+@pytest.mark.slow
+def test_options_of_a_running_daemon(tiny: Shell) -> None:
+    tiny.run("start", "--no-warm", "--ctx", "1024")
+    assert "listens already" in tiny.run("start")
+    assert "listens already" in tiny.run("start", "--ctx", "1024", "--model", str(tiny_model("dense")))
+    (tiny.home / "a.py").write_text("a = 1\n")
+    for command in (["start"], ["complete", "a.py:1:1"], ["warm", "a.py"]):
+        said = tiny.complaint(*command, "--ctx", "512", "--warm", status=1)
+        assert said == (
+            "A daemon runs already, with --ctx 1024 and --warm false; "
+            "`scrubjay restart --ctx 512 --warm` starts it again with yours."
+        )
+    first = json.loads(tiny.run("status", "--json"))
+    assert first["config"]["flags"] == {"ctx": "1024", "warm": "false"}
+    assert "listens again" in tiny.run("restart", "--ctx", "512")
+    second = json.loads(tiny.run("status", "--json"))
+    assert second["pid"] != first["pid"]
+    assert second["config"]["options"]["ctx"] == 512
+    assert second["config"]["options"]["warm"] is False, "it had this before"
+    assert "no model file" in tiny.complaint("restart", "--model", "none.gguf", status=1)
+    assert json.loads(tiny.run("status", "--json"))["pid"] == second["pid"], "what is wrong is found before it ends"
+
+
+@pytest.mark.slow
+def test_a_changed_configuration_is_noticed(tiny: Shell) -> None:
+    tiny.run("start")
+    done = subprocess.run(
+        [sys.executable, "-m", "scrubjay", "start"],
+        capture_output=True,
+        text=True,
+        env=tiny.environment | {"SCRUBJAY_CTX": "1024"},
+        check=True,
+    )
+    assert "has changed" in done.stderr
+
+
+@pytest.mark.slow
+def test_using_another_model(tiny: Shell) -> None:
+    del tiny.environment["SCRUBJAY_MODEL"]
+    dense, other = str(tiny_model("dense")), str(tiny_model("swa"))
+    assert f"model = {dense}" in tiny.run("model", "use", dense)
+    tiny.run("start", "--model", other)
+    assert "restarted" in tiny.run("model", "use", dense)
+    status = json.loads(tiny.run("status", "--json"))
+    assert (status["state"], status["model"]["path"]) == ("ready", dense), "the flag of before no longer counts"
+
+
+@pytest.mark.slow
+def test_a_model_is_shown(tiny: Shell) -> None:
+    shown = tiny.run("model", "show", str(tiny_model("dense")))
+    assert "dense" in shown
+    assert "Context    trained with" in shown
+    assert "fills in the middle" in tiny.run("model", "show", "starter")
+    assert "scrubjay model pull" in tiny.complaint("model", "show", "nobody/nothing", status=1)
+
+
 def test_columns_count_characters(tiny: Shell) -> None:
     (tiny.home / "a.py").write_text("größe = '𝒳'\n")
     tiny.run("complete", "a.py:1:12", "--max-tokens", "1")
@@ -176,7 +232,19 @@ def test_wrong_settings_name_their_source(shell: Shell) -> None:
 @pytest.mark.slow
 def test_help_and_version(shell: Shell) -> None:
     assert shell.run("--version") == f"scrubjay {__version__}\n"
-    for command in ("serve", "start", "stop", "status", "complete", "warm", "demo", "lsp", "model"):
+    for command in (
+        "serve",
+        "start",
+        "stop",
+        "restart",
+        "status",
+        "config",
+        "complete",
+        "warm",
+        "demo",
+        "lsp",
+        "model",
+    ):
         assert command in shell.run("--help")
         assert "usage" in shell.run(command, "--help")
 

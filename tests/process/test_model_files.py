@@ -7,69 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from scrubjay.errors import ModelRefused, UsageError
-from scrubjay.process.model_files import HubName, choose_files, find_model, parse_hub_name
+from scrubjay.errors import ModelRefused
+from scrubjay.process.model_files import find_model
 from tests.support.gguf_models import tiny_model
-
-REPO = (
-    "README.md",
-    "it-BF16.gguf",
-    "it-Q4_K_M.gguf",
-    "it-Q8_0.gguf",
-    "it-UD-Q4_K_XL.gguf",
-    "mmproj-it-Q8_0.gguf",
-    "big/it-Q6_K-00001-of-00003.gguf",
-    "big/it-Q6_K-00002-of-00003.gguf",
-    "big/it-Q6_K-00003-of-00003.gguf",
-)
-BIG = [f"big/it-Q6_K-0000{number}-of-00003.gguf" for number in (1, 2, 3)]
-
-
-@pytest.mark.parametrize(
-    ("wanted", "files"),
-    [
-        ("", ["it-Q8_0.gguf"]),
-        ("Q4_K_M", ["it-Q4_K_M.gguf"]),
-        ("q4_k_m", ["it-Q4_K_M.gguf"]),
-        ("bf16", ["it-BF16.gguf"]),
-        ("UD-Q4_K_XL", ["it-UD-Q4_K_XL.gguf"]),
-        ("it-Q4_K_M.gguf", ["it-Q4_K_M.gguf"]),
-        ("Q6_K", BIG),
-        (BIG[0], BIG),
-        ("it-Q6_K-00001-of-00003.gguf", BIG),
-    ],
-)
-def test_choosing_a_file(wanted: str, files: list[str]) -> None:
-    assert choose_files(REPO, wanted) == files
-    assert choose_files(reversed(REPO), wanted) == files
-
-
-def test_choosing_without_being_told() -> None:
-    assert choose_files(["a-Q4_K_M.gguf", "a-Q2_K.gguf"]) == ["a-Q4_K_M.gguf"]
-    assert choose_files(["a-Q2_K.gguf", "mmproj-a-Q8_0.gguf"]) == ["a-Q2_K.gguf"]
-
-
-@pytest.mark.parametrize("wanted", ["Q4", "Q4_K", "K_M", "it-Q5.gguf", "README.md", "mmproj-it-Q8_0.gguf"])
-def test_a_file_that_is_not_there(wanted: str) -> None:
-    with pytest.raises(ModelRefused) as caught:
-        choose_files(REPO, wanted)
-    assert "it-Q8_0.gguf" in str(caught.value), "it says what there is"
-
-
-def test_repositories_without_a_whole_model() -> None:
-    with pytest.raises(ModelRefused, match="no GGUF file"):
-        choose_files(["model.safetensors", "mmproj-a.gguf"])
-    with pytest.raises(ModelRefused, match="lacks big/it-Q6_K-00002-of-00003"):
-        choose_files([BIG[0], BIG[2]])
-
-
-def test_names_of_the_hub() -> None:
-    assert parse_hub_name("hf:me/it-GGUF") == HubName("me/it-GGUF")
-    assert parse_hub_name("hf:me/it:Q8_0") == HubName("me/it", "Q8_0")
-    assert parse_hub_name("hf:me/it:big/a.gguf") == HubName("me/it", "big/a.gguf")
-    for wrong in ("hf:", "hf:it", "hf:me/it:", "hf:me/it/more", "hf:me it/x"):
-        with pytest.raises(UsageError, match="not of the form"):
-            find_model(wrong)
 
 
 def test_the_starter_model_is_there() -> None:
@@ -125,5 +65,5 @@ def test_without_a_network_the_cache_serves(name: str, tmp_path: Path) -> None:
 def test_a_model_that_is_here_in_part_is_not_here(tmp_path: Path) -> None:
     snapshot = tmp_path / "models--me--it" / "snapshots" / ("0123456789" * 4)
     (snapshot / "big").mkdir(parents=True)
-    (snapshot / BIG[0]).write_bytes(b"GGUF\x03")
+    (snapshot / "big/it-Q6_K-00001-of-00003.gguf").write_bytes(b"GGUF\x03")
     assert find_offline("hf:me/it:Q6_K", tmp_path).returncode == 1

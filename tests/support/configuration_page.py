@@ -34,10 +34,14 @@ SCRUBJAY_CTX=32768 SCRUBJAY_WARM_ON_BATTERY=true scrubjay start
 scrubjay start --ctx 32768 --warm-on-battery
 ```
 
-A running daemon keeps its options; `scrubjay stop` ends it, and the next start reads them again. A wrong value or an unknown key
-or flag is refused, with the name of its source; an unknown variable is only warned of. Sizes are bytes, or a number with K, M, G
-or T (each 1024 of the one before). A switch is `true` or `false` in the file and in a variable, and `--NAME` or `--no-NAME` as a
-flag.
+`scrubjay config` shows the file, the values that count and what sets them; `scrubjay config --example` prints a file with every
+option. `scrubjay model use MODEL` writes the model into the file.
+
+A running daemon keeps its options: `scrubjay restart` reads the file again, and takes flags over those that the daemon was
+started with. `start`, `complete` and `warm` with options that a running daemon does not have end with status 1. A wrong value or
+an unknown key or flag is refused, with the name of its source; an unknown variable is only warned of. Sizes are bytes, or a
+number with K, M, G or T (each 1024 of the one before). A switch is `true` or `false` in the file and in a variable, and `--NAME`
+or `--no-NAME` as a flag.
 
 | flag and key | variable | default | meaning |
 |---|---|---|---|

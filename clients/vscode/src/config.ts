@@ -29,6 +29,7 @@ export function initializationOptions(version: string): object {
     progress: get("progress", true),
     startDaemon: get("startDaemon", true),
     socket: get("socket", ""),
+    model: get("model", ""),
     // VS Code has ghost text; the menu would only repeat it.
     completion: { popup: "off" },
     // A client that says this is told when the link to the daemon changes (`didChangeStatus`).

@@ -3,17 +3,19 @@
 import argparse
 import json
 import os
+import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from scrubjay.config import Config, options, read_config
+from scrubjay.cli.configuration import config
+from scrubjay.cli.models import model, say
+from scrubjay.cli.status import status_lines
+from scrubjay.config import Config, config_file, options, read_config, value_text
 from scrubjay.errors import DaemonError, RequestError, UsageError
 from scrubjay.process.client import Client, Json
 from scrubjay.workspace.roots import find_root
-
-MIB = 1 << 20
 
 
 def serve(arguments: argparse.Namespace) -> int:
@@ -26,16 +28,20 @@ def serve(arguments: argparse.Namespace) -> int:
     import asyncio
     import logging
 
-    from scrubjay.process.lifecycle import tell_ready
+    from scrubjay.process.about import About
+    from scrubjay.process.lifecycle import log_file, tell_ready
     from scrubjay.process.model_files import find_model
     from scrubjay.process.run import run_daemon
 
     logging.basicConfig(level=config.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    config = replace(config, model=str(find_model(config.model)))
+    config = replace(config, model=str(find_model(config.model, say)))
+    given = flags_of(arguments) if arguments.given is None else json.loads(arguments.given)
+    log = log_file(config) if arguments.ready_fd is not None else None
+    about = About(config, given, log, config_file(arguments.config))
     # Nothing is to be found in the working folder from here on, not even by a library that looks for plug-ins.
     os.chdir("/")
     listening = (lambda: tell_ready(arguments.ready_fd)) if arguments.ready_fd is not None else (lambda: None)
-    asyncio.run(run_daemon(config, listening))
+    asyncio.run(run_daemon(config, listening, about))
     return 0
 
 
@@ -43,6 +49,20 @@ def start(arguments: argparse.Namespace) -> int:
     """Start a daemon and wait for its model."""
     client, is_new = _started(arguments)
     print(f"Scrubjay {'listens' if is_new else 'listens already'} on {client.path}.")
+    if not is_new and _is_outdated(client, arguments):
+        say("Its configuration has changed since it was started; `scrubjay restart` makes that count.")
+    return 0
+
+
+def restart(arguments: argparse.Namespace) -> int:
+    """End the daemon and start one, with these options over those that it had."""
+    from scrubjay.process.lifecycle import restart_daemon
+
+    config = _config(arguments)
+    had_one = restart_daemon(config.socket, flags_of(arguments), arguments.config, tell=say)
+    client = Client(config.socket)
+    show_loading(client)
+    print(f"Scrubjay {'listens again' if had_one else 'listens'} on {client.path}.")
     return 0
 
 
@@ -60,7 +80,7 @@ def stop(arguments: argparse.Namespace) -> int:
 def status(arguments: argparse.Namespace) -> int:
     """Show what the daemon does and holds."""
     report = Client(_config(arguments).socket).get("status")
-    print(json.dumps(report, separators=(",", ":")) if arguments.json else "\n".join(_status_lines(report)))
+    print(json.dumps(report, separators=(",", ":")) if arguments.json else "\n".join(status_lines(report)))
     return 0
 
 
@@ -105,23 +125,13 @@ def warm(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def model(arguments: argparse.Namespace) -> int:
-    """Find and fetch models."""
-    from scrubjay.process.model_files import cached_models, find_model
-
-    if arguments.action == "list":
-        for name, path, size in cached_models():
-            print(f"{name}\t{size / MIB:.0f} MiB\t{path}")
-    else:
-        print(find_model(arguments.name))
-    return 0
-
-
 COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
     "serve": serve,
     "start": start,
     "stop": stop,
+    "restart": restart,
     "status": status,
+    "config": config,
     "complete": complete,
     "warm": warm,
     "model": model,
@@ -174,11 +184,48 @@ def _started(arguments: argparse.Namespace) -> tuple[Client, bool]:
     """A client of a daemon whose model is loaded, and whether that daemon is new."""
     from scrubjay.process.lifecycle import start_daemon
 
-    config = _config(arguments)
-    is_new = start_daemon(config.socket, flags_of(arguments), arguments.config)
+    config, flags = _config(arguments), flags_of(arguments)
+    is_new = start_daemon(config.socket, flags, arguments.config, say)
     client = Client(config.socket)
+    if not is_new:
+        _require_options(client, flags)
     show_loading(client)
     return client, is_new
+
+
+def _require_options(client: Client, flags: Mapping[str, str]) -> None:
+    """See that the daemon that runs has the options that were given.
+
+    Raises:
+        DaemonError: it has others.
+    """
+    from scrubjay.process.about import differences
+
+    if found := differences(flags, client.get("status")):
+        has = " and ".join(f"{flag} {value}" for flag, value in found)
+        wanted = " ".join(_flag(flag, flags[flag.removeprefix("--").replace("-", "_")]) for flag, _ in found)
+        raise DaemonError(f"A daemon runs already, with {has}; `scrubjay restart {wanted}` starts it again with yours.")
+
+
+def _flag(flag: str, text: str) -> str:
+    """An option as it is written on the command line."""
+    match text:
+        case "true":
+            return flag
+        case "false":
+            return flag.replace("--", "--no-", 1)
+    return f"{flag} {shlex.quote(text)}"
+
+
+def _is_outdated(client: Client, arguments: argparse.Namespace) -> bool:
+    """Whether a daemon that is started now would be another one than that which runs."""
+    from scrubjay.process.about import differences
+
+    status = client.get("status")
+    running = status.get("config", {}).get("flags", {})
+    wanted = read_config({**running, **flags_of(arguments)} if "api_key" not in running else {}, arguments.config)
+    values = {option.name: value_text(option, getattr(wanted, option.name)) for option in options()}
+    return bool(differences({name: text for name, text in values.items() if name != "api_key" and text}, status))
 
 
 def _text_of(path: Path) -> str:
@@ -195,22 +242,3 @@ def _write_texts(answers: Iterator[Json]) -> None:
         sys.stdout.write(answer.get("text", ""))
         sys.stdout.flush()
     print()
-
-
-def _status_lines(report: Json) -> Iterator[str]:
-    yield f"Scrubjay {report['version']}, process {report['pid']}, up for {report['uptime_s']:.0f} s: {report['state']}"
-    if report["message"]:
-        yield report["message"]
-    if model := report["model"]:
-        yield f"Model      {model['name']} ({model['architecture']}, {model['memory_class']}), {model['path']}"
-        yield (
-            f"           {model['size'] / MIB:.0f} MiB, {model['n_ctx']} tokens of context, a checkpoint every "
-            f"{model['interval']}, {model['prefill_speed']:.0f} tokens/s in, {model['generation_speed']:.0f} out"
-        )
-    checkpoints, rss = report["checkpoints"], report["rss"]
-    used = f"{checkpoints['bytes'] / MIB:.1f} of {checkpoints['budget'] / MIB:.0f} MiB"
-    yield f"Memory     {checkpoints['count']} checkpoints, {used}; daemon {rss['daemon'] / MIB:.0f} MiB"
-    for project in report["projects"]:
-        yield f"Project    {project['root']}: {project['n_documents']} documents open, {project['n_files']} files known"
-    queue, counters = report["queue"], report["counters"]
-    yield f"Requests   {counters['n_accepted']} accepted, {queue['queued']} waiting, now: {queue['running'] or 'none'}"

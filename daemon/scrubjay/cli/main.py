@@ -18,6 +18,13 @@ from scrubjay.config import options
 from scrubjay.errors import ScrubjayError, UsageError
 
 INTERRUPTED = 130
+MODEL_ACTIONS = (
+    ("pull", "fetch a model"),
+    ("use", "write it into the configuration file; a running daemon takes it at once"),
+    ("show", "what a model is like: size, quantisation, memory, whether it fills in the middle"),
+    ("remove", "delete a model that was fetched"),
+    ("path", "print the file of a model"),
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -108,8 +115,10 @@ def _parser() -> _Parser:
 
     serve = _command(commands.add_parser, "serve", "run the daemon in the foreground", every)
     serve.add_argument("--ready-fd", type=int, help=argparse.SUPPRESS)
+    serve.add_argument("--given", help=argparse.SUPPRESS)
     _command(commands.add_parser, "start", "start the daemon unless it runs, and wait until its model is loaded", every)
     _command(commands.add_parser, "stop", "stop the daemon", ["socket"])
+    _command(commands.add_parser, "restart", "start the daemon again, with these options over those it had", every)
     status = _command(commands.add_parser, "status", "show what the daemon does and holds", ["socket"])
     status.add_argument("--json", action="store_true", help="everything, as one line of JSON")
 
@@ -130,11 +139,16 @@ def _parser() -> _Parser:
     commands.add_parser("bench", help="compare with llama-server; in a checkout only", add_help=False)
     commands.add_parser("lsp", help="serve an editor over LSP, on standard input and output", add_help=False)
 
-    model = commands.add_parser("model", help="find and fetch models")
-    model.set_defaults(command="model")
+    config = commands.add_parser("config", help="show the configuration file, what counts, and why")
+    config.add_argument("--config", type=Path, metavar="FILE", help="the TOML file")
+    config.add_argument("--json", action="store_true", help="as one line of JSON")
+    config.add_argument("--example", action="store_true", help="print a file with every option in it, to be changed")
+
+    model = commands.add_parser("model", help="list, fetch, show, use and remove models")
+    model.set_defaults(command="model", config=None)
     actions = model.add_subparsers(dest="action", required=True, metavar="ACTION")
     actions.add_parser("list", help="list the models on this machine")
-    for action, purpose in (("path", "print the file of a model"), ("pull", "fetch a model")):
+    for action, purpose in MODEL_ACTIONS:
         actions.add_parser(action, help=purpose).add_argument("name", metavar="MODEL", help=_help("model"))
     return parser
 

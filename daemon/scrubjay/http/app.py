@@ -19,7 +19,7 @@ from scrubjay.http.errors import answer_errors
 from scrubjay.http.guard import Address, guard
 from scrubjay.http.params import MAX_BODY
 from scrubjay.service.service import Service
-from scrubjay.service.status import StatusReport
+from scrubjay.service.status import Json, StatusReport
 
 CLEANUP_S = 2.0
 """How long handlers may take to end when the daemon does."""
@@ -77,15 +77,22 @@ class Listeners:
 
 @asynccontextmanager
 async def serving(
-    service: Service, path: Path, address: Address | None = None, anchor: bool = True
+    service: Service,
+    path: Path,
+    address: Address | None = None,
+    anchor: bool = True,
+    about: Callable[[], Json] = dict,
 ) -> AsyncIterator[Listeners]:
     """Answer on the socket `path`, which nobody else uses, where only this user may connect; and on `address`, if any.
+
+    Args:
+        about: see `StatusReport`.
 
     Raises:
         DaemonError: the socket or the address cannot be had.
         UsageError: the address is not safe.
     """
-    reporter = StatusReport(service)
+    reporter = StatusReport(service, about)
     compatible = compat_routes(service, reporter, anchor)
     async with AsyncExitStack() as stack:
         connections = Connections(_n_descriptors() // 2)

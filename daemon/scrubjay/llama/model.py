@@ -3,6 +3,7 @@
 import ctypes
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import llama_cpp as lib
 
@@ -12,6 +13,12 @@ from scrubjay.protocol.messages import EngineSettings
 
 _GPU, _INTEGRATED_GPU = 1, 2
 """ggml's numbers for sorts of devices."""
+_FILE_TYPES = {
+    str(number): name.removeprefix("LLAMA_FTYPE_").removeprefix("MOSTLY_").removeprefix("ALL_")
+    for name, number in vars(lib).items()
+    if name.startswith("LLAMA_FTYPE_") and isinstance(number, int)
+}
+"""llama.cpp's names of quantisations, by their numbers in a file."""
 
 
 def can_offload() -> bool:
@@ -28,6 +35,34 @@ def device(gpu_layers: int) -> str:
     gpu = by_type(_GPU) or by_type(_INTEGRATED_GPU)
     # llama.cpp numbers them: CUDA0, Vulkan1.
     return name(gpu).decode(errors="replace").rstrip("0123456789").lower() if gpu else "cpu"
+
+
+class Header:
+    """What a GGUF file says of itself; no weights are read. To be used by `with`.
+
+    Raises:
+        ModelRefused: llama.cpp cannot read it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.vocabulary = Vocabulary.open(path)
+        self.is_hybrid: bool = lib.llama_model_is_hybrid(self.vocabulary.model)
+        self.is_recurrent: bool = lib.llama_model_is_recurrent(self.vocabulary.model)
+
+    def __enter__(self) -> "Header":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.vocabulary.close()
+
+    def metadata(self, key: str) -> str:
+        """The value of a GGUF key as text, or ""."""
+        return _metadata(self.vocabulary.model, key)
+
+    @property
+    def quantization(self) -> str:
+        """See `Model.quantization`."""
+        return _quantization(self.vocabulary.model)
 
 
 class Model:
@@ -73,9 +108,22 @@ class Model:
 
     def metadata(self, key: str) -> str:
         """The value of a GGUF key as text, or ""."""
-        buffer = ctypes.create_string_buffer(512)
-        n = lib.llama_model_meta_val_str(self.handle, key.encode(), buffer, len(buffer))
-        return buffer.value.decode(errors="replace") if n >= 0 else ""
+        return _metadata(self.handle, key)
+
+    @property
+    def quantization(self) -> str:
+        """How most of the weights are stored, such as "Q4_K_M"; "" if the file does not say."""
+        return _quantization(self.handle)
 
     def close(self) -> None:
         lib.llama_model_free(self.handle)
+
+
+def _metadata(handle: Any, key: str) -> str:
+    buffer = ctypes.create_string_buffer(512)
+    n = lib.llama_model_meta_val_str(handle, key.encode(), buffer, len(buffer))
+    return buffer.value.decode(errors="replace") if n >= 0 else ""
+
+
+def _quantization(handle: Any) -> str:
+    return _FILE_TYPES.get(_metadata(handle, "general.file_type"), "")

@@ -72,6 +72,11 @@ class Vocabulary:
             lib.llama_model_free(self._model)
 
     @property
+    def model(self) -> Any:
+        """llama.cpp's pointer to the model that it is of."""
+        return self._model
+
+    @property
     def handle(self) -> Any:
         """llama.cpp's own pointer, for `Sampler`."""
         return self._vocab

@@ -1,18 +1,21 @@
 """How a daemon is started, found and stopped."""
 
+import json
 import os
 import signal
 import subprocess
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
 
 from scrubjay.config import CONFIG_VARIABLE, Config, read_config
 from scrubjay.errors import DaemonError
 from scrubjay.isolation import python_command, safe_environment
-from scrubjay.process.claim import STOP_S, is_running, lock_file, lock_path, locked, require_place
-from scrubjay.process.model_files import find_model
+from scrubjay.process.claim import ANSWER_S, STOP_S, is_running, lock_file, lock_path, locked, require_place
+from scrubjay.process.client import Client
+from scrubjay.process.model_files import find_model, nobody
+from scrubjay.process.model_names import whole_name
 from scrubjay.process.peer import require_own_folder
 
 START_S = 30.0
@@ -44,7 +47,12 @@ def tell_ready(fd: int) -> None:
 # --- starting and stopping it ----------------------------------------------------------------------------------------
 
 
-def start_daemon(path: Path | str, flags: Mapping[str, str] | None = None, config_file: Path | None = None) -> bool:
+def start_daemon(
+    path: Path | str,
+    flags: Mapping[str, str] | None = None,
+    config_file: Path | None = None,
+    tell: Callable[[str], None] = nobody,
+) -> bool:
     """Have a daemon on the socket at `path`: it listens when this returns, its model may still be loading.
 
     However many call this at the same time, one of them starts it.
@@ -53,6 +61,7 @@ def start_daemon(path: Path | str, flags: Mapping[str, str] | None = None, confi
         path: of the socket.
         flags: options for a daemon that has to be started, by name; see `Config`.
         config_file: see `read_config`.
+        tell: see `find_model`.
 
     Returns:
         Whether it had to be started.
@@ -65,19 +74,63 @@ def start_daemon(path: Path | str, flags: Mapping[str, str] | None = None, confi
     path = Path(path).absolute()
     if is_running(path):
         return False
-    flags = {**(flags or {}), "socket": str(path)}
+    # Names as they mean the same wherever the next one is started.
+    given = {name: whole_name(text) if name == "model" else text for name, text in (flags or {}).items()}
+    flags = {**given, "socket": str(path)}
     config = read_config(flags, config_file)
     require_place(path)
     # The model is fetched here, where somebody may see how far it is, not in a process that has no terminal.
     # Paths are told whole: the daemon's working folder is another.
-    flags |= {"model": str(find_model(config.model)), "data_dir": str(config.data_dir.absolute())}
+    flags |= {"model": str(find_model(config.model, tell)), "data_dir": str(config.data_dir.absolute())}
     if config_file is None and (named := os.environ.get(CONFIG_VARIABLE)):
         config_file = Path(named)
     with locked(path.with_name(path.name + ".starting"), None):
         if is_running(path):
             return False
-        _spawn(_command(flags, config_file), config)
+        _spawn([*_command(flags, config_file), f"--given={json.dumps(given)}"], config)
     return True
+
+
+def restart_daemon(
+    path: Path | str,
+    flags: Mapping[str, str] | None = None,
+    config_file: Path | None = None,
+    dropped: Collection[str] = (),
+    tell: Callable[[str], None] = nobody,
+) -> bool:
+    """End the daemon of the socket at `path`, if there is one, and start one with `flags` over those that it was started with.
+
+    Whatever is wrong with the options or the model is found before the old daemon ends.
+
+    Args:
+        dropped: names of options of the old daemon that are not to be taken over.
+
+    Returns:
+        Whether there was one.
+
+    Raises:
+        UsageError, ModelRefused, DaemonError: as `start_daemon` and `stop_daemon`.
+    """
+    path = Path(path).absolute()
+    flags = {**_flags_of_running(path, {*dropped, *(flags or {})}), **(flags or {})}
+    find_model(read_config({**flags, "socket": str(path)}, config_file).model, tell)
+    was_running = stop_daemon(path)
+    start_daemon(path, flags, config_file)
+    return was_running
+
+
+def _flags_of_running(path: Path, dropped: Collection[str]) -> dict[str, str]:
+    """The options that the daemon of this socket was given when it was started, but for those that are dropped."""
+    if not is_running(path):
+        return {}
+    try:
+        flags = Client(path, ANSWER_S).get("status").get("config", {}).get("flags", {})
+    except DaemonError:
+        return {}  # it hangs, or has ended by itself: the next one has the options of the configuration
+    kept = {name: text for name, text in flags.items() if name not in dropped}
+    if kept.get("api_key"):
+        raise DaemonError("The daemon was started with --api-key, which it does not tell; give it again.")
+    return kept
 
 
 def stop_daemon(path: Path | str) -> bool:
@@ -163,10 +216,15 @@ def _failure(log: Path, is_over: bool) -> str:
     return f"The daemon does not listen after {START_S:.0f} s; its log {log} may say why."
 
 
+def log_file(config: Config) -> Path:
+    """Where a daemon that nobody's terminal shows writes what happens."""
+    return config.data_dir.absolute() / "log" / "daemon.log"
+
+
 def _open_log(config: Config) -> Path:
     """The daemon's log file; a large one is renamed and a new one begun."""
-    folder = config.data_dir / "log"
-    log = folder / "daemon.log"
+    log = log_file(config)
+    folder = log.parent
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if log.exists() and log.stat().st_size > MAX_LOG:

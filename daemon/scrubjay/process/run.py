@@ -16,6 +16,7 @@ from scrubjay.config import Config
 from scrubjay.errors import DaemonError
 from scrubjay.http.app import MAX_DESCRIPTORS, Listeners, serving
 from scrubjay.http.guard import Address
+from scrubjay.process.about import About
 from scrubjay.process.claim import SocketClaim, claim_socket, is_running
 from scrubjay.protocol.messages import EngineSettings
 from scrubjay.service.events import Drain
@@ -36,11 +37,12 @@ def _nothing() -> None:
     pass
 
 
-async def run_daemon(config: Config, on_listening: Callable[[], None] = _nothing) -> None:
+async def run_daemon(config: Config, on_listening: Callable[[], None] = _nothing, about: About | None = None) -> None:
     """Be the daemon until SIGTERM or SIGINT.
 
     Args:
         config: its `model` is the path of a file.
+        about: what the daemon says of itself; by default, that it was started without flags.
         on_listening: called once requests are answered; the model is still loading then.
 
     Raises:
@@ -53,7 +55,12 @@ async def run_daemon(config: Config, on_listening: Callable[[], None] = _nothing
     _allow_descriptors()
     _favour_the_loop()
     with claim_socket(config.socket) as claim:
-        await _run_until(stop_on_signals(), config, claim, address, on_listening)
+        about = about or About(config, {}, None, None)
+        logging.getLogger().addHandler(about.last_error)
+        try:
+            await _run_until(stop_on_signals(), config, claim, address, on_listening, about)
+        finally:
+            logging.getLogger().removeHandler(about.last_error)
 
 
 def _allow_descriptors() -> None:
@@ -113,14 +120,16 @@ async def _run_until(
     claim: SocketClaim,
     address: Address | None,
     on_listening: Callable[[], None],
+    about: About,
 ) -> None:
     """Be the daemon until `stop` is set; then take no more work, answer what is in flight, and end the engine."""
     asyncio.get_running_loop().set_exception_handler(log_loop_error)
     service = Service(service_settings(config))
     service.start()
     try:
-        async with serving(service, config.socket, address, config.anchor) as listeners:
+        async with serving(service, config.socket, address, config.anchor, about) as listeners:
             claim.note_bound()
+            about.urls = listeners.urls
             for place in (str(config.socket), *listeners.urls):
                 logger.info("Listening on %s.", place)
             on_listening()

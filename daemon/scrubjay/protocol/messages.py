@@ -155,7 +155,8 @@ class ModelInfo:
     `cold_ratio` is the time of the first decode after loading, divided by that of a later one of the same length: how much
     slower a first completion would have been without the warm-up (page faults, thread start, graph building). `state_size` is
     that of the largest checkpoint, 0 if the memory needs none. `device` is what
-    runs the model: "cpu", or llama.cpp's name for the kind of GPU, such as "cuda" or "metal".
+    runs the model: "cpu", or llama.cpp's name for the kind of GPU, such as "cuda" or "metal". `quantization` is that of most of
+    the weights, such as "Q4_K_M", "" if the file does not say; `can_offload` says whether this llama.cpp has a GPU to use.
     """
 
     path: str
@@ -179,6 +180,9 @@ class ModelInfo:
     warm_up_ms: float
     cold_ratio: float
     device: str = "cpu"
+    n_threads: int = 0
+    quantization: str = ""
+    can_offload: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -117,6 +117,14 @@ class Service:
         return self._builder.model_template.order if self._builder.model_template else None
 
     @property
+    def prompt_style(self) -> str | None:
+        """How the model is asked to fill in: "fim" is by tokens for that, "plain" by what is before the cursor; or "chat"."""
+        template = self._builder.fim_template
+        if template is None:
+            return None
+        return "chat" if template.chat else "plain" if template.order == "plain" else "fim"
+
+    @property
     def engine_status(self) -> EngineStatus | None:
         """What the engine said of itself last; None while there is none."""
         return self._status_poller.status

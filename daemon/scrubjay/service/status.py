@@ -1,6 +1,7 @@
 """The state of the daemon and of its contexts, as JSON."""
 
 import os
+from collections.abc import Callable
 from dataclasses import asdict
 from time import monotonic
 from typing import Any
@@ -16,10 +17,15 @@ Json = dict[str, Any]
 
 
 class StatusReport:
-    """Reads a service; changes nothing."""
+    """Reads a service; changes nothing.
 
-    def __init__(self, service: Service) -> None:
+    Args:
+        about: what the process says of itself: where it listens, how it was configured, what went wrong last.
+    """
+
+    def __init__(self, service: Service, about: Callable[[], Json] = dict) -> None:
         self._service = service
+        self._about = about
         self._process = psutil.Process()
         self._started = monotonic()
 
@@ -34,7 +40,7 @@ class StatusReport:
             "message": supervisor.message,
             "load": asdict(supervisor.progress) if supervisor.progress else None,
             "model": asdict(supervisor.info) if supervisor.info else None,
-            "fim": {"order": self._service.fim_order} if self._service.fim_order else None,
+            "fim": self._fim(),
             "projects": [_project(project) for project in self._service.projects],
             "contexts": [_context(context) for context in self._contexts()],
             "checkpoints": _checkpoints(self._service.engine_status),
@@ -44,6 +50,7 @@ class StatusReport:
                 "daemon": self._process.memory_info().rss,
                 "engine": self._service.engine_status.rss if self._service.engine_status else None,
             },
+            **self._about(),
         }
 
     def context(self, root: str) -> Json:
@@ -81,6 +88,10 @@ class StatusReport:
             "version": document.version,
             "text": document.text,
         }
+
+    def _fim(self) -> Json | None:
+        order = self._service.fim_order
+        return {"order": order, "style": self._service.prompt_style} if order else None
 
     def _contexts(self) -> tuple[ContextStatus, ...]:
         status = self._service.engine_status

@@ -17,7 +17,7 @@ from scrubjay.contexts.decode_grid import DecodeGrid
 from scrubjay.contexts.naive import MemoryClass
 from scrubjay.errors import ModelRefused
 from scrubjay.llama.context import FULL, PARTIAL, DecodeResult, LlamaContext
-from scrubjay.llama.model import Model, device
+from scrubjay.llama.model import Model, can_offload, device
 from scrubjay.protocol.messages import MAX_DECODE_TOKENS, EngineSettings, ModelInfo
 from scrubjay.tokens import as_tokens
 from scrubjay.worker.tuning import (
@@ -78,6 +78,9 @@ def open_model(settings: EngineSettings, abort_address: int, report: Report) -> 
     grid = DecodeGrid(interval, min(interval, llama.n_batch))
     info = ModelInfo(
         device=device(settings.gpu_layers),
+        n_threads=settings.n_threads,
+        quantization=model.quantization,
+        can_offload=can_offload(),
         path=settings.model,
         name=model.metadata("general.name") or Path(settings.model).stem,
         architecture=model.metadata("general.architecture"),

@@ -3,7 +3,18 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from scrubjay_lsp.features import commands, configuration, copilot, events, inline, menu, notebook, sync, workspace
+from scrubjay_lsp.features import (
+    commands,
+    configuration,
+    copilot,
+    events,
+    inline,
+    menu,
+    model,
+    notebook,
+    sync,
+    workspace,
+)
 from scrubjay_lsp.server import ScrubjayServer
 
 if TYPE_CHECKING:
@@ -20,6 +31,7 @@ FEATURES: tuple[Callable[["ScrubjayServer"], None], ...] = (
     commands.register,
     copilot.register,
     events.register,
+    model.register,
 )
 
 

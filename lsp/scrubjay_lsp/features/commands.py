@@ -1,7 +1,6 @@
 """Commands: status, context, warm, accept, reject, restart."""
 
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +9,9 @@ from lsprotocol import types
 from scrubjay.errors import ScrubjayError
 from scrubjay.positions import Position, end_of
 from scrubjay.uris import canonical_path, notebook_of, path_of
-from scrubjay_lsp.daemon import stop_daemon
-from scrubjay_lsp.daemon_connection import in_thread
 from scrubjay_lsp.daemon_reply import Json
 from scrubjay_lsp.documents import as_json
+from scrubjay_lsp.features.model import restart as restart_daemon
 from scrubjay_lsp.items import ACCEPT
 from scrubjay_lsp.server import ScrubjayServer
 
@@ -61,11 +59,7 @@ def register(server: ScrubjayServer) -> None:
     async def restart(*_arguments: Any) -> None:
         """Stop the daemon, whoever else uses it, and start it again; documents are sent once more."""
         server.say("the daemon is being restarted.", types.MessageType.Info)
-        try:
-            await in_thread(partial(stop_daemon, server.daemon.path))
-        except (ScrubjayError, OSError) as error:
-            server.say(str(error), types.MessageType.Error)
-        server.daemon.restart()
+        await restart_daemon(server)
 
 
 async def _daemon_status(server: ScrubjayServer) -> Json | None:

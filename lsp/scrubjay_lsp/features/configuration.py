@@ -4,7 +4,6 @@ The daemon's socket and whether to start it are settled at the start; all else c
 """
 
 from collections.abc import Mapping
-from functools import partial
 from typing import Any
 
 from lsprotocol import types
@@ -12,6 +11,7 @@ from pygls.exceptions import JsonRpcException
 
 from scrubjay.errors import ScrubjayError
 from scrubjay_lsp.daemon import socket_path, start_daemon
+from scrubjay_lsp.features.model import use_model
 from scrubjay_lsp.server import ScrubjayServer
 from scrubjay_lsp.settings import read_settings
 
@@ -72,11 +72,12 @@ def register(server: ScrubjayServer) -> None:
 
     @server.feature(types.WORKSPACE_DID_CHANGE_CONFIGURATION)
     async def did_change(params: types.DidChangeConfigurationParams) -> None:
-        section = _section(params.settings)
+        section, model = _section(params.settings), server.settings.model
         if section is None:
             await configuration.ask()
         else:
             configuration.change(section)
+        await use_model(server, model)
 
 
 def _open_link(server: ScrubjayServer) -> None:
@@ -86,7 +87,8 @@ def _open_link(server: ScrubjayServer) -> None:
     except ScrubjayError as error:
         server.daemon.give_up(error)
     else:
-        server.daemon.open(path, partial(start_daemon, path) if server.settings.start_daemon else None)
+        start = (lambda: start_daemon(path, server.settings.model)) if server.settings.start_daemon else None
+        server.daemon.open(path, start)
 
 
 def _register_for_changes(server: ScrubjayServer) -> None:

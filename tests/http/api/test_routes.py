@@ -83,7 +83,7 @@ async def test_warm_and_context_and_status(served: tuple[Service, Api]) -> None:
     assert [segment["start"] for segment in context["segments"][1:]] == context["boundaries"]
     assert context["checkpoints"]
     status, report = await api.get("/api/status")
-    assert (status, report["state"], report["fim"]) == (200, "ready", {"order": "psm"})
+    assert (status, report["state"], report["fim"]) == (200, "ready", {"order": "psm", "style": "fim"})
     assert report["model"]["memory_class"] == "hybrid"
     assert "/project" in [context["key"] for context in report["contexts"]]
     assert report["rss"]["engine"] > 0

@@ -1,0 +1,101 @@
+"""What `scrubjay status` shows of the daemon's report, and what of it is wrong or could be better."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from shutil import which
+
+from scrubjay import __version__
+from scrubjay.process.client import Json
+
+MIB = 1 << 20
+STYLES = {
+    "fim": "by its tokens for filling in the middle",
+    "chat": "by its chat template: it has no tokens for filling in the middle, and completions are worse for that",
+    "plain": "as plain text: it has no tokens for filling in the middle, so it never sees what is after the cursor",
+}
+
+
+def status_lines(report: Json) -> Iterator[str]:
+    """What is shown of the answer of `GET /api/status`."""
+    yield f"Scrubjay {report['version']}, process {report['pid']}, up for {report['uptime_s']:.0f} s: {report['state']}"
+    if report["message"]:
+        yield report["message"]
+    if report["version"] != __version__:
+        yield f"This command is of version {__version__}; `scrubjay restart` starts a daemon of that."
+    if report["model"]:
+        yield from _model(report)
+    yield from _memory(report)
+    for project in report["projects"]:
+        yield f"Project    {project['root']}: {project['n_documents']} documents open, {project['n_files']} files known"
+    queue, counters = report["queue"], report["counters"]
+    yield f"Requests   {counters['n_accepted']} accepted, {queue['queued']} waiting, now: {queue['running'] or 'none'}"
+    yield from _places(report.get("config") or {})
+    if error := report.get("last_error"):
+        yield f"Last {error['level']:<6}{error['message']} ({error['time']})"
+
+
+def _model(report: Json) -> Iterator[str]:
+    model = report["model"]
+    yield f"Model      {model['name']} ({model['architecture']}, {model['memory_class']}), {model['path']}"
+    quantization = f"{model['quantization']}, " if model.get("quantization") else ""
+    yield f"           {quantization}{model['size'] / MIB:.0f} MiB, {model['n_ctx']} tokens of context"
+    if fim := report["fim"]:
+        order = f" ({fim['order']})" if fim["style"] == "fim" else ""
+        yield f"Prompts    {STYLES[fim['style']]}{order}"
+    yield f"Device     {model['device']}, {_threads(model['n_threads'])}"
+    if advice := missing_gpu(model):
+        yield f"           {advice}"
+    yield f"Speed      {model['prefill_speed']:.0f} tokens/s in, {model['generation_speed']:.0f} out, as measured at the start"
+
+
+def _threads(n_threads: int) -> str:
+    return "1 thread" if n_threads == 1 else f"{n_threads} threads"
+
+
+def _memory(report: Json) -> Iterator[str]:
+    rss, checkpoints, model = report["rss"], report["checkpoints"], report["model"]
+    engine = f", engine {rss['engine'] / MIB:.0f} MiB" if rss["engine"] else ""
+    yield f"Memory     daemon {rss['daemon'] / MIB:.0f} MiB{engine}"
+    if model and not model["state_size"]:
+        yield "           this model's memory can be cut anywhere, and needs no checkpoints"
+    elif model:
+        used = f"{checkpoints['bytes'] / MIB:.1f} of {checkpoints['budget'] / MIB:.0f} MiB"
+        yield f"           {checkpoints['count']} checkpoints, {used}, one every {model['interval']} tokens and more"
+
+
+def _places(config: Json) -> Iterator[str]:
+    """Where it listens, and where its files are."""
+    if not config:
+        return
+    yield f"Socket     {config['socket']}"
+    yield f"HTTP       {', '.join(config['http']) or 'none; --http HOST:PORT adds it'}"
+    yield f"Log        {config['log'] or 'on standard error, which whoever started it keeps'}"
+    yield f"Options    {config['file'] or 'no file'}; `scrubjay config` lists them"
+
+
+def missing_gpu(model: Json, gpu: str | None = None) -> str:
+    """What to say if the machine has a GPU that llama.cpp was not built for, "" otherwise.
+
+    Args:
+        gpu: the kind that the machine has; None to look.
+    """
+    if model["device"] != "cpu" or model.get("can_offload", True):
+        return ""
+    kind = found_gpu() if gpu is None else gpu
+    backend = {"NVIDIA": "CUDA", "AMD": "HIP"}.get(kind)
+    if not backend:
+        return ""
+    return (
+        f"This llama.cpp is built for CPUs only, and the machine has a GPU of {kind}: build it again with "
+        f'CMAKE_ARGS="-DGGML_{backend}=on", by the commands in docs/install.md.'
+    )
+
+
+def found_gpu(root: Path = Path("/")) -> str:
+    """The maker of the GPU that this machine has a driver for: "NVIDIA", "AMD", or "" if none is found."""
+    if sys.platform == "darwin":
+        return ""  # Metal is what llama.cpp is built for there
+    if (root / "proc/driver/nvidia/version").exists() or (root == Path("/") and which("nvidia-smi")):
+        return "NVIDIA"
+    return "AMD" if (root / "dev/kfd").exists() else ""
