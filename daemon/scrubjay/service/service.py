@@ -84,7 +84,7 @@ class Service:
         self._is_busy = True  # until `start`, while an event is handled, and from `close` on
         self._drained: asyncio.Future[None] | None = None
         self.broadcaster = Broadcaster()
-        projects = Projects(canonical_path)
+        projects = Projects(canonical_path, monotonic)
         make_engine = make_engine or partial(EngineClient.start, settings.engine)
         self.supervisor = EngineSupervisor(make_engine, settings.engine.model, self.post)
         self._builder = PromptBuilder(settings.layout)

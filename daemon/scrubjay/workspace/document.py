@@ -9,7 +9,7 @@ from copy import copy
 
 from scrubjay.errors import RequestError
 from scrubjay.uris import path_of
-from scrubjay.workspace.text import Change, Position, PositionEncoding, Text, check_length, well_formed
+from scrubjay.workspace.text import Change, Position, PositionEncoding, Replacement, Text, check_length, well_formed
 
 
 class Document:
@@ -65,17 +65,22 @@ class Document:
         changes: Sequence[Change],
         encoding: PositionEncoding = "utf-16",
         base_version: int | None = None,
-    ) -> None:
+    ) -> tuple[Replacement, ...]:
         """Make `changes`, one after the other, all or none; `last_edit` is then the offset where the last one ends.
+
+        Returns what was replaced; see `Text.changed`.
 
         Raises:
             RequestError: 409 if `version` does not follow, or `base_version` is not the version at hand; and as
                 `Text.changed` does. The document is then as it was.
         """
         self._check_version(version, base_version)
-        content, last_edit = self.content.changed(changes, encoding) if changes else (self.content, self.last_edit)
-        self.last_edit, self.version = last_edit, version
+        content, done = self.content.changed(changes, encoding) if changes else (self.content, ())
+        self.version = version
+        if done:
+            self.last_edit = done[-1].start + len(done[-1].new)
         self._set(content)
+        return done
 
     def offset_at(self, position: Position, encoding: PositionEncoding = "utf-16") -> int:
         """See `Text.offset_at`."""

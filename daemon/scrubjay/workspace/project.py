@@ -1,6 +1,6 @@
 """One project: its documents, open and on disk, and the order of their edits."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -9,6 +9,8 @@ from typing import NamedTuple
 from scrubjay.positions import well_formed
 from scrubjay.uris import notebook_of
 from scrubjay.workspace.document import Document
+from scrubjay.workspace.edit_history import EditHistory
+from scrubjay.workspace.text import Replacement
 
 
 class Focus(NamedTuple):
@@ -46,6 +48,7 @@ class Project:
         documents: what is open, and what of `files` is not.
         files: what is known to be on disk, open or not.
         tails: by name, the one that came last at the end.
+        history: what the user has edited in it.
     """
 
     root: str
@@ -54,10 +57,15 @@ class Project:
     cursor: tuple[str, int] | None = None
     files: dict[str, Document] = field(default_factory=dict)
     tails: dict[str, Tail] = field(default_factory=dict)
+    history: EditHistory = field(default_factory=EditHistory)
     name: str = field(init=False)
     """The last part of the root: what the model is told."""
     n_open: int = field(init=False)
     """How many documents are open; counted, because many may be."""
+    _reloads: dict[str, Document] = field(default_factory=dict)
+    # Open documents of which another text is on disk since they were edited, with that text.
+    _edited: dict[str, Document] = field(default_factory=dict)
+    # The copy of each that was edited last.
 
     def __post_init__(self) -> None:
         self.name = well_formed(self.root.rstrip("/").rpartition("/")[2] or self.root)
@@ -95,11 +103,28 @@ class Project:
         self.n_open += document.is_open - self.is_open(document.key)
         self.documents[document.key] = document
 
-    def record_edit(self, document: Document, number: int) -> None:
+    def record_edit(
+        self, document: Document, number: int, changes: Sequence[Replacement] = (), now_s: float = 0.0
+    ) -> None:
         """`document` was edited as the `number`-th thing that happened; the user is where that edit ends."""
+        if self._edited.get(document.key) is not document:
+            self.history.interrupt(document.key)  # it is open twice, and this is the other copy
+            self._edited[document.key] = document
         self.show(document)
         self.recency[document.key] = number
         self.cursor = (document.key, document.last_edit)
+        on_disk = self._reloads.pop(document.key, None)
+        if on_disk is not None and on_disk.text == document.text:
+            self.history.interrupt(document.key)
+        else:
+            self.history.record(document.key, changes, now_s)
+
+    def seen_on_disk(self, file: Document) -> None:
+        """An open document has another text on disk than before: the editor has saved it, or will read it from there."""
+        if self.documents[file.key].text == file.text:
+            self.history.found_on_disk(file.key)
+        else:
+            self._reloads[file.key] = file
 
     def close(self, key: str) -> None:
         """Nobody has the document under `key` open any more: what is on disk counts again, if it is known."""
@@ -108,6 +133,8 @@ class Project:
         else:
             self.n_open -= self.is_open(key)
             del self.documents[key], self.recency[key]
+        self._reloads.pop(key, None)
+        self._edited.pop(key, None)
 
     def add_tail(self, tail: Tail) -> None:
         """Show `tail`, in the place of one of the same name; one without text is shown no more."""

@@ -39,10 +39,12 @@ class Projects:
 
     Args:
         canonical: the one path that all spellings of a path mean (symbolic links resolved); it may read the disk.
+        clock: seconds, from any start; it tells apart edits by the pauses between them.
     """
 
-    def __init__(self, canonical: Callable[[str], str] = _unchanged) -> None:
+    def __init__(self, canonical: Callable[[str], str] = _unchanged, clock: Callable[[], float] = lambda: 0.0) -> None:
         self._canonical = canonical
+        self._clock = clock
         self._projects: dict[str, Project] = {}
         # Roots of projects in which nothing is open, the one that was closed last at the end.
         self._closed: dict[str, None] = {}
@@ -86,6 +88,7 @@ class Projects:
         self._keys[uri] = document.key
         self._uris.setdefault(document.key, set()).add(uri)
         self._copies.setdefault(document.key, {})[owner] = _Copy(project, document)
+        project.history.interrupt(document.key)
         project.show(document)
         self._closed.pop(project.root, None)
         project.recency[document.key] = next(self._numbers)
@@ -106,10 +109,20 @@ class Projects:
             RequestError: 404 if `owner` has no such document open; and as `Document.apply` does.
         """
         copy = self._own(uri, owner)
-        copy.document.apply(version, changes, encoding, base_version)
+        done = copy.document.apply(version, changes, encoding, base_version)
         self._touch(copy, owner)
-        copy.project.record_edit(copy.document, next(self._numbers))
+        copy.project.record_edit(copy.document, next(self._numbers), done, self._clock())
         return copy.document
+
+    def saved(self, uri: str, owner: str = "") -> Project:
+        """The editor has written the document to disk; returns the project in which it is open.
+
+        Raises:
+            RequestError: 404 if it is not open.
+        """
+        project, document = self.find(uri, owner)
+        project.history.saved(document.key)
+        return project
 
     def close(self, uri: str, owner: str = "") -> None:
         """Close the copy of `owner`; the document is gone when its last owner closes it.
@@ -265,6 +278,7 @@ def _add_file(project: Project, file: File, numbers: Iterator[int]) -> bool:
     project.files[file.path] = document
     if project.is_open(file.path):
         # What the editor saves was counted when it was typed.
+        project.seen_on_disk(document)
         return False
     project.show(document)
     project.recency[document.key] = next(numbers)

@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from scrubjay.code_text import common_prefix_length
 from scrubjay.errors import RequestError
 from scrubjay.positions import (
     MAX_COPIED_CHARACTERS,
@@ -21,7 +23,7 @@ from scrubjay.positions import (
     well_formed,
 )
 
-__all__ = ["Change", "Offsets", "Position", "PositionEncoding", "Text", "well_formed"]
+__all__ = ["Change", "Offsets", "Position", "PositionEncoding", "Replacement", "Text", "well_formed"]
 
 Offsets = npt.NDArray[np.int64]
 
@@ -107,8 +109,10 @@ class Text:
         before = self.text[self.line_start(line) : min(offset, self.line_end(line))]
         return Position(line, n_units(before, encoding))
 
-    def changed(self, changes: Sequence[Change], encoding: PositionEncoding) -> tuple["Text", int]:
-        """This text after `changes`, one after the other, and the offset at which what the last one inserted ends.
+    def changed(
+        self, changes: Sequence[Change], encoding: PositionEncoding
+    ) -> tuple["Text", tuple["Replacement", ...]]:
+        """This text after `changes`, one after the other, and what they did; many are one replacement of the whole text.
 
         Raises:
             RequestError: 400 for a range that ends before it starts or has negative numbers; 413 for more than can be done
@@ -121,12 +125,16 @@ class Text:
         for change in changes:
             _check_range(change)
         *first, last = changes
-        content = self._changed_by_lines(first, encoding) if len(first) >= MAX_SINGLE_CHANGES else self
-        for change in first if content is self else ():
-            content, _ = content._changed_once(change, encoding)
-        content, last_edit = content._changed_once(last, encoding)
+        content, done = self, []
+        if len(first) >= MAX_SINGLE_CHANGES:
+            content = self._changed_by_lines(first, encoding)
+            done = [Replacement(self, 0, len(self.text), content.text)]
+        for change in changes if content is self else [last]:
+            replacement = content._replacement(change, encoding)
+            content = replacement.after()
+            done.append(replacement)
         check_length(content.text)
-        return content, last_edit
+        return content, tuple(done)
 
     def _changed_by_lines(self, changes: Sequence[Change], encoding: PositionEncoding) -> "Text":
         """The same result as one by one, without a copy of the whole text for each of them."""
@@ -137,13 +145,42 @@ class Text:
                 raise _too_much(f"{len(changes) + 1:,} changes of lines as long as these are too many at once")
         return Text.of(lines.text)
 
-    def _changed_once(self, change: Change, encoding: PositionEncoding) -> tuple["Text", int]:
+    def _replacement(self, change: Change, encoding: PositionEncoding) -> "Replacement":
         new = well_formed(change.text)
         if change.start is None or change.end is None:
-            return Text.of(new), len(new)
+            return Replacement(self, 0, len(self.text), new)
         start = self.offset_at(change.start, encoding)
         end = start if change.end == change.start else self.offset_at(change.end, encoding)
-        return self.replaced(start, end, new), start + len(new)
+        return Replacement(self, start, end, new)
+
+
+class Replacement(NamedTuple):
+    """`new` in the place of [start, end) of the text `before`."""
+
+    before: Text
+    start: int
+    end: int
+    new: str
+
+    @property
+    def old(self) -> str:
+        return self.before.text[self.start : self.end]
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether everything is replaced."""
+        return self.start == 0 and self.end == len(self.before.text)
+
+    def after(self) -> Text:
+        """The text with the replacement made."""
+        return Text.of(self.new) if self.is_whole else self.before.replaced(self.start, self.end, self.new)
+
+    def narrowed(self) -> "Replacement":
+        """The same without what old and new text share at their beginnings and ends."""
+        old, new = self.old, self.new
+        n_first = common_prefix_length(old, new)
+        n_last = common_prefix_length(old[n_first:][::-1], new[n_first:][::-1])
+        return Replacement(self.before, self.start + n_first, self.end - n_last, new[n_first : len(new) - n_last])
 
 
 def check_length(text: str) -> None:

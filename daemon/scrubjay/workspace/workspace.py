@@ -124,7 +124,7 @@ class Workspace:
         return [project]
 
     def _save(self, event: SaveDocument) -> list[Project]:
-        project = self.projects.project_of(event.uri, event.owner)
+        project = self.projects.saved(event.uri, event.owner)
         # Its root may have gone and come again, as when a repository is cloned once more.
         self._watch(project.root)
         answer(event.reply, None)
