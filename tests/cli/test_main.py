@@ -105,6 +105,18 @@ def test_a_first_use(shell: Shell) -> None:
 
 
 @pytest.mark.slow
+def test_the_reasons_of_requests(tiny: Shell) -> None:
+    (tiny.home / "shapes.py").write_text(PROGRAM)
+    for place in ("shapes.py:5:20", "shapes.py:8:1"):
+        tiny.run("complete", place, "--max-tokens", "1")
+    first, _ = [line for line in tiny.run("why", "2").splitlines() if line.startswith("#")]
+    assert "completion shapes.py: " in first
+    reasons = [request["why"] for request in json.loads(tiny.run("why", "2", "--json"))["requests"]]
+    assert all(reason in tiny.run("why", "2") for reason in reasons)
+    assert reasons[1] == "This is the project's first prompt since the daemon started."
+    assert "shapes.py" in reasons[0]
+
+
 def test_what_is_no_text_is_shown_all_the_same(shell: Shell) -> None:
     shell.run("start")
     root = str(shell.home / "caf\udce9")

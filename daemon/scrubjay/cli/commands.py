@@ -11,7 +11,7 @@ from pathlib import Path
 
 from scrubjay.cli.configuration import config
 from scrubjay.cli.models import model, say
-from scrubjay.cli.status import status_lines
+from scrubjay.cli.status import status_lines, why_lines
 from scrubjay.config import Config, config_file, options, read_config, value_text
 from scrubjay.errors import DaemonError, RequestError, UsageError
 from scrubjay.process.client import Client, Json
@@ -84,6 +84,16 @@ def status(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def why(arguments: argparse.Namespace) -> int:
+    """Say what the last requests cost, and for what reason: the last one last."""
+    answer = Client(_config(arguments).socket).get("requests", last=str(arguments.count))
+    if arguments.json:
+        print(json.dumps(answer, separators=(",", ":")))
+    else:
+        print("\n".join(line for request in reversed(answer["requests"]) for line in why_lines(request)))
+    return 0
+
+
 def complete(arguments: argparse.Namespace) -> int:
     """Print the completion at a position of a file as it is generated."""
     path, line, column = parse_place(arguments.place)
@@ -132,6 +142,7 @@ COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
     "restart": restart,
     "status": status,
     "config": config,
+    "why": why,
     "complete": complete,
     "warm": warm,
     "model": model,

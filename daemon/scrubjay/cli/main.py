@@ -122,6 +122,10 @@ def _parser() -> _Parser:
     status = _command(commands.add_parser, "status", "show what the daemon does and holds", ["socket"])
     status.add_argument("--json", action="store_true", help="everything, as one line of JSON")
 
+    why = _command(commands.add_parser, "why", "say what the last requests cost, and for what reason", ["socket"])
+    why.add_argument("count", nargs="?", type=_number, default=10, metavar="N", help="(default: %(default)s)")
+    why.add_argument("--json", action="store_true", help="everything, as one line of JSON")
+
     complete = _command(commands.add_parser, "complete", "print a completion; starts the daemon if none runs", every)
     complete.add_argument(
         "place", metavar="FILE:LINE:COL", help="position; LINE and COL count from 1, COL in characters"

@@ -2,8 +2,10 @@
 
 import sys
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from shutil import which
+from urllib.parse import unquote
 
 from scrubjay import __version__
 from scrubjay.process.client import Json
@@ -99,3 +101,15 @@ def found_gpu(root: Path = Path("/")) -> str:
     if (root / "proc/driver/nvidia/version").exists() or (root == Path("/") and which("nvidia-smi")):
         return "NVIDIA"
     return "AMD" if (root / "dev/kfd").exists() else ""
+
+
+def why_lines(request: Json) -> Iterator[str]:
+    """A request of the log, for people: what it was and cost, the reason, and the text that changed."""
+    at = datetime.fromtimestamp(request["at"]).astimezone()
+    name = unquote(request["uri"].rpartition("/")[2]) or request["root"]
+    reuse = request["reuse"]
+    cost = f"{reuse['processed']:,} of {reuse['prompt']:,} tokens" if reuse else request["outcome"]
+    yield f"#{request['number']} {at:%H:%M:%S} {request['kind']} {name}: {cost}"
+    yield f"    {request['why']}"
+    if request["was"] != request["now"]:
+        yield from (f"    {sign} {request[key]}" for sign, key in (("-", "was"), ("+", "now")) if request[key].strip())

@@ -13,6 +13,7 @@ from scrubjay.prompt.fim import FimTemplate
 from scrubjay.prompt.segments import Prompt
 from scrubjay.protocol.messages import Done, PrefillCost, Sampling
 from scrubjay.service.ask import Ask
+from scrubjay.service.request_log import RequestRecord
 
 Replies = list["asyncio.Future[Completion]"]
 
@@ -73,7 +74,7 @@ class ActiveRequest:
         on_text: called with each piece of the first item as it is generated.
         number: of the present job.
         template: what its prompt follows, if it is one for filling in.
-        cost: what the prompt has cost, for the first text.
+        record: what the log has of it.
         n_prefilled: tokens of the prompt that are resident, while it is being processed.
     """
 
@@ -83,7 +84,7 @@ class ActiveRequest:
     number: int = 0
     prompt: Prompt | None = None
     template: FimTemplate | None = None
-    cost: PrefillCost | None = None
+    record: RequestRecord = field(default_factory=RequestRecord)
     is_answered: bool = False
     timer: asyncio.TimerHandle | None = None
     n_prefilled: int = 0
@@ -92,6 +93,11 @@ class ActiveRequest:
 
     def __post_init__(self) -> None:
         self._use(self.ask.finish)
+
+    @property
+    def cost(self) -> PrefillCost | None:
+        """What the prompt has cost, for the first text."""
+        return self.record.cost
 
     @property
     def is_wanted(self) -> bool:
@@ -114,8 +120,10 @@ class ActiveRequest:
 
     def prefilled(self, cost: PrefillCost) -> None:
         """The prompt is in its context."""
-        self.cost, self.n_prefilled = self.cost or cost, 0
+        self.n_prefilled = 0
         self.clock.prefilled(cost)
+        if self.record.cost is None:
+            self.record.cost, self.record.first_token_ms = cost, self.clock.elapsed_ms
 
     def end_text(self, done: Done | None = None) -> None:
         """The present text is complete: as the engine says, or because its `Finish` has ended it."""
@@ -146,6 +154,7 @@ class ActiveRequest:
 
     def reject(self, error: ScrubjayError) -> None:
         """Tell the clients that wait that nothing comes."""
+        self.record.error = str(error)
         for reply in self._waiting():
             reply.set_exception(error)
 

@@ -11,6 +11,7 @@ from typing import Protocol
 from scrubjay.completion.finish import Finish
 from scrubjay.completion.requests import Completion, Item
 from scrubjay.prompt.recipe import PromptRecipe
+from scrubjay.prompt.view import ProjectView
 from scrubjay.protocol.messages import Sampling
 from scrubjay.service.scheduler import Priority
 
@@ -44,6 +45,7 @@ class Ask:
         memory: where its answer may be known, and is kept.
         uri: the document that it is about, "" if none.
         version: of that document.
+        view: the place in it, None if none.
         event: the type of notification when it is answered; "" for none.
         on_prompt: called when its prompt was made.
         on_answer: called with its answer, before the client has it.
@@ -63,6 +65,7 @@ class Ask:
     memory: Memory | None = None
     uri: str = ""
     version: int | None = None
+    view: ProjectView | None = None
     event: str = ""
     on_prompt: Callable[[], None] | None = None
     on_answer: Callable[[Completion], None] | None = None

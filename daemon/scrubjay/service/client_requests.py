@@ -79,6 +79,7 @@ class ClientRequests:
             memory=self._history.at(request, *place) if has_rules and not request.cold else None,
             uri=view.document.uri,
             version=view.document.version,
+            view=view,
             event="completion",
             on_prompt=partial(self._warmer.laid_out, root) if is_idle else None,
             on_answer=partial(self._on_shown, view, request),

@@ -13,7 +13,6 @@ from typing import Any
 
 from scrubjay.completion.requests import Completion, stopping
 from scrubjay.errors import EngineDied, EngineError, RequestError, ScrubjayError
-from scrubjay.notifications import Notification
 from scrubjay.prompt.fim import FimTemplate
 from scrubjay.prompt.limits import Budgets, limits_for
 from scrubjay.prompt.segments import Prompt
@@ -41,7 +40,7 @@ class Dispatcher:
 
     Args:
         post_prompt: takes what a thread has made into the service's loop, which hands it to `on_prompt`.
-        tell: takes what listeners should know.
+        news: told of what becomes of requests.
         budgets: how long prompts may be.
     """
 
@@ -50,13 +49,13 @@ class Dispatcher:
         engine: EngineSupervisor,
         builder: PromptBuilder,
         post_prompt: Callable[[ActiveRequest, Made], None],
-        tell: Callable[[Notification], None],
+        news: RequestNews,
         budgets: Budgets,
     ) -> None:
         self._engine = engine
         self._builder = builder
         self._post_prompt = post_prompt
-        self._news = RequestNews(tell)
+        self.news = news
         self._budgets = budgets
         self._requests: dict[int, ActiveRequest] = {}
         # By context: requests that nobody asked for. Those whose clients were told to come again, the oldest first. Some of both
@@ -160,6 +159,7 @@ class Dispatcher:
         if request.number not in self._requests or request.cost or request.is_answered:
             return
         request.resolve(self.still_warming(request))
+        self.news.is_late(request)
         self.scheduler.demote(request.number, Priority.WARM)
         self._background.append(request)
         if len(self._background) > MAX_BACKGROUND:
@@ -205,6 +205,7 @@ class Dispatcher:
             stop = (*sampling.stop, *template.stop, *ask.finish.stop_strings)
             sampling = stopping(sampling, template.stop_tokens, stop)
         if ask.context and not ask.cold:
+            self.news.runs(request, prompt, self.residency.known(ask.context))
             self.residency.begin(ask.context, prompt)
         context = "" if ask.cold else ask.context
         tokens, boundaries, hot = prompt.tokens, prompt.boundaries, prompt.hot
@@ -221,17 +222,19 @@ class Dispatcher:
         if request := self._requests.get(message.job):
             self._note_resident(request, request.ask.context, message.done)
             request.n_prefilled = message.done
-            self._news.progress(request, message.total)
+            self.news.progress(request, message.total)
 
     def _on_prefilled(self, message: PrefillDone) -> None:
         if not (request := self._requests.get(message.job)):
             return
         cost = message.cost
+        if request.record.change is None and request.prompt:
+            self.news.runs(request, request.prompt, self.residency.known(message.context))
         request.prefilled(cost)
         self.residency.note_speed(cost)
         self._note_resident(request, message.context, cost.prompt)
         if not request.ask.cold and not request.ask.is_speculative:
-            noted = self._news.cost(request, cost)
+            noted = self.news.cost(request, cost)
             self.residency.of(message.context).costs.append(noted)
         if request.is_answered and request.ask.sampling:
             # Its client was told to come again: the prompt is all that is wanted.
@@ -258,13 +261,13 @@ class Dispatcher:
                 self._next_text(request, None)
         elif self.scheduler.give_back(message.job) and request:
             self._note_resident(request, request.ask.context, message.done)
-            self._news.stands_still(request)
+            self.news.stands_still(request)
             request.texts.restart()
             request.clock.wait()
 
     def _on_failed(self, message: Failed) -> None:
         if self.scheduler.finish(message.job, Outcome.FAILED) and (request := self._requests.pop(message.job, None)):
-            self._news.stands_still(request)
+            self.news.ended(request, Outcome.FAILED)
             is_its_fault = message.fault == "request"
             request.reject(RequestError(message.message) if is_its_fault else EngineError(message.message))
 
@@ -273,7 +276,7 @@ class Dispatcher:
         self.residency.on_engine_lost()
         number = self.scheduler.lose_engine()
         if number is not None and (request := self._requests.pop(number, None)):
-            self._news.stands_still(request)
+            self.news.ended(request, Outcome.FAILED)
             why = f"{reason.rstrip('.')}, during this request; it is being started again, so ask once more."
             request.reject(EngineDied(why))
 
@@ -297,8 +300,7 @@ class Dispatcher:
         if ask.on_answer:
             ask.on_answer(completion)
         request.resolve(completion)
-        if not known:
-            self._news.answered(request, completion)
+        self.news.answered(request, completion, is_known=known is not None)
 
     def _debounce_ms(self, request: ActiveRequest) -> int:
         if request.ask.on_answer:
@@ -340,7 +342,7 @@ class Dispatcher:
         self._requests[request.number] = request
 
     def _supersede(self, old: ActiveRequest, new: ActiveRequest) -> None:
-        self._news.stands_still(old)
+        self.news.superseded(old)
         if old.ask.sampling is None and new.ask.sampling is None:
             # A client that waits for a project to be warm wants it as it is now.
             new.replies.extend(old.replies)
@@ -368,7 +370,7 @@ class Dispatcher:
     def _end(self, request: ActiveRequest, outcome: Outcome) -> bool:
         """End the present job of `request` here; False if it has ended before."""
         self._requests.pop(request.number, None)
-        self._news.stands_still(request)
+        self.news.ended(request, outcome)
         return self.scheduler.end(request.number, outcome)
 
     def _make_prompt(self, request: ActiveRequest) -> None:

@@ -6,10 +6,13 @@ The engine chooses the context of each prompt and names it in its answers; nothi
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Literal
 
 from scrubjay.completion.requests import Cost
 from scrubjay.prompt.segments import Prompt
 from scrubjay.protocol.messages import ContextStatus, ModelInfo, PrefillCost
+
+Loss = Literal["", "restart", "eviction"]
 
 MAX_CONTEXTS = 64
 """Contexts of which something is remembered: those that are no more are forgotten first."""
@@ -21,10 +24,14 @@ MIN_TOKENS_FOR_SPEED = 64
 
 @dataclass(slots=True)
 class ContextResidency:
-    """What is known of one context: of `prompt`, which was run last, it holds at least `n_resident` leading tokens."""
+    """What is known of one context: of `prompt`, which was run last, it holds at least `n_resident` leading tokens.
+
+    `loss`: why they are fewer than they were when it was run.
+    """
 
     prompt: Prompt | None = None
     n_resident: int = 0
+    loss: Loss = ""
     costs: deque[Cost] = field(default_factory=lambda: deque(maxlen=MAX_COSTS))
 
     def n_common(self, prompt: Prompt) -> int:
@@ -43,6 +50,10 @@ class Residency:
         """What is known of the context `key`."""
         return self._contexts.setdefault(key, ContextResidency())
 
+    def known(self, key: str) -> ContextResidency:
+        """The same, but nothing is kept if nothing is known."""
+        return self._contexts.get(key) or ContextResidency()
+
     def n_common(self, key: str, prompt: Prompt) -> int:
         """How many leading tokens of `prompt` are resident: in the context `key`, or in any if the engine is to choose."""
         if key:
@@ -52,7 +63,7 @@ class Residency:
     def begin(self, key: str, prompt: Prompt) -> None:
         """`prompt` is run in the context `key` now: what it shares with the last one stays."""
         context = self.of(key)
-        context.prompt, context.n_resident = prompt, context.n_common(prompt)
+        context.prompt, context.n_resident, context.loss = prompt, context.n_common(prompt), ""
 
     def note(self, key: str, prompt: Prompt, n_resident: int) -> None:
         """The context `key` holds the first `n_resident` tokens of `prompt`."""
@@ -63,7 +74,8 @@ class Residency:
         """These contexts are all that there are; others had to make room."""
         held = {context.key: context.n_resident for context in contexts}
         for key, context in self._contexts.items():
-            context.n_resident = min(context.n_resident, held.get(key, 0))
+            if (n_held := held.get(key, 0)) < context.n_resident:
+                context.n_resident, context.loss = n_held, "eviction"
         n_surplus = len(self._contexts) - MAX_CONTEXTS
         for key in [key for key in self._contexts if key not in held][: max(n_surplus, 0)]:
             del self._contexts[key]
@@ -71,7 +83,7 @@ class Residency:
     def on_engine_lost(self) -> None:
         """What the contexts held is lost with the engine."""
         for context in self._contexts.values():
-            context.n_resident = 0
+            context.n_resident, context.loss = 0, "restart"
 
     def forget(self, key: str) -> None:
         """The project of the context `key` is closed."""

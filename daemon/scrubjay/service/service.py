@@ -54,6 +54,7 @@ from scrubjay.service.events import (
 )
 from scrubjay.service.power import is_on_battery
 from scrubjay.service.prompt_builder import PromptBuilder
+from scrubjay.service.request_news import RequestNews
 from scrubjay.service.settings import ServiceSettings
 from scrubjay.service.speculation import Speculator
 from scrubjay.service.warming import Warmer
@@ -92,7 +93,7 @@ class Service:
             self.supervisor,
             self._builder,
             lambda request, made: self.post(PromptMade(request, made)),
-            self.broadcaster.publish,
+            RequestNews(self.broadcaster.publish),
             Budgets(settings.context_budget, settings.latency_budget_ms),
         )
         self._status_poller = EngineStatusPoller(self.supervisor, self.broadcaster.publish, self.post)

@@ -95,6 +95,7 @@ class Speculator:
             memory=self._history.at(question, view.project, view.document, view.offset),
             uri=view.document.uri,
             version=view.document.version,
+            view=view,
             event="ahead",
         )
 

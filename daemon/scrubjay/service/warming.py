@@ -26,6 +26,7 @@ def warm_ask(view: ProjectView, is_unasked: bool = False, on_prompt: Callable[[]
         is_unasked=is_unasked,
         uri=document.uri,
         version=document.version,
+        view=view,
         on_prompt=on_prompt,
     )
 

@@ -12,8 +12,10 @@ from scrubjay.http.api.methods import Json
 from scrubjay.http.errors import dump, error_body
 from scrubjay.http.params import read_params
 from scrubjay.service.events import Complete, RequestStatus
+from scrubjay.service.request_log import MAX_RECORDS
 from scrubjay.service.service import Service
 from scrubjay.service.status import StatusReport
+from scrubjay.service.why import RequestReport
 
 
 class NativeRoutes:
@@ -25,11 +27,13 @@ class NativeRoutes:
     def __init__(self, service: Service, reporter: StatusReport) -> None:
         self._service = service
         self._reporter = reporter
+        self._requests = RequestReport(service)
 
     def routes(self) -> list[web.RouteDef]:
         return [
             web.get("/api/status", self.status),
             web.get("/api/context", self.context),
+            web.get("/api/requests", self.requests),
             web.get("/api/events", self.events),
             web.get("/api/documents", self.document),
             web.post("/api/complete", self.complete),
@@ -59,6 +63,13 @@ class NativeRoutes:
             raise RequestError("Say which project: ?root=PATH; GET /api/status lists them.")
         await self._update_status()
         return json_response(self._reporter.context(root))
+
+    async def requests(self, request: web.Request) -> web.Response:
+        """The last requests, each with the reason for what it cost."""
+        last = request.query.get("last", str(MAX_RECORDS))
+        if not last.isdecimal():
+            raise RequestError(f"`last` must be a number of requests, not {last!r}.")
+        return json_response({"requests": await self._requests.requests(int(last))})
 
     async def document(self, request: web.Request) -> web.Response:
         """The text of an open document as the daemon has it: the copy that was last touched."""

@@ -1,0 +1,176 @@
+"""The last requests: what each was, what it cost, and which prompts to compare to say why. Pure.
+
+On the way of a key only references are kept; `service.why` makes words of them when somebody asks.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from scrubjay.completion.requests import Completion, Timings
+from scrubjay.prompt.segments import Prompt, Span
+from scrubjay.prompt.view import ProjectView
+from scrubjay.protocol.messages import PrefillCost
+from scrubjay.service.ask import Ask
+from scrubjay.service.residency import ContextResidency, Loss
+from scrubjay.tokens import Tokens
+
+MAX_RECORDS = 200
+MAX_UNSHARED_TOKENS = 1 << 20
+"""Of prompts that share no arrays with others: the oldest are forgotten, and with them what changed."""
+MAX_REST_CHARACTERS = 200
+
+Kind = Literal["completion", "warm", "ahead", "raw"]
+"""A completion at a cursor; a prompt brought into its context; a completion before it is asked for; a client's own prompt."""
+Outcome = Literal["waiting", "answered", "cached", "late", "cancelled", "superseded", "failed"]
+"""`late`: its client was told to come again before the prompt was processed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a model is asked to go on: a line, from 0, and what follows on it."""
+
+    line: int
+    rest: str
+
+    @classmethod
+    def of(cls, view: ProjectView) -> "Place":
+        content, offset = view.document.content, view.start
+        _, end, _ = content.line_around(offset)
+        return cls(content.line_at(offset), content.text[offset : min(end, offset + MAX_REST_CHARACTERS)])
+
+
+@dataclass(frozen=True, slots=True)
+class PromptRecord:
+    """What of a prompt is remembered: its token arrays as they are, because most of them are those of other prompts too."""
+
+    segments: tuple[Span, ...]
+    reasons: tuple[str, ...]
+    parts: tuple[Tokens, ...]
+    n_unshared: int
+
+    @classmethod
+    def of(cls, prompt: Prompt) -> "PromptRecord":
+        if prompt.parts:
+            return cls(prompt.segments, prompt.reasons, prompt.parts, 0)
+        return cls(prompt.segments, prompt.reasons, (prompt.tokens,), len(prompt.tokens))
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """From which prompt of its context a request came to which; `loss`: why not all of the first one was there any more."""
+
+    before: PromptRecord | None
+    now: PromptRecord
+    loss: Loss = ""
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What a request is."""
+
+    kind: Kind
+    root: str
+    uri: str
+    is_cold: bool
+    is_unasked: bool
+    place: Place | None
+
+    @classmethod
+    def of(cls, ask: Ask) -> "About":
+        place = Place.of(ask.view) if ask.view else None
+        return cls(_kind(ask, place), ask.context, ask.uri, ask.cold, ask.is_unasked, place)
+
+
+def _kind(ask: Ask, place: Place | None) -> Kind:
+    if ask.sampling is None:
+        return "warm"
+    if place is None:
+        return "raw"
+    return "ahead" if ask.is_unasked else "completion"
+
+
+@dataclass(slots=True, eq=False, weakref_slot=True)
+class RequestRecord:
+    """One request.
+
+    Args:
+        about: None until it is in the log.
+        number: from 1 on.
+        at: when it began, in seconds since 1970.
+        change: None until its prompt is run.
+        first_token_ms: from its acceptance to the moment at which the model could write.
+        error: the sentence that its client was told.
+    """
+
+    about: About | None = None
+    number: int = 0
+    at: float = 0.0
+    change: Change | None = None
+    cost: PrefillCost | None = None
+    outcome: Outcome = "waiting"
+    first_token_ms: float = 0.0
+    timings: Timings | None = None
+    n_items: int = 0
+    error: str = ""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing of it changes any more, but that what changed may be forgotten."""
+        return self.outcome not in ("waiting", "late") or (self.outcome == "late" and self.cost is not None)
+
+
+class RequestLog:
+    """The last `MAX_RECORDS` requests that were run or answered.
+
+    Args:
+        clock: seconds since 1970.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._n_added = 0
+        self._records: deque[RequestRecord] = deque(maxlen=MAX_RECORDS)
+        # Those of them whose prompts share nothing, and how many tokens they hold.
+        self._unshared: deque[RequestRecord] = deque()
+        self._n_unshared = 0
+
+    def __iter__(self) -> Iterator[RequestRecord]:
+        """The newest first."""
+        return iter(list(reversed(self._records)))
+
+    def run(self, record: RequestRecord, ask: Ask, now: Prompt, context: ContextResidency) -> None:
+        """Its prompt `now` is run in `context`, which still has its last one."""
+        self._add(record, ask)
+        if context.prompt is now:
+            return  # it goes on where it was interrupted
+        before = PromptRecord.of(context.prompt) if context.prompt else None
+        record.change = Change(before, PromptRecord.of(now), context.loss)
+        if n := record.change.now.n_unshared:
+            self._unshared.append(record)
+            self._n_unshared += n
+        while self._n_unshared > MAX_UNSHARED_TOKENS:
+            self._forget_oldest()
+
+    def end(self, record: RequestRecord, ask: Ask, outcome: Outcome, completion: Completion | None = None) -> None:
+        """Nobody waits for it any more. What was never begun and never asked for is not noted."""
+        if record.about is None and ask.is_unasked:
+            return
+        self._add(record, ask)
+        if record.outcome == "waiting":
+            record.outcome = outcome
+        if completion:
+            record.timings, record.n_items = completion.timings, len(completion.items)
+
+    def _add(self, record: RequestRecord, ask: Ask) -> None:
+        if record.about is None:
+            self._n_added += 1
+            record.about, record.number, record.at = About.of(ask), self._n_added, self._clock()
+            self._records.append(record)
+
+    def _forget_oldest(self) -> None:
+        oldest = self._unshared.popleft()
+        if oldest.change:
+            self._n_unshared -= oldest.change.now.n_unshared
+            oldest.change = None
