@@ -22,11 +22,11 @@ from rich.console import Console
 from rich.table import Table
 
 from scrubjay.llama.vocabulary import Vocabulary
-from scrubjay.prompt.anchored import EMPTY_LAYOUT, LayoutState, anchored_prompt
 from scrubjay.prompt.file_order import FileSlot, reorder
 from scrubjay.prompt.fim import find_template
 from scrubjay.prompt.frame import LayoutInput
 from scrubjay.prompt.limits import Limits
+from scrubjay.prompt.places import EMPTY_LAYOUT, LayoutState, anchored_prompt
 from scrubjay.prompt.segments import Prompt, part_tokens
 from scrubjay.starter import model_path
 from scrubjay.tokenizer.token_cache import TokenCache
@@ -151,7 +151,8 @@ class Replay:
             return FileSlot(document.key, segment.label, document.text, part_tokens(segment.parts, self.cache))
 
         others = sorted(self.project.documents.values(), key=lambda document: document.key)
-        return replace(self.laid, slots=reorder((), others, layout.document.key, make))
+        slots = reorder((), others, layout.document.key, make)
+        return replace(self.laid, places=tuple(replace(place, slots=slots) for place in self.laid.places[-1:]))
 
 
 def _uri(name: str) -> str:

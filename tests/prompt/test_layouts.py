@@ -3,11 +3,12 @@
 import gc
 import weakref
 
-from scrubjay.prompt.anchored import EMPTY_LAYOUT, Anchor
+from scrubjay.prompt.anchored import Anchor
 from scrubjay.prompt.fim import find_template
 from scrubjay.prompt.frame import LayoutInput
 from scrubjay.prompt.layouts import Layouts
 from scrubjay.prompt.limits import Limits
+from scrubjay.prompt.places import EMPTY_LAYOUT
 from scrubjay.tokenizer.token_cache import TokenCache
 from tests.prompt.test_plain import workspace
 

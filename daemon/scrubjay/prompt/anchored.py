@@ -1,26 +1,26 @@
-"""Layout, anchored form: typing only ever adds tokens at the end.
+"""The current file in a prompt, anchored: typing only ever adds tokens at the end.
 
-    [repo] [files, see file_order] [tails] [current path] [FIM: prefix up to the anchor, suffix from the next line on, middle]
-                                                                        what was typed after the anchor stands here: ^^^^^^
+    [FIM: prefix up to the anchor, suffix from the next line on, middle]
+                                   what was typed after the anchor: ^^^^^^
 
 The FIM prefix ends at an *anchor*, the start of a line a little above the cursor. What is between anchor and cursor comes
 after the middle token, as the beginning of what the model is to write. The suffix begins with the line after the
 cursor's; a rest of the cursor's line belongs to it only if it is more than closers, which editors insert by themselves.
 Closers at the beginning of a rest are not shown either, so that a bracket typed there costs no more than a letter.
 
-Pure: what has to be known of earlier prompts is a value, `LayoutState`, that goes in and comes out.
+An anchor is a value, and belongs to what is shown around it, not to a place in the text: it stays where that is, also when text
+above it comes and goes.
 """
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 
 from scrubjay.code_text import has_words
-from scrubjay.prompt.file_order import FileSlot, admit, reorder
 from scrubjay.prompt.fim import FimTemplate
-from scrubjay.prompt.frame import LayoutInput, PromptFrame, fim_segments, prompt_frame
-from scrubjay.prompt.segments import Prompt, Segment, assemble, part_tokens
+from scrubjay.prompt.frame import LayoutInput, PromptFrame, fim_segments
+from scrubjay.prompt.segments import Segment
 from scrubjay.prompt.windows import Window, prefix_limit, prefix_window, rest_window, rounded_up, suffix_window
+from scrubjay.tokenizer.token_cache import MAX_CHARACTERS_PER_TOKEN
 from scrubjay.tokens import common_length
 from scrubjay.workspace.document import Document
 
@@ -29,6 +29,10 @@ MAX_MIDDLE_TOKENS = 512
 ANCHOR_LINES_BACK = 4
 """Lines above the cursor's at which the anchor is set: the model writes better when it goes on with whole lines."""
 MAX_TOKEN_BYTES = 64
+NEEDLE_CHARACTERS = 64
+"""So many before an anchor find it in a text in which it has moved."""
+MAX_FOUND = 8
+"""Places that are looked at then."""
 MAX_CLOSERS_CHARACTERS = 1_024
 """A longer rest of a line is shown, whatever it is."""
 _CLOSERS = re.compile(r"[)\]}]{1,16}")
@@ -41,64 +45,36 @@ class Anchor:
 
     Args:
         offset: the anchor.
-        before: the text before it.
-        prefix: the window on `before`.
+        prefix: the window on the text before it.
         suffix: the window on the text after the cursor's line.
         reason: why the anchor was set here.
     """
 
     offset: int
-    before: str
     prefix: Window
     suffix: Window
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
-class LayoutState:
-    """How a project was laid out last: its files in their order, an anchor for each document that was edited, and the frame."""
-
-    slots: tuple[FileSlot, ...] = ()
-    anchors: Mapping[str, Anchor] = field(default_factory=dict)
-    current: str = ""
-    frame: PromptFrame | None = None
-
-
-EMPTY_LAYOUT = LayoutState()
-
-
-@dataclass(frozen=True, slots=True)
 class TokenBudget:
-    """How many tokens each part may have; `share` is what prefix and other files have together."""
+    """How many tokens each part may have.
+
+    Args:
+        prefix: of a window that is made now; one that was shown before may have `kept`.
+        share: what prefix and other files have together.
+    """
 
     prefix: int
     suffix: int
     middle: int
     share: int
+    kept: int
 
     def for_files(self, n_prefix: int) -> int:
         """What a prefix of `n_prefix` tokens leaves to other files."""
         # In steps, so that a prefix that grows does not push out a file at once.
         return self.share - rounded_up(n_prefix, max(self.share // 16, 64), self.share)
-
-
-def anchored_prompt(old: LayoutState, layout: LayoutInput) -> tuple[Prompt, LayoutState]:
-    """The prompt for a completion, and how the project is laid out now; `old` is what came out of its last prompt.
-
-    Raises:
-        PromptRefused: there is no room for even a few tokens of the document.
-    """
-    frame, key = prompt_frame(layout, old.frame), layout.document.key
-    budget = token_budget(frame, layout.template, layout.limits.window, _n_other_tokens(layout))
-    anchor = keep_or_reanchor(old.anchors.get(key), layout, budget)
-    # To put files in order costs tokens, so a key does not do it: only a switch to another file, or time to spare.
-    slots = _ordered(old, layout) if layout.is_idle or old.current != key else old.slots
-    recent = [other.key for other in layout.project.by_recency()]
-    slots = admit(slots, recent, budget.for_files(len(anchor.prefix.tokens)), {slot.key for slot in old.slots})
-    segments = [frame.start, *map(_file_segment, slots), *frame.tails, frame.path]
-    prompt = assemble([*segments, *current_segments(anchor, frame.path.label, layout)], layout.token_cache)
-    anchors = {key: old for key, old in old.anchors.items() if key in layout.project.documents}
-    return prompt, LayoutState(slots, anchors | {key: anchor}, key, frame)
 
 
 def token_budget(frame: PromptFrame, template: FimTemplate, window_limit: int, n_others: int) -> TokenBudget:
@@ -113,26 +89,8 @@ def token_budget(frame: PromptFrame, template: FimTemplate, window_limit: int, n
     middle = min(MAX_MIDDLE_TOKENS, quarter)
     share = frame.room - suffix - middle
     prefix = prefix_limit(share, n_others)
-    return TokenBudget(min(prefix, window_limit or prefix), suffix, middle, share)
-
-
-def _n_other_tokens(layout: LayoutInput) -> int:
-    others = [
-        (other.key, other.text) for other in layout.project.documents.values() if other.key != layout.document.key
-    ]
-    return layout.token_cache.count(others)
-
-
-def _ordered(old: LayoutState, layout: LayoutInput) -> tuple[FileSlot, ...]:
-    def make(other: Document) -> FileSlot:
-        segment = layout.file_segment(other)
-        return FileSlot(other.key, segment.label, other.text, part_tokens(segment.parts, layout.token_cache))
-
-    return reorder(old.slots, layout.shown(), layout.document.key, make)
-
-
-def _file_segment(slot: FileSlot) -> Segment:
-    return Segment("file", slot.label, (slot.tokens,), reason=slot.reason)
+    prefix = min(prefix, window_limit or prefix)
+    return TokenBudget(prefix, suffix, middle, share, prefix)
 
 
 def current_segments(anchor: Anchor, label: str, layout: LayoutInput) -> list[Segment]:
@@ -156,33 +114,57 @@ def current_segments(anchor: Anchor, label: str, layout: LayoutInput) -> list[Se
 
 def keep_or_reanchor(anchor: Anchor | None, layout: LayoutInput, budget: TokenBudget) -> Anchor:
     """`anchor` if it may stay, else a new one for the place of `layout`."""
-    reason = _reason_to_reanchor(anchor, layout, budget)
-    if anchor is not None and not reason:
-        return anchor
+    kept, reason = keep(anchor, layout, budget)
+    return kept or new_anchor(layout, budget, reason, anchor)
+
+
+def keep(anchor: Anchor | None, layout: LayoutInput, budget: TokenBudget) -> tuple[Anchor | None, str]:
+    """`anchor` where it is now, if it may serve the place of `layout`; else None, and why not."""
+    if anchor is None:
+        return None, "when the file was first edited"
+    kept = _found(anchor, layout, budget.middle * MAX_CHARACTERS_PER_TOKEN)
+    if kept is None:
+        return None, "because the cursor moved, or text before it changed"
+    if not _shows(anchor.suffix, layout):
+        return None, "because the cursor moved, or text after it changed"
+    if len(anchor.prefix.tokens) > budget.kept or len(anchor.suffix.tokens) > budget.suffix:
+        return None, "because there is less room than before"
+    # In idle time it moves before it must, so that it does not have to while someone types.
+    if _is_longer(layout, kept.offset, budget.middle // 2 if layout.is_idle else budget.middle):
+        return None, "because much was typed after the one before"
+    return kept, ""
+
+
+def new_anchor(layout: LayoutInput, budget: TokenBudget, reason: str, last: Anchor | None = None) -> Anchor:
+    """An anchor for the place of `layout`, whose window begins where that of `last` does, if it may."""
     document, cache = layout.document, layout.token_cache
     at = _anchor_offset(layout, budget.middle)
-    prefix = prefix_window(layout.text, at, budget.prefix, cache)
+    prefix = prefix_window(layout.text, at, budget.prefix, cache, last.prefix if last else None)
     window = rest_window if layout.shows_rest else suffix_window
     suffix = window(document, _suffix_start(layout), budget.suffix, cache)
-    what = f"text before the anchor, which was set {reason}"
-    return Anchor(at, document.text[:at], prefix, suffix, prefix.reason(what))
+    return Anchor(at, prefix, suffix, prefix.reason(f"text before the anchor, which was set {reason}"))
 
 
-def _reason_to_reanchor(anchor: Anchor | None, layout: LayoutInput, budget: TokenBudget) -> str:
-    """Why the anchor must be set again, "" if it may stay."""
-    document, offset = layout.document, layout.offset
-    if anchor is None:
-        return "when the file was first edited"
-    if not document.text.startswith(anchor.before):
-        return "because text before it changed"
-    if offset < anchor.offset or not _shows(anchor.suffix, layout):
-        return "because the cursor moved, or text after it changed"
-    if len(anchor.prefix.tokens) > budget.prefix or len(anchor.suffix.tokens) > budget.suffix:
-        return "because there is less room than before"
-    # In idle time it moves before it must, so that it does not have to while someone types.
-    if _is_longer(layout, anchor.offset, budget.middle // 2 if layout.is_idle else budget.middle):
-        return "because much was typed after the one before"
-    return ""
+def _found(anchor: Anchor, layout: LayoutInput, n_back: int) -> Anchor | None:
+    """`anchor` where the text before it is now, if that is at most `n_back` characters before the cursor."""
+    offset, shown = layout.offset, anchor.prefix.text
+    if anchor.offset <= offset and _ends_with(layout.document.text, anchor.offset, anchor.prefix):
+        return anchor
+    needle, end = shown[-NEEDLE_CHARACTERS:], offset
+    for _ in range(MAX_FOUND if anchor.prefix.start is None else 0):
+        at = layout.document.text.rfind(needle, max(offset - n_back - len(needle), 0), end)
+        if at < 0:
+            return None
+        if _ends_with(layout.document.text, at + len(needle), anchor.prefix):
+            return replace(anchor, offset=at + len(needle))
+        end = at + len(needle) - 1
+    return None
+
+
+def _ends_with(text: str, end: int, window: Window) -> bool:
+    """Whether `text` up to `end` ends with what `window` shows."""
+    start = end - len(window.text)
+    return start >= 0 and window.start in (None, start) and text.startswith(window.text, start)
 
 
 def _is_longer(layout: LayoutInput, start: int, limit: int) -> bool:

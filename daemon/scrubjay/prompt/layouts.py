@@ -2,8 +2,8 @@
 
 from typing import Literal
 
-from scrubjay.prompt.anchored import EMPTY_LAYOUT, LayoutState, anchored_prompt
 from scrubjay.prompt.frame import LayoutInput
+from scrubjay.prompt.places import EMPTY_LAYOUT, LayoutState, anchored_prompt
 from scrubjay.prompt.plain import plain_prompt
 from scrubjay.prompt.segments import Prompt
 

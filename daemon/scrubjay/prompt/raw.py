@@ -102,7 +102,8 @@ class ReadyMadePrompt:
         # Of what is remembered before the client's window about as much again is shown; a text has no more tokens than bytes.
         n_bytes = len(self.prefix.encode(errors="surrogatepass"))
         share = room - middle - suffix
-        return TokenBudget(min(1 << n_bytes.bit_length(), share), suffix, middle, share)
+        prefix = min(1 << n_bytes.bit_length(), share)
+        return TokenBudget(prefix, suffix, middle, share, prefix)
 
 
 def find_ready_made(text: str, vocabulary: RawVocabulary, template: FimTemplate) -> ReadyMadePrompt | None:

@@ -1,7 +1,9 @@
 """Windows on a text: what of it a prompt shows when not all fits, so that typing moves them rarely, in big steps."""
 
-from bisect import bisect_left
-from dataclasses import dataclass, replace
+from bisect import bisect_left, bisect_right
+from dataclasses import dataclass
+
+import numpy as np
 
 from scrubjay.code_text import has_words
 from scrubjay.tokenizer.token_cache import MAX_CHARACTERS_PER_TOKEN, TokenCache, TokenizedText
@@ -14,6 +16,14 @@ OTHER_FILES_STEP_TOKENS = 1024
 """Room for other files is taken in such steps, so that no window moves when one of them is edited a little."""
 MAX_LINE_TOKENS = 128
 """As long as the cursor's line is no longer than that, typing in it moves no window."""
+MIN_KEPT_SHARE = 2
+"""Where not all fits, a window has at least one in this many of the tokens that it may have."""
+HEAD_TOKENS = 32
+"""So many tokens find the start of a window in a text that has changed."""
+MAX_PLACES = 64
+"""In a text that repeats itself no more places are looked at."""
+LEAD_CHARACTERS = 2
+"""So many characters before a cut have a say in whether it is one."""
 MAX_UNCUT_CHARACTERS = 8_192
 """A run of this many characters without a place to cut is not looked at as a whole."""
 
@@ -25,13 +35,15 @@ class Window:
     Args:
         hot: where the cursor's line starts in the tokens.
         is_whole: nothing of the text is left out.
-        text: what is shown, perhaps a little more; only for a suffix.
+        text: what is shown, perhaps a little more: nothing else has a say in `tokens`.
+        start: where `text` begins, if there is the only place where it has these tokens.
     """
 
     tokens: Tokens
     hot: tuple[int, ...] = ()
     is_whole: bool = True
     text: str = ""
+    start: int | None = None
 
     def reason(self, what: str) -> str:
         """Why the prompt shows this, where the whole is called `what`."""
@@ -50,11 +62,14 @@ def resume_at(document: Document, offset: int) -> int:
     return offset if end - offset > MAX_UNCUT_CHARACTERS or has_words(document.text[offset:end]) else start
 
 
-def prefix_window(text: TokenizedText, offset: int, limit: int, token_cache: TokenCache) -> Window:
+def prefix_window(
+    text: TokenizedText, offset: int, limit: int, token_cache: TokenCache, last: Window | None = None
+) -> Window:
     """The end of the text before `offset`, at most `limit` tokens.
 
-    What does not fit is left out in steps of a quarter of `limit`, counted from the start of the text, so that the
-    window's start stays where it is for many keys.
+    It begins where `last` begins, which was shown before, if that leaves it long enough. Otherwise what does not fit is left
+    out in steps of a quarter of `limit`, counted from the start of the text, so that the window's start stays where it
+    is for many keys.
     """
     cut = text.chunk_start(offset)
     if offset - cut > MAX_UNCUT_CHARACTERS:
@@ -63,14 +78,35 @@ def prefix_window(text: TokenizedText, offset: int, limit: int, token_cache: Tok
     line = max(text.text.rfind("\n", start, offset) + 1, start)
     tokens = text.between(start, offset)
     n_hot = common_length(text.between(start, line), tokens)
-    n_out = _n_left_out(len(tokens), n_hot, limit)
-    # Where a chunk of the text begins soon after that place, the window begins with it: then an edit above the window
-    # leaves its tokens alone.
-    starts = text.counts(offset, start)
-    at = bisect_left(starts, n_out)
-    is_near = at < len(starts) and starts[at] <= len(tokens) - limit // 4
-    window = _without_start(tokens, starts[at] if n_out and is_near else n_out, (n_hot,))
-    return replace(window, is_whole=window.is_whole and start == 0)
+    counts = text.counts(offset, start)
+    n_out = _start_of(last.tokens, tokens, limit) if last else None
+    if n_out is None:
+        n_out = _n_left_out(len(tokens), n_hot, limit)
+        # Where a chunk of the text begins soon after that place, the window begins with it: then an edit above the
+        # window leaves its tokens alone.
+        at = bisect_left(counts, n_out)
+        is_near = at < len(counts) and counts[at] <= len(tokens) - limit // MIN_KEPT_SHARE
+        n_out = counts[at] if n_out and is_near else n_out
+    begin = text.cut_at(start, bisect_right(counts, n_out) - 1)
+    shown = max(begin - LEAD_CHARACTERS, 0)
+    hot = (n_hot - n_out,) if n_hot > n_out else ()
+    return Window(
+        tokens[n_out:], hot, n_out == 0 and start == 0, text.text[shown:offset], shown if begin == start else None
+    )
+
+
+def _start_of(shown: Tokens, tokens: Tokens, limit: int) -> int | None:
+    """How many of `tokens` go, so that the rest begins as a window does that was `shown` before; None if that is no window."""
+    head = shown[:HEAD_TOKENS]
+    first = max(len(tokens) - limit, 0)
+    end = len(tokens) - max(min(limit // MIN_KEPT_SHARE, len(tokens)), HEAD_TOKENS)
+    if len(head) < HEAD_TOKENS or first > end:
+        return None
+    starts = first + np.flatnonzero(tokens[first : end + 1] == head[0])[:MAX_PLACES]
+    # Where several places begin alike, the one that goes on like the window for longest.
+    shared = [(common_length(tokens[at:], shown), -int(at)) for at in starts]
+    n_shared, at = max(shared, default=(0, 0))
+    return -at if n_shared >= HEAD_TOKENS else None
 
 
 def _uncut_prefix_window(text: TokenizedText, offset: int, limit: int, token_cache: TokenCache) -> Window:
@@ -78,7 +114,8 @@ def _uncut_prefix_window(text: TokenizedText, offset: int, limit: int, token_cac
     # It begins at a multiple of the step: else each key would move it.
     start = (offset // MAX_UNCUT_CHARACTERS - 1) * MAX_UNCUT_CHARACTERS
     tokens = token_cache(text.text[start:offset])
-    return replace(_without_start(tokens, _n_left_out(len(tokens), len(tokens), limit), ()), is_whole=False)
+    n_out = _n_left_out(len(tokens), len(tokens), limit)
+    return Window(tokens[n_out:], is_whole=False, text=text.text[start:offset], start=start)
 
 
 def suffix_window(document: Document, offset: int, limit: int, token_cache: TokenCache) -> Window:
@@ -119,7 +156,3 @@ def _n_left_out(n_tokens: int, n_to_line: int, limit: int) -> int:
     step = max(limit // 4, 1)
     n_out = rounded_up(n_to_line - limit + min(step, MAX_LINE_TOKENS), step, n_tokens)
     return n_out if n_tokens - n_out <= limit else rounded_up(n_tokens - limit, step, n_tokens)
-
-
-def _without_start(tokens: Tokens, n_out: int, hot: tuple[int, ...]) -> Window:
-    return Window(tokens[n_out:], tuple(n - n_out for n in hot if n > n_out), is_whole=n_out == 0)

@@ -255,6 +255,10 @@ class TokenizedText:
         tokens = (self._alone(index) if index == first else self._chunk(index) for index in chunks)
         return tuple(accumulate(map(len, tokens), initial=0))
 
+    def cut_at(self, start: int, index: int) -> int:
+        """Offset of the cut that is `index` cuts after the one at `start`."""
+        return self.chunked.cuts[bisect_left(self.chunked.cuts, start) + index]
+
     def chunk_start(self, end: int) -> int:
         """Offset of the last cut before `end` that the text before `end` has, too; 0 if there is none."""
         cuts = self.chunked.cuts

@@ -1,0 +1,214 @@
+"""Layout, anchored form: what was shown for a place is remembered with it, and shown again when the cursor is back.
+
+    [repo] [files, see file_order] [tails] [current path] [the current file, see anchored]
+            `--------- slots -----------------´            `------ anchor ------------´     = a place
+
+What a context has held can be gone back to, but only by exactly the same tokens. So the prompt follows from the texts and from
+what was shown before: a place is known by the text that it shows, not by versions or offsets, so that undo, a branch of
+the repository, or the way back from another file find it. Where nothing fits, a new place is made after a known one, so
+that most of it can stay.
+
+Pure: what has to be known of earlier prompts is a value, `LayoutState`, that goes in and comes out.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache, partial
+
+from scrubjay.code_text import common_prefix_length
+from scrubjay.prompt.anchored import Anchor, TokenBudget, current_segments, keep, new_anchor, token_budget
+from scrubjay.prompt.file_order import FileSlot, admit, reorder
+from scrubjay.prompt.frame import LayoutInput, PromptFrame, prompt_frame
+from scrubjay.prompt.segments import Prompt, Segment, assemble, part_tokens
+from scrubjay.tokens import Tokens, common_length
+from scrubjay.workspace.document import Document
+
+MAX_PLACES = 32
+MAX_PLACES_OF_DOCUMENT = 8
+MAX_STALE_CHARACTERS = 256
+"""If less than that has changed in other files since a place was left, they are shown as they were until there is time."""
+IDLE_SHARE = 0.5
+"""What a token costs in idle time, where one that somebody waits for costs 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What a prompt showed: of the document `key` what is around the anchor, and the other files in their order."""
+
+    key: str
+    anchor: Anchor
+    slots: tuple[FileSlot, ...]
+
+    @property
+    def arrays(self) -> Iterator[Tokens]:
+        """What it shows, in the order of the prompt."""
+        yield from (slot.tokens for slot in self.slots)
+        yield self.anchor.prefix.tokens
+        yield self.anchor.suffix.tokens
+
+    def is_same(self, other: "Place") -> bool:
+        """Whether it shows the same as `other`, because it comes from there."""
+        windows = self.anchor.prefix is other.anchor.prefix and self.anchor.suffix is other.anchor.suffix
+        return windows and self.key == other.key and _is_same(self.slots, other.slots)
+
+    def n_shared(self, other: "Place") -> int:
+        """How many leading tokens it shares with `other`."""
+        n = 0
+        for mine, its in zip(self.arrays, other.arrays, strict=False):
+            n_common = len(mine) if mine is its else common_length(mine, its)
+            n += n_common
+            if n_common < max(len(mine), len(its)):
+                break
+        return n
+
+
+@dataclass(frozen=True, slots=True)
+class LayoutState:
+    """How a project was laid out: the places that were shown, the last one last, and the frame around them."""
+
+    places: tuple[Place, ...] = ()
+    frame: PromptFrame | None = None
+
+    @property
+    def slots(self) -> tuple[FileSlot, ...]:
+        """The other files of the last prompt."""
+        return self.places[-1].slots if self.places else ()
+
+    @property
+    def anchors(self) -> Mapping[str, Anchor]:
+        """For each document the anchor that it had last."""
+        return {place.key: place.anchor for place in self.places}
+
+    def of(self, key: str) -> list[Place]:
+        """The places of that document, the last one first."""
+        return [place for place in reversed(self.places) if place.key == key]
+
+    def then(self, place: Place, frame: PromptFrame, documents: Mapping[str, Document]) -> "LayoutState":
+        """After a prompt for `place`; of documents that are no more nothing is kept."""
+        if self.places and self.places[-1] is place and all(old.key in documents for old in self.places):
+            return self if self.frame is frame else replace(self, frame=frame)
+        others = [old for old in self.places if old.key in documents and not old.is_same(place)]
+        surplus = [old for old in others if old.key == place.key][: -MAX_PLACES_OF_DOCUMENT + 1]
+        kept = [old for old in others if not any(old is one for one in surplus)]
+        return LayoutState((*kept[-MAX_PLACES + 1 :], place), frame)
+
+
+EMPTY_LAYOUT = LayoutState()
+
+
+def anchored_prompt(old: LayoutState, layout: LayoutInput) -> tuple[Prompt, LayoutState]:
+    """The prompt for a completion, and how the project is laid out now; `old` is what came out of its last prompt.
+
+    Raises:
+        PromptRefused: there is no room for even a few tokens of the document.
+    """
+    frame = prompt_frame(layout, old.frame)
+    budget = token_budget(frame, layout.template, layout.limits.window, _n_other_tokens(layout))
+    # While somebody types, what is shown stays as long as it fits.
+    budget = budget if layout.is_idle else replace(budget, kept=budget.share)
+    place = _last_again(old, layout, budget) or _best_place(old, layout, budget)
+    segments = [frame.start, *map(_file_segment, place.slots), *frame.tails, frame.path]
+    segments += current_segments(place.anchor, frame.path.label, layout)
+    return assemble(segments, layout.token_cache), old.then(place, frame, layout.project.documents)
+
+
+def _last_again(old: LayoutState, layout: LayoutInput, budget: TokenBudget) -> Place | None:
+    """The last place, if somebody is typing there and it may stay as it is."""
+    if layout.is_idle or not old.places or old.places[-1].key != layout.document.key:
+        return None
+    last = old.places[-1]
+    anchor, _ = keep(last.anchor, layout, budget)
+    if anchor is None:
+        return None
+    return _fitting(last if anchor is last.anchor else replace(last, anchor=anchor), last.slots, layout, budget)
+
+
+def _best_place(old: LayoutState, layout: LayoutInput, budget: TokenBudget) -> Place:
+    """The place to show: of those that may be shown the one that costs least now and later."""
+    known, recent = old.of(layout.document.key), layout.shown()
+    make = cache(partial(_slot, layout))
+    found = [(place, keep(place.anchor, layout, budget)[0]) for place in known]
+    options = [replace(place, anchor=anchor) for place, anchor in found if anchor]
+    options = options or _new_places(old, known, layout, budget)
+    choices = []
+    for place in options:
+        true = _fitting(place, reorder(place.slots, recent, place.key, make), layout, budget)
+        choices += [(true, true)]
+        if known and _may_stay(place, old, layout, budget):
+            choices += [(place, true)]
+    return min(choices, key=lambda choice: _cost(choice[0], choice[1], old.places))[0]
+
+
+def _new_places(old: LayoutState, known: Sequence[Place], layout: LayoutInput, budget: TokenBudget) -> list[Place]:
+    """For a place that was not shown before: after those of the same document, or after the last one."""
+    _, reason = keep(known[0].anchor if known else None, layout, budget)
+    if known:
+        return [replace(place, anchor=new_anchor(layout, budget, reason, place.anchor)) for place in known]
+    return [Place(layout.document.key, new_anchor(layout, budget, reason), old.slots)]
+
+
+def _may_stay(place: Place, old: LayoutState, layout: LayoutInput, budget: TokenBudget) -> bool:
+    """Whether the other files may be shown as they were for `place`."""
+    if layout.is_idle or _n_tokens(place.slots) > budget.for_files(len(place.anchor.prefix.tokens)):
+        return False
+    # To put files in order costs tokens, so a key does not do it: only a switch to another file, or time to spare.
+    is_last = old.places[-1].key == place.key and old.slots is place.slots
+    return is_last or _n_stale(place.slots, layout) <= MAX_STALE_CHARACTERS
+
+
+def _cost(now: Place, later: Place, known: Sequence[Place]) -> float:
+    """What it costs to show `now`, and in idle time `later`, where all of the `known` places can be gone back to."""
+    n_later = 0 if later is now else _n_new(later, (*known, now))
+    return _n_new(now, known) + n_later * IDLE_SHARE
+
+
+def _n_new(place: Place, known: Sequence[Place]) -> int:
+    """How many tokens of `place` no known one has after the same ones."""
+    return sum(map(len, place.arrays)) - max((place.n_shared(other) for other in known), default=0)
+
+
+def _n_stale(slots: Sequence[FileSlot], layout: LayoutInput) -> int:
+    """How many characters of other files are not shown as they are now."""
+    documents = layout.project.documents
+    return sum(_n_changed(slot.text, documents[slot.key].text if slot.key in documents else "") for slot in slots)
+
+
+def _n_changed(old: str, new: str) -> int:
+    if old is new or old == new:
+        return 0
+    start = common_prefix_length(old, new)
+    end = common_prefix_length(old[start:][::-1], new[start:][::-1])
+    return max(len(old), len(new)) - start - end
+
+
+def _fitting(place: Place, slots: tuple[FileSlot, ...], layout: LayoutInput, budget: TokenBudget) -> Place:
+    """`place` with those of `slots` for which there is room."""
+    room = budget.for_files(len(place.anchor.prefix.tokens))
+    if slots is not place.slots or _n_tokens(slots) > room:
+        recent = [other.key for other in layout.project.by_recency()]
+        slots = admit(slots, recent, room, {slot.key for slot in place.slots})
+    return place if _is_same(slots, place.slots) else replace(place, slots=slots)
+
+
+def _n_tokens(slots: Sequence[FileSlot]) -> int:
+    return sum(len(slot.tokens) for slot in slots)
+
+
+def _is_same(slots: Sequence[FileSlot], others: Sequence[FileSlot]) -> bool:
+    return len(slots) == len(others) and all(mine is its for mine, its in zip(slots, others, strict=True))
+
+
+def _n_other_tokens(layout: LayoutInput) -> int:
+    others = [
+        (other.key, other.text) for other in layout.project.documents.values() if other.key != layout.document.key
+    ]
+    return layout.token_cache.count(others)
+
+
+def _slot(layout: LayoutInput, other: Document) -> FileSlot:
+    segment = layout.file_segment(other)
+    return FileSlot(other.key, segment.label, other.text, part_tokens(segment.parts, layout.token_cache))
+
+
+def _file_segment(slot: FileSlot) -> Segment:
+    return Segment("file", slot.label, (slot.tokens,), reason=slot.reason)
