@@ -5,7 +5,6 @@ import pytest
 from scrubjay.http.api.methods import tail
 from scrubjay.http.params import Params
 from scrubjay.prompt.segments import Span
-from scrubjay.service.events import AddTail
 from scrubjay.service.service import Service
 from scrubjay.workspace.project import MAX_TAILS, Project, Tail
 from tests.support.service import complete, model, open_document, running_service, source
@@ -15,8 +14,7 @@ OUTPUT = "a.py:3: error: nothing is called total\n" * 4
 
 
 async def add(service: Service, name: str, text: str, once: bool = True) -> None:
-    event = tail(Params({"root": "/project", "name": name, "text": text, "once": once}))
-    assert isinstance(event, AddTail)
+    event = tail(Params({"root": "/project", "name": name, "text": text, "once": once}))()
     service.post(event)
     await event.reply
 
