@@ -21,6 +21,8 @@ DOCUMENTS = sorted(
 ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text("utf-8")
 OF_OTHERS = {"--install", "--install-extension"}
 """Flags of other programs."""
+OF_COMMANDS = {"--open"}
+"""Flags of single commands, which are no options of the daemon."""
 
 
 def section(heading: str) -> str:
@@ -78,7 +80,7 @@ def test_options_exist() -> None:
     known |= {flag.replace("--", "--no-", 1) for flag in known}
     for document in (ROOT / "README.md", ROOT / "docs" / "architecture.md"):
         flags = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", document.read_text("utf-8")))
-        assert flags <= known | OF_OTHERS, document
+        assert flags <= known | OF_OTHERS | OF_COMMANDS, document
 
 
 def test_messages_are_those_of_the_program() -> None:

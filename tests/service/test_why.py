@@ -35,6 +35,7 @@ from tests.support.service import (
 )
 
 ROOT = "/project"
+CAME_BACK = "The prompt came back to text that was held before."
 Entry = dict[str, Any]
 
 
@@ -143,7 +144,7 @@ async def test_twenty_actions() -> None:
 
         moved = await user.ask("app.py", 20)
         assert moved["why"] == (
-            "What is shown of app.py was cut again because the cursor moved, or text after it changed."
+            "What is shown around line 21 of app.py was cut again because the cursor moved, or text after it changed."
         )
         assert moved["segment"]["label"] == "app.py"
 
@@ -175,7 +176,9 @@ async def test_twenty_actions() -> None:
         assert place(tail) == ("tail build.log", 2, "error: 4", "error: 5")
 
         await user.tail("")
-        assert (await user.ask("service.py", 20))["why"] == "build.log was left out of the prompt."
+        gone = await user.ask("service.py", 20)
+        assert gone["why"] == f"{CAME_BACK} build.log was left out of the prompt."
+        assert gone["reuse"]["paged"] > 0
 
         cold = await user.ask("service.py", 20, cold=True)
         assert cold["why"] == "It was asked for without any reuse, as a reference."
@@ -210,10 +213,10 @@ async def test_the_plain_layout() -> None:
         assert typed["line"] == 31
 
         await user.edit("app.py", (30, 0), (31, 0), "")
-        assert (await user.ask("app.py", 30))["why"] == "app.py changed at line 31, at the cursor."
+        assert (await user.ask("app.py", 30))["why"] == f"{CAME_BACK} app.py changed at line 31, at the cursor."
 
-        assert (await user.ask("app.py", 20))["why"] == "The cursor moved in app.py to line 21."
-        assert (await user.ask("app.py", 40))["why"] == "The cursor moved in app.py to line 41."
+        assert (await user.ask("app.py", 20))["why"] == "The cursor moved to line 21 of app.py."
+        assert (await user.ask("app.py", 40))["why"] == f"{CAME_BACK} The cursor moved to line 41 of app.py."
 
 
 async def test_what_never_reached_the_model() -> None:

@@ -79,7 +79,15 @@ def stop(arguments: argparse.Namespace) -> int:
 
 def status(arguments: argparse.Namespace) -> int:
     """Show what the daemon does and holds."""
-    report = Client(_config(arguments).socket).get("status")
+    client = Client(_config(arguments).socket)
+    if arguments.open:
+        import webbrowser
+
+        url = client.post("page", {})["url"]
+        is_open = webbrowser.open(url)
+        print(f"The page is open in your browser, by this address, which is good once: {url}" if is_open else url)
+        return 0
+    report = client.get("status")
     print(json.dumps(report, separators=(",", ":")) if arguments.json else "\n".join(status_lines(report)))
     return 0
 

@@ -121,6 +121,7 @@ def _parser() -> _Parser:
     _command(commands.add_parser, "restart", "start the daemon again, with these options over those it had", every)
     status = _command(commands.add_parser, "status", "show what the daemon does and holds", ["socket"])
     status.add_argument("--json", action="store_true", help="everything, as one line of JSON")
+    status.add_argument("--open", action="store_true", help="show it in a browser, as it changes")
 
     why = _command(commands.add_parser, "why", "say what the last requests cost, and for what reason", ["socket"])
     why.add_argument("count", nargs="?", type=_number, default=10, metavar="N", help="(default: %(default)s)")

@@ -11,12 +11,13 @@ from aiohttp import web
 from aiohttp.typedefs import Middleware
 
 from scrubjay.errors import DaemonError
-from scrubjay.http.api.routes import NativeRoutes
+from scrubjay.http.api.routes import NativeRoutes, json_response
 from scrubjay.http.api.session import Session
 from scrubjay.http.compat import compat_routes
 from scrubjay.http.connections import Connections, note_answer
 from scrubjay.http.errors import answer_errors
-from scrubjay.http.guard import Address, guard
+from scrubjay.http.guard import Address, guard, is_loopback
+from scrubjay.http.page import PageAccess, page_routes
 from scrubjay.http.params import MAX_BODY
 from scrubjay.service.service import Service
 from scrubjay.service.status import Json, StatusReport
@@ -95,10 +96,10 @@ async def serving(
     reporter = StatusReport(service, about)
     compatible = compat_routes(service, reporter, anchor)
     async with AsyncExitStack() as stack:
+        page = _Page(stack, NativeRoutes(service, reporter))
         connections = Connections(_n_descriptors() // 2)
-        listeners = Listeners(
-            path, await _set_up(stack, make_app(service, reporter, compatible, connections)), connections
-        )
+        app = make_app(service, reporter, [*compatible, web.post("/api/page", page.give)], connections)
+        listeners = Listeners(path, await _set_up(stack, app), connections)
         stack.callback(listeners.close)
         try:
             await listeners.listen_again()
@@ -106,14 +107,38 @@ async def serving(
             raise DaemonError(f"The socket {path} cannot be made: {error.strerror or error}.") from error
         if address:
             address.require_safe()
-            listeners.urls = await _listen(stack, address, compatible)
+            routes = [*compatible, *page.routes] if is_loopback(address.host) else compatible
+            listeners.urls = await _listen(stack, address, routes)
+            page.url = listeners.urls[0] if routes is not compatible else ""
         yield listeners
 
 
+class _Page:
+    """The status page: on the TCP side if only this machine reaches it, else on a port that is opened when it is asked for.
+
+    Attributes:
+        url: where it is; "" if it is nowhere yet.
+    """
+
+    def __init__(self, stack: AsyncExitStack, native: NativeRoutes) -> None:
+        self._stack = stack
+        self._access = PageAccess()
+        self._opening = asyncio.Lock()
+        self.routes = page_routes(self._access, native.seen)
+        self.url = ""
+
+    async def give(self, _: web.Request) -> web.Response:
+        """An address that lets one browser in."""
+        async with self._opening:
+            if not self.url:
+                [self.url] = await _listen(self._stack, Address("127.0.0.1", 0), self.routes)
+        return json_response({"url": f"{self.url}/?token={self._access.new_token()}"})
+
+
 def make_app(
-    service: Service, reporter: StatusReport, compatible: list[web.RouteDef], connections: Connections
+    service: Service, reporter: StatusReport, more: list[web.RouteDef], connections: Connections
 ) -> web.Application:
-    """All routes over `service`, which must be running. Shutting it down ends sessions and event streams."""
+    """All routes over `service`, which must be running, and `more`. Shutting it down ends sessions and event streams."""
     app = _application(connections)
 
     async def session(request: web.Request) -> web.WebSocketResponse:
@@ -127,15 +152,15 @@ def make_app(
     async def end_streams(_: web.Application) -> None:
         service.broadcaster.close()
 
-    app.add_routes([*NativeRoutes(service, reporter).routes(), *compatible, web.get("/api/session", session)])
+    app.add_routes([*NativeRoutes(service, reporter).routes(), *more, web.get("/api/session", session)])
     app.on_shutdown.append(end_streams)
     return app
 
 
-def make_tcp_app(address: Address, compatible: list[web.RouteDef], connections: Connections) -> web.Application:
+def make_tcp_app(address: Address, routes: list[web.RouteDef], connections: Connections) -> web.Application:
     """What clients over TCP may use: never the documents."""
     app = _application(connections, guard(address))
-    app.add_routes(compatible)
+    app.add_routes(routes)
     return app
 
 
@@ -161,10 +186,10 @@ async def _set_up(stack: AsyncExitStack, app: web.Application) -> web.Server:
     return runner.server
 
 
-async def _listen(stack: AsyncExitStack, address: Address, compatible: list[web.RouteDef]) -> tuple[str, ...]:
+async def _listen(stack: AsyncExitStack, address: Address, routes: list[web.RouteDef]) -> tuple[str, ...]:
     """Answer on `address`; its URLs."""
     connections = Connections(min(MAX_TCP, _n_descriptors() // 4))
-    connect = await _set_up(stack, make_tcp_app(address, compatible, connections))
+    connect = await _set_up(stack, make_tcp_app(address, routes, connections))
     try:
         server = await asyncio.get_running_loop().create_server(
             _factory(connect, connections), address.host, address.port

@@ -8,6 +8,7 @@ from aiohttp import web
 from aiohttp.typedefs import Middleware
 
 from scrubjay.errors import RequestError, UsageError
+from scrubjay.http.page import PATHS as PAGE
 from scrubjay.http.params import Handler
 
 PUBLIC = ("/health", "/v1/health", "/models", "/v1/models")
@@ -74,7 +75,8 @@ def _check_host(request: web.Request, address: Address) -> None:
 
 
 def _check_key(request: web.Request, key: str) -> None:
-    if not key or request.path in PUBLIC:
+    # The page's paths are for who has its cookie, which is as good.
+    if not key or request.path in (*PUBLIC, *PAGE):
         return
     # The scheme's case means nothing; a bare key is accepted, as llama.cpp's server does.
     scheme, _, rest = request.headers.get("Authorization", "").strip().partition(" ")

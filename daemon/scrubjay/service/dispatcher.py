@@ -233,8 +233,7 @@ class Dispatcher:
         request.prefilled(cost)
         self.residency.note_speed(cost)
         self._note_resident(request, message.context, cost.prompt)
-        if not request.ask.cold and not request.ask.is_speculative:
-            noted = self.news.cost(request, cost)
+        if noted := self.news.prefilled(request, cost):
             self.residency.of(message.context).costs.append(noted)
         if request.is_answered and request.ask.sampling:
             # Its client was told to come again: the prompt is all that is wanted.

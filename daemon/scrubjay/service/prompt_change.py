@@ -115,7 +115,8 @@ class Comparison:
     def _within(self) -> Words:
         if (why := self._why_cut()) and self._begins_anew():
             return Words(f"Another part of {self.new.label} is shown: what is shown was cut again {why}.", self.new)
-        return self._text("{}")
+        is_shorter = self.new.kind == "prefix" and self._shared_text() == self._texts()[1]
+        return self._cut_elsewhere() if is_shorter else self._text("{}")
 
     def _begins_anew(self) -> bool:
         """Whether the segment shows another part of its file: nothing of the text is shared."""
@@ -166,18 +167,19 @@ class Comparison:
 
     def _cut_elsewhere(self) -> Words:
         """What is shown of the current file begins or ends at another place."""
+        where = f"line {self.place.line + 1} of {self.new.label}" if self.place else self.new.label
         if why := self._why_cut():
-            return Words(f"What is shown of {self.new.label} was cut again {why}.", self.new, self._line())
+            return Words(f"What is shown around {where} was cut again {why}.", self.new, self._line())
         if self.place and self._shared_text() in self._texts():
-            return Words(f"The cursor moved in {self.new.label} to line {self.place.line + 1}.", self.new, self._line())
+            return Words(f"The cursor moved to {where}.", self.new, self._line())
         return self._text("{}")
 
     def _why_cut(self) -> str:
         """Why the text before the cursor ends where it does, if the prompt's layout says it and it was not said before."""
         old, new = (_reason(laid, "prefix") for laid in (self.before, self.now))
         found = _WHY_CUT.search(new)
-        is_new = self.new.kind in ("prefix", "suffix", "middle") and "because text before it changed" not in new
-        return found[1] if found and is_new and (old != new or self.new.kind != "middle") else ""
+        is_new = old != new or self.new.kind in ("prefix", "suffix")
+        return found[1] if found and is_new else ""
 
     # --- lines -----------------------------------------------------------------------------------------------------------
 

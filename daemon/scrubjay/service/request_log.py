@@ -6,6 +6,7 @@ On the way of a key only references are kept; `service.why` makes words of them 
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import date
 from typing import Literal
 
 from scrubjay.completion.requests import Completion, Timings
@@ -14,6 +15,7 @@ from scrubjay.prompt.view import ProjectView
 from scrubjay.protocol.messages import PrefillCost
 from scrubjay.service.ask import Ask
 from scrubjay.service.residency import ContextResidency, Loss
+from scrubjay.service.totals import Totals
 from scrubjay.tokens import Tokens
 
 MAX_RECORDS = 200
@@ -126,11 +128,15 @@ class RequestLog:
 
     Args:
         clock: seconds since 1970.
+
+    Attributes:
+        totals: sums over them and all before, but for those that were to reuse nothing.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._n_added = 0
+        self.totals = Totals()
         self._records: deque[RequestRecord] = deque(maxlen=MAX_RECORDS)
         # Those of them whose prompts share nothing, and how many tokens they hold.
         self._unshared: deque[RequestRecord] = deque()
@@ -162,6 +168,19 @@ class RequestLog:
             record.outcome = outcome
         if completion:
             record.timings, record.n_items = completion.timings, len(completion.items)
+            if ask.sampling and not ask.is_unasked and not ask.cold:
+                own_ms, is_known = completion.timings.own_ms, record.cost is None
+                self.totals.answered(self.today, is_known, own_ms if is_known else record.first_token_ms, own_ms)
+
+    def prefilled(self, record: RequestRecord, ask: Ask, cost: PrefillCost) -> None:
+        """Its prompt has cost that much."""
+        if not ask.cold:
+            is_asked = ask.sampling is not None and not ask.is_unasked
+            self.totals.prefilled(cost, self.today, is_asked, record.cost is cost)
+
+    @property
+    def today(self) -> date:
+        return date.fromtimestamp(self._clock())
 
     def _add(self, record: RequestRecord, ask: Ask) -> None:
         if record.about is None:

@@ -60,9 +60,12 @@ class RequestNews:
             self.progress(request, request.n_prefilled)
             request.n_prefilled = 0
 
-    def cost(self, request: ActiveRequest, cost: PrefillCost) -> Cost:
-        """Its prompt has cost that much; returns the same as it is remembered."""
+    def prefilled(self, request: ActiveRequest, cost: PrefillCost) -> Cost | None:
+        """Its prompt has cost that much; returns the same as it is to be remembered, if it is."""
         ask = request.ask
+        self.log.prefilled(request.record, ask, cost)
+        if ask.cold or ask.is_speculative:
+            return None
         noted = Cost(ask.uri, cost.processed, cost.needed, cost.prefill_ms + cost.restore_ms, cost.reason)
         self._tell({"type": "edit", "root": ask.context, **asdict(noted)})
         if cost.restored:

@@ -11,6 +11,7 @@ import psutil
 from scrubjay import __version__
 from scrubjay.protocol.messages import ContextStatus, EngineStatus
 from scrubjay.service.service import Service
+from scrubjay.service.totals import BOUNDS_MS, TokenSums
 from scrubjay.workspace.project import Project
 
 Json = dict[str, Any]
@@ -21,6 +22,9 @@ class StatusReport:
 
     Args:
         about: what the process says of itself: where it listens, how it was configured, what went wrong last.
+
+    Attributes:
+        n_editors: how many sessions are open, as they say.
     """
 
     def __init__(self, service: Service, about: Callable[[], Json] = dict) -> None:
@@ -28,6 +32,7 @@ class StatusReport:
         self._about = about
         self._process = psutil.Process()
         self._started = monotonic()
+        self.n_editors = 0
 
     def status(self) -> Json:
         """What `GET /api/status` answers."""
@@ -46,6 +51,8 @@ class StatusReport:
             "checkpoints": _checkpoints(self._service.engine_status),
             "queue": self._queue(),
             "counters": self._counters(),
+            "totals": self._totals(),
+            "n_editors": self.n_editors,
             "rss": {
                 "daemon": self._process.memory_info().rss,
                 "engine": self._service.engine_status.rss if self._service.engine_status else None,
@@ -97,6 +104,17 @@ class StatusReport:
         status = self._service.engine_status
         return status.contexts if status else ()
 
+    def _totals(self) -> Json:
+        log = self._service.dispatcher.news.log
+        totals = log.totals
+        return {
+            "since_start": _sums(totals.all),
+            "today": _sums(totals.on_day(log.today)),
+            "bounds_ms": list(BOUNDS_MS),
+            "first_token_ms": asdict(totals.first_token),
+            "own_ms": asdict(totals.own),
+        }
+
     def _queue(self) -> Json:
         scheduler = self._service.dispatcher.scheduler
         running = scheduler.running
@@ -118,6 +136,10 @@ def _project(project: Project) -> Json:
         "n_files": len(project.files),
         "focus": {"uri": focus.document.uri, "offset": focus.offset} if focus else None,
     }
+
+
+def _sums(sums: TokenSums) -> Json:
+    return {**asdict(sums), "saved": sums.prompt - sums.processed}
 
 
 def _context(context: ContextStatus) -> Json:

@@ -1,7 +1,7 @@
 """The native routes: documents, completions, warming, and what there is to see."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from aiohttp import web
@@ -10,7 +10,7 @@ from scrubjay.errors import RequestError, ScrubjayError
 from scrubjay.http.api import methods
 from scrubjay.http.api.methods import Json
 from scrubjay.http.errors import dump, error_body
-from scrubjay.http.params import read_params
+from scrubjay.http.params import Handler, read_params
 from scrubjay.service.events import Complete, RequestStatus
 from scrubjay.service.request_log import MAX_RECORDS
 from scrubjay.service.service import Service
@@ -43,6 +43,16 @@ class NativeRoutes:
                 if name != "complete"
             ),
         ]
+
+    @property
+    def seen(self) -> Mapping[str, Handler]:
+        """What the status page asks for, by path."""
+        return {
+            "/api/status": self.status,
+            "/api/context": self.context,
+            "/api/requests": self.requests,
+            "/api/events": self.events,
+        }
 
     async def complete(self, request: web.Request) -> web.StreamResponse:
         make, streams = await read_params(

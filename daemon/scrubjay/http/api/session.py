@@ -39,6 +39,7 @@ class Session:
 
     def __init__(self, service: Service, reporter: StatusReport, socket: web.WebSocketResponse) -> None:
         self._service = service
+        self._reporter = reporter
         self._socket = socket
         self._owner = f"session-{next(_numbers)}"
         self._outbox: asyncio.Queue[Json] = asyncio.Queue()
@@ -51,6 +52,7 @@ class Session:
 
     async def run(self) -> None:
         """Serve until either side closes."""
+        self._reporter.n_editors += 1
         subscription = self._service.broadcaster.subscribe(PUSHED)
         subscription.put(self._service.state_news())
         writer, pusher = asyncio.create_task(self._write()), asyncio.create_task(self._push(subscription))
@@ -61,6 +63,7 @@ class Session:
             if self._is_over:
                 await pusher
         finally:
+            self._reporter.n_editors -= 1
             self._service.broadcaster.unsubscribe(subscription)
             for ending in (writer, pusher, *self._replies.values()):
                 ending.cancel()
