@@ -84,7 +84,7 @@ def test_options_exist() -> None:
 
 
 def test_messages_are_those_of_the_program() -> None:
-    rows = (ROOT / "README.md").read_text("utf-8").partition("## Troubleshooting")[2]
+    rows = (ROOT / "docs" / "troubleshooting.md").read_text("utf-8")
     messages = re.findall(r"^\| `([^`]+)`", rows, re.MULTILINE)
     sources = [path.read_text("utf-8") for folder in ("daemon", "tools") for path in (ROOT / folder).rglob("*.py")]
     assert messages

@@ -15,6 +15,7 @@ NOT_FOR_USERS = ("pytest", "hypothesis", "mypy", "ruff", "torch", "tokenizers", 
 NEEDED = (
     "scrubjay/__main__.py",
     "scrubjay/starter/starter.gguf",
+    "scrubjay/cli/catalogue.toml",
     "scrubjay_lsp/program.py",
     "scrubjay/clients/emacs/scrubjay.el",
     "scrubjay/clients/vim/scrubjay.lua",

@@ -14,6 +14,7 @@
 
 (require 'cl-lib)
 (require 'jsonrpc)
+(require 'subr-x)
 
 ;;;; Customization
 

@@ -12,6 +12,7 @@
 ;;; Code:
 
 (require 'cl-lib)
+(require 'subr-x)
 (require 'scrubjay-document)
 (require 'scrubjay-server)
 
@@ -197,9 +198,20 @@ What is beyond N-RESIDENT tokens is not warm, and is shown as dots."
       (scrubjay-status--finding daemon (format "the daemon at %s" (or (plist-get lsp :socket) "its socket"))
                                 (or (plist-get lsp :message) "\"scrubjay start\" says why"))
       (scrubjay-status--finding (equal (plist-get daemon :state) "ready")
-                                (format "the model %s" (or (plist-get (plist-get daemon :model) :name) ""))
+                                (format "the model%s" (if-let ((name (plist-get (plist-get daemon :model) :name)))
+                                                      (concat " " name)
+                                                    ""))
                                 (format "it is %s. %s" (or (plist-get daemon :state) "not there")
-                                        (or (plist-get daemon :message) "")))))))
+                                        (or (plist-get daemon :message) ""))))
+     (and (equal (plist-get daemon :state) "ready")
+          (scrubjay-status--style-findings (plist-get (plist-get daemon :fim) :style))))))
+
+(defun scrubjay-status--style-findings (style)
+  "Return lines about STYLE, how the model is asked to fill in."
+  (and style
+       (list (scrubjay-status--finding
+              (equal style "fim") "the model is made for filling in the middle"
+              "it has no tokens for that, and completions are poor; \"scrubjay model use\" takes another one"))))
 
 (defun scrubjay-status--buffer-findings ()
   "Return lines about the current buffer."

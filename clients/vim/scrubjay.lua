@@ -3,6 +3,30 @@
 local M = {}
 
 local link -- what the language server last said of its connection to the daemon: { kind, busy, message }
+local n_items = 0 -- texts in the last answer
+local asked -- how many texts further to show once an explicit request is answered; nil if there is none
+
+--- Neovim itself only ever asks by itself, for one text: have `client` ask for alternatives when the user wants one.
+local function ask_for_alternatives(client)
+  local request = client.request
+  client.request = function(self, method, params, handler, ...)
+    if method ~= "textDocument/inlineCompletion" then
+      return request(self, method, params, handler, ...)
+    end
+    local further = asked
+    asked = nil
+    if further then
+      params.context.triggerKind = vim.lsp.protocol.InlineCompletionTriggerKind.Invoked
+    end
+    return request(self, method, params, function(err, result, ...)
+      n_items = result and #(result.items or result) or 0
+      handler(err, result, ...)
+      if further and n_items > 1 then
+        vim.lsp.inline_completion.select({ count = further })
+      end
+    end, ...)
+  end
+end
 
 vim.lsp.config("scrubjay", {
   cmd = vim.g.scrubjay_cmd or { "scrubjay", "lsp" },
@@ -16,6 +40,7 @@ vim.lsp.config("scrubjay", {
     editorPluginInfo = { name = "neovim", version = tostring(vim.version()) },
     model = vim.g.scrubjay_model, -- nil: what `scrubjay model use` has set
   },
+  on_init = ask_for_alternatives,
   handlers = {
     didChangeStatus = function(_, status)
       link = status
@@ -46,13 +71,43 @@ local function key(lhs, description, does)
 end
 
 key("<Tab>", "Accept ghost text", vim.lsp.inline_completion.get)
-key("<M-n>", "Next alternative", function()
-  vim.lsp.inline_completion.select()
-  return true
-end)
-key("<M-p>", "Previous alternative", function()
-  vim.lsp.inline_completion.select({ count = -1 })
-  return true
-end)
+
+--- Show the text that is `count` further than the one shown; ask for more if there is only that.
+local function alternative(count)
+  return function()
+    if n_items > 1 then
+      vim.lsp.inline_completion.select({ count = count })
+    else
+      asked = count
+      vim.api.nvim_exec_autocmds("CursorMovedI", { buffer = 0 })
+    end
+    return true
+  end
+end
+
+key("<M-n>", "Next alternative", alternative(1))
+key("<M-p>", "Previous alternative", alternative(-1))
+
+--- Why there is no ghost text here, a line for each station from the editor to the model.
+function M.diagnose()
+  local client = vim.lsp.get_clients({ name = "scrubjay", bufnr = 0 })[1]
+  if not client then
+    return { "NOT OK  the language server runs for this buffer: see :checkhealth vim.lsp, and `filetypes` in scrubjay.lua" }
+  end
+  local place = vim.lsp.util.make_position_params(0, client.offset_encoding)
+  local arguments = { place.textDocument.uri, place.position }
+  local answer, problem =
+    client:request_sync("workspace/executeCommand", { command = "scrubjay.diagnose", arguments = arguments }, 30000, 0)
+  if not answer or answer.err then
+    return { "NOT OK  the language server answers: " .. (problem or answer.err.message) }
+  end
+  return vim.tbl_map(function(finding)
+    return finding.ok and "ok      " .. finding.what or ("NOT OK  %s: %s"):format(finding.what, finding.help)
+  end, answer.result)
+end
+
+vim.api.nvim_create_user_command("ScrubjayDiagnose", function()
+  print(table.concat(M.diagnose(), "\n"))
+end, { desc = "Why is there no ghost text here?" })
 
 return M

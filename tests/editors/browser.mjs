@@ -43,6 +43,8 @@ const actions = {
     const texts = await page.locator(GHOST).evaluateAll(inReadingOrder);
     return texts.join("").replaceAll("\u00a0", " ");
   },
+  /** Wait until there is no ghost text. */
+  gone: () => page.locator(GHOST).first().waitFor({ ...WAIT, state: "detached" }).then(() => true),
   /** Wait until the text of the editor, as it is shown, contains `text`. */
   shows: ({ text }) =>
     page.waitForFunction(
@@ -53,6 +55,12 @@ const actions = {
   /** Wait until what matches `selector` has another text than `text`. */
   leaves: ({ selector, text }) =>
     page.waitForFunction(([where, old]) => document.querySelector(where)?.textContent !== old, [selector, text], WAIT).then(() => true),
+  /** Wait for something in the view of the model's context, and the text in it. */
+  framed: async ({ selector }) => {
+    const found = page.frameLocator("iframe.webview").frameLocator("#active-frame").locator(selector).first();
+    await found.waitFor(WAIT);
+    return found.textContent();
+  },
   screenshot: ({ path }) => page.screenshot({ path, fullPage: true }),
   /** The value of an expression, or of the promise that it is, as a text. */
   evaluate: ({ script }) => page.evaluate(script),

@@ -39,6 +39,19 @@ function Text()
   return table.concat(vim.api.nvim_buf_get_lines(0, 0, -1, true), "\n")
 end
 
+-- Waits until an alternative is shown, with its number and how many there are.
+function Alternative()
+  vim.wait(60000, function()
+    return ghost():find("%(%d/%d%)$") ~= nil
+  end)
+  return ghost()
+end
+
+-- What the user is told of the way from here to the model.
+function Diagnosis()
+  return table.concat(require("scrubjay").diagnose(), "\n")
+end
+
 -- Has the server report what it has done.
 function Status()
   local client = vim.lsp.get_clients()[1]

@@ -71,6 +71,13 @@ def test_it_compiles_without_warnings(program: Program, package: Path) -> None:
     batch(program, "-L", str(package), "--eval", strictly, "-f", "batch-byte-compile", *files(package))
 
 
+def test_each_file_compiles_alone_without_warnings(program: Program, package: Path) -> None:
+    """What a file uses it requires itself: another one that was compiled before must not have loaded it."""
+    strictly = "(setq byte-compile-error-on-warn t)"
+    for file in files(package):
+        batch(program, "-L", str(package), "--eval", strictly, "-f", "batch-byte-compile", file)
+
+
 def test_checkdoc_has_no_remarks(program: Program, package: Path) -> None:
     batch(program, "-l", "checkdoc", "--eval", CHECKDOC, *files(package))
 

@@ -79,6 +79,14 @@ def test_ghost_text_is_shown_and_accepted(editor: Neovim, configuration: str) ->
     assert ghost.strip()
     if "statusline" in configuration:
         assert "Scrubjay: ready" in editor.ask("StatusLine")
+        findings = editor.ask("Diagnosis").splitlines()
+        assert findings[0] == "ok      ghost text is switched on"
+        assert "the model has a text for this place" in findings[-1]
+        editor.type("<M-n>")
+        second = editor.ask("Alternative")
+        assert second.endswith(("(2/2)", "(2/3)"))
+        assert not second.startswith(ghost), "another text"
+        editor.type("<M-p>")
     before = editor.ask("Text")
     editor.type("<Tab>")
     assert len(editor.ask("Text")) > len(before)

@@ -30,8 +30,13 @@ CONNECTED = f"{READY}, {LOADING}"
 RESTRICTED = 'footer [aria-label*="Restricted Mode"]'
 CURSOR = 'footer [id="status.editor.selection"]'
 UNSAVED, SAVED = ".tab.active.dirty", ".tab.active:not(.dirty)"
-RESTART = "Control+Alt+r"
-"""Restarts the language server."""
+KEYS = {
+    "Control+Alt+r": "scrubjay.restartServer",
+    "Control+Alt+c": "scrubjay.showStatus",
+    "Control+Alt+w": "scrubjay.why",
+    "Control+Alt+o": "scrubjay.showLog",
+}
+RESTART, SHOW_CONTEXT, DIAGNOSE, SHOW_LOG = KEYS
 SETTINGS = {
     "workbench.startupEditor": "none",
     "workbench.secondarySideBar.defaultVisibility": "hidden",
@@ -216,6 +221,40 @@ def test_a_missing_program_is_told(start: Open) -> None:
     said = editor.browser.do("wait", selector='.notification-list-item:has-text("no-such-scrubjay")')
     assert "pipx install ." in said
     editor.picture("missing-program")
+    # This is a remote window: only its own tab of the settings has what is set for one machine.
+    editor.browser.do("click", selector='.notification-list-item a:has-text("Open Settings")')
+    editor.browser.do("wait", selector='.settings-editor .setting-item-label:has-text("Path")')
+    editor.picture("settings-of-the-machine")
+
+
+def test_the_key_asks_again_and_the_view_keeps_the_project(start: Open, own_daemon: Daemon) -> None:
+    editor = start(**{"scrubjay.socket": str(own_daemon.path)})
+    browser = editor.browser
+    browser.do("wait", selector=READY)
+    # With a second project it has to be known which one is shown.
+    own_daemon.client.post("documents/open", {"uri": "file:///elsewhere/a.py", "text": "a = 1\n", "root": "/elsewhere"})
+    browser.do("press", key="Control+End")
+    browser.do("type", text="    ret")
+    browser.do("ghost")
+    browser.do("press", key="Escape")
+    browser.do("gone")
+    browser.do("press", key="Alt+\\")
+    browser.do("ghost")
+    browser.do("press", key="Escape")
+    browser.do("press", key=DIAGNOSE)
+    browser.do("wait", selector='.view-lines:has-text("has a text for this place")')
+    browser.do("press", key=SHOW_CONTEXT)
+    browser.do("framed", selector="h3")
+    browser.do("press", key=SHOW_LOG)
+    browser.do("press", key=SHOW_CONTEXT)
+    assert str(editor.source.parent) in browser.do("framed", selector='h3:has-text("project")')
+    editor.picture("context")
+
+
+def test_a_language_that_is_switched_off_is_not_called_ready(start: Open, shared_daemon: Daemon) -> None:
+    languages = {"python": False}
+    editor = start(**{"scrubjay.socket": str(shared_daemon.path), "scrubjay.languages": languages})
+    editor.browser.do("wait", selector='footer [aria-label*="Scrubjay: off"]')
 
 
 def _serve(
@@ -230,7 +269,7 @@ def _serve(
         path = folder / "data" / name / "settings.json"
         path.parent.mkdir(parents=True)
         path.write_text(json.dumps({key: settings[key] for key in settings if key.startswith("scrubjay.") is is_ours}))
-    keys = [{"key": RESTART.lower().replace("control", "ctrl"), "command": "scrubjay.restartServer"}]
+    keys = [{"key": key.lower().replace("control", "ctrl"), "command": command} for key, command in KEYS.items()]
     (folder / "data" / "User" / "keybindings.json").write_text(json.dumps(keys))
     gallery = {"serviceUrl": "", "itemUrl": "", "resourceUrlTemplate": "", "controlUrl": "", "nlsBaseUrl": ""}
     # A daemon that the extension starts is as small as those of the tests.

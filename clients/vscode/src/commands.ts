@@ -1,18 +1,25 @@
 // What the user can have done: the commands, and the menu of them.
 
-import { commands, window, type ExtensionContext, type QuickPickItem } from "vscode";
+import { commands, ViewColumn, window, workspace, type ExtensionContext, type QuickPickItem } from "vscode";
 import * as config from "./config";
+import { findingLines } from "./findings";
 import { completes, toggled } from "./languages";
-import type { LanguageServer } from "./languageServer";
+import { openSettings, type LanguageServer } from "./languageServer";
+
+const PAUSE_MS = 60 * 60 * 1000;
+let paused: NodeJS.Timeout | undefined;
 
 type Choice = QuickPickItem & { command: string };
 
 export function activate(context: ExtensionContext, server: LanguageServer): void {
   const handlers: Record<string, () => unknown> = {
     "scrubjay.trigger": () => commands.executeCommand("editor.action.inlineSuggest.trigger"),
-    "scrubjay.toggle": () => config.update("inline.enabled", !config.isEnabled()),
+    "scrubjay.toggle": () => toggle(),
     "scrubjay.toggleLanguage": toggleLanguage,
     "scrubjay.menu": () => (server.missing ? server.help() : showMenu()),
+    "scrubjay.why": () => diagnose(server),
+    "scrubjay.pause": () => pause(context),
+    "scrubjay.openSettings": () => openSettings("scrubjay"),
     "scrubjay.showLog": () => server.log.show(),
     "scrubjay.restartServer": () => server.restart(),
     "scrubjay.restartDaemon": () => server.execute("scrubjay.restart"),
@@ -24,6 +31,34 @@ async function toggleLanguage(): Promise<void> {
   const language = window.activeTextEditor?.document.languageId;
   if (language) await config.update("languages", toggled(config.languages(), language));
   else void window.showInformationMessage("Scrubjay: open a file of the language first.");
+}
+
+/** Say from the editor to the model where ghost text ends, in a document beside. */
+async function diagnose(server: LanguageServer): Promise<void> {
+  const editor = window.activeTextEditor;
+  if (!editor) return void window.showInformationMessage("Scrubjay: put the cursor where you miss ghost text, then ask again.");
+  const { document, selection } = editor;
+  const { line, character } = selection.active;
+  const findings = await server.diagnose(document.uri.toString(), { line, character });
+  const isAsked = workspace.getConfiguration("editor", document).get<boolean>("inlineSuggest.enabled", true);
+  const content = findingLines(findings, isAsked, server.missing).join("\n");
+  const report = await workspace.openTextDocument({ content, language: "plaintext" });
+  await window.showTextDocument(report, { viewColumn: ViewColumn.Beside, preserveFocus: true });
+}
+
+/** Switch ghost text on or off; a pause is over then. */
+function toggle(isOn = !config.isEnabled()): Thenable<void> {
+  clearTimeout(paused);
+  return config.update("inline.enabled", isOn);
+}
+
+/** No ghost text for an hour; switching it on, or off, ends that. */
+async function pause(context: ExtensionContext): Promise<void> {
+  await config.update("inline.enabled", false);
+  clearTimeout(paused);
+  paused = setTimeout(() => void toggle(true), PAUSE_MS);
+  context.subscriptions.push({ dispose: () => clearTimeout(paused) });
+  void window.showInformationMessage("Scrubjay: no ghost text for an hour, or until you switch it on.");
 }
 
 async function showMenu(): Promise<void> {
@@ -40,6 +75,9 @@ function choices(): Choice[] {
     ...(language
       ? [{ label: `$(code) Switch ghost text ${turn(completes(config.languages(), language))} for ${language}`, command: "scrubjay.toggleLanguage" }]
       : []),
+    ...(config.isEnabled() ? [{ label: "$(clock) Pause for an hour", command: "scrubjay.pause" }] : []),
+    { label: "$(question) Why no ghost text here?", command: "scrubjay.why" },
+    { label: "$(gear) Settings", command: "scrubjay.openSettings" },
     { label: "$(output) Show the log", command: "scrubjay.showLog" },
     { label: "$(debug-restart) Restart the language server", command: "scrubjay.restartServer" },
     { label: "$(server-process) Restart the daemon", description: "for all editors", command: "scrubjay.restartDaemon" },

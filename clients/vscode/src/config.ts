@@ -2,6 +2,7 @@
 
 import { ConfigurationTarget, workspace } from "vscode";
 import type { Languages } from "./languages";
+import { located } from "./program";
 
 export const SECTION = "scrubjay";
 
@@ -9,7 +10,7 @@ function get<T>(key: string, fallback: T): T {
   return workspace.getConfiguration(SECTION).get<T>(key, fallback);
 }
 
-export const program = () => get("path", "scrubjay") || "scrubjay";
+export const program = () => located(get("path", "scrubjay") || "scrubjay");
 export const isEnabled = () => get("inline.enabled", true);
 export const languages = () => get<Languages>("languages", {});
 

@@ -15,7 +15,7 @@ import {
 import { LanguageClient, RevealOutputChannelOn, State } from "vscode-languageclient/node";
 import * as config from "./config";
 import { ENVIRONMENT, FOLDER, INSTALL, whyNotRunnable } from "./program";
-import type { Connection, Context, DaemonState, Place, Status } from "./wire";
+import type { Connection, Context, DaemonState, Finding, Place, Status } from "./wire";
 
 export class LanguageServer {
   private client: LanguageClient | undefined;
@@ -62,6 +62,11 @@ export class LanguageServer {
   async context(uri?: string): Promise<Context | undefined> {
     const context = (await this.execute("scrubjay.context", ...(uri ? [uri] : []))) as Context | { error: string } | null | undefined;
     return context && "root" in context ? context : undefined;
+  }
+
+  /** Why there is no ghost text at a place, from the document to the model; undefined while there is no server. */
+  async diagnose(uri: string, position: Place["position"]): Promise<Finding[] | undefined> {
+    return (await this.execute("scrubjay.diagnose", uri, position)) as Finding[] | undefined;
   }
 
   /** Run one of the server's own commands; undefined while there is no server. */
@@ -146,9 +151,15 @@ export class LanguageServer {
   async help(): Promise<void> {
     const choice = await window.showErrorMessage(`Scrubjay: ${this.missing}`, "Copy Install Command", "Open Settings", "Try Again");
     if (choice === "Copy Install Command") await env.clipboard.writeText(INSTALL);
-    if (choice === "Open Settings") await commands.executeCommand("workbench.action.openSettings", "scrubjay.path");
+    if (choice === "Open Settings") await openSettings("scrubjay.path");
     if (choice === "Try Again") await this.restart();
   }
+}
+
+/** Open the settings where `query`, which is set for one machine, can be changed: in a remote window, in the tab of that machine. */
+export async function openSettings(query: string): Promise<void> {
+  if (env.remoteName) await commands.executeCommand("workbench.action.openRemoteSettings", { query });
+  else await commands.executeCommand("workbench.action.openSettings", query);
 }
 
 /** Where the cursor is after a change that inserts. */

@@ -1,6 +1,11 @@
 // Whether the program `scrubjay` can be run, and what to tell where it cannot.
 
 import { execFile } from "node:child_process";
+import { existsSync } from "node:fs";
+import { homedir } from "node:os";
+import { delimiter, join } from "node:path";
+
+const NAME = "scrubjay";
 
 /** To be run in a checkout of Scrubjay. */
 export const INSTALL = "pipx install .";
@@ -8,6 +13,13 @@ export const INSTALL = "pipx install .";
 export const FOLDER = "/";
 /** Keeps Python from importing what is in the folder where it runs, even if `scrubjay` is a script around it. */
 export const ENVIRONMENT = { PYTHONSAFEPATH: "1" };
+
+/** `program` as it can be run: one of the usual name may be where pipx and uv put it, which desktops often have on no `PATH`. */
+export function located(program: string, home: string = homedir(), path: string = process.env.PATH ?? ""): string {
+  if (program !== NAME || path.split(delimiter).some((folder) => folder && existsSync(join(folder, NAME)))) return program;
+  const usual = join(home, ".local", "bin", NAME);
+  return existsSync(usual) ? usual : program;
+}
 
 /** Why `program` cannot be run, in one sentence; undefined if it can. */
 export function whyNotRunnable(program: string): Promise<string | undefined> {

@@ -1,7 +1,8 @@
 // What is known of the daemon: asked for when something may have changed, never twice at a time.
 
-import { EventEmitter, window, workspace, type Disposable } from "vscode";
+import { EventEmitter, window, workspace, type Disposable, type TextEditor } from "vscode";
 import * as config from "./config";
+import { completes } from "./languages";
 import type { LanguageServer } from "./languageServer";
 import type { Known } from "./summary";
 import type { DaemonState } from "./wire";
@@ -12,6 +13,8 @@ export class StatusWatcher implements Disposable {
   private readonly changed = new EventEmitter<Known>();
   readonly onChange = this.changed.event;
   known: Known = { enabled: config.isEnabled() };
+  /** The file of the workspace that was last looked at. */
+  private latest: string | undefined;
   private isLooking = false;
   private isOutdated = false;
   private readonly subscriptions: Disposable[];
@@ -55,16 +58,25 @@ export class StatusWatcher implements Disposable {
   }
 
   private async find(): Promise<Known> {
-    const known: Known = { enabled: config.isEnabled(), missing: this.server.missing !== undefined };
+    const editor = window.activeTextEditor;
+    // Neither an output channel nor a settings file, nor the view itself, which is no editor, is what the user works on.
+    if (editor && workspace.getWorkspaceFolder(editor.document.uri)) this.latest = editor.document.uri.toString();
+    const known: Known = { enabled: config.isEnabled(), offFor: offFor(editor), missing: this.server.missing !== undefined };
     try {
       known.status = await inTime(this.server.status());
-      known.context = await inTime(this.server.context(window.activeTextEditor?.document.uri.toString()));
+      known.context = await inTime(this.server.context(this.latest ?? editor?.document.uri.toString()));
     } catch (error) {
       // The server is on its way out, or the daemon: the next change of either is told, and looked at.
       this.server.log.debug(`No status: ${String(error)}`);
     }
     return known;
   }
+}
+
+/** The language of the file in `editor`, if it gets no ghost text. */
+function offFor(editor: TextEditor | undefined): string | undefined {
+  const { languageId, uri } = editor?.document ?? {};
+  return uri?.scheme === "file" && languageId && !completes(config.languages(), languageId) ? languageId : undefined;
 }
 
 /** What `answer` brings, unless it takes too long: a look that never ends would be the last one. */

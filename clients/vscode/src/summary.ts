@@ -5,6 +5,8 @@ import type { Context, Status } from "./wire";
 /** What is known at a moment. `missing`: the program cannot be run. */
 export interface Known {
   enabled: boolean;
+  /** The language of the file in the editor, if ghost text is switched off for it. */
+  offFor?: string | undefined;
   missing?: boolean;
   status?: Status | undefined;
   context?: Context | undefined;
@@ -24,6 +26,7 @@ export function summarize(known: Known): Summary {
   if (known.status?.lsp.link === "failed") return entry("error", "no daemon", [escape(known.status.lsp.message)], "error");
   if (daemon?.state === "failed") return entry("error", "no model", [escape(daemon.message)], "error");
   if (!known.enabled) return entry("circle-slash", "off", ["Ghost text is switched off.", ...details(known)]);
+  if (known.offFor) return entry("circle-slash", "off", [`Ghost text is switched off for ${escape(known.offFor)}.`, ...details(known)]);
   if (!daemon) return entry("loading~spin", "starting", ["Waiting for the daemon."]);
   if (daemon.state === "loading") return entry("loading~spin", "loading", [loading(known), ...details(known)]);
   return entry("check", daemon.state === "ready" ? "ready" : escape(daemon.state), details(known));

@@ -48,6 +48,13 @@ export interface Status {
   lsp: { link: string; message: string };
 }
 
+/** A station between the editor and the model, of the answer of `scrubjay.diagnose`; `help` is empty if it is `ok`. */
+export interface Finding {
+  ok: boolean;
+  what: string;
+  help: string;
+}
+
 /** Where ghost text was asked for; as the notification `scrubjay/ready`, one that was answered with nothing would now be answered. */
 export interface Place {
   uri: string;

@@ -23,3 +23,8 @@ test("no folder chooses the program unless it is trusted", () => {
 test("the lock file names no place to fetch from", () => {
   assert.doesNotMatch(readFileSync("package-lock.json", "utf8"), /"resolved"/);
 });
+
+test("no command has the name of one of the language server's, which are commands of VS Code as well", () => {
+  const names = manifest.contributes.commands.map(({ command }: { command: string }) => command);
+  for (const name of ["status", "context", "warm", "accept", "reject", "restart", "diagnose"]) assert.ok(!names.includes(`scrubjay.${name}`), name);
+});

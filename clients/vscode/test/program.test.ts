@@ -1,12 +1,23 @@
 import assert from "node:assert/strict";
-import { chmodSync, existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
-import { whyNotRunnable } from "../src/program";
+import { located, whyNotRunnable } from "../src/program";
 
 test("a missing program is told with what installs it", async () => {
   assert.match((await whyNotRunnable("no-such-scrubjay")) ?? "", /"no-such-scrubjay" was not found.*pipx install \./);
+});
+
+test("a program that is on no path is found where pipx and uv put it", () => {
+  const home = mkdtempSync(join(tmpdir(), "scrubjay-"));
+  assert.equal(located("scrubjay", home, ""), "scrubjay");
+  mkdirSync(join(home, ".local/bin"), { recursive: true });
+  writeFileSync(join(home, ".local/bin/scrubjay"), "");
+  assert.equal(located("scrubjay", home, ""), join(home, ".local/bin/scrubjay"));
+  assert.equal(located("/opt/scrubjay", home, ""), "/opt/scrubjay");
+  assert.equal(located("scrubjay", home, join(home, ".local/bin")), "scrubjay");
+  rmSync(home, { recursive: true });
 });
 
 test("a program that can be run is no trouble", async () => {

@@ -26,6 +26,7 @@ test("what is wrong comes before everything else", () => {
 
 test("off, loading and starting can be told apart", () => {
   assert.match(summarize(known({ enabled: false })).tooltip, /: off/);
+  assert.match(summarize(known({ offFor: "plaintext" })).tooltip, /: off\*\*\n\nGhost text is switched off for plaintext/);
   const load = { stage: "weights", fraction: 0.256 };
   assert.match(summarize(known({ status: aStatus({ state: "loading", load }) })).tooltip, /weights, 26 %/);
   assert.match(summarize({ enabled: true }).tooltip, /starting/);

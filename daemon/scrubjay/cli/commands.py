@@ -11,6 +11,8 @@ from pathlib import Path
 
 from scrubjay.cli.configuration import config
 from scrubjay.cli.models import model, say
+from scrubjay.cli.service import service
+from scrubjay.cli.setup import setup
 from scrubjay.cli.status import status_lines, why_lines
 from scrubjay.config import Config, config_file, options, read_config, value_text
 from scrubjay.errors import DaemonError, RequestError, UsageError
@@ -61,6 +63,7 @@ def restart(arguments: argparse.Namespace) -> int:
     config = _config(arguments)
     had_one = restart_daemon(config.socket, flags_of(arguments), arguments.config, tell=say)
     client = Client(config.socket)
+    _require_own_start(client, flags_of(arguments))
     show_loading(client)
     print(f"Scrubjay {'listens again' if had_one else 'listens'} on {client.path}.")
     return 0
@@ -151,6 +154,8 @@ COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
     "status": status,
     "config": config,
     "why": why,
+    "service": service,
+    "setup": setup,
     "complete": complete,
     "warm": warm,
     "model": model,
@@ -224,6 +229,21 @@ def _require_options(client: Client, flags: Mapping[str, str]) -> None:
         has = " and ".join(f"{flag} {value}" for flag, value in found)
         wanted = " ".join(_flag(flag, flags[flag.removeprefix("--").replace("-", "_")]) for flag, _ in found)
         raise DaemonError(f"A daemon runs already, with {has}; `scrubjay restart {wanted}` starts it again with yours.")
+
+
+def _require_own_start(client: Client, flags: Mapping[str, str]) -> None:
+    """See that the daemon was started by us and not, without these options, by a service manager that saw the old one end.
+
+    Raises:
+        DaemonError: it was.
+    """
+    from scrubjay.process.about import differences
+
+    if differences(flags, client.get("status")):
+        raise DaemonError(
+            "The service has started it again, with the options of its configuration file; write yours into that, "
+            "which `scrubjay config` shows."
+        )
 
 
 def _flag(flag: str, text: str) -> str:

@@ -149,10 +149,21 @@ def _parser() -> _Parser:
     config.add_argument("--json", action="store_true", help="as one line of JSON")
     config.add_argument("--example", action="store_true", help="print a file with every option in it, to be changed")
 
+    setup = commands.add_parser("setup", help="choose a model, connect editors, install the service, try it")
+    setup.add_argument("--yes", action="store_true", help="ask nothing, take what is suggested")
+    setup.add_argument("--model", metavar="MODEL", help=_help("model"))
+    service = commands.add_parser("service", help="have the daemon start at login, and again after a crash")
+    service.set_defaults(command="service")
+    jobs = service.add_subparsers(dest="action", required=True, metavar="ACTION")
+    jobs.add_parser("install", help="write the files of the service, and start it")
+    jobs.add_parser("remove", help="stop it and delete its files")
+    jobs.add_parser("status", help="show whether it is installed and runs")
+
     model = commands.add_parser("model", help="list, fetch, show, use and remove models")
     model.set_defaults(command="model", config=None)
     actions = model.add_subparsers(dest="action", required=True, metavar="ACTION")
     actions.add_parser("list", help="list the models on this machine")
+    actions.add_parser("recommend", help="measure this machine and name models for it")
     for action, purpose in MODEL_ACTIONS:
         actions.add_parser(action, help=purpose).add_argument("name", metavar="MODEL", help=_help("model"))
     return parser

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from scrubjay.cli.configuration import write_option
+from scrubjay.cli.recommend import recommend
 from scrubjay.config import config_file, option_sources, read_config
 from scrubjay.errors import ModelRefused, UsageError
 from scrubjay.process.claim import is_running
@@ -95,6 +96,7 @@ def remove(arguments: argparse.Namespace) -> int:
 
 ACTIONS: Mapping[str, Callable[[argparse.Namespace], int]] = {
     "list": show_models,
+    "recommend": recommend,
     "path": find,
     "pull": find,
     "show": describe,

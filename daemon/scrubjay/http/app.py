@@ -40,10 +40,14 @@ class Listeners:
     Args:
         path: of the Unix socket.
         connect: makes aiohttp's protocol for a connection to it.
+        given: a socket that listens there already; ours from now on.
     """
 
-    def __init__(self, path: Path, connect: web.Server, connections: Connections) -> None:
+    def __init__(
+        self, path: Path, connect: web.Server, connections: Connections, given: socket.socket | None = None
+    ) -> None:
         self._path = path
+        self._given = given
         self._factory = _factory(connect, connections)
         self._server: asyncio.Server | None = None
         self.urls: tuple[str, ...] = ()
@@ -56,11 +60,8 @@ class Listeners:
             OSError: it cannot be made.
         """
         self.close()
-        bound = socket.socket(socket.AF_UNIX)
+        bound, self._given = self._given or self._bind(), None
         try:
-            bound.bind(str(self._path))
-            # Before anybody can connect.
-            self._path.chmod(0o600)
             loop = asyncio.get_running_loop()
             self._server = await loop.create_server(self._factory, sock=bound)
             # Connecting to a Unix socket with a full queue fails at once. asyncio's own number would also be how many
@@ -69,6 +70,17 @@ class Listeners:
         except OSError:
             bound.close()
             raise
+
+    def _bind(self) -> socket.socket:
+        bound = socket.socket(socket.AF_UNIX)
+        try:
+            bound.bind(str(self._path))
+            # Before anybody can connect.
+            self._path.chmod(0o600)
+        except OSError:
+            bound.close()
+            raise
+        return bound
 
     def close(self) -> None:
         if self._server:
@@ -83,11 +95,13 @@ async def serving(
     address: Address | None = None,
     anchor: bool = True,
     about: Callable[[], Json] = dict,
+    given: socket.socket | None = None,
 ) -> AsyncIterator[Listeners]:
     """Answer on the socket `path`, which nobody else uses, where only this user may connect; and on `address`, if any.
 
     Args:
         about: see `StatusReport`.
+        given: see `Listeners`.
 
     Raises:
         DaemonError: the socket or the address cannot be had.
@@ -99,7 +113,7 @@ async def serving(
         page = _Page(stack, NativeRoutes(service, reporter))
         connections = Connections(_n_descriptors() // 2)
         app = make_app(service, reporter, [*compatible, web.post("/api/page", page.give)], connections)
-        listeners = Listeners(path, await _set_up(stack, app), connections)
+        listeners = Listeners(path, await _set_up(stack, app), connections, given)
         stack.callback(listeners.close)
         try:
             await listeners.listen_again()

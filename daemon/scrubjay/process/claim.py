@@ -35,10 +35,15 @@ _KINDS = (
 
 
 class SocketClaim:
-    """The right to listen on the socket at `path`, for one daemon at a time. Use `claim_socket`."""
+    """The right to listen on the socket at `path`, for one daemon at a time. Use `claim_socket`.
 
-    def __init__(self, path: Path) -> None:
+    Args:
+        is_given: a service manager listens there already, and hands its socket over; it is not ours to make or to take away.
+    """
+
+    def __init__(self, path: Path, is_given: bool = False) -> None:
         self._path = path
+        self._is_given = is_given
         self._lock = -1
         self._socket: tuple[int, int] | None = None
 
@@ -51,14 +56,17 @@ class SocketClaim:
         self.release()
         require_place(self._path)
         # One that no longer listens is on its way out, and worth waiting for.
-        lock = _locked_file(lock_path(self._path), 0.0 if is_running(self._path) else STOP_S)
+        patience_s = STOP_S if self._is_given or not is_running(self._path) else 0.0
+        lock = _locked_file(lock_path(self._path), patience_s)
         if lock is None:
             raise DaemonError(f"A daemon already listens on {self._path}; `scrubjay stop` ends it.")
         self._lock = lock
         try:
-            _require_silence(self._path)
+            if not self._is_given:
+                _require_silence(self._path)
             _write_lock(lock, str(os.getpid()).encode())
-            self._path.unlink(missing_ok=True)
+            if not self._is_given:
+                self._path.unlink(missing_ok=True)
         except OSError as error:
             self.release()
             raise DaemonError(f"The socket {self._path} cannot be made: {error.strerror}.") from error
@@ -88,20 +96,22 @@ class SocketClaim:
             os.pwrite(self._lock, ENDING, 0)
         # While the lock is held, so that it cannot be the next daemon's. The lock file stays: if it were removed,
         # two daemons could hold locks on two files of that name.
-        if self._is_ours:
+        if self._is_ours and not self._is_given:
             self._path.unlink(missing_ok=True)
         os.close(self._lock)
         self._lock, self._socket = -1, None
 
 
 @contextmanager
-def claim_socket(path: Path) -> Iterator[SocketClaim]:
+def claim_socket(path: Path, is_given: bool = False) -> Iterator[SocketClaim]:
     """Be the one daemon of the socket at `path`, which is free for binding then; afterwards it is gone.
+
+    With `is_given`, see `SocketClaim`, it is there all the time.
 
     Raises:
         DaemonError: see `SocketClaim.take`.
     """
-    claim = SocketClaim(path)
+    claim = SocketClaim(path, is_given)
     claim.take()
     try:
         yield claim

@@ -4,10 +4,12 @@ import asyncio
 import errno
 import gc
 import logging
+import os
 import resource
 import signal
+import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,8 @@ from scrubjay.service.settings import ServiceSettings
 
 logger = logging.getLogger(__name__)
 
+FIRST_GIVEN = 3
+"""The descriptor of the first socket that a service manager hands over."""
 DRAIN_S = 10.0
 """How long requests may take to end once the daemon has been told to."""
 SWITCH_S = 0.001
@@ -54,13 +58,33 @@ async def run_daemon(config: Config, on_listening: Callable[[], None] = _nothing
         address.require_safe()
     _allow_descriptors()
     _favour_the_loop()
-    with claim_socket(config.socket) as claim:
+    given = given_socket(config.socket, os.environ)
+    with claim_socket(config.socket, given is not None) as claim:
         about = about or About(config, {}, None, None)
         logging.getLogger().addHandler(about.last_error)
         try:
-            await _run_until(stop_on_signals(), config, claim, address, on_listening, about)
+            await _run_until(stop_on_signals(), config, claim, address, on_listening, about, given)
         finally:
             logging.getLogger().removeHandler(about.last_error)
+
+
+def given_socket(path: Path, environment: MutableMapping[str, str]) -> socket.socket | None:
+    """The socket at `path` on which a service manager listens for this process, by systemd's protocol; None if it does not.
+
+    Takes what says so out of the environment: it is not meant for child processes.
+
+    Raises:
+        DaemonError: it listens elsewhere.
+    """
+    pid, n_sockets = environment.pop("LISTEN_PID", ""), environment.pop("LISTEN_FDS", "")
+    environment.pop("LISTEN_FDNAMES", None)
+    if pid != str(os.getpid()) or n_sockets != "1":
+        return None
+    given = socket.socket(fileno=FIRST_GIVEN)
+    given.set_inheritable(False)
+    if given.getsockname() != str(path):
+        raise DaemonError(f"The service manager listens on {given.getsockname()}, not on {path}; install it again.")
+    return given
 
 
 def _allow_descriptors() -> None:
@@ -121,13 +145,14 @@ async def _run_until(
     address: Address | None,
     on_listening: Callable[[], None],
     about: About,
+    given: socket.socket | None,
 ) -> None:
     """Be the daemon until `stop` is set; then take no more work, answer what is in flight, and end the engine."""
     asyncio.get_running_loop().set_exception_handler(log_loop_error)
     service = Service(service_settings(config))
     service.start()
     try:
-        async with serving(service, config.socket, address, config.anchor, about) as listeners:
+        async with serving(service, config.socket, address, config.anchor, about, given) as listeners:
             claim.note_bound()
             about.urls = listeners.urls
             for place in (str(config.socket), *listeners.urls):

@@ -30,6 +30,8 @@ def register(server: ScrubjayServer) -> None:
 async def use_model(server: ScrubjayServer, before: str) -> None:
     """The settings have changed; the model was `before`. The user wants the new one: start the daemon again with it."""
     model = server.settings.model
+    if server.daemon.state == "failed":
+        server.daemon.restart()  # what was wrong may be mended
     if model == before or not model or not server.daemon.is_connected:
         return
     if await _is_other(server, model):
