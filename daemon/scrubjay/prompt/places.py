@@ -133,7 +133,9 @@ def _best_place(old: LayoutState, layout: LayoutInput, budget: TokenBudget) -> P
     choices = []
     for place in options:
         true = _fitting(place, reorder(place.slots, recent, place.key, make), layout, budget)
-        choices += [(true, true)]
+        # What moving a file has cost is known by the last place; an older one counts as it was, or not at all.
+        if place is options[0] or not _n_stale(place.slots, layout):
+            choices += [(true, true)]
         if known and _may_stay(place, old, layout, budget):
             choices += [(place, true)]
     return min(choices, key=lambda choice: _cost(choice[0], choice[1], old.places))[0]
