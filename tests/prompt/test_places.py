@@ -209,3 +209,13 @@ def require_true(editor: Editor, prompt: Prompt, is_idle: bool) -> None:
     if is_idle:
         for place in editor.layouts.state(ROOT).places[-1:]:
             assert all(slot.text == documents[slot.key].text for slot in place.slots)
+
+
+def test_a_window_grows_when_there_is_more_room_and_time() -> None:
+    editor = Editor(workspace(now=SOURCE[:60_000]), n_ctx=8_000, window_limit=500, cursor=50_000)
+    small = editor.ask()
+    editor.window_limit = 4_000
+    assert editor.ask().tokens.tolist() == small.tokens.tolist(), "not while somebody types"
+    large = editor.ask(is_idle=True)
+    assert len(large.tokens) > len(small.tokens) + 2_000
+    assert editor.ask().tokens.tolist() == large.tokens.tolist()

@@ -1,6 +1,8 @@
 """What the daemon believes of contexts: never more than the engine has said."""
 
-from scrubjay.protocol.messages import ContextStatus
+from dataclasses import fields
+
+from scrubjay.protocol.messages import ContextStatus, ModelInfo, PrefillCost
 from scrubjay.service.residency import Residency
 
 
@@ -28,3 +30,33 @@ def test_a_lost_engine_holds_nothing_and_the_costs_are_remembered() -> None:
     assert records.of("/project").costs is before
     records.forget("/project")
     assert records.of("/project").costs is not before
+
+
+def info(speed: float) -> ModelInfo:
+    counts = dict.fromkeys((field.name for field in fields(ModelInfo)), 0)
+    return ModelInfo(**counts | {"prefill_speed": speed})  # type: ignore[arg-type]
+
+
+def cost(tokens_per_s: float, processed: int = 1000) -> PrefillCost:
+    return PrefillCost(processed, 0, 0, processed, processed, "cold", prefill_ms=processed / tokens_per_s * 1e3)
+
+
+def test_windows_grow_in_idle_time_when_the_machine_turns_out_to_be_faster() -> None:
+    records = Residency()
+    for speed in (4000, 3000, 3500):
+        assert records.window_speed(info(500), is_idle=True) == 500, "a few prefills say little"
+        records.note_speed(cost(speed))
+        records.note_speed(cost(9000, processed=100))
+    assert records.window_speed(info(500), is_idle=False) == 500, "somebody is typing"
+    assert records.window_speed(info(500), is_idle=True) == 3000
+    for _ in range(9):
+        records.note_speed(cost(100))
+        assert records.window_speed(info(500), is_idle=True) == 3000, "they never get smaller"
+    assert records.window_speed(info(0), is_idle=True) == 3000
+
+
+def test_without_a_speed_at_load_windows_stay_as_large_as_fit() -> None:
+    records = Residency()
+    for _ in range(9):
+        records.note_speed(cost(100))
+    assert records.window_speed(info(0), is_idle=True) == 0

@@ -19,7 +19,15 @@ from scrubjay.code_text import has_words
 from scrubjay.prompt.fim import FimTemplate
 from scrubjay.prompt.frame import LayoutInput, PromptFrame, fim_segments
 from scrubjay.prompt.segments import Segment
-from scrubjay.prompt.windows import Window, prefix_limit, prefix_window, rest_window, rounded_up, suffix_window
+from scrubjay.prompt.windows import (
+    MIN_KEPT_SHARE,
+    Window,
+    prefix_limit,
+    prefix_window,
+    rest_window,
+    rounded_up,
+    suffix_window,
+)
 from scrubjay.tokenizer.token_cache import MAX_CHARACTERS_PER_TOKEN
 from scrubjay.tokens import common_length
 from scrubjay.workspace.document import Document
@@ -123,16 +131,25 @@ def keep(anchor: Anchor | None, layout: LayoutInput, budget: TokenBudget) -> tup
     if anchor is None:
         return None, "when the file was first edited"
     kept = _found(anchor, layout, budget.middle * MAX_CHARACTERS_PER_TOKEN)
-    if kept is None:
-        return None, "because the cursor moved, or text before it changed"
-    if not _shows(anchor.suffix, layout):
+    if kept is None and not _ends_with(layout.document.text, anchor.offset, anchor.prefix):
+        return None, "because text before it changed"
+    if kept is None or not _shows(anchor.suffix, layout):
         return None, "because the cursor moved, or text after it changed"
-    if len(anchor.prefix.tokens) > budget.kept or len(anchor.suffix.tokens) > budget.suffix:
-        return None, "because there is less room than before"
+    if reason := _change_of_room(anchor, layout, budget):
+        return None, reason
     # In idle time it moves before it must, so that it does not have to while someone types.
     if _is_longer(layout, kept.offset, budget.middle // 2 if layout.is_idle else budget.middle):
         return None, "because much was typed after the one before"
     return kept, ""
+
+
+def _change_of_room(anchor: Anchor, layout: LayoutInput, budget: TokenBudget) -> str:
+    """Why the windows must be made again, "" if they fit."""
+    n_prefix = len(anchor.prefix.tokens)
+    if n_prefix > budget.kept or len(anchor.suffix.tokens) > budget.suffix:
+        return "because there is less room than before"
+    is_short = not anchor.prefix.is_whole and n_prefix < budget.prefix // MIN_KEPT_SHARE
+    return "because there is more room than before" if layout.is_idle and is_short else ""
 
 
 def new_anchor(layout: LayoutInput, budget: TokenBudget, reason: str, last: Anchor | None = None) -> Anchor:

@@ -20,6 +20,9 @@ MAX_COSTS = 20
 """Edits of a context whose cost is remembered."""
 MIN_TOKENS_FOR_SPEED = 64
 """A prefill of fewer tokens says nothing about the speed."""
+MIN_TOKENS_FOR_WINDOWS = 256
+N_SPEEDS = 3
+"""So many prefills of so many tokens must have been faster than was known, before windows grow."""
 
 
 @dataclass(slots=True)
@@ -45,6 +48,8 @@ class Residency:
     def __init__(self) -> None:
         self._contexts: dict[str, ContextResidency] = {}
         self._tokens_per_s = 0.0
+        self._speeds: deque[float] = deque(maxlen=N_SPEEDS)
+        self._window_speed = 0.0
 
     def of(self, key: str) -> ContextResidency:
         """What is known of the context `key`."""
@@ -93,6 +98,20 @@ class Residency:
         """A prompt has cost that much."""
         if cost.processed >= MIN_TOKENS_FOR_SPEED and cost.prefill_ms > 0:
             self._tokens_per_s = cost.processed / cost.prefill_ms * 1e3
+            if cost.processed >= MIN_TOKENS_FOR_WINDOWS:
+                self._speeds.append(self._tokens_per_s)
+
+    def window_speed(self, info: ModelInfo | None, is_idle: bool) -> float:
+        """The speed in tokens/s by which windows are made, 0 if none was measured at load.
+
+        It is that at load, until the machine turns out to be faster; so it never falls, and rises in idle time only: a load-time
+        measurement beside a compiler must not make windows small for good.
+        """
+        measured = info.prefill_speed if info else 0.0
+        self._window_speed = max(self._window_speed, measured)
+        if is_idle and measured and len(self._speeds) == N_SPEEDS:
+            self._window_speed = max(self._window_speed, min(self._speeds))
+        return self._window_speed
 
     def estimated_ms(self, n_tokens: int, info: ModelInfo | None) -> float:
         """How long a prefill of `n_tokens` would take: as measured last, else by the speed at load; 0 if neither is known."""
