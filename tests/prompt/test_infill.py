@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from scrubjay.code_text import without_closers
 from scrubjay.errors import RequestError
 from scrubjay.prompt.fim import find_template
-from scrubjay.prompt.infill import Extra, InfillPrompt, split_at_line
-from scrubjay.prompt.infill_history import MAX_CLIENTS, InfillHistory
+from scrubjay.prompt.infill import InfillPrompt, split_at_line
+from scrubjay.prompt.infill_history import MAX_CLIENTS, MAX_OUTDATED, Extra, InfillHistory
 from scrubjay.prompt.layouts import Layouts
 from scrubjay.prompt.limits import Limits
 from scrubjay.prompt.recipe import PromptTools
@@ -143,3 +143,48 @@ def test_a_text_is_split_at_its_last_line(text: str) -> None:
     assert before + line == text
     assert "\n" not in line
     assert not before or before.endswith("\n")
+
+
+RING_A = (Extra("a.py", "".join(LINES[600:640])), Extra("b.py", "".join(LINES[700:740])))
+RING_B = (*RING_A, Extra("c.py", "".join(LINES[800:840])))
+
+
+def test_new_texts_are_read_with_the_window_while_typing_goes_on_with_the_old_ones() -> None:
+    tools = kit()
+    before = asked(500, "    x", extras=RING_A).make(tools)
+    ahead = InfillPrompt("", "", "", RING_B).make(tools)
+    assert ahead.on_read
+    typed = asked(500, "    xy", extras=RING_B).make(tools)
+    assert len(typed.tokens) - common_length(before.tokens, typed.tokens) <= 3
+    ahead.on_read()
+    after = asked(500, "    xyz", extras=RING_B).make(tools)
+    assert len(after.tokens) - common_length(ahead.tokens, after.tokens) <= 4
+    assert "c.py" in shown(after, "file")
+
+
+def test_texts_that_nobody_announced_are_shown_at_once() -> None:
+    tools = kit()
+    asked(500, "    x", extras=RING_A).make(tools)
+    assert "c.py" in shown(asked(500, "    xy", extras=RING_B).make(tools), "file")
+
+
+def test_texts_that_are_never_read_are_shown_all_the_same() -> None:
+    tools = kit()
+    asked(500, "    x", extras=RING_A).make(tools)
+    InfillPrompt("", "", "", RING_B).make(tools)
+    showing = [
+        "c.py" in shown(asked(500, "    xy", extras=RING_B).make(tools), "file") for _ in range(MAX_OUTDATED + 1)
+    ]
+    assert showing == [False] * MAX_OUTDATED + [True]
+
+
+def test_of_two_sets_that_are_read_the_newer_one_counts() -> None:
+    tools = kit()
+    asked(500, "    x", extras=RING_A).make(tools)
+    older, newer = (InfillPrompt("", "", "", ring).make(tools) for ring in (RING_B, RING_B[1:]))
+    assert older.on_read
+    assert newer.on_read
+    newer.on_read()
+    older.on_read()
+    last = asked(500, "    xy", extras=RING_B[1:]).make(tools)
+    assert len(last.tokens) - common_length(newer.tokens, last.tokens) <= 3

@@ -6,14 +6,15 @@ as it is for documents. Making a prompt therefore changes the history of its cli
 """
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 from scrubjay.code_text import has_words
 from scrubjay.errors import RequestError
-from scrubjay.prompt.anchored import current_segments, keep_or_reanchor, token_budget
+from scrubjay.prompt.anchored import Anchor, current_segments, keep_or_reanchor, token_budget
 from scrubjay.prompt.fim import FimTemplate
 from scrubjay.prompt.frame import FIM_TOKENS, MIN_ROOM_TOKENS, LayoutInput, PromptFrame, fim_segments, fitting
+from scrubjay.prompt.infill_history import Extra, InfillClient
 from scrubjay.prompt.recipe import PromptTools
 from scrubjay.prompt.segments import Prompt, Segment, assemble, count_tokens
 from scrubjay.tokenizer.token_cache import Preparation
@@ -23,14 +24,6 @@ from scrubjay.workspace.project import Project
 PROJECT, FILE = "myproject", "filename"
 """What llama.cpp's server calls them when nobody says it; models see the same with either server."""
 _CLOSERS = re.compile(r"[^\S\n]*[)\]}>;,:\"'`]+[^\S\n]*")
-
-
-@dataclass(frozen=True, slots=True)
-class Extra:
-    """Another text that the model should see."""
-
-    filename: str
-    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,28 +81,51 @@ class InfillPrompt:
             raise RequestError(
                 f"A context of {limits.n_ctx} tokens is too small to fill in anything; use a larger --ctx."
             )
-        extras = [_extra_segment(extra, template) for extra in self.extras]
         if self.only_extras:
-            return assemble([start, *fitting(extras, frame.room, tools.token_cache)], tools.token_cache)
-        return self._anchored(frame, extras, tools) if self.anchor else self._plain(frame, extras, tools)
+            extras = [_extra_segment(extra, template) for extra in self.extras]
+            alone = [start, *fitting(extras, frame.room, tools.token_cache)]
+            return self._read_ahead(frame, tools) or assemble(alone, tools.token_cache)
+        return self._anchored(frame, tools) if self.anchor else self._plain(frame, tools)
 
-    def _anchored(self, frame: PromptFrame, extras: Sequence[Segment], tools: PromptTools) -> Prompt:
+    def _anchored(self, frame: PromptFrame, tools: PromptTools) -> Prompt:
         """The prompt as for a document of which the windows show a part."""
         client = tools.infill_history.extend(self.prefix + self.middle)
+        client.window = (self.prefix + self.middle, self.suffix)
+        shown = replace(self, extras=client.shown(self.extras))
+        prompt, client.anchor = shown._laid_out(client, frame, tools)
+        return prompt
+
+    def _read_ahead(self, frame: PromptFrame, tools: PromptTools) -> Prompt | None:
+        """These other texts, with the window of the client that was used last: the prompt that it needs next.
+
+        While it is being processed, that client's prompts go on with the texts from before.
+        """
+        client = tools.infill_history.last if self.anchor else None
+        if client is None or client.window is None:
+            return None
+        before, after = client.window
+        old = client.anchor
+        prompt, anchor = replace(self, prefix=before, suffix=after)._laid_out(client, frame, tools)
+        client.announce(self.extras)
+        return replace(prompt, on_read=partial(client.adopt, self.extras, old, anchor))
+
+    def _laid_out(self, client: InfillClient, frame: PromptFrame, tools: PromptTools) -> tuple[Prompt, Anchor]:
+        """The prompt for the text of `client`, and the anchor in it."""
+        extras = [_extra_segment(extra, tools.template) for extra in self.extras]
         document = Document(client.key, "", 0, client.before + self.suffix, None)
         offset = len(client.before) - len(self.indent)
         layout = LayoutInput(Project(PROJECT), document, offset, tools.template, tools.token_cache, tools.limits)
         n_others = sum(count_tokens(extra, tools.token_cache) for extra in extras)
         budget = token_budget(frame, tools.template, 0, n_others)
-        client.anchor = keep_or_reanchor(client.anchor, layout, budget)
-        room = budget.for_files(len(client.anchor.prefix.tokens))
+        anchor = keep_or_reanchor(client.anchor, layout, budget)
+        room = budget.for_files(len(anchor.prefix.tokens))
         shown = fitting(extras, room, tools.token_cache)
-        current = current_segments(client.anchor, FILE, layout)
-        return assemble([frame.start, *shown, frame.path, *current], tools.token_cache)
+        current = current_segments(anchor, FILE, layout)
+        return assemble([frame.start, *shown, frame.path, *current], tools.token_cache), anchor
 
-    def _plain(self, frame: PromptFrame, extras: Sequence[Segment], tools: PromptTools) -> Prompt:
+    def _plain(self, frame: PromptFrame, tools: PromptTools) -> Prompt:
         """The prompt as llama.cpp's server makes it."""
-        cache = tools.token_cache
+        cache, extras = tools.token_cache, [_extra_segment(extra, tools.template) for extra in self.extras]
         middle = cache(self.middle)[-(frame.room // 2) :]
         suffix = cache(self.suffix)[: max((frame.room - len(middle)) // 4, 1)]
         n_prefix = max(frame.room - len(middle) - len(suffix), 1)

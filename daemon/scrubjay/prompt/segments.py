@@ -50,6 +50,7 @@ class Prompt:
         segments: what the tokens are, from 0 to the end without a gap.
         reasons: why each of the segments is here and like this.
         parts: arrays that the tokens begin with, one after the other, as far as they are known.
+        on_read: to be called when the tokens are in a context; only for prompts that are read ahead of need.
     """
 
     tokens: Tokens
@@ -58,6 +59,12 @@ class Prompt:
     segments: tuple[Span, ...]
     reasons: tuple[str, ...]
     parts: tuple[Tokens, ...] = ()
+    on_read: Callable[[], None] | None = None
+
+    def note_read(self) -> None:
+        """The tokens are in a context."""
+        if self.on_read:
+            self.on_read()
 
     def n_common(self, other: "Prompt") -> int:
         """Number of leading tokens that the two share."""

@@ -139,12 +139,13 @@ class Dispatcher:
             ask.on_prompt()
         if template := self._template(request):
             request.use_template(template)
-        if not ask.only_prepares and not request.is_answered:
+        if (prompt.on_read or not ask.only_prepares) and not request.is_answered:
             self._cancel_overtaken(request, prompt)
         if ask.max_needed is not None and n_needed > ask.max_needed:
             self._end(request, Outcome.CANCELLED)
         elif self._is_prepared(request, prompt, n_needed):
             self._end(request, Outcome.DONE)
+            prompt.note_read()
             self._answer(request)
         elif ask.deadline_ms is not None and self.residency.estimated_ms(n_needed, self._engine.info) > ask.deadline_ms:
             self.on_deadline(request)
@@ -231,6 +232,8 @@ class Dispatcher:
         if request.record.change is None and request.prompt:
             self.news.runs(request, request.prompt, self.residency.known(message.context))
         request.prefilled(cost)
+        if request.prompt:
+            request.prompt.note_read()
         self.residency.note_speed(cost)
         self._note_resident(request, message.context, cost.prompt)
         if noted := self.news.prefilled(request, cost):
@@ -363,7 +366,8 @@ class Dispatcher:
         self._background = [other for other in self._background if other.number in self._requests]
         for other in self._background:
             is_older = other is not request and other.ask.context == request.ask.context
-            if is_older and other.prompt and is_sequel(other.prompt.tokens, prompt.tokens):
+            is_alike = other.prompt and (other.prompt.on_read is None) == (prompt.on_read is None)
+            if is_older and other.prompt and is_alike and is_sequel(other.prompt.tokens, prompt.tokens):
                 self.cancel(other)
 
     def _end(self, request: ActiveRequest, outcome: Outcome) -> bool:
@@ -375,8 +379,9 @@ class Dispatcher:
     def _make_prompt(self, request: ActiveRequest) -> None:
         """Make the prompt: at once if that is quick, else in a thread, which reports to `on_prompt`."""
         sampling, info = request.sampling, self._engine.info
-        n_ctx, speed = (info.n_ctx, info.prefill_speed) if info else (0, 0.0)
-        limits = limits_for(self._budgets, n_ctx, speed, sampling.max_tokens if sampling else 0)
+        speed = self.residency.window_speed(info, is_idle=request.ask.sampling is None)
+        max_tokens = sampling.max_tokens if sampling else 0
+        limits = limits_for(self._budgets, info.n_ctx if info else 0, speed, max_tokens)
         made = self._builder.make(request.ask.recipe, limits, lambda made: self._post_prompt(request, made))
         if made is not None:
             self.on_prompt(request, made)
