@@ -5,6 +5,7 @@ import * as config from "./config";
 import { findingLines } from "./findings";
 import { completes, toggled } from "./languages";
 import { openSettings, type LanguageServer } from "./languageServer";
+import { ENVIRONMENT, FOLDER } from "./program";
 
 const PAUSE_MS = 60 * 60 * 1000;
 let paused: NodeJS.Timeout | undefined;
@@ -19,6 +20,7 @@ export function activate(context: ExtensionContext, server: LanguageServer): voi
     "scrubjay.menu": () => (server.missing ? server.help() : showMenu()),
     "scrubjay.why": () => diagnose(server),
     "scrubjay.pause": () => pause(context),
+    "scrubjay.setup": () => setUp(),
     "scrubjay.openSettings": () => openSettings("scrubjay"),
     "scrubjay.showLog": () => server.log.show(),
     "scrubjay.restartServer": () => server.restart(),
@@ -44,6 +46,12 @@ async function diagnose(server: LanguageServer): Promise<void> {
   const content = findingLines(findings, isAsked, server.missing).join("\n");
   const report = await workspace.openTextDocument({ content, language: "plaintext" });
   await window.showTextDocument(report, { viewColumn: ViewColumn.Beside, preserveFocus: true });
+}
+
+/** Run `scrubjay setup` where the user sees it, and can answer; not in the project, of which nothing may be taken for a part of it. */
+function setUp(): void {
+  const terminal = window.createTerminal({ name: "Scrubjay", cwd: FOLDER, env: ENVIRONMENT, shellPath: config.program(), shellArgs: ["setup"] });
+  terminal.show();
 }
 
 /** Switch ghost text on or off; a pause is over then. */

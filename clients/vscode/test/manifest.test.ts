@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { test } from "node:test";
 
 const manifest = JSON.parse(readFileSync("package.json", "utf8"));
@@ -27,4 +27,15 @@ test("the lock file names no place to fetch from", () => {
 test("no command has the name of one of the language server's, which are commands of VS Code as well", () => {
   const names = manifest.contributes.commands.map(({ command }: { command: string }) => command);
   for (const name of ["status", "context", "warm", "accept", "reject", "restart", "diagnose"]) assert.ok(!names.includes(`scrubjay.${name}`), name);
+});
+
+test("each file that the manifest names is there, and each command of the walkthrough", () => {
+  const [walkthrough] = manifest.contributes.walkthroughs;
+  assert.equal(walkthrough.steps.length, 3);
+  for (const { media, description } of walkthrough.steps) {
+    assert.ok(existsSync(media.markdown), media.markdown);
+    const [, command] = /command:([\w.]+)/.exec(description) ?? [];
+    assert.ok(manifest.contributes.commands.some((offered: { command: string }) => offered.command === command), command);
+  }
+  assert.ok(existsSync(manifest.icon));
 });
