@@ -50,6 +50,7 @@ def test_flags_beat_the_environment_which_beats_the_file() -> None:
         ("checkpoint_budget", "4096", 4096),
         ("checkpoint_budget", "auto", 0),
         ("gpu_layers", "all", -1),
+        ("gpu_layers", "-1", -1),
         ("gpu_layers", "0", 0),
         ("kv_type", "q8_0", "q8_0"),
         ("warm", "off", False),

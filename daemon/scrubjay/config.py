@@ -50,7 +50,8 @@ def _whole(least: int, word: str = "", meaning: int = 0) -> Callable[[str], int]
     """A parser of whole numbers from `least` on; `word`, if any, may be written instead and stands for `meaning`."""
 
     def parse(value: str) -> int:
-        if word and value.lower() == word:
+        # As a number it is what other programs on llama.cpp have: -1 for all layers.
+        if word and (value.lower() == word or (meaning < 0 and value == str(meaning))):
             return meaning
         if not value.isdecimal() or int(value) < least:
             also = f", or {word!r}" if word else ""

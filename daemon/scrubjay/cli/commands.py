@@ -277,7 +277,15 @@ def _text_of(path: Path) -> str:
 
 
 def _write_texts(answers: Iterator[Json]) -> None:
+    written, answer = "", Json()
     for answer in answers:
+        written += answer.get("text", "")
         sys.stdout.write(answer.get("text", ""))
         sys.stdout.flush()
     print()
+    if not written:
+        rules = ", ".join(answer.get("discarded", ()))
+        say(
+            "Nothing: "
+            + (f"what the model wrote is not worth showing ({rules})." if rules else "the model has nothing to say.")
+        )
