@@ -27,6 +27,7 @@ from scrubjay.prompt.frame import LayoutInput
 from scrubjay.prompt.layouts import LayoutName, Layouts
 from scrubjay.prompt.limits import Limits
 from scrubjay.prompt.view import ProjectView
+from scrubjay.prompt.windows import resume_at
 from scrubjay.starter import model_path
 from scrubjay.tokenizer.token_cache import TokenCache
 from scrubjay.workspace.projects import Projects
@@ -85,9 +86,10 @@ def likelihood(runner: Runner, cache: TokenCache, layout: LayoutName, cursor: Cu
     document = projects.open(uri, "python", 1, cursor.before + cursor.after, ROOT, str)
     template = find_template(runner.vocabulary, "starter")
     view = ProjectView.of(projects.by_root(ROOT), document, len(cursor.before))
-    place = (view.project, view.document, view.start)
+    start = resume_at(document, view.offset, is_healed=False)
+    place = (view.project, document, start)
     prompt = Layouts(layout).prompt(LayoutInput(*place, template, cache, Limits(N_CTX, N_RESERVE))).tokens.tolist()
-    truth = runner.encode(document.text[view.start : view.offset] + cursor.truth)
+    truth = runner.encode(document.text[start : view.offset] + cursor.truth)
     logits = runner.foretold(prompt, truth).astype(np.float64)
     scores = logits - np.logaddexp.reduce(logits, axis=1, keepdims=True)
     return float(sum(scores[i, token] for i, token in enumerate(truth))) / len(cursor.truth)

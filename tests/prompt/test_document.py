@@ -30,8 +30,8 @@ def view_of(jay: Workspace, offset: int = AT) -> ProjectView:
 def test_it_makes_the_prompt_of_the_layout() -> None:
     jay = workspace(a="A = 1\n" * 30, now=TEXT)
     tools, view = make_tools(jay), view_of(jay)
-    recipe: PromptRecipe = DocumentRecipe(view)
-    place = (view.project, view.document, view.start)
+    recipe = DocumentRecipe(view)
+    place = (view.project, view.document, recipe.start)
     expected = Layouts().prompt(LayoutInput(*place, tools.template, tools.token_cache, LIMITS))
     assert np.array_equal(recipe.make(tools).tokens, expected.tokens)
     assert recipe.is_fim

@@ -45,9 +45,11 @@ def asked(line: int, typed: str = "", n_lines: int = 256, **more: object) -> Inf
 def test_the_model_sees_what_the_client_sends(line: int, typed: str, anchor: bool) -> None:
     recipe = asked(line, typed, anchor=anchor)
     prompt = recipe.make(kit())
-    before = shown(prompt, "prefix") + shown(prompt, "middle")
+    # What the prompt leaves out before the cursor, the model has to write.
+    before = shown(prompt, "prefix") + shown(prompt, "middle") + recipe.typed
     assert (recipe.prefix + typed).endswith(before)
     assert before.endswith(typed)
+    assert shown(recipe.unhealed.make(kit()), "middle").endswith(typed)
     assert recipe.suffix.endswith(shown(prompt, "suffix")) or shown(prompt, "suffix") in recipe.suffix
 
 

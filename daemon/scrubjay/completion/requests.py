@@ -30,6 +30,11 @@ def stopping(sampling: Sampling, stop_tokens: tuple[int, ...], stop: tuple[str, 
     return replace(sampling, stop_tokens=stop_tokens, stop=stop)
 
 
+def may_choose_tokens(sampling: Sampling) -> bool:
+    """Whether the model may write what was typed in tokens of its own: nobody looks at tokens, and no grammar begins there."""
+    return not (sampling.grammar or sampling.json_schema or sampling.with_tokens or sampling.n_probs >= 0)
+
+
 @dataclass(frozen=True, slots=True)
 class CompletionRequest:
     """A completion at a place of an open document.

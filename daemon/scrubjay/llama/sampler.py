@@ -9,6 +9,7 @@ import numpy as np
 from scrubjay.llama.context import LlamaContext
 from scrubjay.llama.vocabulary import Vocabulary
 from scrubjay.protocol.messages import Sampling
+from scrubjay.tokens import Tokens
 
 if TYPE_CHECKING:
     from scrubjay.llama.grammar import Constraint
@@ -63,6 +64,15 @@ class Sampler:
         token = token if allowed[token] else int(allowed.argmax())
         self._constraint.accept(token)
         return token
+
+    def sample_of(self, allowed: Tokens, context: LlamaContext) -> int:
+        """Choose the next token among those `allowed`, of which there is at least one; the grammar has no say in it."""
+        logits = context.logits()
+        kept = logits[allowed]
+        logits.fill(-np.inf)
+        logits[allowed] = kept
+        token = self._choose(context)
+        return token if token in allowed else int(allowed[kept.argmax()])
 
     def _choose(self, context: LlamaContext) -> int:
         if self._chain is None:  # handing over a large vocabulary takes longer than all else that is done for a token

@@ -195,7 +195,7 @@ def _is_longer(layout: LayoutInput, start: int, limit: int) -> bool:
 
 def _shows(suffix: Window, layout: LayoutInput) -> bool:
     """Whether the text after the cursor still begins as the suffix does."""
-    document, offset = layout.document, layout.offset
+    document, offset = layout.document, layout.cursor
     if layout.shows_rest or _begins_with(document, _suffix_start(layout), suffix):
         return _begins_with(document, _suffix_start(layout), suffix)
     # Quotes are shown (see `_suffix_start`), but for those that an editor has inserted since the anchor was set.
@@ -210,7 +210,7 @@ def _begins_with(document: Document, start: int, suffix: Window) -> bool:
 
 def _suffix_start(layout: LayoutInput) -> int:
     """Where the text after the cursor begins that the prompt shows."""
-    document, offset = layout.document, layout.offset
+    document, offset = layout.document, layout.cursor
     if layout.shows_rest:
         return offset
     _, end, next_start = document.content.line_around(offset)

@@ -1,12 +1,13 @@
 """The prompt for a place in an open document, as the project's layout makes it."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 from scrubjay.prompt.frame import LayoutInput
 from scrubjay.prompt.recipe import PromptTools
 from scrubjay.prompt.segments import Prompt
 from scrubjay.prompt.view import ProjectView
+from scrubjay.prompt.windows import resume_at
 from scrubjay.tokenizer.token_cache import Preparation
 
 
@@ -17,6 +18,7 @@ class DocumentRecipe:
     Args:
         is_idle: nobody waits for the prompt, so it may cost more than one that comes between two keystrokes.
         is_speculative: nobody is at that place yet, so the layout of the project's next prompt stays as it was.
+        is_healed: the prompt ends where a token begins, see `resume_at`.
     """
 
     is_fim: ClassVar[bool] = True
@@ -25,10 +27,22 @@ class DocumentRecipe:
     view: ProjectView
     is_idle: bool = False
     is_speculative: bool = False
+    is_healed: bool = True
+    start: int = field(init=False)
     indent: str = field(init=False)
+    typed: str = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "indent", self.view.document.text[self.view.start : self.view.offset])
+        view = self.view
+        start = resume_at(view.document, view.offset, self.is_healed)
+        written = view.document.text[start : view.offset]
+        object.__setattr__(self, "start", start)
+        object.__setattr__(self, "indent", "" if written.strip() or not _begins_line(view, start) else written)
+        object.__setattr__(self, "typed", "" if self.indent else written)
+
+    @property
+    def unhealed(self) -> "DocumentRecipe":
+        return replace(self, is_healed=False)
 
     @property
     def n_characters(self) -> int:
@@ -40,6 +54,18 @@ class DocumentRecipe:
 
     def make(self, tools: PromptTools) -> Prompt:
         view = self.view
-        place = (view.project, view.document, view.start)
-        layout = LayoutInput(*place, tools.template, tools.token_cache, tools.limits, self.is_idle)
+        layout = LayoutInput(
+            view.project,
+            view.document,
+            self.start,
+            tools.template,
+            tools.token_cache,
+            tools.limits,
+            self.is_idle,
+            n_typed=view.offset - self.start,
+        )
         return tools.layouts.prompt(layout, self.is_speculative)
+
+
+def _begins_line(view: ProjectView, offset: int) -> bool:
+    return offset == 0 or view.document.text[offset - 1] in "\r\n"

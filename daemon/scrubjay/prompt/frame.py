@@ -27,6 +27,7 @@ class LayoutInput:
         offset: where the model is to go on; see `resume_at`.
         is_idle: nobody waits for the prompt, so this is the time for what typing should not have to pay.
         shows_rest: the suffix begins at the cursor, even if nothing but closers follows in the line.
+        n_typed: how many characters after `offset` the cursor is.
     """
 
     project: Project
@@ -37,6 +38,12 @@ class LayoutInput:
     limits: Limits
     is_idle: bool = False
     shows_rest: bool = False
+    n_typed: int = 0
+
+    @property
+    def cursor(self) -> int:
+        """Where the text after the cursor begins."""
+        return self.offset + self.n_typed
 
     @property
     def text(self) -> TokenizedText:

@@ -17,6 +17,7 @@ from scrubjay.prompt.frame import FIM_TOKENS, MIN_ROOM_TOKENS, LayoutInput, Prom
 from scrubjay.prompt.infill_history import Extra, InfillClient
 from scrubjay.prompt.recipe import PromptTools
 from scrubjay.prompt.segments import Prompt, Segment, assemble, count_tokens
+from scrubjay.prompt.windows import token_border
 from scrubjay.tokenizer.token_cache import Preparation
 from scrubjay.workspace.document import Document
 from scrubjay.workspace.project import Project
@@ -33,6 +34,7 @@ class InfillPrompt:
     Args:
         extras: other texts, in the client's order.
         anchor: whether to lay the prompt out so that the next one shares its beginning.
+        is_healed: whether it then ends where a token begins, see `resume_at`.
     """
 
     prefix: str
@@ -40,6 +42,7 @@ class InfillPrompt:
     middle: str = ""
     extras: tuple[Extra, ...] = ()
     anchor: bool = True
+    is_healed: bool = True
     is_fim: bool = field(default=True, init=False)
 
     @property
@@ -49,9 +52,18 @@ class InfillPrompt:
     @property
     def indent(self) -> str:
         """The indentation of a line that has nothing else, see `resume_at`; "" if prompts are to be as they are sent."""
-        line = split_at_line(split_at_line(self.prefix)[1] + self.middle)[1]
-        is_alone = not line.strip(" \t") and not has_words(self._rest)
-        return line if is_alone and self.anchor else ""
+        is_alone = not self._line.strip(" \t") and not has_words(self._rest)
+        return self._line if is_alone and self.anchor else ""
+
+    @property
+    def typed(self) -> str:
+        line = self._line
+        is_healed = self.anchor and self.is_healed and not self.only_extras and line.strip(" \t")
+        return line[token_border(line, 0, len(line)) :] if is_healed else ""
+
+    @property
+    def unhealed(self) -> "InfillPrompt":
+        return replace(self, is_healed=False)
 
     @property
     def only_extras(self) -> bool:
@@ -113,8 +125,9 @@ class InfillPrompt:
         """The prompt for the text of `client`, and the anchor in it."""
         extras = [_extra_segment(extra, tools.template) for extra in self.extras]
         document = Document(client.key, "", 0, client.before + self.suffix, None)
-        offset = len(client.before) - len(self.indent)
-        layout = LayoutInput(Project(PROJECT), document, offset, tools.template, tools.token_cache, tools.limits)
+        n_typed = len(self.indent or self.typed)
+        place = (Project(PROJECT), document, len(client.before) - n_typed)
+        layout = LayoutInput(*place, tools.template, tools.token_cache, tools.limits, n_typed=n_typed)
         n_others = sum(count_tokens(extra, tools.token_cache) for extra in extras)
         budget = token_budget(frame, tools.template, 0, n_others)
         anchor = keep_or_reanchor(client.anchor, layout, budget)
@@ -145,6 +158,11 @@ class InfillPrompt:
     def closers(self) -> str:
         """What stands after the cursor, and the model writes all the same: the anchored layout does not show closers."""
         return self._rest.strip() if self.anchor and _CLOSERS.fullmatch(self._rest) else ""
+
+    @property
+    def _line(self) -> str:
+        """What stands before the cursor in its line."""
+        return split_at_line(split_at_line(self.prefix)[1] + self.middle)[1]
 
     @property
     def _rest(self) -> str:

@@ -21,7 +21,7 @@ def plain_prompt(layout: LayoutInput) -> Prompt:
     """
     frame, token_cache = prompt_frame(layout), layout.token_cache
     n_suffix = 0 if layout.template.order == "plain" else min(MAX_SUFFIX_TOKENS, frame.room // 4)
-    suffix = suffix_window(layout.document, layout.offset, n_suffix, token_cache)
+    suffix = suffix_window(layout.document, layout.cursor, n_suffix, token_cache)
     others = _other_files(layout)
     # The suffix may grow up to its limit, and the prefix by a step, without taking room from anything else.
     share = frame.room - n_suffix

@@ -38,7 +38,12 @@ class RawPrompt:
     anchor: bool = False
     is_fim: bool = field(default=False, init=False)
     indent: str = field(default="", init=False)
+    typed: str = field(default="", init=False)
     closers: str = field(default="", init=False)
+
+    @property
+    def unhealed(self) -> "RawPrompt":
+        return self
 
     @property
     def n_characters(self) -> int:

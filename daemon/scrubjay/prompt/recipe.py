@@ -67,6 +67,17 @@ class PromptRecipe(Protocol):
         """
 
     @property
+    def typed(self) -> str:
+        """What stands before the cursor and not in the prompt, which ends where a token begins; "" if the two end alike.
+
+        The model is to begin with it, see `Sampling.typed`.
+        """
+
+    @property
+    def unhealed(self) -> "PromptRecipe":
+        """The recipe of a prompt that ends at the cursor."""
+
+    @property
     def closers(self) -> str:
         """The closers after the cursor that the model writes again at the end of the line; "" if there are none.
 

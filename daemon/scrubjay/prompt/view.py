@@ -1,27 +1,18 @@
 """A project as it was at one moment, and a place in it."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from scrubjay.prompt.windows import resume_at
 from scrubjay.workspace.document import Document
 from scrubjay.workspace.project import Project
 
 
 @dataclass(frozen=True, slots=True)
 class ProjectView:
-    """A project as it was at one moment, and a place in one of its documents.
-
-    Attributes:
-        start: where the model goes on; see `resume_at`.
-    """
+    """A project as it was at one moment, and a place in one of its documents."""
 
     project: Project
     document: Document
     offset: int
-    start: int = field(init=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "start", resume_at(self.document, self.offset))
 
     @classmethod
     def of(cls, project: Project, document: Document, offset: int) -> "ProjectView":

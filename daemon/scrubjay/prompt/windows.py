@@ -1,5 +1,6 @@
 """Windows on a text: what of it a prompt shows when not all fits, so that typing moves them rarely, in big steps."""
 
+import re
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 
@@ -27,6 +28,10 @@ LEAD_CHARACTERS = 2
 MAX_UNCUT_CHARACTERS = 8_192
 """A run of this many characters without a place to cut is not looked at as a whole."""
 
+MAX_TOKEN_CHARACTERS = 64
+"""What is longer is no token."""
+_LAST_TOKEN = re.compile(r"[^\S\r\n]*(?:(?:[^\s\w]|_)*[^\W\d_]*|\d+)$")
+
 
 @dataclass(frozen=True, slots=True)
 class Window:
@@ -50,16 +55,34 @@ class Window:
         return what if self.is_whole else f"{what}, as much as fits"
 
 
-def resume_at(document: Document, offset: int) -> int:
-    """Where a model is to go on so that it writes what comes at `offset`: before the indentation, on a line of its own.
+def resume_at(document: Document, offset: int, is_healed: bool = True) -> int:
+    """Where a model is to go on so that it writes what comes at `offset`: where a token may begin.
 
     In most vocabularies a word has the space before it in its token, so a prompt that ends in a space makes the model
-    write what is unlikely.
+    write what is unlikely. So does one that ends in a part of a word. On a line of its own, it goes on before the indentation.
+
+    Args:
+        is_healed: go on before the beginning of a word, too; see `token_border`.
     """
     start, end, _ = document.content.line_around(offset)
-    if offset - start > MAX_UNCUT_CHARACTERS or document.text[start:offset].strip(" \t"):
+    if offset - start > MAX_UNCUT_CHARACTERS:
         return offset
+    if document.text[start:offset].strip(" \t"):
+        return token_border(document.text, start, offset) if is_healed else offset
     return offset if end - offset > MAX_UNCUT_CHARACTERS or has_words(document.text[offset:end]) else start
+
+
+def token_border(text: str, start: int, offset: int) -> int:
+    """Where the token begins that the text between the line's `start` and `offset` ends in, as far as any vocabulary has it.
+
+    It is a run of spaces, or a word, a number or a run of symbols with the symbols and spaces before it. After what opens a
+    block the border is `offset`: asked for the opener once more, a model writes it, and ends there as at the end of any line.
+    """
+    first = max(start, offset - MAX_TOKEN_CHARACTERS)
+    last = _LAST_TOKEN.search(text, first, offset)
+    if last is None or start < first == last.start() or text[offset - 1] in ":{":
+        return offset
+    return last.start()
 
 
 def prefix_window(

@@ -57,7 +57,8 @@ class Sampling:
 
     `grammar` is GBNF; `json_schema` is the text of a schema that takes its place. `logit_bias`: tokens, and what is added
     to their logits. `with_tokens`: pieces name their tokens; `n_probs` from 0 on: also how likely each was, and that many
-    of the likeliest at its place.
+    of the likeliest at its place. `typed`: with what the text begins, in tokens that the model chooses; it is no part of what is
+    given out, nor of the count of tokens. Not together with a grammar, or with tokens.
     """
 
     max_tokens: int = 128
@@ -81,6 +82,7 @@ class Sampling:
     with_margins: bool = False
     with_tokens: bool = False
     n_probs: int = -1
+    typed: str = ""
 
 
 # --- from the daemon to the engine -----------------------------------------------------------------------------------

@@ -109,7 +109,10 @@ class ActiveRequest:
         """How to generate the next text; None if only the prompt is wanted (any more)."""
         if self.ask.sampling is None or self.is_answered:
             return None
-        return alternative(self.ask.sampling, self.texts.n_done) if self.texts.n_done else self.ask.sampling
+        sampling = self.ask.sampling
+        if typed := self.ask.recipe.typed:
+            sampling = replace(sampling, typed=typed)
+        return alternative(sampling, self.texts.n_done) if self.texts.n_done else sampling
 
     def use_template(self, template: FimTemplate) -> None:
         """Its prompt follows `template`."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from scrubjay.completion.finish import Finish
-from scrubjay.completion.requests import Completion, Item
+from scrubjay.completion.requests import Completion, Item, may_choose_tokens
 from scrubjay.prompt.recipe import PromptRecipe
 from scrubjay.prompt.view import ProjectView
 from scrubjay.protocol.messages import Sampling
@@ -69,6 +69,10 @@ class Ask:
     event: str = ""
     on_prompt: Callable[[], None] | None = None
     on_answer: Callable[[Completion], None] | None = None
+
+    def __post_init__(self) -> None:
+        if self.sampling is not None and not may_choose_tokens(self.sampling):
+            object.__setattr__(self, "recipe", self.recipe.unhealed)
 
     @property
     def only_prepares(self) -> bool:

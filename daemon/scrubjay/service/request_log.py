@@ -38,7 +38,7 @@ class Place:
 
     @classmethod
     def of(cls, view: ProjectView) -> "Place":
-        content, offset = view.document.content, view.start
+        content, offset = view.document.content, view.offset
         _, end, _ = content.line_around(offset)
         return cls(content.line_at(offset), content.text[offset : min(end, offset + MAX_REST_CHARACTERS)])
 

@@ -10,11 +10,14 @@ import numpy as np
 from scrubjay.contexts.naive import Context, Control
 from scrubjay.llama.context import Logits
 from scrubjay.llama.sampler import Sampler
+from scrubjay.llama.typed_text import TypedText, pieces_of
 from scrubjay.llama.vocabulary import Vocabulary
 from scrubjay.protocol.messages import GeneratedToken, Sampling, StopReason, TokenChoice
 from scrubjay.tokens import as_tokens
 from scrubjay.worker.detokenizer import IncrementalDetokenizer
 
+MAX_MARGIN = 100.0
+"""What stands for the margin of a token that was the only one possible."""
 Emit = Callable[[str, int, tuple[float, ...], tuple[GeneratedToken, ...]], None]
 """Takes the next text, the number of tokens it is made of, their margins, and the tokens themselves."""
 
@@ -44,6 +47,7 @@ class Generation:
         self._sampling = sampling
         self._emit = emit
         self._sampler = Sampler(vocabulary, sampling)
+        self._typed = _typed_text(vocabulary, sampling) if sampling.typed else None
         self._stream = IncrementalDetokenizer(sampling.stop)
         self._n_tokens = self._n_pending = 0
         self._margins: list[float] = []
@@ -73,7 +77,7 @@ class Generation:
 
     def _generate(self, context: Context, control: Control, deadline: float) -> StopReason:
         while True:
-            token = self._next_token(context)
+            token = self._next_token(context, control)
             if token is None or self._ends(token):
                 return "end"
             self._take(token, context)
@@ -89,10 +93,21 @@ class Generation:
             context.decode(as_tokens([token]), want_logits=True)
             context.note_generated()
 
-    def _next_token(self, context: Context) -> int | None:
-        if self._sampling.with_margins:
-            self._margins.append(margin(context.llama.logits()))
+    def _next_token(self, context: Context, control: Control) -> int | None:
+        if self._typed and self._typed.left:
+            if len(allowed := self._typed.allowed()):
+                return self._sampler.sample_of(allowed, context.llama)
+            self._write_typed(self._typed, context, control)
         return self._sampler.sample(context.llama)
+
+    def _write_typed(self, typed: TypedText, context: Context, control: Control) -> None:
+        """Put what is left of the typed text through the model as it is: the vocabulary has no tokens with just its bytes."""
+        for token in self._vocabulary.tokenize(typed.left.decode(errors="replace")).tolist():
+            control.check()
+            if not context.is_full:
+                context.decode(as_tokens([token]), want_logits=True)
+                context.note_generated()
+        typed.accept(typed.left)
 
     def _ends(self, token: int) -> bool:
         if token in self._sampling.stop_tokens:
@@ -100,9 +115,13 @@ class Generation:
         return self._vocabulary.is_end(token) and not self._sampling.ignore_end
 
     def _take(self, token: int, context: Context) -> None:
+        piece = self._vocabulary.piece(token)
+        if self._typed and self._typed.left and not (piece := self._typed.accept(piece)):
+            return
         self._n_tokens += 1
         self._n_pending += 1
-        piece = self._vocabulary.piece(token)
+        if self._sampling.with_margins:
+            self._margins.append(margin(context.llama.logits()))
         if self._sampling.with_tokens or self._sampling.n_probs >= 0:
             self._tokens.append(self._described(token, context))
         # A time limit must not cut the first line: half a line is no use to anybody.
@@ -145,6 +164,11 @@ def logprobs_of(logits: Logits, tokens: list[int]) -> list[float]:
 
 
 def margin(logits: Logits) -> float:
-    """The best logit minus the second best."""
+    """The best logit minus the second best, at most `MAX_MARGIN`."""
     second, best = np.partition(logits, -2)[-2:]
-    return float(best - second)
+    return min(float(best - second), MAX_MARGIN)
+
+
+def _typed_text(vocabulary: Vocabulary, sampling: Sampling) -> TypedText:
+    data = sampling.typed.encode(errors="replace")
+    return TypedText(pieces_of(vocabulary), data, sampling.stop_tokens)

@@ -8,6 +8,7 @@ import numpy as np
 from scrubjay.llama.context import LlamaContext
 from scrubjay.llama.model import Model
 from scrubjay.llama.sampler import Sampler
+from scrubjay.llama.typed_text import pieces_of
 from scrubjay.protocol.messages import Sampling
 from scrubjay.tokens import Tokens, as_tokens
 from scrubjay.worker.tuning import INTERVALS
@@ -70,6 +71,7 @@ class WarmUp:
             elapsed.append(perf_counter() - begun)
         sampler.close()
         self._model.vocabulary.tokenize("def warm(up):\n    return up\n")
+        pieces_of(self._model.vocabulary).agreeing(b" ")
         self.generation_speed = 1 / min(elapsed)
 
     def _touch_states(self) -> None:
