@@ -41,7 +41,8 @@ class CompletionSettings:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """All settings; `languages` maps language identifiers, and "*" for all others, to whether they are completed.
+    """All settings; `languages` maps language identifiers, and "*" for all others, to whether they are completed,
+    `next_edit` to whether next edits are proposed: where neither says so, they are not.
 
     `max_tokens` 0 leaves the length to the daemon. `notifications`: whether `scrubjay/ready` is sent.
     `socket` "" means the usual place. `model` is what the daemon is started with, "" for what its own configuration says.
@@ -50,6 +51,7 @@ class Settings:
     inline: InlineSettings = field(default_factory=InlineSettings)
     completion: CompletionSettings = field(default_factory=CompletionSettings)
     languages: Mapping[str, bool] = field(default_factory=dict)
+    next_edit: Mapping[str, bool] = field(default_factory=dict)
     max_tokens: int = 0
     progress: bool = True
     notifications: bool = True
@@ -60,6 +62,10 @@ class Settings:
     def completes(self, language: str) -> bool:
         """Whether documents in `language` are completed."""
         return self.languages.get(language, self.languages.get("*", True))
+
+    def proposes(self, language: str) -> bool:
+        """Whether next edits are proposed to who is in a document in `language`."""
+        return self.next_edit.get(language, self.next_edit.get("*", False))
 
 
 def read_settings(options: object) -> tuple[Settings, list[str]]:
@@ -83,6 +89,7 @@ def read_settings(options: object) -> tuple[Settings, list[str]]:
             max_prompt_ms=completion.number("maxPromptMs", completion_default.max_prompt_ms),
         ),
         languages=section.flags("languages"),
+        next_edit=section.flags("nextEdit"),
         max_tokens=section.number("maxTokens", defaults.max_tokens),
         progress=section.flag("progress", defaults.progress),
         notifications=section.flag("notifications", defaults.notifications),

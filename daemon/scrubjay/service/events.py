@@ -6,6 +6,7 @@ What a client asks carries the future that its handler awaits; the service sets 
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Literal
 
 from scrubjay.completion.requests import Completion, CompletionRequest, RawRequest
 from scrubjay.engine.interface import EngineEvent
@@ -57,6 +58,53 @@ class Warm:
     owner: str = ""
     wait: bool = True
     reply: "asyncio.Future[Completion]" = field(default_factory=asyncio.Future)
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedEdit:
+    """A next edit: `text` in the place of `old`, which is from `start` to `end` of version `version` of `uri`."""
+
+    id: int
+    uri: str
+    version: int
+    start: Position
+    end: Position
+    old: str
+    text: str
+    kind: str
+    confidence: float
+
+
+@dataclass(frozen=True, slots=True)
+class NextEditAnswer:
+    """At most one next edit; `quiet` names the rules that kept others back. `version` is of the document asked about."""
+
+    edit: PlacedEdit | None
+    quiet: tuple[str, ...]
+    version: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AskNextEdit:
+    """What is to be edited next, for a user who is in `uri`."""
+
+    uri: str
+    encoding: PositionEncoding = "utf-16"
+    version: int | None = None
+    owner: str = ""
+    reply: "asyncio.Future[NextEditAnswer]" = field(default_factory=asyncio.Future)
+
+
+Outcome = Literal["shown", "accepted", "rejected"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NextEditOutcome:
+    """What has become of the next edit with that number."""
+
+    number: int
+    outcome: Outcome
+    reply: "asyncio.Future[None]" = field(default_factory=asyncio.Future)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -147,6 +195,8 @@ ClientEvent = (
     | Generate
     | Warm
     | AddTail
+    | AskNextEdit
+    | NextEditOutcome
     | RequestStatus
     | Drain
 )

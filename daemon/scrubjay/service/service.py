@@ -52,6 +52,7 @@ from scrubjay.service.events import (
     VocabularyRefused,
     Warm,
 )
+from scrubjay.service.next_edits import NextEdits
 from scrubjay.service.power import is_on_battery
 from scrubjay.service.prompt_builder import PromptBuilder
 from scrubjay.service.request_news import RequestNews
@@ -216,7 +217,7 @@ class Service:
             VocabularyRefused: lambda event: self._on_load_failed(event.message),
         }
         workspace = dict.fromkeys(get_args(WorkspaceEvent), self._absorb) | {ChangeDocument: self._change}
-        parts = (self.supervisor, self.dispatcher, requests)
+        parts = (self.supervisor, self.dispatcher, requests, NextEdits(self.projects, monotonic))
         handlers = {event: handler for part in parts for event, handler in part.handlers.items()}
         jobs_end = {event: partial(self._on_job_end, handlers[event]) for event in (Done, Stopped)}
         return handlers | jobs_end | workspace | own

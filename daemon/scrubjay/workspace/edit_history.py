@@ -157,6 +157,11 @@ class EditHistory:
         edits = (self._edits[index] for index in self._backwards(key))
         return [*takewhile(lambda edit: edit.epoch == self._epochs[key], edits)][::-1]
 
+    def current(self) -> list[Edit]:
+        """All edits that are known to lead to the present texts of their documents; none if the last one does not."""
+        edits = [edit for edit in self._edits if edit.epoch == self._epochs[edit.key]]
+        return edits if edits[-1:] == self._edits[-1:] else []
+
     def record(self, key: str, changes: Sequence[Replacement], now_s: float) -> None:
         """The user has made `changes` at once, one after the other, of the document `key`."""
         narrowed = _joined([change.narrowed() for change in changes])

@@ -12,6 +12,7 @@ from scrubjay_lsp.features import (
     inline,
     menu,
     model,
+    next_edits,
     notebook,
     sync,
     workspace,
@@ -32,6 +33,7 @@ FEATURES: tuple[Callable[["ScrubjayServer"], None], ...] = (
     commands.register,
     diagnose.register,
     copilot.register,
+    next_edits.register,
     events.register,
     model.register,
 )

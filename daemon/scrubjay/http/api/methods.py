@@ -10,7 +10,17 @@ from scrubjay.completion.requests import Completion, CompletionRequest, Item, Tr
 from scrubjay.errors import RequestError
 from scrubjay.http.params import Fields, Params, changes_of, encoding_of, optional, position_of
 from scrubjay.protocol.messages import Sampling
-from scrubjay.service.events import AddTail, Complete, RequestStatus, Warm
+from scrubjay.service.events import (
+    AddTail,
+    AskNextEdit,
+    Complete,
+    NextEditAnswer,
+    NextEditOutcome,
+    Outcome,
+    PlacedEdit,
+    RequestStatus,
+    Warm,
+)
 from scrubjay.workspace.events import ChangeDocument, CloseDocument, FocusDocument, OpenDocument, SaveDocument
 from scrubjay.workspace.project import Tail
 
@@ -24,6 +34,8 @@ Call = (
     | Complete
     | Warm
     | AddTail
+    | AskNextEdit
+    | NextEditOutcome
     | RequestStatus
 )
 Make = Callable[[Params, str], Callable[[], Call]]
@@ -35,6 +47,7 @@ The fields may be read in a thread; the event is then made in the event loop, to
 """
 
 _TRIGGERS: tuple[Trigger, ...] = ("automatic", "invoked")
+_OUTCOMES: tuple[Outcome, ...] = ("shown", "accepted", "rejected")
 MAX_ALTERNATIVES = 16
 _DEFAULT = Sampling()
 _CHANGE: Fields = {
@@ -144,6 +157,26 @@ def tail(params: Params, _: str = "") -> Callable[[], AddTail]:
     return partial(AddTail, params.text("root"), shown)
 
 
+def next_edit(params: Params, owner: str = "") -> Callable[[], AskNextEdit]:
+    version = optional(Params.integer)(params, "version")
+    return partial(AskNextEdit, _uri(params), encoding_of(params), version, _owner(params, owner))
+
+
+def next_edit_outcome(params: Params, _: str = "") -> Callable[[], NextEditOutcome]:
+    return partial(NextEditOutcome, params.integer("id"), params.choice("outcome", _OUTCOMES, "shown"))
+
+
+def next_edit_json(answer: NextEditAnswer) -> Json:
+    """What `/api/next-edit` answers."""
+    return {"edit": answer.edit and _edit_json(answer.edit), "quiet": answer.quiet, "version": answer.version}
+
+
+def _edit_json(edit: PlacedEdit) -> Json:
+    fields = asdict(edit)
+    place = {"start": fields.pop("start"), "end": fields.pop("end")}
+    return {**fields, "range": place}
+
+
 def version_json(version: int) -> Json:
     return {"version": version}
 
@@ -201,5 +234,7 @@ METHODS: Mapping[str, Method] = {
     "complete": (complete, completion_json),
     "warm": (warm, warm_json),
     "tail": (tail, nothing_json),
+    "next-edit": (next_edit, next_edit_json),
+    "next-edit/outcome": (next_edit_outcome, nothing_json),
 }
 """What sessions call by these names and routes as `/api/NAME`."""

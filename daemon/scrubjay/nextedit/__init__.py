@@ -1,0 +1,1 @@
+"""Next edits: where, after an edit, the same is to be done once more."""
