@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from scrubjay.http.api.routes import NativeRoutes
 from scrubjay.http.compat import compat_routes
+from tests.llama.test_grammar_fuzz import N_CASES, cases
 from tests.support.api import BASE
 from tests.support.daemon_process import running_daemon
 from tests.support.gguf_models import tiny_model
@@ -172,3 +173,21 @@ def test_no_request_does_harm(tmp_path: Path) -> None:
             assert (status, answer["tokens_predicted"]) == (200, 2)
         finally:
             runner.run(stack.aclose())
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+async def test_no_random_grammar_or_schema_ends_the_engine(tmp_path: Path) -> None:
+    async with running_daemon(tiny_model("deltanet"), tmp_path / "s", N_CTX) as daemon:
+        await daemon.ready()
+        engine, n_followed = daemon.engine(), 0
+        for grammar, schema in cases(seed=1):
+            asked = f'"grammar":{json.dumps(grammar)}' if grammar else f'"json_schema":{schema}'
+            body = f'{{"prompt":"x","n_predict":8,{asked}}}'.encode(errors="replace")
+            status, answer = await daemon.api.post("/completion", data=body)
+            assert status in (200, 400), (answer, body)
+            n_followed += status == 200
+        assert N_CASES / 20 < n_followed < N_CASES
+        assert daemon.engine() == engine
+        while not daemon.log.empty():
+            assert "Traceback" not in daemon.log.get_nowait()

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from scrubjay.errors import EngineDied, EngineError, RequestError
-from scrubjay.service.events import Drain, Warm
+from scrubjay.service import engine_supervisor
+from scrubjay.service.events import Drain, RequestStatus, Warm
 from scrubjay.service.scheduler import Outcome
 from scrubjay.service.service import Service
 from scrubjay.workspace.events import CloseDocument
@@ -106,6 +107,31 @@ async def test_a_model_that_is_damaged_later_fails_what_waits_for_the_reload(tmp
         with pytest.raises(EngineError, match=r"copy\.gguf"):
             await queued.reply
         assert service.supervisor.state == "failed"
+
+
+# --- the engine is stopped -------------------------------------------------------------------------------------------
+
+
+async def test_who_waits_for_an_engine_that_was_stopped_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine_supervisor, "LOOK_S", 0.05)
+    async with running_service(model()) as service:
+        await open_document(service, URI, source())
+        assert (await complete(service, URI)).items
+        assert service.supervisor.pid
+        os.kill(service.supervisor.pid, signal.SIGSTOP)
+        news = service.broadcaster.subscribe(["state"])
+        running, waiting = completion(URI, 3, client="one"), completion(URI, 4, client="other")
+        for event in (running, waiting, asked := RequestStatus()):
+            service.post(event)
+        for event in (running, waiting):
+            with pytest.raises(EngineError, match="has been stopped; `kill -CONT"):
+                await event.reply
+        await asked.reply
+        await until(news, lambda event: "has been stopped" in str(event["message"]))
+        os.kill(service.supervisor.pid, signal.SIGCONT)
+        await until(news, lambda event: event["message"] == "")
+        assert (await complete(service, URI, 5)).items
+        assert service.supervisor.n_restarts == 0
 
 
 # --- the engine dies -------------------------------------------------------------------------------------------------

@@ -13,6 +13,8 @@ import tempfile
 from collections.abc import Mapping
 from typing import Any
 
+import psutil
+
 from scrubjay.engine.interface import Deliver, Engine, EngineGone
 from scrubjay.isolation import python_command, safe_environment
 from scrubjay.protocol.codec import Decoder, encode
@@ -75,6 +77,14 @@ class EngineClient(Engine):
     def pid(self) -> int:
         """Process id of the engine."""
         return self._process.pid
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether a signal has stopped the process."""
+        try:
+            return bool(psutil.Process(self.pid).status() == psutil.STATUS_STOPPED)
+        except psutil.Error:
+            return False
 
     def run(self, run: Run) -> None:
         """Give the engine a job; it must be free."""

@@ -37,6 +37,10 @@ class Engine(Protocol):
     def pid(self) -> int:
         """Process id of what runs the model; its memory is what the status report shows."""
 
+    @property
+    def is_stopped(self) -> bool:
+        """Whether somebody has stopped it (SIGSTOP), and it does nothing until it is continued; False if that is not known."""
+
     def run(self, run: Run) -> None:
         """Do a job. The engine must be free: it has one job at a time, and no queue."""
 

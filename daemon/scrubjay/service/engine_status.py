@@ -60,6 +60,10 @@ class EngineStatusPoller:
         self.status, self._is_asked = None, False
         self._answer()
 
+    def on_halt(self) -> None:
+        """The engine does not answer for now."""
+        self._answer()
+
     def close(self) -> None:
         if self._timer:
             self._timer.cancel()

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from scrubjay.engine.interface import Engine, EngineFactory, EngineGone
 from scrubjay.protocol.messages import LoadProgress, ModelInfo, Run
-from scrubjay.service.events import EngineDue, Post
+from scrubjay.service.events import EngineDue, EngineHalted, Post
 
 logger = logging.getLogger(__name__)
 
@@ -18,19 +18,22 @@ MAX_FAILED_LOADS = 3
 """How often a model that was opened before may fail to load again; a model that never was gets one chance."""
 MAX_PAUSE_S = 30.0
 ENDING_S = 5.0
+LOOK_S = 5.0
+"""How often it is looked whether the engine has been stopped."""
 
 
 @dataclass(slots=True)
 class _Failures:
     """Deaths since the last job that was done, loads that failed since the last that did not, and restarts in all.
 
-    `retry` starts the engine again after a pause.
+    `retry` starts the engine again after a pause; `look` looks whether it has been stopped.
     """
 
     n_deaths: int = 0
     n_loads: int = 0
     n_restarts: int = 0
     retry: asyncio.TimerHandle | None = None
+    look: asyncio.TimerHandle | None = None
 
 
 class EngineSupervisor:
@@ -139,8 +142,9 @@ class EngineSupervisor:
     async def close(self) -> None:
         """End the engine process."""
         self._is_closing = True
-        if self._failures.retry:
-            self._failures.retry.cancel()
+        for timer in (self._failures.retry, self._failures.look):
+            if timer:
+                timer.cancel()
         if self._task:
             await asyncio.wait([self._task])
         if self._engine:
@@ -161,3 +165,22 @@ class EngineSupervisor:
             self._post(EngineGone(f"The engine process could not be started: {error.strerror}."))
         else:
             self._post(LoadProgress("start", 0.0))
+            self._look_again()
+
+    def _look_again(self) -> None:
+        self._failures.look = asyncio.get_running_loop().call_later(LOOK_S, self._look)
+
+    def _look(self) -> None:
+        """Nobody should wait for an engine that has been stopped without being told."""
+        if self._engine is None:
+            return
+        told = f"The engine process {self.pid} has been stopped; `kill -CONT {self.pid}` lets it go on."
+        if self._engine.is_stopped:
+            if told != self.message:
+                logger.warning("%s", told)
+            self.message = told
+            self._post(EngineHalted(told))
+        elif self.message == told:
+            self.message = ""
+            self._post(EngineHalted(""))
+        self._look_again()

@@ -180,6 +180,13 @@ class VocabularyRefused:
 
 
 @dataclass(frozen=True, slots=True)
+class EngineHalted:
+    """The engine process has been stopped, as `message` says, repeatedly while that is so; empty when it goes on."""
+
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class EngineDue:
     """It is time to start the engine again."""
 
@@ -209,6 +216,7 @@ InternalEvent = (
     | PromptsDue
     | VocabularyOpened
     | VocabularyRefused
+    | EngineHalted
     | EngineDue
 )
 Event = ClientEvent | InternalEvent | EngineEvent

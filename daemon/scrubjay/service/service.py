@@ -41,6 +41,7 @@ from scrubjay.service.events import (
     AddTail,
     Complete,
     Drain,
+    EngineHalted,
     Event,
     Generate,
     ProjectIdle,
@@ -205,6 +206,7 @@ class Service:
             AddTail: self._add_tail,
             Drain: self._on_drain,
             EngineGone: self._on_engine_gone,
+            EngineHalted: self._on_engine_halted,
             EngineStatus: self._on_engine_status,
             LoadFailed: lambda event: self._on_load_failed(event.message),
             Opened: lambda event: self._on_model_opened(event.info),
@@ -313,6 +315,11 @@ class Service:
         self.dispatcher.on_engine_lost(event.reason)
         self._status_poller.on_exit()
         self._reject_if_failed()
+
+    def _on_engine_halted(self, event: EngineHalted) -> None:
+        if event.message:
+            self.dispatcher.reject_all(EngineError(event.message))
+            self._status_poller.on_halt()
 
     def _on_job_end(self, handler: Callable[[Any], None], message: Done | Stopped) -> None:
         handler(message)
