@@ -158,6 +158,9 @@ class Config:
         "LEVEL",
         "what is logged: debug, info, warning or error",
     )
+    log_format: Literal["text", "json"] = _option(
+        "text", _choice("text", "json"), "FORM", "lines of text, or json: a JSON object a line"
+    )
 
 
 def options() -> tuple[Field[Any], ...]:

@@ -28,17 +28,17 @@ def serve(arguments: argparse.Namespace) -> int:
 
         detach()
     import asyncio
-    import logging
 
     from scrubjay.process.about import About
-    from scrubjay.process.lifecycle import log_file, tell_ready
+    from scrubjay.process.lifecycle import tell_ready
+    from scrubjay.process.log import log_file, set_up_log
     from scrubjay.process.model_files import find_model
     from scrubjay.process.run import run_daemon
 
-    logging.basicConfig(level=config.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    log = log_file(config) if arguments.ready_fd is not None else None
+    set_up_log(config.log_level, config.log_format, log)
     config = replace(config, model=str(find_model(config.model, say)))
     given = flags_of(arguments) if arguments.given is None else json.loads(arguments.given)
-    log = log_file(config) if arguments.ready_fd is not None else None
     about = About(config, given, log, config_file(arguments.config))
     # Nothing is to be found in the working folder from here on, not even by a library that looks for plug-ins.
     os.chdir("/")

@@ -146,7 +146,7 @@ class Completion:
     """The answer: distinct texts, perhaps none, and what they cost. `version` is the document's, `model` a name.
 
     `discarded`: the names of the rules by which texts were not worth showing. `debounce_ms`: what the client is advised to
-    wait after a key before it asks again.
+    wait after a key before it asks again. `request`: its number in the log; 0 if it is not there.
     """
 
     items: tuple[Item, ...]
@@ -156,6 +156,7 @@ class Completion:
     model: str
     discarded: tuple[str, ...] = ()
     debounce_ms: int = 0
+    request: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,14 +1,42 @@
-"""What Prometheus reads: the daemon's counters, some also under the names that llama.cpp's server has for them."""
+"""What Prometheus reads: the status report as metrics, a few also under the names that llama.cpp's server has for them.
 
-from collections.abc import Iterator
+docs/http.md lists them all. Counters of the engine begin again at 0 when its process is started again.
+"""
+
+from collections.abc import Iterator, Mapping
+from itertools import accumulate
 from typing import Any
 
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, InfoMetricFamily
 from prometheus_client.registry import Collector
 
 Json = dict[str, Any]
-Family = CounterMetricFamily | GaugeMetricFamily
+Family = CounterMetricFamily | GaugeMetricFamily | HistogramMetricFamily | InfoMetricFamily
+
+COUNTERS = {
+    "n_accepted": ("requests_accepted", "Requests that were taken in."),
+    "n_restarts": ("engine_restarts", "Engine processes started in the place of one that had died."),
+    "n_saved": ("checkpoints_saved", "Checkpoints saved."),
+    "n_restored": ("checkpoints_restored", "Checkpoints restored."),
+    "n_evicted": ("checkpoints_evicted", "Checkpoints that made room for others."),
+    "n_paged_in": ("branches_paged_in", "Branches that came back into a context."),
+    "n_decoded": ("tokens_decoded", "Tokens put through the model."),
+    "n_decodes": ("decodes", "Calls of the model."),
+    "n_reused_graphs": ("graphs_reused", "Calls of the model for which no graph had to be built."),
+    "n_aborted": ("decodes_aborted", "Calls of the model that were aborted."),
+    "n_repaired": ("prompts_repaired", "Prompts processed from their start because a restore or a decode failed."),
+    "n_integrity_failures": ("integrity_failures", "Contexts cleared because a check of their books failed."),
+}
+"""By the name in the report: the metric's, without prefix and suffix, and what it counts."""
+OUTCOMES = ("done", "cancelled", "failed")
+_SUMS = {
+    "n_requests": ("completions", "Completions that were asked for and answered."),
+    "n_cached": ("completions_known", "Of these, answered without the model, because the text was known."),
+    "prompt": ("prompt_tokens", "Tokens of their prompts."),
+    "processed": ("prompt_tokens_processed", "Of these, put through the model; the others were reused."),
+    "processed_ahead": ("prompt_tokens_processed_ahead", "Tokens of prompts processed before anybody asked."),
+}
 
 
 def metrics_text(report: Json) -> str:
@@ -24,20 +52,70 @@ class _Report(Collector):
 
     def collect(self) -> Iterator[Family]:
         """One family for each number."""
-        queue, counters = self._report["queue"], self._report["counters"]
-        checkpoints, rss = self._report["checkpoints"], self._report["rss"]
-        yield _gauge("llamacpp:requests_processing", "Requests that are being answered.", int(bool(queue["running"])))
-        yield _gauge("llamacpp:requests_deferred", "Requests that wait.", queue["queued"])
-        yield _gauge("llamacpp:n_decode_total", "Calls of the model.", counters.get("n_decodes", 0))
-        for name, value in sorted(counters.items()):
-            yield CounterMetricFamily(f"scrubjay_{name.removeprefix('n_')}", f"Number: {name[2:]}.", value=value)
-        for name, value in checkpoints.items():
-            yield _gauge(f"scrubjay_checkpoint_{name}", f"Checkpoints: {name}.", value)
-        for process, value in rss.items():
-            yield _gauge(f"scrubjay_{process}_rss_bytes", f"Memory of the {process} process.", value or 0)
-        yield _gauge("scrubjay_uptime_seconds", "Since the daemon started.", self._report["uptime_s"])
-        yield _gauge("scrubjay_ready", "Whether the model is loaded.", int(self._report["state"] == "ready"))
+        yield from self._daemon()
+        yield from self._requests()
+        yield from self._memory()
+        if totals := self._report.get("totals"):
+            yield from _totals(totals)
+
+    def _daemon(self) -> Iterator[Family]:
+        report, model = self._report, self._report["model"] or {}
+        about = {"version": report["version"], "model": model.get("name", ""), "device": model.get("device", "")}
+        yield InfoMetricFamily("scrubjay", "The daemon and its model.", about)
+        yield _gauge("ready", "Whether the model is loaded.", report["state"] == "ready")
+        yield _gauge("uptime_seconds", "Since the daemon started.", report["uptime_s"])
+        yield _gauge("projects", "Projects that are open or kept warm.", len(report["projects"]))
+        documents = sum(project["n_documents"] for project in report["projects"])
+        yield _gauge("documents_open", "Documents that clients have open.", documents)
+        if "n_editors" in report:
+            yield _gauge("editors_connected", "Sessions of editors.", report["n_editors"])
+
+    def _requests(self) -> Iterator[Family]:
+        queue, counters = self._report["queue"], dict(self._report["counters"])
+        running = int(bool(queue["running"]))
+        yield GaugeMetricFamily("llamacpp:requests_processing", "Requests that are being answered.", running)
+        yield GaugeMetricFamily("llamacpp:requests_deferred", "Requests that wait.", queue["queued"])
+        yield GaugeMetricFamily("llamacpp:n_decode_total", "Calls of the model.", counters.get("n_decodes", 0))
+        yield _gauge("requests_running", "Requests that the engine works on.", running)
+        yield _gauge("requests_queued", "Requests that wait for it.", queue["queued"])
+        ended = CounterMetricFamily("scrubjay_requests_ended", "Requests by how they ended.", labels=["outcome"])
+        for outcome in OUTCOMES:
+            ended.add_metric([outcome], counters.get(f"n_{outcome}", 0))
+        yield ended
+        yield _gauge("branches", "Branches that contexts can come back to.", counters.get("n_branches", 0))
+        yield from _counters(COUNTERS, counters)
+
+    def _memory(self) -> Iterator[Family]:
+        checkpoints, contexts = self._report["checkpoints"], self._report["contexts"]
+        yield _gauge("checkpoints", "Checkpoints in memory.", checkpoints["count"])
+        yield _gauge("checkpoint_bytes", "What they take.", checkpoints["bytes"])
+        yield _gauge("checkpoint_budget_bytes", "What they may take.", checkpoints["budget"])
+        yield _gauge("contexts", "Contexts that hold tokens.", len(contexts))
+        yield _gauge("context_tokens", "Tokens that they hold.", sum(context["n_resident"] for context in contexts))
+        memory = GaugeMetricFamily("scrubjay_resident_memory_bytes", "Memory by process.", labels=["process"])
+        for process, value in self._report["rss"].items():
+            memory.add_metric([process], value or 0)
+        yield memory
 
 
-def _gauge(name: str, help: str, value: float) -> GaugeMetricFamily:
-    return GaugeMetricFamily(name, help, value=value)
+def _totals(totals: Json) -> Iterator[Family]:
+    yield from _counters(_SUMS, totals["since_start"])
+    yield _histogram("first_token_seconds", "From a request to its first token.", totals, "first_token_ms")
+    yield _histogram("own_seconds", "Time of a completion outside of the model.", totals, "own_ms")
+
+
+def _counters(names: Mapping[str, tuple[str, str]], values: Json) -> Iterator[Family]:
+    for key, (name, what) in names.items():
+        yield CounterMetricFamily(f"scrubjay_{name}", what, value=values.get(key, 0))
+
+
+def _gauge(name: str, help: str, value: float) -> Family:
+    return GaugeMetricFamily(f"scrubjay_{name}", help, value=float(value))
+
+
+def _histogram(name: str, help: str, totals: Json, key: str) -> Family:
+    bounds = [*(str(bound / 1e3) for bound in totals["bounds_ms"]), "+Inf"]
+    counts = accumulate(totals[key]["counts"])
+    return HistogramMetricFamily(
+        f"scrubjay_{name}", help, buckets=list(zip(bounds, counts, strict=True)), sum_value=totals[key]["sum"] / 1e3
+    )

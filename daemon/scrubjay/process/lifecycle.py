@@ -14,13 +14,13 @@ from scrubjay.errors import DaemonError
 from scrubjay.isolation import python_command, safe_environment
 from scrubjay.process.claim import ANSWER_S, STOP_S, is_running, lock_file, lock_path, locked, require_place
 from scrubjay.process.client import Client
+from scrubjay.process.log import MAX_LOG, log_file, old_log
 from scrubjay.process.model_files import find_model, nobody
 from scrubjay.process.model_names import whole_name
 from scrubjay.process.peer import require_own_folder
 
 START_S = 30.0
 """How long a daemon may take until it listens; loading its model comes after that."""
-MAX_LOG = 4 << 20
 READY = b"\n"
 
 
@@ -216,11 +216,6 @@ def _failure(log: Path, is_over: bool) -> str:
     return f"The daemon does not listen after {START_S:.0f} s; its log {log} may say why."
 
 
-def log_file(config: Config) -> Path:
-    """Where a daemon that nobody's terminal shows writes what happens."""
-    return config.data_dir.absolute() / "log" / "daemon.log"
-
-
 def _open_log(config: Config) -> Path:
     """The daemon's log file; a large one is renamed and a new one begun."""
     log = log_file(config)
@@ -228,7 +223,7 @@ def _open_log(config: Config) -> Path:
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if log.exists() and log.stat().st_size > MAX_LOG:
-            log.replace(folder / "daemon.log.1")
+            log.replace(old_log(log))
         log.touch(mode=0o600)
     except OSError as error:
         raise DaemonError(

@@ -165,7 +165,8 @@ class ActiveRequest:
         self.texts = Alternatives(finish, self.ask.recipe.indent, self.ask.n, self.on_text is not None)
 
     def _completion(self, items: tuple[Item, ...], reuse: Reuse, model: str, **more: object) -> Completion:
-        return Completion(items, self.clock.timings, reuse, self.ask.version, model, **more)  # type: ignore[arg-type]
+        number = self.record.number
+        return Completion(items, self.clock.timings, reuse, self.ask.version, model, request=number, **more)  # type: ignore[arg-type]
 
     def _waiting(self) -> Replies:
         self.is_answered = True

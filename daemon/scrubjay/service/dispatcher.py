@@ -94,6 +94,8 @@ class Dispatcher:
     def accept(self, request: ActiveRequest) -> None:
         """Take `request` in. It supersedes older ones of its key, and what was prepared unasked for its context."""
         ask = request.ask
+        if not ask.is_unasked:
+            self.news.log.note(request.record, ask)
         if ask.memory and (items := ask.memory.find()):
             for number in self.scheduler.supersede(ask.supersedes):
                 self._supersede(self._requests.pop(number), request)

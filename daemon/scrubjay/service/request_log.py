@@ -124,7 +124,7 @@ class RequestRecord:
 
 
 class RequestLog:
-    """The last `MAX_RECORDS` requests that were run or answered.
+    """The last `MAX_RECORDS` requests that clients asked for, or that were run unasked.
 
     Args:
         clock: seconds since 1970.
@@ -148,7 +148,7 @@ class RequestLog:
 
     def run(self, record: RequestRecord, ask: Ask, now: Prompt, context: ContextResidency) -> None:
         """Its prompt `now` is run in `context`, which still has its last one."""
-        self._add(record, ask)
+        self.note(record, ask)
         if context.prompt is now:
             return  # it goes on where it was interrupted
         before = PromptRecord.of(context.prompt) if context.prompt else None
@@ -163,7 +163,7 @@ class RequestLog:
         """Nobody waits for it any more. What was never begun and never asked for is not noted."""
         if record.about is None and ask.is_unasked:
             return
-        self._add(record, ask)
+        self.note(record, ask)
         if record.outcome == "waiting":
             record.outcome = outcome
         if completion:
@@ -182,7 +182,8 @@ class RequestLog:
     def today(self) -> date:
         return date.fromtimestamp(self._clock())
 
-    def _add(self, record: RequestRecord, ask: Ask) -> None:
+    def note(self, record: RequestRecord, ask: Ask) -> None:
+        """There is such a request; it has a number from now on."""
         if record.about is None:
             self._n_added += 1
             record.about, record.number, record.at = About.of(ask), self._n_added, self._clock()

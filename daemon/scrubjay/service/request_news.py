@@ -1,19 +1,25 @@
 """What listeners are told about requests: how far a prefill is, what a prompt has cost, and that there is an answer."""
 
+import asyncio
+import logging
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from time import time
 
-from scrubjay.completion.requests import Completion, Cost
+from scrubjay.completion.requests import Completion, Cost, Reuse
 from scrubjay.notifications import Notification
 from scrubjay.prompt.segments import Prompt
 from scrubjay.protocol.messages import PrefillCost
 from scrubjay.service.active_request import ActiveRequest
 from scrubjay.service.request_log import Outcome as Logged
-from scrubjay.service.request_log import RequestLog
+from scrubjay.service.request_log import RequestLog, RequestRecord
 from scrubjay.service.residency import ContextResidency
 from scrubjay.service.scheduler import Outcome
 
+logger = logging.getLogger(__name__)
+
+LINE_S = 0.1
 _OUTCOMES: Mapping[Outcome, Logged] = {
     Outcome.DONE: "answered",
     Outcome.CANCELLED: "cancelled",
@@ -26,11 +32,13 @@ class RequestNews:
 
     Attributes:
         log: the last requests.
+        lines: writes of each of them into the daemon's log file.
     """
 
     def __init__(self, tell: Callable[[Notification], None]) -> None:
         self._tell = tell
         self.log = RequestLog(time)
+        self.lines = RequestLines()
 
     def runs(self, request: ActiveRequest, prompt: Prompt, context: ContextResidency) -> None:
         """Its prompt is run in `context`, which still has its last one."""
@@ -39,16 +47,16 @@ class RequestNews:
     def ended(self, request: ActiveRequest, outcome: Outcome) -> None:
         """Nothing more is done for it."""
         self.stands_still(request)
-        self.log.end(request.record, request.ask, _OUTCOMES[outcome])
+        self._end(request, _OUTCOMES[outcome])
 
     def superseded(self, request: ActiveRequest) -> None:
         """A newer one has taken its place."""
         self.stands_still(request)
-        self.log.end(request.record, request.ask, "superseded")
+        self._end(request, "superseded")
 
     def is_late(self, request: ActiveRequest) -> None:
         """Its client was told to come again; it goes on."""
-        self.log.end(request.record, request.ask, "late")
+        self._end(request, "late")
 
     def progress(self, request: ActiveRequest, total: int) -> None:
         """Of the prompt, `n_prefilled` tokens of `total` are resident."""
@@ -75,10 +83,62 @@ class RequestNews:
 
     def answered(self, request: ActiveRequest, completion: Completion, is_known: bool) -> None:
         """It has its answer; listeners are told if they want to know of its kind."""
-        self.log.end(request.record, request.ask, "cached" if is_known else "answered", completion)
+        self._end(request, "cached" if is_known else "answered", completion)
         if request.ask.event and not is_known:
             costs = {"timings": asdict(completion.timings), "reuse": asdict(completion.reuse)}
             self._tell({**_about(request, request.ask.event), "n_items": len(completion.items), **costs})
+
+    def _end(self, request: ActiveRequest, outcome: Logged, completion: Completion | None = None) -> None:
+        self.log.end(request.record, request.ask, outcome, completion)
+        self.lines.add(request.record)
+
+
+class RequestLines:
+    """A line in the daemon's log file for each request that has ended, without any text of the user's.
+
+    Lines are written a moment later, so that no answer waits for the disk.
+    """
+
+    def __init__(self) -> None:
+        self._due: dict[RequestRecord, None] = {}
+
+    def add(self, record: RequestRecord) -> None:
+        """It has ended; what is still to become known of it in this step of the event loop will be in its line."""
+        if record.about is None or not logger.isEnabledFor(logging.INFO):
+            return
+        if not self._due:
+            asyncio.get_running_loop().call_later(LINE_S, self.write)
+        self._due[record] = None
+
+    def write(self) -> None:
+        """Write the lines that are due."""
+        due, self._due = self._due, {}
+        for record in due:
+            fields = _fields(record)
+            logger.info("%s", _line(fields), extra={"fields": fields})
+
+
+def _fields(record: RequestRecord) -> dict[str, object]:
+    about, cost, timings = record.about, record.cost, record.timings
+    fields: dict[str, object] = {"request": record.number, "outcome": record.outcome}
+    if about:
+        fields |= {"kind": about.kind, "root": about.root, "uri": about.uri}
+    if cost:
+        fields |= asdict(Reuse.of(cost)) | {"first_token_ms": round(record.first_token_ms, 1)}
+    if timings:
+        fields |= {name: round(value, 1) for name, value in asdict(timings).items()} | {"n_items": record.n_items}
+    return fields
+
+
+def _line(fields: Mapping[str, object]) -> str:
+    what = f"Request {fields['request']}: {fields.get('kind')}, {fields['outcome']}"
+    named = (
+        f"{name} {value}"
+        for name, value in fields.items()
+        if name not in ("request", "kind", "outcome") and value != ""
+    )
+    # Names come from clients: a line stays one line.
+    return re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]", "?", "; ".join((what, *named)))
 
 
 def _about(request: ActiveRequest, event: str) -> Notification:

@@ -165,6 +165,7 @@ class Service:
         self._status_poller.close()
         await self._workspace.close()
         self.dispatcher.reject_all(_shutting_down())
+        self.dispatcher.news.lines.write()
         self.broadcaster.close()
         await self.supervisor.close()
         await self._builder.close()

@@ -191,6 +191,7 @@ def completion_json(completion: Completion) -> Json:
         "items": [_item_json(item) for item in completion.items],
         "timings": timings_json(completion),
         "reuse": asdict(completion.reuse),
+        **_request(completion),
         "version": completion.version,
         "model": completion.model,
         **({"debounce_ms": completion.debounce_ms} if completion.debounce_ms else {}),
@@ -204,7 +205,12 @@ def _item_json(item: Item) -> Json:
 
 def warm_json(completion: Completion) -> Json:
     """What `/api/warm` answers."""
-    return {"timings": timings_json(completion), "reuse": asdict(completion.reuse)}
+    return {"timings": timings_json(completion), "reuse": asdict(completion.reuse), **_request(completion)}
+
+
+def _request(completion: Completion) -> Json:
+    """The number of the request, if the log has it."""
+    return {"request": completion.request} if completion.request else {}
 
 
 def timings_json(completion: Completion) -> Json:

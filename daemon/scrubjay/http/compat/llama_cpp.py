@@ -328,6 +328,7 @@ def _whole_answer(completion: Completion, item: Item, index: int, asked: CompatR
         **probabilities,
         "timings": timings(completion),
         "reuse": asdict(completion.reuse),
+        "request": completion.request,
     }
 
 

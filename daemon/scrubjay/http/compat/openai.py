@@ -214,7 +214,8 @@ class OpenAi:
             "total_tokens": n_prompt + n_generated,
             "prompt_tokens_details": {"cached_tokens": sum(map(n_cached, completions))},
         }
-        return {"usage": usage, "timings": timings(completions[0]), "reuse": asdict(completions[0].reuse)}
+        first = completions[0]
+        return {"usage": usage, "timings": timings(first), "reuse": asdict(first.reuse), "request": first.request}
 
     def choice(self, index: int, item: Item, with_probabilities: bool = False) -> Json:
         """One alternative, whole."""

@@ -1,0 +1,65 @@
+"""`GET /metrics`: what the status report says, under documented names."""
+
+import re
+from dataclasses import fields
+from pathlib import Path
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from scrubjay.http.metrics import COUNTERS, OUTCOMES, metrics_text
+from scrubjay.protocol.messages import EngineStatus
+from scrubjay.service.scheduler import Outcome
+from tests.support.api import BASE, running_api
+from tests.support.gguf_models import tiny_model
+from tests.support.service import source
+
+PAGE = Path(__file__).parents[2] / "docs" / "http.md"
+DOCUMENTED = set(re.findall(r"^\| `((?:scrubjay|llamacpp)[\w:]+)", PAGE.read_text("utf-8"), re.MULTILINE))
+SIZES = {"n_checkpoints", "n_branches"}
+"""Counts of the engine that also become less."""
+
+
+def samples(text: str) -> dict[tuple[str, str], float]:
+    """Values by name and the value of the only label, "" without one."""
+    found = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
+    return {(sample.name, next(iter(sample.labels.values()), "")): sample.value for sample in found}
+
+
+async def test_the_metrics_are_the_report_s(tmp_path: Path) -> None:
+    async with running_api(tiny_model("deltanet"), tmp_path / "s") as (_, api):
+        await api.open("file:///project/a.py", source())
+        await api.complete("file:///project/a.py")
+        report = (await api.get("/api/status"))[1]
+        async with api.http.get(f"{BASE}/metrics") as response:
+            assert response.content_type == "text/plain"
+            got = samples(await response.text())
+        counters = report["counters"]
+        for key, (name, _) in COUNTERS.items():
+            assert got[f"scrubjay_{name}_total", ""] == counters[key], key
+        for outcome in OUTCOMES:
+            assert got["scrubjay_requests_ended_total", outcome] == counters.get(f"n_{outcome}", 0)
+        assert got["scrubjay_tokens_decoded_total", ""] > 100
+        assert got["scrubjay_checkpoint_bytes", ""] == report["checkpoints"]["bytes"] > 0
+        assert got["scrubjay_context_tokens", ""] == report["contexts"][0]["n_resident"]
+        assert got["scrubjay_documents_open", ""] == got["scrubjay_projects", ""] == got["scrubjay_ready", ""] == 1
+        assert got["scrubjay_resident_memory_bytes", "engine"] == report["rss"]["engine"]
+
+
+async def test_every_metric_is_documented_and_named_as_prometheus_wants(tmp_path: Path) -> None:
+    async with running_api(tiny_model("deltanet"), tmp_path / "s") as (_, api):
+        report = (await api.get("/api/status"))[1]
+    times = {"counts": [1, 2, 3], "sum": 1500.0}
+    totals = {"since_start": {}, "bounds_ms": [1, 1000], "first_token_ms": times, "own_ms": times}
+    text = metrics_text({**report, "totals": totals, "n_editors": 0})
+    names = {sample.name for family in text_string_to_metric_families(text) for sample in family.samples}
+    assert {re.sub("_(bucket|count|sum|created)$", "", name) for name in names} == DOCUMENTED
+    assert all(re.fullmatch("[a-z]+(_[a-z]+)+", name) for name in names if not name.startswith("llamacpp:"))
+    got = samples(text)
+    assert [got["scrubjay_own_seconds_bucket", bound] for bound in ("0.001", "1.0", "+Inf")] == [1, 3, 6]
+    assert got["scrubjay_own_seconds_sum", ""] == 1.5
+
+
+def test_no_counter_of_the_report_is_left_out() -> None:
+    counted = {field.name for field in fields(EngineStatus) if field.name.startswith("n_")} - SIZES
+    assert counted <= COUNTERS.keys()
+    assert set(OUTCOMES) == set(Outcome)
