@@ -95,6 +95,13 @@ def status(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def doctor(arguments: argparse.Namespace) -> int:
+    """Look for what is wrong with the installation."""
+    from scrubjay.cli.doctor import doctor as examine
+
+    return examine(arguments, _config)
+
+
 def why(arguments: argparse.Namespace) -> int:
     """Say what the last requests cost, and for what reason: the last one last."""
     answer = Client(_config(arguments).socket).get("requests", last=str(arguments.count))
@@ -153,6 +160,7 @@ COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
     "restart": restart,
     "status": status,
     "config": config,
+    "doctor": doctor,
     "why": why,
     "service": service,
     "setup": setup,

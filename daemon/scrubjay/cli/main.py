@@ -123,6 +123,16 @@ def _parser() -> _Parser:
     status.add_argument("--json", action="store_true", help="everything, as one line of JSON")
     status.add_argument("--open", action="store_true", help="show it in a browser, as it changes")
 
+    doctor = _command(
+        commands.add_parser,
+        "doctor",
+        "look for what is wrong with the installation; exit status 1 if something is broken",
+        ["socket", "data_dir", "model"],
+    )
+    form = doctor.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="everything, as one line of JSON")
+    form.add_argument("--report", action="store_true", help="a text for bug reports, without any name of yours")
+
     why = _command(commands.add_parser, "why", "say what the last requests cost, and for what reason", ["socket"])
     why.add_argument("count", nargs="?", type=_number, default=10, metavar="N", help="(default: %(default)s)")
     why.add_argument("--json", action="store_true", help="everything, as one line of JSON")

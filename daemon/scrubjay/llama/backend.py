@@ -5,6 +5,7 @@ time; its calls release the GIL. Nothing here remembers what a context holds: th
 """
 
 import ctypes
+import re
 import sys
 from typing import ClassVar
 
@@ -29,6 +30,13 @@ class _Backend:
             lib.llama_log_set(_log, ctypes.c_void_p(0))
             lib.llama_backend_init()
             cls.ready = True
+
+
+def describe() -> dict[str, object]:
+    """What this llama.cpp is: its version, the features that it was built with, whether it has a GPU to use."""
+    system = lib.llama_print_system_info().decode(errors="replace")
+    features = re.findall(r"(\w+) = 1\b", system)
+    return {"version": lib.__version__, "features": features, "can_offload": bool(lib.llama_supports_gpu_offload())}
 
 
 @lib.llama_log_callback  # type: ignore[untyped-decorator]
