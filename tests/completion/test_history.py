@@ -4,6 +4,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scrubjay.completion.history import MAX_TYPED_CHARACTERS, CompletionCache
+from scrubjay.completion.requests import CompletionRequest
+from scrubjay.workspace.text import Position
+from tests.support.growth import calls_of
 
 PREFIX, SUFFIX, TEXT = "def f(x):\n    ", "\n\nprint(f(1))\n", "return x + 1\n    # done"
 
@@ -69,6 +72,14 @@ def test_the_least_used_are_forgotten() -> None:
     assert left(cache, "place 0 ", "") == ("text",)
     cache.put("a.py", "place 3 ", "", ("text",))
     assert [bool(left(cache, f"place {i} ", "")) for i in range(4)] == [True, False, True, True]
+
+
+def test_what_is_known_elsewhere_costs_a_key_no_calls() -> None:
+    """Each key leaves an entry: a key must not hash the questions of all of them."""
+    cache, question = CompletionCache(), CompletionRequest("file:///a.py", Position(0, 0))
+    for i in range(200):
+        cache.put((question, "a.py"), f"{i:03}" * 200, SUFFIX, ("text",))
+    assert calls_of(lambda: cache.find((question, "a.py"), "x" * 600, SUFFIX)) < 200 + 50, "one look at each, at most"
 
 
 @given(st.text("ab", max_size=8), st.text("ab", max_size=3), st.text("ab", min_size=1, max_size=8), st.text("ab"))

@@ -4,7 +4,6 @@ A completion belongs to the text before and after the cursor where it was asked 
 text after the cursor is the same and the text before has only grown by what the completion begins with.
 """
 
-from collections import OrderedDict
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, replace
 
@@ -44,40 +43,41 @@ class CompletionCache:
 
     def __init__(self, max_entries: int = 256) -> None:
         self._max_entries = max_entries
-        # By document and request, and by the text after the cursor: then by the text before it.
-        self._entries: OrderedDict[tuple[Hashable, bytes, bytes], Kept] = OrderedDict()
+        # By document and request, and by the text after the cursor, its length first: then by the text before it.
+        # The least used is first. Not an OrderedDict: to go through that, all names are hashed again.
+        self._entries: dict[tuple[Hashable, int, bytes, bytes], Kept] = {}
 
     def put(self, key: Hashable, prefix: str, suffix: str, texts: tuple[str, ...], n_replaced: int = 0) -> None:
         """Keep `texts` for the place between `prefix` and `suffix`; `key` names the document and what was asked for."""
         digest = _digest(prefix)
-        name = (key, _digest(suffix), digest)
+        name = (key, len(suffix), _digest(suffix), digest)
+        self._entries.pop(name, None)
         self._entries[name] = Kept(len(prefix), prefix[-FINGERPRINT_CHARACTERS:], digest, texts, n_replaced)
-        self._entries.move_to_end(name)
         if len(self._entries) > self._max_entries:
-            self._entries.popitem(last=False)
+            del self._entries[next(iter(self._entries))]
 
     def find(self, key: Hashable, prefix: str, suffix: str) -> Kept | None:
         """What is left of completions that this place agrees with, those with the fewest characters typed since first.
 
         A completion that was typed or accepted to its end is none any more.
         """
-        for name, kept in sorted(self._candidates(key, prefix, suffix), key=lambda item: -item[1].n_prefix):
+        for name, kept in sorted(self._candidates(prefix, suffix), key=lambda item: -item[1].n_prefix):
             typed = prefix[kept.n_prefix :]
             left = tuple(text[len(typed) :] for text in kept.texts if text.startswith(typed) and text != typed)
-            if left and _digest(prefix[: kept.n_prefix]) == kept.digest:
-                self._entries.move_to_end(name)
+            # Questions and whole texts are compared only where all else agrees: each key before this one has left an entry.
+            is_same = left and name[0] == key and _digest(suffix) == name[2]
+            if is_same and _digest(prefix[: kept.n_prefix]) == kept.digest:
+                self._entries[name] = self._entries.pop(name)
                 return Kept(len(prefix), prefix[-FINGERPRINT_CHARACTERS:], b"", left, kept.n_replaced)
         return None
 
-    def _candidates(
-        self, key: Hashable, prefix: str, suffix: str
-    ) -> Iterator[tuple[tuple[Hashable, bytes, bytes], Kept]]:
-        after = _digest(suffix)
+    def _candidates(self, prefix: str, suffix: str) -> Iterator[tuple[tuple[Hashable, int, bytes, bytes], Kept]]:
+        """Entries that may be for a place like this one, whatever their questions."""
+        n_prefix, n_suffix = len(prefix), len(suffix)
         for name, kept in self._entries.items():
-            n_typed = len(prefix) - kept.n_prefix
             if (
-                name[:2] == (key, after)
-                and 0 <= n_typed <= MAX_TYPED_CHARACTERS
+                0 <= n_prefix - kept.n_prefix <= MAX_TYPED_CHARACTERS
+                and name[1] == n_suffix
                 and prefix.endswith(kept.ending, 0, kept.n_prefix)
             ):
                 yield name, kept
