@@ -34,6 +34,18 @@ def common_prefix_length(a: str, b: str) -> int:
     return low
 
 
+def common_suffix_length(a: str, b: str) -> int:
+    """Number of trailing characters that the two share."""
+    low, high = 0, min(len(a), len(b))
+    while low < high:
+        middle = (low + high + 1) // 2
+        if a.endswith(b[len(b) - middle : len(b) - low], 0, len(a) - low):
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
 def overlap(a: str, b: str, longest: int = MAX_OVERLAP_CHARACTERS) -> int:
     """Length of the longest end of `a` that is a beginning of `b`, looked for up to `longest`."""
     return next(overlaps(a, b, longest), 0)

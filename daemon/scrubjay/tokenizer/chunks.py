@@ -10,7 +10,7 @@ Among the safe places the content itself chooses, so that an edit moves no cut b
 """
 
 import re
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
@@ -19,7 +19,7 @@ from itertools import accumulate, cycle, product
 import numpy as np
 import xxhash
 
-from scrubjay.code_text import common_prefix_length
+from scrubjay.code_text import common_prefix_length, common_suffix_length
 from scrubjay.tokens import Tokens
 
 Tokenize = Callable[[str], Tokens]
@@ -133,37 +133,27 @@ class ChunkedText:
         #  text   | leading | edited differently |   trailing    |     trailing chunks have moved by `shift`
         n_kept = self._n_leading(text)
         offset, shift = self.cuts[n_kept], len(text) - len(self.text)
-        reusable = self._reusable(text, offset)
+        # From here on the old text is the end of the new one.
+        end_begins = len(self.text) - common_suffix_length(self.text, text)
         fresh: list[Chunk] = []
         for start, end in _ranges(text, offset, rule):
             # Cuts depend on nothing before them, so from the first cut in common on all others are in common.
-            if start - shift in reusable:
-                tail = self.chunks[reusable[start - shift] :]
-                return _joined(text, [*self.chunks[:n_kept], *fresh, *tail])
+            index = self._index_of(start - shift)
+            if start > offset and index and start - shift >= end_begins:
+                return _joined(text, [*self.chunks[:n_kept], *fresh, *self.chunks[index:]])
             fresh.append(Chunk(text[start:end]))
         return _joined(text, [*self.chunks[:n_kept], *fresh])
 
     def _n_leading(self, text: str) -> int:
         """Number of leading chunks whose ends `text` chooses as well."""
-        n_equal = 0
-        while n_equal < len(self.chunks) and text.startswith(self.chunks[n_equal].text, self.cuts[n_equal]):
-            n_equal += 1
-        n_same = self.cuts[n_equal]
-        if n_equal < len(self.chunks):
-            n_same += common_prefix_length(self.chunks[n_equal].text, text[n_same : self.cuts[n_equal + 1]])
+        n_same = common_prefix_length(self.text, text)
         # A cut was chosen by what follows it, so the text must be as it was for some way after it.
         return max(bisect_right(self.cuts, n_same - LOOKAHEAD_CHARACTERS) - 1, 0)
 
-    def _reusable(self, text: str, offset: int) -> dict[int, int]:
-        """By old start: the trailing chunks, but the first of all, that `text` has too, after `offset`."""
-        found: dict[int, int] = {}
-        shift = len(text) - len(self.text)
-        for index in range(len(self.chunks) - 1, 0, -1):
-            start = self.cuts[index]
-            if start + shift <= offset or not text.startswith(self.chunks[index].text, start + shift):
-                break
-            found[start] = index
-        return found
+    def _index_of(self, start: int) -> int:
+        """The chunk that begins at `start`; 0 if none does."""
+        index = bisect_left(self.cuts, start, 0, len(self.chunks))
+        return index if index < len(self.chunks) and self.cuts[index] == start else 0
 
 
 def _joined(text: str, chunks: list[Chunk]) -> ChunkedText:
