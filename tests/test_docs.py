@@ -21,7 +21,7 @@ DOCUMENTS = sorted(
 ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text("utf-8")
 OF_OTHERS = {"--install", "--install-extension"}
 """Flags of other programs."""
-OF_COMMANDS = {"--open"}
+OF_COMMANDS = {"--open", "--report"}
 """Flags of single commands, which are no options of the daemon."""
 
 

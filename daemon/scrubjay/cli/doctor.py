@@ -187,12 +187,9 @@ def _state(report: Json) -> Iterator[Finding]:
         yield Finding("daemon", "ok", what)
     if n := report["counters"]["n_restarts"]:
         yield Finding("engine", "hint", f"was started again {n} times", f"{log} says why")
-    checkpoints = report["checkpoints"]
-    yield Finding(
-        "records",
-        "ok",
-        f"{checkpoints['count']} checkpoints, {_size(checkpoints['bytes'])} of {_size(checkpoints['budget'])}",
-    )
+    held = report["checkpoints"]
+    says = f"{held['count']} checkpoints, {_size(held['bytes'])} of {_size(held['budget'])}"
+    yield Finding("memory", "ok", says)
 
 
 def _running_model(model: Json, fim: Json | None) -> Iterator[Finding]:
