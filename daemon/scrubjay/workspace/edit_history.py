@@ -93,22 +93,18 @@ class _Lines:
     text: Text
     first: int
     last: int
+    start: int
+    end: int
     new: str
 
     @classmethod
     def of(cls, change: Replacement) -> "_Lines":
         text = change.before
-        first, last = text.line_at(change.start), text.line_at(change.end)
+        first = text.line_at(change.start)
+        last = first if change.end == change.start else text.line_at(change.end)
         start, end = text.line_start(first), text.line_start(last + 1)
-        return cls(text, first, last, text.text[start : change.start] + change.new + text.text[change.end : end])
-
-    @property
-    def start(self) -> int:
-        return self.text.line_start(self.first)
-
-    @property
-    def end(self) -> int:
-        return self.text.line_start(self.last + 1)
+        new = text.text[start : change.start] + change.new + text.text[change.end : end]
+        return cls(text, first, last, start, end, new)
 
     @property
     def old(self) -> str:
@@ -165,12 +161,16 @@ class EditHistory:
     def record(self, key: str, changes: Sequence[Replacement], now_s: float) -> None:
         """The user has made `changes` at once, one after the other, of the document `key`."""
         narrowed = _joined([change.narrowed() for change in changes])
-        if _is_formatting(narrowed) or any(_is_too_large(change) for change in narrowed):
+        lines = [_Lines.of(change) for change in narrowed]
+        if _is_formatting(narrowed) or any(
+            each.end - each.start + len(change.new) > MAX_EDIT_CHARACTERS
+            for change, each in zip(narrowed, lines, strict=True)
+        ):
             self.interrupt(key)
             return
-        for change in narrowed:
+        for change, each in zip(narrowed, lines, strict=True):
             if change.new or change.end > change.start:
-                self._record(key, _Lines.of(change), now_s)
+                self._record(key, each, now_s)
         self._unsaved.add(key)
         while self._n_characters > MAX_CHARACTERS:
             self._remove(0)
@@ -304,12 +304,6 @@ def _is_formatting(changes: Sequence[Replacement]) -> bool:
         return False
     # What is left of a change at one place begins and ends with what it changes.
     return len(changes) > 1 or any(change.old.strip() for change in changes)
-
-
-def _is_too_large(change: Replacement) -> bool:
-    first, last = change.before.line_at(change.start), change.before.line_at(change.end)
-    n_old = change.before.line_start(last + 1) - change.before.line_start(first)
-    return n_old + len(change.new) > MAX_EDIT_CHARACTERS
 
 
 def _above(text: Text, offset: int) -> str:

@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 PUSHED = ("state", "progress")
 """Types of events that an editor gets unasked."""
 _NUMBER = optional(Params.identity)
-_CALL: Fields = {"params": optional(Params.nested), "method": Params.text}
+_CALL: Fields = {"id": _NUMBER, "params": optional(Params.nested), "method": Params.text}
 _numbers = count(1)
 _ID = re.compile(r'\s*\{[^{}]{,200}?"id"\s*:\s*(\d{1,15})\b')
 
@@ -82,9 +82,9 @@ class Session:
 
     def _read(self, message: Params) -> Callable[[], None]:
         """What is to be done about a message; this may happen in a thread."""
-        number = _NUMBER(message, "id")
         try:
             call = message.read(_CALL)
+            number: Id | None = call["id"]
             method, params = call["method"], call["params"] or Params({})
             if method == "cancel":
                 return partial(self._cancel, params.identity("id"))
@@ -95,7 +95,7 @@ class Session:
             make, render = self._methods[method]
             return partial(self._call, number, make(params, self._owner), render)
         except ScrubjayError as error:
-            return partial(self._send_error, number, error)
+            return partial(self._send_error, _NUMBER(message, "id"), error)
 
     def _call(self, number: Id | None, make: Callable[[], Call], render: Render) -> None:
         if number is None or number in self._replies:
