@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 from scrubjay.tokenizer.chunks import (
     MAX_CHUNK_CHARACTERS,
     MIN_CHUNK_CHARACTERS,
+    WINDOW_CHARACTERS,
     ChunkedText,
     SplitRule,
     find_split_rule,
+    safe_places,
 )
 from tests.support import vocabularies
 from tests.support.gguf_vocab import source_text
@@ -102,3 +104,14 @@ def test_chunks_have_their_sizes() -> None:
     assert min(sizes[:-1]) >= MIN_CHUNK_CHARACTERS
     assert max(sizes) <= 2 * MAX_CHUNK_CHARACTERS
     assert sum(sizes) / len(sizes) < 800
+
+
+PIECES = ["\n", " ", "\t", "x", "é", "\r\n", "//", "0", "def f():\n    ", "\n" + " " * 64 + "x", "\n" + " " * 65 + "x"]
+LONG_PIECES = ["\n" * 5000, " \n" * 3000, "a" * (WINDOW_CHARACTERS - 6), " " * 70]
+
+
+@KINDS
+@given(st.lists(st.sampled_from(PIECES + LONG_PIECES), max_size=40), st.integers(0, 300))
+def test_safe_places_are_found_in_windows_as_in_the_whole_text(kind: str, pieces: list[str], start: int) -> None:
+    text, rule = "".join(pieces), rule_of(kind)
+    assert [*safe_places(text, start, rule)] == [match.end() for match in rule.pattern.finditer(text, start)]

@@ -36,6 +36,9 @@ MAX_INDENT = 64
 """A line indented further is no safe place."""
 LOOKAHEAD_CHARACTERS = MAX_INDENT + 1
 """What is further after a cut than this has no say in it."""
+MAX_MATCH_CHARACTERS = MAX_INDENT + 4
+"""What a match of a rule looks at."""
+WINDOW_CHARACTERS = 4096
 SAFE_PLACES_PER_CUT = 8
 """How many safe places there are to one that is chosen."""
 
@@ -70,6 +73,7 @@ class SplitRule:
 # Each pattern begins with the line end itself: so the next one is found quickly, in a long line and among blank lines.
 _AT_LINES = re.compile(rf"\n(?=[ \t]{{0,{MAX_INDENT}}}{_FIRST})")
 _IN_INDENTS = re.compile(rf"\n(?:[ \t]{{0,{MAX_INDENT - 1}}}(?=[ \t]{_AFTER_SPACE})|(?<=\S\n)(?={_FIRST}))")
+_NO_SPACE = re.compile(r"\S")
 _AT_BARE_LINES = re.compile(rf"\n(?<=\S\n)(?={_FIRST})")
 
 
@@ -170,11 +174,29 @@ def _ranges(text: str, start: int, rule: SplitRule | None) -> Iterator[tuple[int
 
 
 def _next_cut(text: str, start: int, rule: SplitRule) -> int:
-    for match in rule.pattern.finditer(text, start + MIN_CHUNK_CHARACTERS - 1):
-        cut = match.end()
+    for cut in safe_places(text, start + MIN_CHUNK_CHARACTERS - 1, rule):
         if cut - start >= MAX_CHUNK_CHARACTERS or _is_chosen(text[cut : cut + CONTENT_CHARACTERS]):
             return cut
     return len(text)
+
+
+def safe_places(text: str, start: int, rule: SplitRule) -> Iterator[int]:
+    """The ends of all matches from `start` on, in windows: so that long white space, which has none, can be passed over."""
+    while start < len(text):
+        end = start + WINDOW_CHARACTERS
+        match = rule.pattern.search(text, start, end)
+        # A match that comes near the end of the window has not been seen whole: the next window begins before it.
+        if match and (match.start() <= end - MAX_MATCH_CHARACTERS or end >= len(text)):
+            yield match.end()
+            start = match.end()
+        elif end >= len(text):
+            return
+        else:
+            start = end - MAX_MATCH_CHARACTERS + 1
+            if not match and (first := _NO_SPACE.search(text, start)):
+                start = max(start, first.start() - MAX_MATCH_CHARACTERS)
+            elif not match:
+                return
 
 
 def _is_chosen(content: str) -> bool:
