@@ -3,13 +3,23 @@
 import asyncio
 import json
 import threading
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from scrubjay.errors import RequestError
-from scrubjay.http.params import AT_ONCE, MAX_BODY, MAX_VALUES, Params, optional, parse_object, read_any_size
+from scrubjay.http.params import (
+    AT_ONCE,
+    MAX_BODY,
+    MAX_VALUES,
+    Params,
+    optional,
+    parse_object,
+    read_any_size,
+    string_in_slices,
+)
 
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
@@ -40,7 +50,7 @@ async def test_what_is_no_object_is_refused_in_whatever_way_it_is_read(body: byt
 
 
 async def test_more_than_may_be_sent_is_not_even_read() -> None:
-    with pytest.raises(RequestError, match="larger than 8 MiB") as caught:
+    with pytest.raises(RequestError, match="larger than 16 MiB") as caught:
         await read_any_size(b"[" * (MAX_BODY + 1), whole)
     assert caught.value.status == 413
 
@@ -78,6 +88,33 @@ async def test_more_values_than_can_be_freed_unnoticed_are_refused(item: bytes) 
     with pytest.raises(RequestError, match="more than 524288 values") as caught:
         await read_any_size(b'{"items":[' + item * MAX_VALUES + b"0]}", whole)
     assert caught.value.status == 413
+
+
+ATOMS = (
+    *"aé😀u \n\x01",
+    "d83d",
+    '"',
+    "\\n",
+    '\\"',
+    "\\\\",
+    "\\u0041",
+    "\\ud83d",
+    "\\uDE00",
+    "\\ud83d\\ude00",
+    "\\u",
+    "\\x",
+)
+
+
+@given(st.lists(st.sampled_from(ATOMS)).map("".join), st.integers(1, 20), st.booleans())
+def test_a_string_in_slices_is_the_whole_string(text: str, n_slice: int, strict: bool) -> None:
+    def read(scan: Callable[..., tuple[str, int]], *more: int) -> tuple[str, int] | None:
+        try:
+            return scan(text, 0, strict, *more)
+        except ValueError:
+            return None
+
+    assert read(string_in_slices, n_slice) == read(json.decoder.scanstring)
 
 
 def test_a_field_that_is_absent_or_null_is_none() -> None:

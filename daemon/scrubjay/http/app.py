@@ -30,7 +30,7 @@ MAX_TCP = 500
 """Connections over TCP at a time: whoever opens more must not use up the descriptors that editors need."""
 BACKLOG = 4096
 MAX_DESCRIPTORS = 1 << 16
-MAX_MESSAGE = 8 * MAX_BODY
+MAX_MESSAGE = 4 * MAX_BODY
 """Of a session: a longer message ends it; one that is only larger than a request may be is refused."""
 
 

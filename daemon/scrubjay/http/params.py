@@ -6,8 +6,9 @@ A field that is null counts as absent; unknown fields are ignored.
 import asyncio
 import json
 import math
+import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence, Sized
-from json.decoder import JSONArray, JSONObject  # type: ignore[attr-defined]
+from json.decoder import JSONArray, JSONObject, scanstring  # type: ignore[attr-defined]
 from json.scanner import py_make_scanner  # type: ignore[attr-defined]
 from typing import Any, TypeVar
 
@@ -38,10 +39,12 @@ _KINDS = {
 }
 
 
-MAX_BODY = 8 << 20
-"""Bytes of a request: a string cannot be interrupted while it is read, and more would be noticed by everybody."""
+MAX_BODY = 16 << 20
+"""Bytes of a request: they are copied and decoded as a whole, and more would be noticed by everybody."""
 MAX_VALUES = 1 << 19
 """Of one body: freeing its values, or looking through them for garbage, cannot be interrupted either."""
+N_SLICE = 1 << 18
+"""Characters of a string that are read at a time."""
 N_OF_CONTAINER = 4
 """As many values an object or an array counts for, beside what is in it."""
 AT_ONCE = 32 << 10
@@ -81,6 +84,23 @@ def _parsed(body: bytes | str, parse: Callable[[str], Any]) -> Any:
         raise RequestError(f"The body is not JSON ({error}); send one JSON object.") from error
 
 
+# Where a string may be cut: before an escape that is none's second half, or after characters of which none is an escape's.
+_CUT = re.compile(r"(?<!\\)(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\|(?<=[^\\]{12})[^\\]")
+
+
+def string_in_slices(text: str, begin: int, strict: bool = True, n_slice: int = N_SLICE) -> tuple[str, int]:
+    """`json.decoder.scanstring`, which is one call for a string of any length, in calls for about `n_slice` characters."""
+    parts: list[str] = []
+    while cut := _CUT.search(text, begin + n_slice, begin + 2 * n_slice):
+        part, n = scanstring(text[begin : cut.start()] + '"', 0, strict)
+        parts.append(part)
+        if n <= cut.start() - begin:
+            return "".join(parts), begin + n
+        begin = cut.start()
+    last, end = scanstring(text, begin, strict)
+    return "".join((*parts, last)), end
+
+
 class _Interruptible(json.JSONDecoder):
     """Reads one text with functions of Python's, a value at a time: between them the event loop has its turn."""
 
@@ -89,6 +109,7 @@ class _Interruptible(json.JSONDecoder):
         self._n_values = 0
         self.parse_object = lambda *arguments: self._counted(*JSONObject(*arguments))
         self.parse_array = lambda *arguments: self._counted(*JSONArray(*arguments))
+        self.parse_string = string_in_slices
         self.scan_once = py_make_scanner(self)
 
     def _counted(self, values: Sized, end: int) -> tuple[Sized, int]:
