@@ -4,6 +4,7 @@ import asyncio
 import json
 import threading
 from collections.abc import Callable
+from json.decoder import scanstring  # type: ignore[attr-defined]
 
 import pytest
 from hypothesis import given
@@ -114,7 +115,7 @@ def test_a_string_in_slices_is_the_whole_string(text: str, n_slice: int, strict:
         except ValueError:
             return None
 
-    assert read(string_in_slices, n_slice) == read(json.decoder.scanstring)
+    assert read(string_in_slices, n_slice) == read(scanstring)
 
 
 def test_a_field_that_is_absent_or_null_is_none() -> None:

@@ -60,7 +60,7 @@ async def test_a_completion_in_all_its_parts(served: tuple[Service, Api]) -> Non
     await api.open(URI, source())
     status, answer = await api.complete(URI, 20, max_tokens=8, version=1, stop=["\n\n\n"], seed=7, top_p=0.9)
     assert status == 200
-    assert answer.keys() == {"items", "timings", "reuse", "version", "model"}
+    assert answer.keys() == {"items", "timings", "reuse", "request", "version", "model"}
     assert answer["items"][0].keys() == {"text", "stop_reason", "n_tokens"}
     assert answer["timings"]["prompt_n"] == answer["reuse"]["processed"] > 0
     assert answer["timings"]["predicted_n"] == 8
