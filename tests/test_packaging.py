@@ -18,6 +18,7 @@ NEEDED = (
     "scrubjay/cli/catalogue.toml",
     "scrubjay_lsp/program.py",
     "scrubjay/clients/emacs/scrubjay.el",
+    "scrubjay/clients/emacs/scrubjay-menu.el",
     "scrubjay/clients/vim/scrubjay.lua",
     "scrubjay/clients/vim/scrubjay.vim",
     "scrubjay/clients/python/scrubjay_client.py",

@@ -23,7 +23,9 @@ class Bar:
         self._task = asyncio.get_running_loop().create_task(self._show())
 
     def report(self, percentage: int, message: str) -> None:
-        """Progress is `percentage` (0 to 100), and `message` says of what."""
+        """Progress is `percentage` (0 to 100), and `message` says of what; the editor is told of what it can show."""
+        if (percentage, message) == (self._percentage, self._message):
+            return
         self._percentage, self._message = percentage, message
         self._changed.set()
 

@@ -13,6 +13,7 @@ import pytest
 from scrubjay.cli.editors import clients_folder
 from scrubjay.process.lifecycle import stop_daemon
 from tests.editors.debian import Program, emacs, neovim
+from tests.editors.test_neovim import PROGRAM, QUESTIONS, Neovim
 from tests.support.shared_daemon import FLAGS
 
 pytestmark = pytest.mark.slow
@@ -24,6 +25,23 @@ case "$1" in
 esac
 """
 """What `code` does, as far as it is asked; the real one is in tests/editors/test_vscode.py."""
+
+WAIT_IN_EMACS = """
+(progn
+  (find-file (pop command-line-args-left))
+  (goto-char (point-max))
+  (insert "    ret")
+  (let (asked)
+    (with-timeout (60)
+      (while (not scrubjay-ghost-shown)
+        (when (and (scrubjay-server-ensure) (not asked))
+          (scrubjay-complete)
+          (setq asked t))
+        (accept-process-output nil 0.1))))
+  (princ (if scrubjay-ghost-shown "ghost text" "nothing"))
+  (set-buffer-modified-p nil)
+  (kill-emacs))
+"""
 
 
 class Home:
@@ -100,29 +118,42 @@ def test_emacs_only(home: Home) -> None:
     check(home, "Emacs, to be added to", "Emacs is connected.")
     init = home.folder / ".emacs.d" / "init.el"
     assert str(clients_folder() / "emacs") in init.read_text()
-    ask = '(with-temp-buffer (setq buffer-file-name "x.py") (python-mode) (princ (list scrubjay-mode (featurep \'scrubjay))))'
+    source = home.folder / "shapes.py"
+    source.write_text(PROGRAM)
     done = subprocess.run(
-        [str(home.bin / "emacs"), "-Q", "--batch", "-l", str(init), "--eval", ask],
+        [str(home.bin / "emacs"), "-Q", "--batch", "-l", str(init), "--eval", WAIT_IN_EMACS, str(source)],
         env=home.environment,
         capture_output=True,
         text=True,
         check=False,
     )
-    assert done.stdout == "(t t)", done.stderr
+    assert done.stdout == "ghost text", done.stderr
 
 
 def test_neovim_only(home: Home) -> None:
     home.add_program("nvim", neovim())
     check(home, "Neovim, to be added to", "Neovim is connected.")
-    lua = "lua io.write(vim.lsp.config.scrubjay.cmd[#vim.lsp.config.scrubjay.cmd])"
-    done = subprocess.run(
-        [str(home.bin / "nvim"), "--headless", "-c", lua, "-c", "qa"],
-        env=home.environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert (done.stdout + done.stderr).endswith("lsp"), done.stderr
+    source, socket = home.folder / "shapes.py", home.folder / "nvim.sock"
+    source.write_text(PROGRAM)
+    (home.folder / ".git").mkdir()
+    command = [
+        str(home.bin / "nvim"),
+        "--headless",
+        "--listen",
+        str(socket),
+        "--cmd",
+        f"luafile {QUESTIONS}",
+        str(source),
+    ]
+    process = subprocess.Popen(command, env=home.environment, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    while not socket.exists():
+        assert process.poll() is None, process.stderr and process.stderr.read()
+    editor = Neovim(Program([str(home.bin / "nvim")], home.environment), socket)
+    editor.ask("Encoding")
+    editor.type("Go    ret")
+    assert editor.ask("Ghost").strip()
+    process.kill()
+    process.communicate()
 
 
 def test_vscode_only(home: Home, tmp_path: Path) -> None:
