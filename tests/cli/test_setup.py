@@ -103,7 +103,7 @@ def check(home: Home, *said: str) -> None:
     text = home.setup("--model", "starter")
     for words in (*said, "model = starter"):
         assert words in text, text
-    completion = re.search(r"First completion, after .*: return \x1b\[2m(.*)\x1b\[0m", text)
+    completion = re.search(r"First completion, after .*: self\.\x1b\[2m(.*)\x1b\[0m", text)
     assert completion
     assert completion[1] != "(nothing)"
     assert tomllib.loads((home.folder / ".config/scrubjay/config.toml").read_text()) == {"model": "starter"}

@@ -21,7 +21,7 @@ from scrubjay.process.lifecycle import restart_daemon, start_daemon
 from scrubjay.process.model_files import find_model
 from scrubjay.process.model_names import whole_name
 
-SAMPLE = "def area(width, height):\n    return width * height\n\n\ndef perimeter(width, height):\n    return "
+SAMPLE = "class Point:\n    def __init__(self, x: int, y: int) -> None:\n        self.x = x\n        self."
 
 
 class Questions:
@@ -145,9 +145,9 @@ def _first_completion() -> None:
     client.post("documents/open", {**document, "text": SAMPLE, "version": 1})
     try:
         begun = perf_counter()
-        place = {"position": {"line": 5, "character": 11}, "trigger": "invoked", "max_tokens": 24}
+        place = {"position": {"line": 3, "character": 13}, "trigger": "invoked", "max_tokens": 24}
         answer = client.post("complete", {**document, **place})
     finally:
         client.post("documents/close", document)
     text = answer["items"][0]["text"] if answer["items"] else ""
-    print(f"First completion, after {perf_counter() - begun:.1f} s: return \x1b[2m{text.strip() or '(nothing)'}\x1b[0m")
+    print(f"First completion, after {perf_counter() - begun:.1f} s: self.\x1b[2m{text.strip() or '(nothing)'}\x1b[0m")
