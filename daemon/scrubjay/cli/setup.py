@@ -149,5 +149,5 @@ def _first_completion() -> None:
         answer = client.post("complete", {**document, **place})
     finally:
         client.post("documents/close", document)
-    text = answer["items"][0]["text"] if answer["items"] else ""
-    print(f"First completion, after {perf_counter() - begun:.1f} s: self.\x1b[2m{text.strip() or '(nothing)'}\x1b[0m")
+    text = answer["items"][0]["text"].strip().partition("\n")[0] if answer["items"] else ""
+    print(f"First completion, after {perf_counter() - begun:.1f} s: self.\x1b[2m{text or '(nothing)'}\x1b[0m")
