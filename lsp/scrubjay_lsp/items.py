@@ -30,7 +30,8 @@ def menu_items(
 ) -> list[types.CompletionItem]:
     """Entries of a menu, at most three.
 
-    A single suggestion of several lines also gets an entry of its first line, which is often what was wanted.
+    A single suggestion of several lines also gets an entry of its first line, which is often what was wanted. Its label ends in
+    a sign: were one label the beginning of the other, Emacs without a menu would take one of them unasked.
 
     Args:
         before: what stands on the line before the cursor.
@@ -45,18 +46,23 @@ def menu_items(
     ):
         texts.append((suggestions[0], first))
     return [
-        _menu_item(suggestion, text, before, _documentation(text, language, markdown), rank)
+        _menu_item(suggestion, text, before, _documentation(text, language, markdown), rank, text != suggestion.text)
         for rank, (suggestion, text) in enumerate(texts[:3])
     ]
 
 
 def _menu_item(
-    suggestion: Suggestion, text: str, before: str, documentation: str | types.MarkupContent, rank: int
+    suggestion: Suggestion,
+    text: str,
+    before: str,
+    documentation: str | types.MarkupContent,
+    rank: int,
+    is_beginning: bool,
 ) -> types.CompletionItem:
     match = _WORD_BEFORE.search(before)
     word = match.group() if match else ""
     return types.CompletionItem(
-        label=_label(word, text),
+        label=_label(word, text) + ("⏎" if is_beginning else ""),
         kind=types.CompletionItemKind.Text,
         detail=suggestion.detail,
         documentation=documentation,

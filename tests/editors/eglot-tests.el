@@ -45,6 +45,18 @@
      (should (string-prefix-p before (buffer-string)))
      (should (> (buffer-size) (length before))))))
 
+(ert-deftest eglot-tests-takes-none-of-two-unasked ()
+  "Without a menu, the first key inserts what the entries have in common, which is on one line."
+  (eglot-tests--with-file
+   (insert "    ret")
+   (pcase-let* ((`(,start ,end ,table . ,_) (eglot-completion-at-point))
+                (candidates (all-completions (buffer-substring start end) table)))
+     (when (cdr candidates)
+       (let ((lines (count-lines (point-min) (point-max))))
+         (completion-at-point)
+         (should (= lines (count-lines (point-min) (point-max))))
+         (should-not (member (buffer-substring start (point)) candidates)))))))
+
 (ert-deftest eglot-tests-stays-in-step-beyond-the-bmp ()
   "Edits after characters of several units reach the daemon: it still answers."
   (eglot-tests--with-file

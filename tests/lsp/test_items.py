@@ -40,7 +40,7 @@ def test_editors_that_compare_with_the_word_before_the_cursor_keep_it() -> None:
 
 def test_several_lines_also_come_as_the_first_one() -> None:
     whole, first = menu("urn x\n\ndef f():")
-    assert (whole.label, first.label) == ("return x …", "return x"), "eglot inserts the label over the word"
+    assert (whole.label, first.label) == ("return x …", "return x⏎"), "eglot inserts the label over the word"
     assert isinstance(first.text_edit, types.TextEdit)
     assert first.text_edit.new_text == "urn x"
     assert (whole.sort_text, first.sort_text) == ("0", "1")
