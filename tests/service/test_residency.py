@@ -1,9 +1,12 @@
 """What the daemon believes of contexts: never more than the engine has said."""
 
+from collections.abc import Iterable
 from dataclasses import fields
 
+from scrubjay.prompt.segments import Prompt
 from scrubjay.protocol.messages import ContextStatus, ModelInfo, PrefillCost
 from scrubjay.service.residency import Residency
+from scrubjay.tokens import as_tokens
 
 
 def lengths(records: Residency, *keys: str) -> list[int]:
@@ -60,3 +63,22 @@ def test_without_a_speed_at_load_windows_stay_as_large_as_fit() -> None:
     for _ in range(9):
         records.note_speed(cost(100))
     assert records.window_speed(info(0), is_idle=True) == 0
+
+
+def test_what_was_held_before_may_come_back_so_it_counts_as_quick() -> None:
+    records, model = Residency(), info(1000)
+    prompts = [prompt_of(range(first, first + 900)) for first in (0, 5000)]
+    assert records.least_ms(prompts[0], 900, model) == 900
+    for prompt in prompts:
+        records.begin("/project", prompt)
+        records.note("/project", prompt, 900)
+    assert records.n_common("/project", prompts[0]) == 0
+    assert records.least_ms(prompts[0], 900, model) == 0
+    assert not records.is_worth_reading_ahead(prompts[0], 900)
+    assert records.is_worth_reading_ahead(prompt_of(range(1, 800)), 799)
+    records.on_engine_lost()
+    assert records.least_ms(prompts[0], 900, model) == 900
+
+
+def prompt_of(ids: Iterable[int]) -> Prompt:
+    return Prompt(as_tokens(ids), (), (), (), ())

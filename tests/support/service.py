@@ -39,10 +39,11 @@ async def running_service(
     rules: bool = False,
     warm_on_battery: bool = False,
     max_contexts: int = 0,
+    warm_delay_ms: float = 1,
 ) -> AsyncIterator[Service]:
     """A service on `model`, which is loading; nothing is warmed unasked unless `warm`."""
     engine = replace(engine_settings(model, n_ctx), max_contexts=max_contexts)
-    settings = ServiceSettings(engine, warm=warm, warm_delay_ms=1, layout=layout, rules=rules)
+    settings = ServiceSettings(engine, warm=warm, warm_delay_ms=warm_delay_ms, layout=layout, rules=rules)
     service = Service(replace(settings, warm_on_battery=warm_on_battery))
     service.start()
     try:

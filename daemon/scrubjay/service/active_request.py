@@ -125,6 +125,8 @@ class ActiveRequest:
         """The prompt is in its context."""
         self.n_prefilled = 0
         self.clock.prefilled(cost)
+        if self.prompt:
+            self.prompt.note_read()
         if self.record.cost is None:
             self.record.cost, self.record.first_token_ms = cost, self.clock.elapsed_ms
 

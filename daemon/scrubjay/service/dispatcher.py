@@ -147,9 +147,8 @@ class Dispatcher:
             self._end(request, Outcome.CANCELLED)
         elif self._is_prepared(request, prompt, n_needed):
             self._end(request, Outcome.DONE)
-            prompt.note_read()
             self._answer(request)
-        elif ask.deadline_ms is not None and self.residency.estimated_ms(n_needed, self._engine.info) > ask.deadline_ms:
+        elif self.residency.is_too_slow(ask.deadline_ms, prompt, n_needed, self._engine.info):
             self.on_deadline(request)
 
     def _prompt_failed(self, request: ActiveRequest, error: ScrubjayError) -> None:
@@ -234,8 +233,6 @@ class Dispatcher:
         if request.record.change is None and request.prompt:
             self.news.runs(request, request.prompt, self.residency.known(message.context))
         request.prefilled(cost)
-        if request.prompt:
-            request.prompt.note_read()
         self.residency.note_speed(cost)
         self._note_resident(request, message.context, cost.prompt)
         if noted := self.news.prefilled(request, cost):
@@ -307,12 +304,14 @@ class Dispatcher:
         self.news.answered(request, completion, is_known=known is not None)
 
     def _debounce_ms(self, request: ActiveRequest) -> int:
-        if request.ask.on_answer:
+        if request.ask.on_answer and request.ask.sampling:
             self.pace.answered(request.clock.elapsed_ms)
         return self.pace.debounce_ms
 
     def _is_prepared(self, request: ActiveRequest, prompt: Prompt, n_needed: int) -> bool:
         """Whether nothing is to be generated, and the prompt is in its context already, perhaps with more after it."""
+        if request.ask.priority is Priority.AHEAD:
+            return not self.residency.is_worth_reading_ahead(prompt, n_needed)
         if request.ask.sampling is None:
             return request.ask.is_unasked and not request.replies and n_needed <= 1
         return request.ask.sampling.max_tokens <= 0 and self._n_common(request, prompt) == len(prompt.tokens)

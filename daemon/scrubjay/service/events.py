@@ -154,6 +154,14 @@ class ProjectIdle:
     root: str
 
 
+@dataclass(frozen=True, slots=True)
+class ProjectWarm:
+    """The project at `root` has been warmed; `has_read_ahead`: so was what is likely to come next."""
+
+    root: str
+    has_read_ahead: bool
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class PromptMade:
     """A thread has made the prompt of `request`, or says why not."""
@@ -211,6 +219,7 @@ InternalEvent = (
     ClientGone
     | PromptDeadline
     | ProjectIdle
+    | ProjectWarm
     | FilesChanged
     | PromptMade
     | PromptsDue

@@ -20,6 +20,12 @@ MAX_COSTS = 20
 """Edits of a context whose cost is remembered."""
 MIN_TOKENS_FOR_SPEED = 64
 """A prefill of fewer tokens says nothing about the speed."""
+MAX_EARLIER = 16
+"""Prompts that were run before and may be come back to."""
+MIN_AHEAD_TOKENS = 256
+"""To read fewer ahead of need is not worth leaving the place where the user is."""
+MAX_TYPED_TOKENS = 64
+"""A prompt that has lost no more of the one before it takes that one's place."""
 MIN_TOKENS_FOR_WINDOWS = 256
 N_SPEEDS = 3
 """So many prefills of so many tokens must have been faster than was known, before windows grow."""
@@ -48,6 +54,7 @@ class Residency:
     def __init__(self) -> None:
         self._contexts: dict[str, ContextResidency] = {}
         self._tokens_per_s = 0.0
+        self._earlier: deque[Prompt] = deque(maxlen=MAX_EARLIER)
         self._speeds: deque[float] = deque(maxlen=N_SPEEDS)
         self._window_speed = 0.0
 
@@ -74,6 +81,11 @@ class Residency:
         """The context `key` holds the first `n_resident` tokens of `prompt`."""
         context = self.of(key)
         context.prompt, context.n_resident = prompt, n_resident
+        if n_resident == len(prompt.tokens):
+            last = self._earlier[-1] if self._earlier else None
+            if last and prompt.n_common(last) >= len(last.tokens) - MAX_TYPED_TOKENS:
+                self._earlier.pop()
+            self._earlier.append(prompt)
 
     def on_status(self, contexts: Iterable[ContextStatus]) -> None:
         """These contexts are all that there are; others had to make room."""
@@ -87,12 +99,14 @@ class Residency:
 
     def on_engine_lost(self) -> None:
         """What the contexts held is lost with the engine."""
+        self._earlier.clear()
         for context in self._contexts.values():
             context.n_resident, context.loss = 0, "restart"
 
     def forget(self, key: str) -> None:
         """The project of the context `key` is closed."""
         self._contexts.pop(key, None)
+        self._earlier.clear()
 
     def note_speed(self, cost: PrefillCost) -> None:
         """A prompt has cost that much."""
@@ -113,7 +127,20 @@ class Residency:
             self._window_speed = max(self._window_speed, min(self._speeds))
         return self._window_speed
 
-    def estimated_ms(self, n_tokens: int, info: ModelInfo | None) -> float:
-        """How long a prefill of `n_tokens` would take: as measured last, else by the speed at load; 0 if neither is known."""
+    def least_ms(self, prompt: Prompt, n_needed: int, info: ModelInfo | None) -> float:
+        """How long a prefill takes at least of `prompt`, of which `n_needed` tokens are not resident; 0 if no speed is known."""
         speed = self._tokens_per_s or (info.prefill_speed if info else 0.0)
-        return n_tokens / speed * 1e3 if speed else 0.0
+        return self._n_unread(prompt, n_needed) / speed * 1e3 if speed else 0.0
+
+    def is_too_slow(self, deadline_ms: float | None, prompt: Prompt, n_needed: int, info: ModelInfo | None) -> bool:
+        """Whether `prompt` is surely not there in time; see `least_ms`."""
+        return deadline_ms is not None and self.least_ms(prompt, n_needed, info) > deadline_ms
+
+    def is_worth_reading_ahead(self, prompt: Prompt, n_needed: int) -> bool:
+        """Whether a switch to that prompt, of which `n_needed` tokens are not resident, would cost much."""
+        return self._n_unread(prompt, n_needed) >= MIN_AHEAD_TOKENS
+
+    def _n_unread(self, prompt: Prompt, n_needed: int) -> int:
+        """How many tokens have to be processed at least: what contexts held before, the engine may have kept."""
+        n_kept = max((prompt.n_common(earlier) for earlier in self._earlier), default=0)
+        return min(n_needed, len(prompt.tokens) - n_kept)

@@ -26,7 +26,8 @@ class Priority(IntEnum):
     COMPLETION = 1
     SPECULATIVE = 2
     WARM = 3
-    SNAPSHOT = 4
+    AHEAD = 4
+    SNAPSHOT = 5
 
     @property
     def is_background(self) -> bool:

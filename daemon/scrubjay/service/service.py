@@ -45,6 +45,7 @@ from scrubjay.service.events import (
     Event,
     Generate,
     ProjectIdle,
+    ProjectWarm,
     PromptDeadline,
     PromptMade,
     PromptsDue,
@@ -72,6 +73,8 @@ T = TypeVar("T")
 
 NO_TURN = frozenset((EngineStatus, Piece, PrefillDone, PrefillProgress, RequestStatus))
 """Events after which the queue is as it was before, or the dispatcher has taken its turn already."""
+GOES_BACK = frozenset(("dense", "hybrid", "recurrent"))
+"""Kinds of memory of which contexts keep branches."""
 NEEDS_ENGINE = frozenset((Complete, Generate, Warm))
 
 
@@ -101,7 +104,7 @@ class Service:
         self._status_poller = EngineStatusPoller(self.supervisor, self.broadcaster.publish, self.post)
         history = CompletionHistory()
         may_warm = partial(self._may_warm, settings.warm, settings.warm_on_battery)
-        self._warmer = Warmer(projects, self.dispatcher, self.post, settings.warm_delay_ms, may_warm)
+        self._warmer = Warmer(projects, self.dispatcher, self.post, settings.warm_delay_ms, may_warm, self._can_go_back)
         self._speculator = Speculator(self.dispatcher, history, may_warm)
         requests = ClientRequests(settings, projects, self.dispatcher, history, self._warmer, self._on_shown, self.post)
         self._workspace = Workspace(
@@ -212,6 +215,7 @@ class Service:
             LoadFailed: lambda event: self._on_load_failed(event.message),
             Opened: lambda event: self._on_model_opened(event.info),
             ProjectIdle: self._on_idle,
+            ProjectWarm: self._on_warm,
             PromptDeadline: lambda event: self.dispatcher.on_deadline(event.request),
             PromptsDue: self._make_prompts,
             PromptMade: lambda event: self.dispatcher.on_prompt(event.request, event.made),
@@ -260,6 +264,10 @@ class Service:
             self._warmer.on_idle(project)
             self._speculator.on_idle(project)
 
+    def _on_warm(self, event: ProjectWarm) -> None:
+        for project in self._at(event.root):
+            self._warmer.on_warm(project, event.has_read_ahead)
+
     def _at(self, root: str) -> list[Project]:
         """The project at `root`, if it is still there."""
         return [project for project in self.projects if project.root == root]
@@ -269,6 +277,9 @@ class Service:
     def _may_warm(self, is_wanted: bool, on_battery: bool) -> bool:
         is_affordable = on_battery or not is_on_battery()
         return is_wanted and is_affordable and not self._drained and self.supervisor.state != "failed"
+
+    def _can_go_back(self) -> bool:
+        return self.supervisor.info is not None and self.supervisor.info.memory_class in GOES_BACK
 
     def _require_serving(self) -> None:
         if self._drained:

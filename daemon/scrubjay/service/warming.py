@@ -1,21 +1,34 @@
-"""Warming unasked: when a project has been left alone for a moment, its prompt is brought into its context."""
+"""Warming unasked: when a project has been left alone for a moment, its prompt is brought into its context.
+
+After that what is likely to come next is read ahead: the place in the other file that was edited last. It is kept as a
+branch, and the context goes back to where the user is.
+"""
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 from scrubjay.completion.finish import AsWritten
+from scrubjay.completion.requests import Completion
 from scrubjay.prompt.document import DocumentRecipe
 from scrubjay.prompt.view import ProjectView
 from scrubjay.service.active_request import ActiveRequest
 from scrubjay.service.ask import Ask
 from scrubjay.service.dispatcher import Dispatcher
-from scrubjay.service.events import Post, ProjectIdle
+from scrubjay.service.events import Post, ProjectIdle, ProjectWarm
+from scrubjay.service.scheduler import Priority
+from scrubjay.workspace.document import Document
 from scrubjay.workspace.project import Project
 from scrubjay.workspace.projects import Projects
 
 
-def warm_ask(view: ProjectView, is_unasked: bool = False, on_prompt: Callable[[], None] | None = None) -> Ask:
+def warm_ask(
+    view: ProjectView,
+    is_unasked: bool = False,
+    on_prompt: Callable[[], None] | None = None,
+    on_answer: Callable[[Completion], None] | None = None,
+) -> Ask:
     """The prompt for the place of `view`, and nothing generated."""
     root, document = view.project.root, view.document
     return Ask(
@@ -28,7 +41,14 @@ def warm_ask(view: ProjectView, is_unasked: bool = False, on_prompt: Callable[[]
         version=document.version,
         view=view,
         on_prompt=on_prompt,
+        on_answer=on_answer,
     )
+
+
+def other_place(project: Project, current: Document) -> tuple[Document, int] | None:
+    """Where the user is likely to go next: to the end of the last edit of the other open file that was edited last."""
+    edited = [other for other in project.by_recency() if other.is_open and other.last_edit and other.key != current.key]
+    return (edited[-1], min(edited[-1].last_edit, len(edited[-1].text))) if edited else None
 
 
 class Warmer:
@@ -37,16 +57,24 @@ class Warmer:
     Args:
         delay_ms: how long a project must be left alone.
         is_allowed: asked when the time has come.
+        can_go_back: whether the engine can go back to what it held, so that reading ahead takes nothing away.
     """
 
     def __init__(
-        self, projects: Projects, dispatcher: Dispatcher, post: Post, delay_ms: float, is_allowed: Callable[[], bool]
+        self,
+        projects: Projects,
+        dispatcher: Dispatcher,
+        post: Post,
+        delay_ms: float,
+        is_allowed: Callable[[], bool],
+        can_go_back: Callable[[], bool],
     ) -> None:
         self._projects = projects
         self._dispatcher = dispatcher
         self._post = post
         self._delay_s = delay_ms / 1e3
         self._is_allowed = is_allowed
+        self._can_go_back = can_go_back
         self._timers: dict[str, asyncio.TimerHandle] = {}
         # Roots of projects that were left alone and not warmed.
         self._due: set[str] = set()
@@ -64,9 +92,25 @@ class Warmer:
         self._timers.pop(root, None)
         if (focus := project.focus) and self._is_allowed():
             view = ProjectView.of(project, focus.document, focus.offset)
-            self._dispatcher.accept(ActiveRequest(warm_ask(view, True, partial(self.laid_out, root))))
+            ask = warm_ask(view, True, partial(self.laid_out, root), self._then(root, has_read_ahead=False))
+            self._dispatcher.accept(ActiveRequest(ask))
         else:
             self._due.add(root)
+
+    def on_warm(self, project: Project, has_read_ahead: bool) -> None:
+        """The project is warm where the user is: read ahead, or, when that is done, go back there."""
+        focus = project.focus if self._is_allowed() and project.root not in self._timers else None
+        if focus and has_read_ahead:
+            view = ProjectView.of(project, focus.document, focus.offset)
+            self._dispatcher.accept(ActiveRequest(warm_ask(view, True)))
+        elif focus and self._can_go_back() and (place := other_place(project, focus.document)):
+            view = ProjectView.of(project, *place)
+            ask = warm_ask(view, True, None, self._then(project.root, has_read_ahead=True))
+            recipe = DocumentRecipe(view)  # as for a key
+            self._dispatcher.accept(ActiveRequest(replace(ask, recipe=recipe, priority=Priority.AHEAD)))
+
+    def _then(self, root: str, has_read_ahead: bool) -> Callable[[Completion], None]:
+        return lambda _: self._post(ProjectWarm(root, has_read_ahead))
 
     def is_due(self, root: str) -> bool:
         """Whether the project was left alone, not warmed, and had no prompt since.
