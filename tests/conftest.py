@@ -14,3 +14,5 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 # Machines differ: no test may fail because one was slow.
 settings.register_profile("scrubjay", deadline=None)
 settings.load_profile("scrubjay")
+# `pytest --hypothesis-profile=long tests/contexts`: 2,000 random steps for each class of models.
+settings.register_profile("long", deadline=None, stateful_step_count=2000)

@@ -124,7 +124,9 @@ class Config:
     ctx: int = _option(0, _whole(32, "auto"), "N", "tokens of context (default: auto)")
     threads: int = _option(0, _whole(1, "auto"), "N", "threads of the model (default: auto, the physical cores)")
     interval: int = _option(0, _whole(1, "auto"), "N", "tokens between checkpoints (default: auto)")
-    checkpoint_budget: int = _option(0, _size, "SIZE", "memory for checkpoints in bytes, such as 2GiB (default: auto)")
+    checkpoint_budget: int = _option(
+        0, _size, "SIZE", "memory for checkpoints and branches in bytes, such as 2GiB (default: auto)"
+    )
     gpu_layers: int = _option(-1, _whole(0, "all", -1), "N", "layers on the GPU (default: all)")
     kv_type: Literal["f16", "q8_0"] = _option(
         "f16", _choice("f16", "q8_0"), "TYPE", "type of the KV cache: f16 or q8_0"

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from scrubjay.contexts.checkpoint_index import CheckpointIndex
 from scrubjay.contexts.checkpoint_pool import CheckpointPool
+from scrubjay.contexts.context_pool import STALE
 from scrubjay.tokens import as_tokens
 from tests.support.engine_rig import MIB, Rig, random_tokens, rig
 
@@ -63,6 +64,18 @@ def test_the_memory_that_was_given_back_last_is_used_first() -> None:
     for n_tokens in (4, 5):
         fill(pool, index, n_tokens, 100)
     assert {id(item.buffer) for item in index if item.n_tokens > 1} == used
+
+
+def test_checkpoints_near_the_end_of_the_prompt_in_use_outlast_those_of_contexts_nobody_asks_for() -> None:
+    pool, old, used = CheckpointPool(30 * 100), CheckpointIndex(), CheckpointIndex()
+    pool.register(Owner(old, 2048, STALE**4))
+    pool.register(Owner(used, 2048))
+    for n_tokens in range(128, 2049, 128):
+        fill(pool, old, n_tokens, 100)
+    at_the_end = range(2048 - 64, 2048, 8)
+    for n_tokens in (*range(128, 1984, 128), *at_the_end):
+        fill(pool, used, n_tokens, 100)
+    assert {item.n_tokens for item in used} >= set(at_the_end)
 
 
 def test_a_state_that_could_not_be_written_is_no_checkpoint() -> None:

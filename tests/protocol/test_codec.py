@@ -53,7 +53,7 @@ MESSAGES: list[Message] = [
     Done(1, "stop", "\n", 5, 2.5),
     Stopped(1, 2, 3),
     Failed(1, "sentence", "engine"),
-    EngineStatus((ContextStatus("#1", 5, (2, 4), 100), ContextStatus("k", 0, (), 0)), *range(16)),
+    EngineStatus((ContextStatus("#1", 5, (2, 4), 100), ContextStatus("k", 0, (), 0)), *range(17)),
 ]
 
 

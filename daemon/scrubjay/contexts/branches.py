@@ -1,23 +1,31 @@
 """What contexts held before and hold no more, as branches that a prompt may come back to.
 
-    a context's tokens    |=========== trunk ===========|===== tail =====|
+    a context's tokens    |=========== trunk ===========|=== tail ===|== more ==|
     another prompt                                      |~~~~ other ~~~~|
-    the branch kept                              begin->|===== tail =====|<- its tokens end here
+    the branches kept                            begin->|=== tail ===|== more ==|<- its tokens end here
 
-A branch has the memory of its own tokens only, those from `begin` on, and the checkpoints among them. Going back to it puts that
-memory behind the trunk again, which must be resident, or come from other branches that it grew out of.
+A branch has the memory of its own tokens only, those from `begin` on, and the checkpoints among them. A long tail becomes several
+branches, each of which grows out of the one before. Going back puts their memory after the trunk again, which must be resident,
+or come from other branches.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from scrubjay.contexts.checkpoint_index import Checkpoint
+from scrubjay.contexts.checkpoint_pool import CheckpointPool
 from scrubjay.errors import IntegrityError
 from scrubjay.llama.context import Buffer
 from scrubjay.tokens import Tokens, common_length, prefix_digest
 
+RETURN = 0.02
+"""How likely a prompt comes back to the branch that was used last, rather than going on in its context."""
 FADE = 0.8
-"""How much less likely a branch is to be wanted than the one that was used after it."""
+"""How much less likely it comes back to a branch than to one that was used after it."""
+INSIDE = 0.5
+"""How likely a prompt that comes back parts from a branch somewhere inside, rather than where another prompt ended."""
 
 
 @dataclass(slots=True, eq=False)
@@ -29,12 +37,16 @@ class Branch:
         begin: how many of them are the trunk's.
         memory: the attention's memory of the tokens from `begin` on; None for a model that has no such memory.
         checkpoints: saved states after more than `begin` tokens, in order.
+        last_use: when it was used, by the clock of its store.
+        n_sequels: how many branches of its store grow out of it.
     """
 
     tokens: Tokens
     begin: int
     memory: Buffer | None
     checkpoints: list[Checkpoint] = field(default_factory=list)
+    last_use: int = 0
+    n_sequels: int = 0
 
     @property
     def n_bytes(self) -> int:
@@ -46,31 +58,29 @@ class Branch:
         """Tokens that would have to be processed without it."""
         return len(self.tokens) - self.begin
 
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One part of a way back: of the memory of `branch`, the tokens in [begin, end)."""
-
-    branch: Branch
-    begin: int
-    end: int
+    def continues(self, other: "Branch") -> bool:
+        """Whether it grows out of `other`: is of no use where the tokens of that one are missing."""
+        n = self.begin
+        return other.begin < n <= len(other.tokens) and np.array_equal(self.tokens[:n], other.tokens[:n])
 
 
 class BranchStore:
-    """Branches under one budget of bytes, the most recently used first.
+    """Branches under a budget of bytes of their own; their buffers are a pool's, which may ask for some of them.
 
     Args:
         budget: bytes that all branches together may take; 0 keeps none.
-        release: takes the checkpoints of branches that are dropped.
+        pool: where their buffers come from.
     """
 
-    def __init__(self, budget: int, release: Callable[[Iterable[Checkpoint]], None]) -> None:
+    def __init__(self, budget: int, pool: CheckpointPool) -> None:
         self.budget = budget
         self.n_dropped = 0
         self.wanted: set[int] = set()
-        """Ids of branches that a context is about to go back to."""
-        self._release = release
+        """Ids of the branches and checkpoints that must stay for now: a context is about to go back to them."""
+        self._pool = pool
         self._branches: list[Branch] = []
+        self._clock = 0
+        pool.make_room = self.make_room
 
     def __iter__(self) -> Iterator[Branch]:
         return iter(self._branches)
@@ -82,50 +92,80 @@ class BranchStore:
     def n_bytes(self) -> int:
         return sum(branch.n_bytes for branch in self._branches)
 
+    def tick(self) -> None:
+        """Time passes: what is used from now on is more recent than all that was used before."""
+        self._clock += 1
+
+    def touch(self, branch: Branch) -> None:
+        """`branch` is used now."""
+        branch.last_use = self._clock
+
     def add(self, branch: Branch) -> None:
-        """Keep `branch`; others go if the budget is exceeded, but none that is wanted now."""
-        self._branches.insert(0, branch)
-        while self.n_bytes > self.budget:
-            self._drop(self._cheapest(self.wanted | {id(branch)}) or branch)
+        """Keep `branch`; others go if the budget is exceeded."""
+        branch.n_sequels = sum(other.continues(branch) for other in self._branches)
+        for other in self._branches:
+            other.n_sequels += branch.continues(other)
+        self.touch(branch)
+        self._branches.append(branch)
+        self.shrink()
+
+    def shrink(self) -> None:
+        """Drop what would be missed least until the budget holds, or only what is wanted is left."""
+        while self.n_bytes > self.budget and self.make_room():
+            pass
+
+    def drop(self, branch: Branch) -> None:
+        """Keep `branch` no longer."""
+        self._branches.remove(branch)
+        for other in self._branches:
+            other.n_sequels -= branch.continues(other)
+        self._pool.release(branch.checkpoints)
+        branch.checkpoints = []
+        if branch.memory is not None:
+            self._pool.give_back(branch.memory)
+        self.n_dropped += 1
 
     def parts_of(self, tokens: Tokens, n_common: int) -> list[tuple[Branch, int]]:
         """The branches that grow out of the first `n_common` of `tokens` and go on with them, and how far they do."""
-        shared = [(branch, common_length(branch.tokens, tokens)) for branch in self._branches]
-        return [(branch, end) for branch, end in shared if branch.begin <= n_common < end]
+        # One token tells most of them apart: this is asked for each prompt.
+        likely = (
+            branch
+            for branch in self._branches
+            if branch.begin <= n_common < min(len(branch.tokens), len(tokens))
+            and branch.tokens[n_common] == tokens[n_common]
+        )
+        shared = ((branch, common_length(branch.tokens, tokens)) for branch in likely)
+        return [(branch, end) for branch, end in shared if end > n_common]
 
     def checkpoints_of(self, tokens: Tokens) -> list[tuple[Branch, Checkpoint]]:
         """The checkpoints of all branches that belong to a beginning of `tokens`, with their branches."""
         shared = [(branch, common_length(branch.tokens, tokens)) for branch in self._branches]
         return [(branch, item) for branch, end in shared for item in branch.checkpoints if item.n_tokens <= end]
 
-    def way_back(self, prompt: Tokens, n_common: int, n_ctx: int) -> list[Step]:
-        """How to make more of `prompt` resident than its first `n_common` tokens, which are: one part after the other.
+    def way_back(self, prompt: Tokens, n_common: int) -> list[tuple[Branch, int]]:
+        """Branches that, one after the other, have the longest beginning of `prompt`, and how far each goes with it.
 
-        A branch is loaded whole before a part of it is taken, so there must be room for it in a context of `n_ctx` tokens.
+        The first grows out of the first `n_common` tokens of the prompt, each other one out of what those before it have.
         """
-        shared = [(common_length(branch.tokens, prompt), branch) for branch in self._branches]
-        steps: list[Step] = []
-        while True:
-            end, branch = max(
-                (
-                    (n, branch)
-                    for n, branch in shared
-                    if branch.begin <= n_common < n and n_common + branch.n_own <= n_ctx
-                ),
-                key=lambda pair: pair[0],
-                default=(0, None),
-            )
-            if branch is None:
-                return steps
-            steps.append(Step(branch, n_common, end))
-            n_common = end
+        steps: list[tuple[Branch, int]] = []
+        while parts := self.parts_of(prompt, n_common):
+            steps.append(max(parts, key=lambda part: part[1]))
+            n_common = steps[-1][1]
+        return steps
 
-    def drop_one(self) -> bool:
-        """Drop the cheapest branch, so that its checkpoints make room for others; False if there is none."""
-        victim = self._cheapest(self.wanted)
-        if victim is None:
+    def make_room(self, worth: float = float("inf")) -> bool:
+        """Drop what would be missed least, a branch or one of its checkpoints; False if all is worth `worth` or more.
+
+        Worth is the expected number of tokens to process again, per byte.
+        """
+        loss, branch, item = min(self._losses(), key=lambda victim: victim[0], default=(worth, None, None))
+        if branch is None or loss >= worth:
             return False
-        self._drop(victim)
+        if item is not None:
+            branch.checkpoints.remove(item)
+            self._pool.release([item])
+        else:
+            self.drop(branch)
         return True
 
     def check_integrity(self) -> None:
@@ -136,26 +176,31 @@ class BranchStore:
                 if not is_own or item.digest != prefix_digest(branch.tokens, item.n_tokens):
                     raise IntegrityError(f"A checkpoint at {item.n_tokens} does not belong to its branch.")
 
-    def touch(self, branch: Branch) -> None:
-        """`branch` was used."""
-        self._branches.remove(branch)
-        self._branches.insert(0, branch)
-
     def clear(self) -> None:
         """Drop all."""
         for branch in list(self._branches):
-            self._drop(branch)
+            self.drop(branch)
 
-    def _cheapest(self, kept: set[int]) -> Branch | None:
-        """The branch with the least expected loss per byte."""
-        values = {
-            id(branch): FADE**age * branch.n_own / max(branch.n_bytes, 1) for age, branch in enumerate(self._branches)
-        }
-        candidates = [branch for branch in self._branches if id(branch) not in kept]
-        return min(candidates, key=lambda branch: values[id(branch)], default=None)
+    def _losses(self) -> Iterator[tuple[float, Branch, Checkpoint | None]]:
+        """What may go, with the expected loss per byte: last branches, which none continues, and checkpoints."""
+        for branch in self._branches:
+            likely = RETURN * FADE ** (self._clock - branch.last_use)
+            if not branch.n_sequels and id(branch) not in self.wanted:
+                yield likely * branch.n_own / max(1, branch.n_bytes), branch, None
+            for loss, item in _checkpoint_losses(branch):
+                if id(item) not in self.wanted:
+                    yield likely * loss, branch, item
 
-    def _drop(self, branch: Branch) -> None:
-        self._branches.remove(branch)
-        self._release(branch.checkpoints)
-        branch.checkpoints = []
-        self.n_dropped += 1
+
+def _checkpoint_losses(branch: Branch) -> Iterator[tuple[float, Checkpoint]]:
+    """For the checkpoints of a branch that may go: expected tokens to process again for a prompt that comes back, per byte.
+
+    The last one of all is what a prompt comes back to, and goes with its branch.
+    """
+    before = branch.begin
+    ends = [*(item.n_tokens for item in branch.checkpoints[1:]), len(branch.tokens)]
+    offered = branch.checkpoints if branch.n_sequels else branch.checkpoints[:-1]
+    for item, after in zip(offered, ends, strict=False):
+        share = INSIDE * (after - item.n_tokens) / len(branch.tokens) + (1 - INSIDE) * (item.kind == "tip")
+        yield share * (item.n_tokens - before) / max(1, item.size), item
+        before = item.n_tokens

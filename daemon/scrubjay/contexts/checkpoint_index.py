@@ -30,13 +30,16 @@ class Checkpoint:
 
 
 class EditPredictor:
-    """Where the next edit is expected: near the recent edits, and a little everywhere.
+    """Where the next edit is expected: near the recent edits, at the end of the prompt, and a little everywhere.
 
     Args:
         reach: distance in tokens within which edits cluster.
     """
 
     UNIFORM = 0.2
+    END = 0.2
+    END_REACH = 64
+    """Distance in tokens from the end, where the cursor is, or was."""
     FADE = 0.8
     MAX_EDITS = 8
 
@@ -55,14 +58,15 @@ class EditPredictor:
     def weight(self, begin: int, end: int, n_tokens: int) -> float:
         """Expected share of the next edits that fall in [begin, end) of `n_tokens` tokens; comparable, not normalised."""
         uniform = self.UNIFORM * (end - begin) / max(1, n_tokens)
-        near = sum(self.FADE**age * self._near(at, begin, end) for age, at in enumerate(self._recent))
-        return uniform + (1 - self.UNIFORM) * (1 - self.FADE) * near
+        near = sum(self.FADE**age * self._near(at, begin, end, self._reach) for age, at in enumerate(self._recent))
+        at_the_end = 2 * self._near(n_tokens, min(begin, n_tokens), min(end, n_tokens), self.END_REACH)
+        return uniform + self.END * at_the_end + (1 - self.UNIFORM - self.END) * (1 - self.FADE) * near
 
-    def _near(self, at: int, begin: int, end: int) -> float:
-        return self._cumulated(end - at) - self._cumulated(begin - at)
+    def _near(self, at: int, begin: int, end: int, reach: int) -> float:
+        return self._cumulated(end - at, reach) - self._cumulated(begin - at, reach)
 
-    def _cumulated(self, distance: int) -> float:
-        tail = 0.5 * math.exp(-abs(distance) / self._reach)
+    def _cumulated(self, distance: int, reach: int) -> float:
+        tail = 0.5 * math.exp(-abs(distance) / reach)
         return tail if distance < 0 else 1 - tail
 
 

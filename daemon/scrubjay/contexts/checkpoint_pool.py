@@ -1,6 +1,7 @@
 """The bytes of all checkpoints: pooled buffers under one budget, and the choice of what is evicted when it is full."""
 
 from collections.abc import Callable, Iterable
+from math import inf
 from typing import Protocol
 
 import numpy as np
@@ -39,9 +40,10 @@ class CheckpointPool:
         """Bytes of all buffers, in use or free."""
         self.n_saved = self.n_evicted = 0
         self._free: list[Buffer] = []
-        self._detached: list[Checkpoint] = []
-        self.make_room: Callable[[], bool] = lambda: False
-        """Drops checkpoints that are of less use than those of contexts; False if there are none."""
+        self._lent: dict[int, Buffer] = {}
+        self._size_lent = 0
+        self.make_room: Callable[[float], bool] = lambda _: False
+        """Gives back a lent buffer whose content is worth less, in expected tokens per byte; False if there is none."""
         self._owners: list[CheckpointOwner] = []
 
     def register(self, owner: CheckpointOwner) -> None:
@@ -59,6 +61,12 @@ class CheckpointPool:
             if self.allocated + size > self.budget:
                 return
             self._free.append(self._allocate(size))
+
+    def prepare_to_lend(self, count: int) -> None:
+        """`prepare` as many as are missing of `count` free buffers like those that are lent."""
+        size = self._size_lent
+        n_free = sum(size <= buffer.nbytes <= MAX_SLACK * size for buffer in self._free)
+        self.prepare(size, count - n_free if size else 0)
 
     def save(
         self,
@@ -94,26 +102,38 @@ class CheckpointPool:
         dropped = index.drop_after(n_tokens) if n_tokens > 0 else index.clear()
         self._free += [item.buffer for item in dropped]
 
-    def detach(self, index: CheckpointIndex, n_tokens: int) -> list[Checkpoint]:
-        """Take those longer than `n_tokens` out of `index`, for a branch.
+    def take(self, size: int, worth: float = inf) -> Buffer | None:
+        """Lend a buffer of at least `size` bytes, until `give_back`; None if there is no room for it.
 
-        Their buffers stay in the pool's account: a branch gives them back by `attach` or `release`.
+        Args:
+            worth: of what it is for, in expected tokens per byte: nothing that is worth as much makes room for it.
         """
+        self._size_lent = max(size, self._size_lent // 2)
+        buffer = self._take(size, worth)
+        return None if buffer is None else self._lend(buffer)
+
+    def give_back(self, buffer: Buffer) -> None:
+        """Take back a lent buffer, or a view of one; what is not the pool's is left alone."""
+        owner = buffer if buffer.base is None else buffer.base
+        if id(owner) in self._lent:
+            self._free.append(self._lent.pop(id(owner)))
+
+    def detach(self, index: CheckpointIndex, n_tokens: int) -> list[Checkpoint]:
+        """Take those longer than `n_tokens` out of `index`, for a branch: their buffers are lent to it."""
         items = index.drop_after(n_tokens) if n_tokens > 0 else index.clear()
-        self._detached += items
+        for item in items:
+            self._lend(item.buffer)
         return items
 
-    def attach(self, index: CheckpointIndex, items: Iterable[Checkpoint]) -> None:
-        """Put checkpoints of a branch into `index` again, where none of their length may be."""
-        for item in items:
-            self._detached.remove(item)
-            index.add(item)
+    def attach(self, index: CheckpointIndex, item: Checkpoint) -> None:
+        """Put the checkpoint of a branch into `index`, where none of its length may be."""
+        del self._lent[id(item.buffer)]
+        index.add(item)
 
     def release(self, items: Iterable[Checkpoint]) -> None:
         """Drop checkpoints of a branch."""
         for item in items:
-            self._detached.remove(item)
-            self._free.append(item.buffer)
+            self.give_back(item.buffer)
 
     def used(self) -> int:
         """Bytes of all checkpoints."""
@@ -124,29 +144,28 @@ class CheckpointPool:
         for owner in self._owners:
             owner.checkpoints.clear()
         self._free.clear()
-        self._detached.clear()
+        self._lent.clear()
         self.allocated = 0
 
     def check_integrity(self) -> None:
         """Raises IntegrityError unless every buffer is accounted for, once, within the budget."""
-        owned = (item for owner in self._owners for item in owner.checkpoints)
-        buffers = [*(item.buffer for item in (*owned, *self._detached)), *self._free]
+        owned = (item.buffer for owner in self._owners for item in owner.checkpoints)
+        buffers = [*owned, *self._lent.values(), *self._free]
         total = sum(buffer.nbytes for buffer in buffers)
         if not total == self.allocated <= self.budget:
             raise IntegrityError(f"Checkpoints hold {total} bytes, {self.allocated} are counted of {self.budget}.")
         if len({id(buffer) for buffer in buffers}) < len(buffers):
             raise IntegrityError("Two checkpoints share one buffer.")
 
-    def _take(self, size: int) -> Buffer | None:
-        """A buffer of at least `size` bytes: a free one, a new one, or that of the cheapest checkpoint to evict."""
+    def _take(self, size: int, worth: float = inf) -> Buffer | None:
+        """A buffer of at least `size` bytes: a free one, a new one, or that of the cheapest to evict below `worth`."""
         while True:
-            # In this order: free memory costs nothing, new memory page faults, an eviction perhaps a prefill; and that is more
-            # likely wanted in a context than in a branch.
+            # In this order: free memory costs nothing, new memory page faults, an eviction perhaps a prefill.
             if (buffer := self._recycle(size)) is not None:
                 return buffer
             if self.allocated + size <= self.budget:
                 return self._allocate(size)
-            if not self._discard_free() and not self.make_room() and not self._evict():
+            if not self._discard_free() and not self._evict(worth):
                 return None
 
     def _recycle(self, size: int) -> Buffer | None:
@@ -168,20 +187,29 @@ class CheckpointPool:
         self.allocated -= self._free.pop().nbytes
         return True
 
-    def _evict(self) -> bool:
-        """Give up the checkpoint with the least expected loss per byte, weighed by its context's importance."""
+    def _evict(self, limit: float) -> bool:
+        """Give up what has the least expected loss per byte: a checkpoint, weighed by its context's importance, or what is lent.
+
+        False if all is worth `limit` or more.
+        """
         candidates = [
             (owner.importance * loss, item.n_tokens, owner, item)
             for owner in self._owners
             for loss, item in owner.checkpoints.eviction_costs(owner.n_resident)
         ]
-        if not candidates:
-            return False
         # Of equals the shorter goes: it takes less to process again.
-        _, _, owner, item = min(candidates, key=lambda candidate: candidate[:2])
+        worth, _, owner, item = min(candidates, key=lambda candidate: candidate[:2], default=(inf, 0, None, None))
+        if self.make_room(min(worth, limit)):
+            return True
+        if owner is None or item is None or worth >= limit:
+            return False
         self._release(owner.checkpoints, item)
         self.n_evicted += 1
         return True
+
+    def _lend(self, buffer: Buffer) -> Buffer:
+        self._lent[id(buffer)] = buffer
+        return buffer
 
     def _release(self, index: CheckpointIndex, item: Checkpoint) -> None:
         index.remove(item)

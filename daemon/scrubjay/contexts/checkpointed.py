@@ -7,50 +7,33 @@ start      = where the prefill begins: keep itself, where the memory can be cut 
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from time import perf_counter
 
-from scrubjay.contexts.branches import Branch, BranchStore, Step
+from scrubjay.contexts.branches import Branch, BranchStore
 from scrubjay.contexts.checkpoint_index import Checkpoint, CheckpointIndex, CheckpointKind
 from scrubjay.contexts.checkpoint_pool import CheckpointPool
 from scrubjay.contexts.decode_grid import DecodeGrid
-from scrubjay.contexts.naive import Context, Control, Counters, DecodeFailed, MemoryClass, require_possible
+from scrubjay.contexts.naive import (
+    CUT_ANYWHERE,
+    Context,
+    Control,
+    Counters,
+    DecodeFailed,
+    MemoryClass,
+    require_possible,
+)
+from scrubjay.contexts.paging import Paging, WayBack
 from scrubjay.errors import IntegrityError
 from scrubjay.llama.context import LlamaContext
 from scrubjay.protocol.messages import PrefillCost, Reason
-from scrubjay.tokens import Tokens, common_length, frozen, prefix_digest
+from scrubjay.tokens import EMPTY, Tokens, common_length, prefix_digest
 
 MIN_ABORTABLE_TOKENS = 5
 """Shorter decodes end by themselves sooner than the state for aborting them is saved."""
 GENERATION_INTERVAL_TOKENS = 128
 """Between checkpoints while generating."""
-MIN_BRANCH_TOKENS = 48
-"""Fewer tokens are as quickly processed again as kept and brought back."""
-MAX_LAST_CHECKPOINTS = 3
-"""Checkpoints beside those of the grid that a branch keeps, the last ones: where its prompt ended and was edited."""
 MIN_CUT_TOKENS = 8
 """Processing this many tokens costs about as much as one more decode: fewer are not worth a cut."""
-
-
-@dataclass(frozen=True, slots=True)
-class _WayBack:
-    """How a prompt comes back to what was held before.
-
-    Args:
-        steps: the parts of branches to load, one after the other.
-        n_tokens: how many tokens are resident then.
-        common: how many tokens of the prompt were held before.
-        checkpoint: whose state is restored; None where the memory needs none.
-    """
-
-    steps: tuple[Step, ...]
-    n_tokens: int
-    common: int
-    checkpoint: Checkpoint | None
-
-    @property
-    def n_restored(self) -> int:
-        return self.checkpoint.n_tokens if self.checkpoint else 0
 
 
 class CheckpointedContext(Context):
@@ -78,7 +61,7 @@ class CheckpointedContext(Context):
         """How much this context matters beside others when checkpoints are evicted; set by its `ContextPool`."""
         self._n_swa = n_swa
         self._pool = pool
-        self._branches = branches
+        self._paging = Paging(llama, memory_class, n_swa, self.checkpoints, pool, branches)
         self._planned: dict[int, CheckpointKind] = {}
         self._checkpoint_seconds = 0.0
         pool.register(self)
@@ -110,7 +93,7 @@ class CheckpointedContext(Context):
             # A change in the middle: the next one is likely to be near. At the end people go on writing, which needs no hint.
             self.checkpoints.edits.record(keep)
             hot = (*hot, keep)
-        self._page_out(min(resident_common, len(prompt) - 1), back)
+        self._paging.page_out(self.resident, min(resident_common, len(prompt) - 1), prompt, back)
         restored, reason = self._page_in(prompt, back) if back else self._rewind(prompt, keep, from_zero)
         start, rewound = self.n_resident, perf_counter()
         # A checkpoint exactly where prompts part: other endings of the same beginning will cost only themselves.
@@ -134,8 +117,12 @@ class CheckpointedContext(Context):
 
     def put_away(self) -> None:
         """Hold nothing, for another project, and keep what is worth keeping as a branch."""
-        self._page_out(0, None)
+        self._paging.page_out(self.resident, 0, EMPTY, None)
         self.clear()
+
+    def copies(self, begin: int) -> list[Branch]:
+        """What is resident after the first `begin` tokens, to be written elsewhere; see `Paging.copies`."""
+        return self._paging.copies(self.resident, begin)
 
     def clear(self) -> None:
         super().clear()
@@ -172,7 +159,7 @@ class CheckpointedContext(Context):
 
     def _can_truncate(self, keep: int) -> bool:
         """Whether cutting the memory to `keep` tokens leaves everything that the next token looks at."""
-        if keep == 0 or self.memory_class in ("dense", "swa-full"):
+        if keep == 0 or self.memory_class in CUT_ANYWHERE:
             return keep > 0
         # llama.cpp says yes to any cut of a sliding window, also when what remains has left the window.
         return self.memory_class == "swa" and 0 <= self.llama.first_position() <= max(0, keep - self._n_swa + 1)
@@ -188,29 +175,11 @@ class CheckpointedContext(Context):
         self.counters.n_restored += 1
         return True
 
-    # --- what was held, kept and brought back -------------------------------------------------------------------------
-
-    def _way_back(self, prompt: Tokens, n_common: int) -> "_WayBack | None":
+    def _way_back(self, prompt: Tokens, n_common: int) -> WayBack | None:
         """How to make more of `prompt` resident than can be had from the `n_common` tokens that are; None: no way."""
-        steps = self._branches.way_back(prompt, n_common, self.n_ctx)
-        if not steps:
-            return None
-        most = min(steps[-1].end, len(prompt) - 1)
-        if self.memory_class == "dense":
-            found = _WayBack(tuple(steps), most, steps[-1].end, None)
-        else:
-            items = [item for _, item in self._branches.checkpoints_of(prompt) if item.n_tokens <= most]
-            checkpoint = max(items, key=lambda item: item.n_tokens, default=None)
-            if checkpoint is None or checkpoint.n_tokens <= n_common:
-                return None
-            needed = tuple(step for step in steps if step.begin < checkpoint.n_tokens)
-            found = _WayBack(needed, checkpoint.n_tokens, needed[-1].end, checkpoint)
-        gain = found.n_tokens - self._start_without(prompt, min(n_common, len(prompt) - 1))
-        return found if gain >= MIN_CUT_TOKENS else None
-
-    @property
-    def _can_branch(self) -> bool:
-        return self._branches.budget > 0 and self.llama.ranges.can_copy and self.memory_class != "opaque"
+        back = self._paging.way_back(prompt, n_common)
+        gain = back.n_tokens - self._start_without(prompt, min(n_common, len(prompt) - 1)) if back else 0
+        return back if gain >= MIN_CUT_TOKENS else None
 
     def _start_without(self, prompt: Tokens, keep: int) -> int:
         """Where a prefill would begin without branches."""
@@ -219,70 +188,22 @@ class CheckpointedContext(Context):
         checkpoint = self.checkpoints.best(prompt, keep, self.resident)
         return checkpoint.n_tokens if checkpoint else 0
 
-    def _page_out(self, n_kept: int, back: "_WayBack | None") -> None:
-        """Keep what is resident after the first `n_kept` tokens, and about to be lost, as a branch."""
-        n = self.n_resident
-        if n <= n_kept or not self._can_branch:
-            return
-        self._branches.wanted = {id(step.branch) for step in back.steps} if back else set()
-        begin = max((n_kept, *(end for _, end in self._branches.parts_of(self.resident, n_kept))))
-        own = self._given_to_branches(n_kept, begin)
-        has_state = self.memory_class == "dense" or bool(own)
-        if n - begin >= MIN_BRANCH_TOKENS and has_state:
-            memory = None if self.memory_class == "recurrent" else self.llama.ranges.save(begin, n)
-            if memory is not None or self.memory_class == "recurrent":
-                self._branches.add(Branch(frozen(self.resident.copy()), begin, memory, own))
-                own = []
-        self._pool.release(own)
-        self._branches.wanted = set()
-
-    def _given_to_branches(self, n_kept: int, begin: int) -> list[Checkpoint]:
-        """Give back the checkpoints after `n_kept` tokens to the branches that they are of; returns those after `begin`."""
-        items = self._pool.detach(self.checkpoints, n_kept)
-        for branch in self._branches:
-            end, has = common_length(branch.tokens, self.resident), {item.n_tokens for item in branch.checkpoints}
-            given = [item for item in items if branch.begin < item.n_tokens <= end and item.n_tokens not in has]
-            branch.checkpoints = sorted((*branch.checkpoints, *given), key=lambda item: item.n_tokens)
-            items = [item for item in items if item not in given]
-        for branch, _ in self._branches.parts_of(self.resident, n_kept):
-            self._branches.touch(branch)
-        last = items[-MAX_LAST_CHECKPOINTS:]
-        own = [item for item in items if item.n_tokens > begin and (item.kind == "grid" or item in last)]
-        self._pool.release([item for item in items if item not in own])
-        return own
-
-    def _page_in(self, prompt: Tokens, back: "_WayBack") -> tuple[int, Reason]:
+    def _page_in(self, prompt: Tokens, back: WayBack) -> tuple[int, Reason]:
         """Make the tokens of `back` resident, or none if anything goes wrong; returns as `_rewind`."""
-        if not self._load(prompt, back):
+        n = back.n_tokens
+        loaded = self._paging.load(back)
+        self._tokens[:n] = prompt[:n]
+        self._n_resident = n
+        if not loaded or not self._truncate(n):
             self.counters.n_repaired += 1
+            self._paging.distrust(back)
             self.clear()
             return 0, "repaired"
-        for branch, item in self._branches.checkpoints_of(prompt[: back.n_tokens]):
-            if item.n_tokens > back.steps[0].begin and self.checkpoints.at(item.n_tokens) is None:
-                branch.checkpoints.remove(item)
-                self._pool.attach(self.checkpoints, [item])
-        for step in back.steps:
-            self._branches.touch(step.branch)
-        self.checkpoints.pinned = self.checkpoints.at(back.n_tokens)
+        self._pool.forget(self.checkpoints, n)
+        self._paging.bring_checkpoints(self.resident)
+        self.checkpoints.pinned = self.checkpoints.at(n)
         self.counters.n_paged_in += 1
         return back.n_restored, "paged"
-
-    def _load(self, prompt: Tokens, back: "_WayBack") -> bool:
-        begin, end = back.steps[0].begin, back.steps[-1].end
-        self._pool.forget(self.checkpoints, begin)
-        if self.memory_class == "dense":
-            if not self._truncate(begin):
-                return False
-        elif self.memory_class != "recurrent" and not self.llama.ranges.keep_attention(begin):
-            return False
-        for step in back.steps:
-            if step.branch.memory is not None and not self.llama.ranges.load(step.branch.memory, step.begin, step.end):
-                return False
-        self._tokens[:end] = prompt[:end]
-        self._n_resident = end
-        if back.checkpoint and not self.llama.load_state(back.checkpoint.buffer[: back.checkpoint.size]):
-            return False
-        return self._truncate(back.n_tokens)
 
     # --- forward, with checkpoints ------------------------------------------------------------------------------------
 

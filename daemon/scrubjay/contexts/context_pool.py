@@ -9,7 +9,9 @@ from scrubjay.tokens import Tokens, common_length, is_sequel
 UNNAMED = "#"
 """Begins the keys of contexts that no project claims."""
 FADE = 0.5
-"""A context matters so much less than the one that was used after it."""
+"""A context is so much cheaper to lose than the one that was used after it."""
+STALE = 0.25
+"""The checkpoints of a context matter so much less than those of the one that was used after it."""
 MAX_CHEAP_TOKENS = 256
 """Losing so few tokens is no reason to make another context."""
 
@@ -46,7 +48,7 @@ class ContextPool:
             found = (key or self._unnamed_key(), self._spare())
         self._recent = [found, *(item for item in self._recent if item[1] is not found[1])]
         for age, (_, context) in enumerate(self._recent):
-            context.importance = FADE**age
+            context.importance = STALE**age
         return found
 
     def forget(self, key: str) -> None:

@@ -25,6 +25,8 @@ Cut anywhere: "dense", and "swa-full" (sliding windows that keep every token). C
 checkpoints: "swa". Restored only: "recurrent", "hybrid" and "hybrid-swa" (attention and recurrent layers). "opaque": neither.
 """
 
+CUT_ANYWHERE: tuple[MemoryClass, ...] = ("dense", "swa-full")
+
 
 class Interrupted(Exception):
     """The running work was asked to end; what was decoded before is kept."""
@@ -166,7 +168,7 @@ class Context(ABC):
     @property
     def _keeps_checkpoints(self) -> bool:
         """Whether this memory cannot be cut anywhere, so that its states are worth saving."""
-        return self.memory_class not in ("dense", "swa-full", "opaque")
+        return self.memory_class not in (*CUT_ANYWHERE, "opaque")
 
     def _prefill(self, prompt: Tokens, cuts: Iterable[int], control: Control) -> int:
         """Decode the tokens of `prompt` that are not resident; returns the number of decodes."""

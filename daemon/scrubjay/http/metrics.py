@@ -82,14 +82,16 @@ class _Report(Collector):
         for outcome in OUTCOMES:
             ended.add_metric([outcome], counters.get(f"n_{outcome}", 0))
         yield ended
-        yield _gauge("branches", "Branches that contexts can come back to.", counters.get("n_branches", 0))
         yield from _counters(COUNTERS, counters)
 
     def _memory(self) -> Iterator[Family]:
-        checkpoints, contexts = self._report["checkpoints"], self._report["contexts"]
+        checkpoints, branches, contexts = (self._report[key] for key in ("checkpoints", "branches", "contexts"))
         yield _gauge("checkpoints", "Checkpoints in memory.", checkpoints["count"])
         yield _gauge("checkpoint_bytes", "What they take.", checkpoints["bytes"])
         yield _gauge("checkpoint_budget_bytes", "What they may take.", checkpoints["budget"])
+        yield _gauge("branches", "Branches that contexts can come back to.", branches["count"])
+        yield _gauge("branch_bytes", "What they take.", branches["bytes"])
+        yield _gauge("branch_budget_bytes", "What they may take.", branches["budget"])
         yield _gauge("contexts", "Contexts that hold tokens.", len(contexts))
         yield _gauge("context_tokens", "Tokens that they hold.", sum(context["n_resident"] for context in contexts))
         memory = GaugeMetricFamily("scrubjay_resident_memory_bytes", "Memory by process.", labels=["process"])

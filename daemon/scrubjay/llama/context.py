@@ -1,8 +1,9 @@
 """One llama_context."""
 
 import ctypes
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import Enum
-from typing import Any
 
 import llama_cpp as lib
 import numpy as np
@@ -22,8 +23,10 @@ FULL = 0
 MAX_OUTPUTS = 32  # more outputs than this in one decode end the process, fewer keep the compute buffer small
 _KV_TYPES = {"f16": 1, "q8_0": 8}
 _SEQUENCE = 0
-_SCRATCH = 1
-"""A second sequence, empty but while ranges of the memory are copied."""
+_SPARE = 1
+"""A second sequence, empty but while ranges of the memory are copied. Nothing is ever decoded in it."""
+_STATE_HEADER = 8
+"""Bytes that every saved state begins with, whatever its flags."""
 _STRLEN = ctypes.cast(ctypes.CDLL(None).strlen, ctypes.c_void_p)
 
 
@@ -57,8 +60,9 @@ class LlamaContext:
         # After a sliding window was restored, llama.cpp lets the second part of a decode overwrite what it still looks at.
         self.n_ubatch, self.n_batch = n_ubatch, n_ubatch if model.n_swa else max(n_ubatch, MAX_DECODE_TOKENS)
         params.n_ubatch, params.n_batch = self.n_ubatch, self.n_batch
-        # A second sequence, to copy ranges, costs a sliding window a twelfth of its speed: its memory grows by a window for each.
-        params.n_seq_max = 1 if model.n_swa else 2
+        # Not 2, though ranges are copied by way of a second one: memory would grow by a window, or a recurrent state, and a
+        # sliding window lose a twelfth of its speed. Only what is decoded counts.
+        params.n_seq_max = 1
         params.n_outputs_max = MAX_OUTPUTS
         params.n_threads = params.n_threads_batch = settings.n_threads
         params.flash_attn_type = int(model.flash_attention)
@@ -72,7 +76,7 @@ class LlamaContext:
                 f"There is not enough memory for a context of {n_ctx} tokens; serve with a smaller --ctx."
             )
         self._memory = lib.llama_get_memory(self.handle)
-        self.ranges = MemoryRanges(self.handle, can_copy=not model.n_swa)
+        self.ranges = MemoryRanges(self, model.is_hybrid or model.is_recurrent)
         self._abort_address = abort_address
         self._abortable = False
         self.n_ctx: int = lib.llama_n_ctx(self.handle)
@@ -154,54 +158,79 @@ class LlamaContext:
 
 
 class MemoryRanges:
-    """Parts of a context's memory, token by token, by way of a second sequence that is empty otherwise.
+    """Parts of a context's memory, token by token: of its attention, and on demand of its sliding windows.
+
+    While a range is saved, or loaded, all other tokens are a second sequence's.
 
     Args:
-        handle: the llama_context.
-        can_copy: whether it has that second sequence.
+        has_state: whether it has a recurrent part, which knows nothing of a second sequence.
     """
 
-    def __init__(self, handle: Any, can_copy: bool) -> None:
-        self.can_copy = can_copy
-        self._handle = handle
-        self._memory = lib.llama_get_memory(handle)
+    def __init__(self, llama: LlamaContext, has_state: bool) -> None:
+        self.llama = llama
+        self.has_state = has_state
+        self._memory = lib.llama_get_memory(llama.handle)
+        self._nothing: Buffer | None = None
+        self._scratch: Buffer = np.empty(0, dtype=np.uint8)
 
-    def save(self, begin: int, end: int) -> Buffer | None:
-        """The memory of the tokens in [begin, end), as `load` takes it; None on failure.
-
-        Of a recurrent part it has the present state, which belongs to the last token and not to `end`.
-        """
-        lib.llama_memory_seq_cp(self._memory, _SEQUENCE, _SCRATCH, begin, end)
+    @contextmanager
+    def saving(self) -> Iterator[None]:
+        """Around calls of `select` and `save`. Afterwards the state of a recurrent part, if there is one, is to be loaded."""
+        lib.llama_memory_seq_cp(self._memory, _SEQUENCE, _SPARE, 0, -1)
         try:
-            size = int(lib.llama_state_seq_get_size_ext(self._handle, _SCRATCH, FULL))
-            buffer = np.empty(size, dtype=np.uint8)
-            out = buffer.ctypes.data_as(ctypes.POINTER(ctypes.c_uint8))
-            written = int(lib.llama_state_seq_get_data_ext(self._handle, out, size, _SCRATCH, FULL))
+            yield
         finally:
-            lib.llama_memory_seq_rm(self._memory, _SCRATCH, -1, -1)
-        return buffer if written == size > 0 else None
+            lib.llama_memory_seq_rm(self._memory, _SEQUENCE, -1, -1)
+            self._put_back()
 
-    def load(self, buffer: Buffer, begin: int, end: int) -> bool:
-        """Put the tokens of [begin, end) from `buffer` after the first `begin`; on False the memory must be cleared.
+    def select(self, begin: int, end: int, whole: bool) -> int:
+        """Let `save` write the memory of the tokens in [begin, end); returns how many bytes that takes.
 
-        Afterwards the state of a recurrent part, and of a sliding window, is to be loaded.
+        Args:
+            whole: with what `PARTIAL` states have; if not, one of these is to be loaded after all ranges.
         """
-        data = buffer.ctypes.data_as(ctypes.POINTER(ctypes.c_uint8))
-        if not lib.llama_state_seq_set_data_ext(self._handle, data, buffer.nbytes, _SCRATCH, FULL):
-            lib.llama_memory_seq_rm(self._memory, _SCRATCH, -1, -1)
+        lib.llama_memory_seq_rm(self._memory, _SEQUENCE, -1, -1)
+        nothing = self._partial_of_nothing()
+        lib.llama_memory_seq_cp(self._memory, _SPARE, _SEQUENCE, begin, end)
+        size = self.llama.state_size(FULL)
+        return size if whole else size - self.llama.state_size(PARTIAL) + len(nothing)
+
+    def save(self, buffer: Buffer) -> bool:
+        """Write what was selected into `buffer`, which it fills; False on failure."""
+        size = self.llama.state_size(FULL)
+        if size == len(buffer):
+            return self.llama.save_state(buffer, FULL) == size
+        if len(self._scratch) < size:
+            self._scratch = np.empty(size, dtype=np.uint8)
+        if self.llama.save_state(self._scratch, FULL) != size:
             return False
-        lib.llama_memory_seq_cp(self._memory, _SCRATCH, _SEQUENCE, begin, end)
-        return bool(lib.llama_memory_seq_rm(self._memory, _SCRATCH, -1, -1))
+        # The part that is not wanted comes last: one that says that there is nothing takes its place.
+        nothing = self._partial_of_nothing()[_STATE_HEADER:]
+        end = len(buffer) - len(nothing)
+        buffer[:end], buffer[end:] = self._scratch[:end], nothing
+        return True
 
-    def keep_attention(self, n: int) -> bool:
-        """Forget all but the attention's memory of the first `n` tokens; on False the memory must be cleared.
+    def load(self, buffer: Buffer, begin: int) -> bool:
+        """Have the tokens that `save` wrote into `buffer` after the first `begin`, in place of all others.
 
-        Also for memories that `truncate` cannot cut: the state of their other part is to be loaded afterwards.
+        On False the memory must be cleared. Unless they were saved whole, a state is to be loaded afterwards.
         """
-        if n == 0:
-            lib.llama_memory_clear(self._memory, False)
-            return True
-        lib.llama_memory_seq_cp(self._memory, _SEQUENCE, _SCRATCH, 0, n)
-        done = bool(lib.llama_memory_seq_rm(self._memory, _SEQUENCE, -1, -1))
-        lib.llama_memory_seq_cp(self._memory, _SCRATCH, _SEQUENCE, 0, n)
-        return bool(lib.llama_memory_seq_rm(self._memory, _SCRATCH, -1, -1)) and done
+        lib.llama_memory_seq_cp(self._memory, _SEQUENCE, _SPARE, 0, begin)
+        done = self.llama.load_state(buffer, FULL)
+        self._put_back()
+        return done
+
+    def _put_back(self) -> None:
+        lib.llama_memory_seq_cp(self._memory, _SPARE, _SEQUENCE, 0, -1)
+        if self.has_state:
+            # A recurrent part refuses to forget a sequence that it does not know. This takes some milliseconds.
+            lib.llama_memory_seq_keep(self._memory, _SEQUENCE)
+        else:
+            lib.llama_memory_seq_rm(self._memory, _SPARE, -1, -1)
+
+    def _partial_of_nothing(self) -> Buffer:
+        """The state of no tokens; to be asked for the first time when there are none."""
+        if self._nothing is None:
+            self._nothing = np.empty(self.llama.state_size(PARTIAL), dtype=np.uint8)
+            self.llama.save_state(self._nothing, PARTIAL)
+        return self._nothing

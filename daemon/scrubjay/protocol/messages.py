@@ -339,6 +339,7 @@ class EngineStatus:
     n_restored: int
     n_branches: int
     branch_bytes: int
+    branch_budget: int
     n_paged_in: int
     n_evicted: int
     n_decoded: int

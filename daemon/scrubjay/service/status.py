@@ -48,7 +48,7 @@ class StatusReport:
             "fim": self._fim(),
             "projects": [_project(project) for project in self._service.projects],
             "contexts": [_context(context) for context in self._contexts()],
-            "checkpoints": _checkpoints(self._service.engine_status),
+            **_memory(self._service.engine_status),
             "queue": self._queue(),
             "counters": self._counters(),
             "totals": self._totals(),
@@ -151,11 +151,18 @@ def _context(context: ContextStatus) -> Json:
     }
 
 
-def _checkpoints(status: EngineStatus | None) -> Json:
-    if status is None:
-        return {"count": 0, "bytes": 0, "budget": 0}
-    return {"count": status.n_checkpoints, "bytes": status.checkpoint_bytes, "budget": status.checkpoint_budget}
+def _memory(status: EngineStatus | None) -> Json:
+    checkpoints = branches = (0, 0, 0)
+    if status is not None:
+        checkpoints = (status.n_checkpoints, status.checkpoint_bytes, status.checkpoint_budget)
+        branches = (status.n_branches, status.branch_bytes, status.branch_budget)
+    names = ("count", "bytes", "budget")
+    return {
+        "checkpoints": dict(zip(names, checkpoints, strict=True)),
+        "branches": dict(zip(names, branches, strict=True)),
+    }
 
 
 def _engine_counters(status: EngineStatus) -> Json:
-    return {key: value for key, value in asdict(status).items() if key.startswith("n_") and key != "n_checkpoints"}
+    sizes = ("n_checkpoints", "n_branches")
+    return {key: value for key, value in asdict(status).items() if key.startswith("n_") and key not in sizes}

@@ -50,6 +50,8 @@ BRANCH_SHARE = 2
 """Branches, their checkpoints included, take at most this part of the bytes that checkpoints may take."""
 SPARE_BUFFERS = 8
 """Beyond the regular checkpoints of one context: for the places of edits and the ends of segments."""
+FREE_PARTS = 4
+"""Buffers for parts of branches, some 2,000 tokens, that are ready for what must be kept next."""
 MIN_PROGRESS_TOKENS = 64
 """Where fewer tokens are left, the next message is that the prefill is done."""
 IDLE_S = 0.5
@@ -68,8 +70,7 @@ class Worker:
         self._llamas = [loaded.llama]
         self._is_checked = True
         self.checkpoints = CheckpointPool(loaded.info.checkpoint_budget)
-        self.branches = BranchStore(loaded.info.checkpoint_budget // BRANCH_SHARE, self.checkpoints.release)
-        self.checkpoints.make_room = self.branches.drop_one
+        self.branches = BranchStore(loaded.info.checkpoint_budget // BRANCH_SHARE, self.checkpoints)
         self.contexts = ContextPool(lambda: self._checkpointed(self._new_llama()), loaded.info.max_contexts)
         self.contexts.adopt(self._checkpointed(loaded.llama))
         self._cold: Context | None = None
@@ -103,6 +104,12 @@ class Worker:
                 n_tokens = len(job.tokens)
                 return Stopped(job.job, min(context.n_resident, n_tokens) if context else 0, n_tokens)
         return Done(job.job, made.stop_reason, made.stop_word, made.n_tokens, made.elapsed_ms)
+
+    def rest(self) -> None:
+        """What is done once after a job, when there is no other."""
+        if not self._is_checked:
+            self.check_integrity()
+            self.checkpoints.prepare_to_lend(FREE_PARTS)
 
     def check_integrity(self) -> None:
         """Check all bookkeeping since the last job; empty what is wrong, say so in the log, and count it."""
@@ -143,6 +150,7 @@ class Worker:
             n_restored=self._counters.n_restored,
             n_branches=len(self.branches),
             branch_bytes=self.branches.n_bytes,
+            branch_budget=self.branches.budget,
             n_paged_in=self._counters.n_paged_in,
             n_evicted=self.checkpoints.n_evicted,
             n_decoded=self._counters.n_decoded,
@@ -207,7 +215,7 @@ def serve_jobs(worker: Worker, inbox: Inbox, abort: AbortByte, outbox: Outbox) -
     """
     while True:
         if not inbox.wait(IDLE_S):
-            worker.check_integrity()
+            worker.rest()
         match inbox.receive():
             case Close():
                 return
