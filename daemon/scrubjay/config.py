@@ -71,6 +71,16 @@ def _size(value: str) -> int:
     return int(float(match[1]) * _UNITS[match[2].upper()])
 
 
+def _share(value: str) -> float:
+    try:
+        share = float(value)
+    except ValueError:
+        share = -1.0
+    if not 0 <= share <= 1:
+        raise ValueError("a number from 0 to 1; give one such as 0.2")
+    return share
+
+
 def _flag(value: str) -> bool:
     words = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
     if value.lower() not in words:
@@ -135,7 +145,19 @@ class Config:
     layout: Literal["anchored", "plain"] = _option(
         "anchored", _choice("anchored", "plain"), "LAYOUT", "prompt layout: anchored (the most is reused) or plain"
     )
+    prompt_style: Literal["auto", "fim", "plain", "chat"] = _option(
+        "auto",
+        _choice("auto", "fim", "plain", "chat"),
+        "STYLE",
+        "how the model is asked to fill in: by its own tokens (fim), as text that goes on (plain), in a chat, or auto",
+    )
     rules: bool = _option(True, _flag, "", "end and trim completions by rules; off: show all that is written")
+    confidence: float = _option(
+        0.2,
+        _share,
+        "SHARE",
+        "how likely a completion's beginning must be to be shown unasked; 0: show all (default: 0.2)",
+    )
     latency_budget_ms: int = _option(
         0, _whole(1, "auto"), "MS", "time budget of a prefill after the cursor jumps (default: auto)"
     )

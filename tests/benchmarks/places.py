@@ -1,6 +1,6 @@
 """What is shown at 37 places of small files: right or useful, junk, or nothing, and whether the model knew it.
 
-    python -m tests.benchmarks.places [--model PATH] [--verbose]
+    python -m tests.benchmarks.places [--model PATH] [--confidence SHARE] [--style STYLE] [--verbose]
 
 Each place is asked for as editors do while someone types; where nothing is shown, once more as when someone asks for it.
 """
@@ -21,12 +21,12 @@ from scrubjay.protocol.messages import EngineSettings, Sampling
 from scrubjay.service.events import Complete
 from scrubjay.service.service import Service
 from scrubjay.service.settings import ServiceSettings
-from scrubjay.starter import model_path
+from scrubjay.starter import LANGUAGES, model_path
 from scrubjay.workspace.events import CloseDocument, OpenDocument
 from scrubjay.workspace.text import Position
 from tests.benchmarks.sample_places import FILES, PLACES, Place
 
-LANGUAGES = {".py": "python", ".c": "c", ".go": "go", ".js": "javascript", ".md": "markdown"}
+IDENTIFIERS = {".py": "python", ".c": "c", ".go": "go", ".js": "javascript", ".md": "markdown"}
 
 
 def holed(place: Place) -> tuple[str, int]:
@@ -66,7 +66,7 @@ async def shown_at(service: Service, number: int, place: Place) -> tuple[Complet
     """What is shown at a place unasked, and asked for."""
     root = f"/sample/{number}"
     text, offset = holed(place)
-    language = LANGUAGES[Path(place.file).suffix]
+    language = IDENTIFIERS[Path(place.file).suffix]
     uris = []
     for path in (*related(place), place.file):
         uris.append(f"file://{root}/{path}")
@@ -108,9 +108,14 @@ async def run(settings: ServiceSettings, is_verbose: bool) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=inspect.getdoc(sys.modules[__name__]))
     parser.add_argument("--model", type=Path, default=model_path(), help="a GGUF file")
+    parser.add_argument("--confidence", type=float, default=0.2)
+    parser.add_argument("--style", default="auto", choices=("auto", "fim", "plain", "chat"))
     parser.add_argument("--verbose", action="store_true", help="show each place")
     flags = parser.parse_args()
-    settings = ServiceSettings(EngineSettings(str(flags.model), n_ctx=4096, eager_load=False), warm=False, watch=False)
+    engine = EngineSettings(str(flags.model), n_ctx=4096, eager_load=False)
+    languages = LANGUAGES if flags.model == model_path() else ()
+    how = {"confidence": flags.confidence, "languages": languages, "prompt_style": flags.style}
+    settings = ServiceSettings(engine, warm=False, watch=False, **how)
     asyncio.run(run(settings, flags.verbose))
 
 

@@ -123,3 +123,52 @@ def test_nothing_is_told_of_a_text_that_is_not_shown() -> None:
     assert generate(alternatives, [["    foo(", "bar)", "\n"]]) == ""
     assert alternatives.items == []
     assert alternatives.discarded
+
+
+def test_a_loop_ends_a_text_within_its_line_and_its_rule_is_named() -> None:
+    alternatives = Alternatives(rules("x = f(", 6, True, False))
+    n = 0
+    while not alternatives.is_cut:
+        alternatives.add(Piece(1, "0, today=", 3))
+        n += 1
+    alternatives.end(alternatives.end_cut(1, 0.0))
+    assert n < 12
+    assert (alternatives.items, alternatives.discarded) == ([], ["strip_repeating_end"])
+
+
+def test_a_text_that_a_rule_has_ended_at_once_names_that_rule() -> None:
+    alternatives = Alternatives(rules("x = 1\nif x == ", 14, True, False))
+    alternatives.add(Piece(1, "\n# a/b.py\n", 3))
+    alternatives.end(alternatives.end_cut(1, 0.0))
+    assert alternatives.discarded == ["leaves_file"]
+
+
+def sure(least: float) -> Alternatives:
+    finish = CompletionRules(
+        CursorContext("x = f(", "", "python"), "multi", is_automatic=True, can_replace=False, least=least
+    )
+    return Alternatives(finish)
+
+
+def test_what_the_model_is_not_sure_of_ends_at_once_and_is_not_shown() -> None:
+    alternatives = sure(0.2)
+    alternatives.add(Piece(1, "first", 1, logprob=-1.0))
+    assert not alternatives.is_cut
+    alternatives.add(Piece(1, ", second", 1, logprob=-1.0))
+    assert alternatives.is_cut
+    assert alternatives.end(alternatives.end_cut(1, 0.0)) == ""
+    assert (alternatives.items, alternatives.discarded) == ([], ["is_unsure"])
+
+
+def test_nothing_is_told_before_the_model_is_known_to_be_sure() -> None:
+    text = "first, second)\n    return third(second)\n"
+    assert sure(0.2).add(Piece(1, text, 3, logprob=-0.1)) == ""
+    assert sure(0.2).add(Piece(1, text, 4, logprob=-0.1)) != ""
+    assert sure(0.0).add(Piece(1, text, 3)) != ""
+
+
+def test_everything_is_shown_when_asked_for() -> None:
+    cursor = CursorContext("x = f(", "", "python")
+    asked = CompletionRules(cursor, "multi", is_automatic=False, can_replace=False, least=0.9)
+    off = CompletionRules(cursor, "multi", True, False, frozenset({"is_unsure"}), least=0.9)
+    assert asked.min_confidence == off.min_confidence == 0.0

@@ -11,10 +11,11 @@ from time import process_time
 import pytest
 
 from scrubjay import code_text
+from scrubjay.completion import discards
 from scrubjay.completion import postprocess as rules
 from scrubjay.completion.cursor import CursorContext
 from scrubjay.completion.postprocess import postprocess
-from scrubjay.completion.stop_rules import MULTI_LINE_RULES, choose_mode, leaves_asked_indent, single_line, stop_at
+from scrubjay.completion.stop_rules import STOP_RULES, choose_mode, leaves_asked_indent, loops_in_line, stop_at
 
 N_CHARACTERS = 8_000
 MAX_GROWTH = 9.0
@@ -62,11 +63,11 @@ BY_TEXT = [
     *rules.CHAT_TRIMS,
     *rules.FIRST_TRIMS,
     *rules.LAST_TRIMS,
-    *rules.DISCARDS,
-    *rules.AUTOMATIC_DISCARDS,
+    *discards.DISCARDS,
+    *discards.AUTOMATIC_DISCARDS,
     rules.fit_line,
-    single_line,
-    *MULTI_LINE_RULES,
+    rules.strip_half_line,
+    *STOP_RULES,
 ]
 RULE = pytest.mark.parametrize("rule", BY_TEXT, ids=lambda rule: rule.__name__)
 BODY = CursorContext("def f(x):\n    ", "\n    return x\n", "python")
@@ -98,6 +99,7 @@ def test_all_rules_together_take_time_in_proportion(shape: Callable[[int], str])
     "work",
     [
         lambda text: leaves_asked_indent(text, 4),
+        lambda text: loops_in_line(text[: len(text) // 16 * 16]),
         code_text.without_literals,
         lambda text: code_text.without_closers(text, ")"),
         lambda text: code_text.unmatched_closers(text, code_text.open_brackets(text)),
@@ -105,7 +107,7 @@ def test_all_rules_together_take_time_in_proportion(shape: Callable[[int], str])
         lambda text: code_text.common_prefix_length(text, text),
         lambda text: code_text.is_similar(text, text[1:], 0.1),
     ],
-    ids=["asked indent", "literals", "closers", "brackets", "overlap", "common prefix", "similarity"],
+    ids=["asked indent", "loops", "literals", "closers", "brackets", "overlap", "common prefix", "similarity"],
 )
 def test_what_rules_ask_of_texts_takes_time_in_proportion(work: Callable[[str], object]) -> None:
     for shape in SHAPES.values():

@@ -139,33 +139,6 @@ def test_blanks_are_not_shown(text: str) -> None:
     assert show(BODY, text) == DisplayText("", discarded="is_blank")
 
 
-def test_what_is_there_already_is_not_shown() -> None:
-    cursor = CursorContext("a = 1\n", "\nb = 2\nc = 3\n")
-    assert rules.is_line_rest(CursorContext("f(", "a, b)\n"), "a, b)")
-    assert rules.repeats_below(cursor, "\nb = 2\nc = 3")
-    assert rules.repeats_below(cursor, "b = 2")
-    assert rules.repeats_below(CursorContext("a = 1\nb ", "\n\nb = 2\nc = 3\n"), "= 2\nc = ")
-    assert rules.repeats_below(CursorContext("a = 1\nb ", "\nb = 2\nc = 3\nd = 4\n"), "= 2\nc = 3\nd = 4")
-    assert not rules.repeats_below(cursor, "b = 2\nx = 9")
-    assert not rules.repeats_below(cursor, "c = 3")
-    assert not rules.repeats_below(CursorContext("", ""), "x")
-    assert show(cursor, "b = 2").text == ""
-
-
-def test_what_is_nearly_there_is_not_shown() -> None:
-    cursor = CursorContext("", "\n    result = self.compute(first, second)\n    return result\n")
-    assert rules.nearly_repeats_below(cursor, "result = self.compute(first, secand)")
-    assert not rules.nearly_repeats_below(cursor, "result = self.forget(first)")
-    assert not rules.nearly_repeats_below(CursorContext("", ""), "x")
-
-
-def test_the_line_above_is_not_repeated() -> None:
-    cursor = CursorContext("    value = compute(x)\n    value = ", "\n")
-    assert rules.repeats_line_above(cursor, "compute(x)\nreturn")
-    assert not rules.repeats_line_above(cursor, "compute(y)")
-    assert not rules.repeats_line_above(CursorContext("}\n", ""), "}")
-
-
 def test_very_little_is_shown_only_when_asked_for() -> None:
     assert postprocess(BODY, "multi", "x", is_automatic=True) == DisplayText("", discarded="is_too_little")
     assert postprocess(BODY, "multi", "x", is_automatic=False) == DisplayText("x")
@@ -225,3 +198,30 @@ def test_brackets_and_overlaps() -> None:
     assert unmatched_closers("a) + (b)]", ["["]) == [1]
     assert overlap("return foo", "foo()") == 3
     assert overlap("abc", "xyz") == 0
+
+
+def test_a_text_that_was_cut_off_loses_its_half_line() -> None:
+    text = "total = f(x)\n    print(total)\n    retu"
+    assert postprocess(BODY, "multi", text, is_cut_off=True).text == "total = f(x)\n    print(total)"
+    assert postprocess(BODY, "multi", "total = f(", is_cut_off=True).text == "total = f("
+
+
+def test_of_three_equal_blocks_the_first_may_begin_at_the_cursor_and_the_last_be_cut() -> None:
+    block = "with pytest.raises(ValueError):\n        f(1)\n    "
+    shown = postprocess(
+        CursorContext("def test():\n    x = 1\n    ", "", "python"), "multi", block * 3 + "with", is_cut_off=True
+    )
+    assert shown.text == "with pytest.raises(ValueError):\n        f(1)"
+
+
+@pytest.mark.parametrize(
+    ("cursor", "text", "rule"),
+    [
+        (CursorContext("x = f(days=", "", "python"), "0" + ", today=0" * 12, "strip_repeating_end"),
+        (CursorContext("if x == ", "", "python"), "\n# a/b.py\nimport os\n", "leaves_file"),
+        (CursorContext("x = 1\n", "\ny = 2\nz = 3", "python"), "y = 2\nz = 3\n", "repeats_next_line"),
+        (CursorContext("x = 1", "", "python"), "  ", "is_blank"),
+    ],
+)
+def test_the_rule_that_leaves_nothing_is_named(cursor: CursorContext, text: str, rule: str) -> None:
+    assert postprocess(cursor, "multi", text) == DisplayText("", discarded=rule)

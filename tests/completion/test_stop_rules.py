@@ -6,11 +6,16 @@ from hypothesis import strategies as st
 
 from scrubjay.completion.cursor import CursorContext
 from scrubjay.completion.stop_rules import (
+    LOOP_STRIDE,
     Mode,
     choose_mode,
     leaves_asked_indent,
     leaves_blank_lines,
+    leaves_block,
+    leaves_file,
+    leaves_paragraph,
     leaves_scope,
+    loops_in_line,
     repeats_itself,
     repeats_next_line,
     repeats_suffix,
@@ -136,3 +141,42 @@ def test_what_is_cut_stays_cut_as_the_text_goes_on(text: str, mode: Mode, suffix
 def test_what_is_left_of_a_complete_text_is_left_alone(text: str, mode: Mode) -> None:
     kept = text[: stop_at(PYTHON, mode, text, is_complete=True)]
     assert stop_at(PYTHON, mode, kept, is_complete=True) is None
+
+
+def test_a_text_ends_with_the_block_that_it_began() -> None:
+    top = CursorContext("def f(x):", "", "python")
+    assert leaves_block(top, "\n    return x\n\ndef g():\n    pass\n") == len("\n    return x")
+    assert leaves_block(top, "\n    a = x\n\n    return a\n") is None
+    assert leaves_block(
+        CursorContext("class A:\n    ", "", "python"), "def f(self):\n        pass\n\n    def g(self):\n"
+    ) == len("def f(self):\n        pass")
+    assert leaves_block(CursorContext("", "", "python"), "x = 1\n\ny = 2\n") is None
+
+
+def test_prose_ends_with_its_paragraph() -> None:
+    assert leaves_paragraph(CursorContext("To lend ", "", "markdown"), "a tool, ask.\n\nThen\n") == len("a tool, ask.")
+    assert leaves_paragraph(CursorContext("# Use", "", "markdown"), "\n\nAsk.\n") is None
+    assert leaves_paragraph(PYTHON, "x = 1\n\ny = 2\n") is None
+
+
+@pytest.mark.parametrize(
+    "heading", ["# shelf/report.py", "// svc/limiter.go", "  # Path: a.py", "-- x/y.sql", ";; init.el", "# bin/run"]
+)
+def test_the_heading_of_another_file_is_not_reached(heading: str) -> None:
+    assert leaves_file(CursorContext("if x == ", "", "python"), f"1:\n    f()\n{heading}\nimport os\n") == len(
+        "1:\n    f()"
+    )
+    assert leaves_file(CursorContext("if x == ", "", "python"), f"\n{heading}\n") == 0
+
+
+@pytest.mark.parametrize("comment", ["# see a.py", "# shelf", "x = 1  # a.py", "#", "# 1.5 times"])
+def test_other_comments_are(comment: str) -> None:
+    assert leaves_file(PYTHON, f"1:\n{comment}\n") is None
+
+
+def test_a_loop_is_noticed_while_its_line_is_written() -> None:
+    looping = "0" + ", today=0" * 20
+    first = next(n for n in range(1, len(looping)) if loops_in_line(looping[:n]))
+    assert first % LOOP_STRIDE == 0
+    assert first <= 80
+    assert not loops_in_line("x" * LOOP_STRIDE + "\n" + "y = 1; z = 2; a" + "\n")

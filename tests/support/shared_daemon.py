@@ -59,7 +59,7 @@ def shared_daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
 @pytest.fixture(scope="session")
 def daemon_with_rules(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
     """One that ends and shows completions by its rules, as those of users do."""
-    daemon = a_daemon(tmp_path_factory.mktemp("rules") / "daemon.sock", rules="true")
+    daemon = a_daemon(tmp_path_factory.mktemp("rules") / "daemon.sock", rules="true", confidence="0")
     yield daemon
     stop_daemon(daemon.path)
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from scrubjay.contexts.naive import Control
 from scrubjay.llama.typed_text import pieces_of
-from scrubjay.protocol.messages import Sampling
+from scrubjay.protocol.messages import CONFIDENCE_TOKENS, GeneratedToken, Sampling
 from scrubjay.worker.generate import Generation
 from tests.support.engine_rig import Rig, rig
 from tests.support.gguf_models import MODEL_CLASSES
@@ -84,6 +84,21 @@ def test_there_is_a_margin_for_each_token_that_is_given_out() -> None:
     rigged = opened("dense")
     rigged.warm.sync(rigged.model.vocabulary.tokenize("loan ="))
     sampling = Sampling(5, typed=" self.tool", with_margins=True, ignore_end=True)
-    with Generation(rigged.model.vocabulary, sampling, lambda _t, _n, some, _k: margins.extend(some)) as generation:
+    with Generation(rigged.model.vocabulary, sampling, lambda _t, _n, some, *_: margins.extend(some)) as generation:
         generation.run(rigged.warm, Control())
     assert len(margins) == 5 and np.isfinite(margins).all()
+
+
+def test_the_confidence_is_the_probability_of_the_first_tokens() -> None:
+    rigged, logprobs, tokens = opened("dense"), list[float](), list[float]()
+    rigged.warm.sync(rigged.model.vocabulary.tokenize("loan ="))
+    sampling = Sampling(8, with_confidence=True, n_probs=0, ignore_end=True)
+
+    def emit(_t: str, _n: int, _m: object, some: tuple[GeneratedToken, ...], logprob: float) -> None:
+        logprobs.append(logprob)
+        tokens.extend(token.choice.logprob for token in some)
+
+    with Generation(rigged.model.vocabulary, sampling, emit) as generation:
+        generation.run(rigged.warm, Control())
+    assert len(tokens) == 8
+    assert sum(logprobs) == pytest.approx(sum(tokens[:CONFIDENCE_TOKENS]))

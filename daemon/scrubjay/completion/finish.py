@@ -23,7 +23,18 @@ class Finish(Protocol):
 
     @property
     def triggers(self) -> tuple[str, ...]:
-        """As long as none of these comes with what is new of a text, `stop_offset` says None; "" comes with everything."""
+        """As long as none of these comes with what is new of a text, `stop_offset` says None; "" comes with everything.
+
+        But for texts whose lengths are multiples of `stride`.
+        """
+
+    @property
+    def min_confidence(self) -> float:
+        """How likely the first tokens of a text must be together, for it to be shown; 0 if that does not matter."""
+
+    @property
+    def stride(self) -> int:
+        """How many characters apart `stop_offset` has to be asked in any case; 0 for never."""
 
     def for_template(self, template: FimTemplate, /) -> "Finish":
         """The same for a model that is asked in this way."""
@@ -44,8 +55,12 @@ class Finish(Protocol):
             n_seen: the number of characters for which this was asked before; "" if nothing has become certain since.
         """
 
-    def postprocess(self, text: str, /) -> DisplayText:
-        """What of `text`, which has ended by itself or at `stop_offset`, is to be shown."""
+    def postprocess(self, text: str, is_cut_off: bool = False, /) -> DisplayText:
+        """What of `text` is to be shown, which has ended by itself or at `stop_offset`.
+
+        Args:
+            is_cut_off: it has ended neither way, but because it was long enough.
+        """
 
     def is_same(self, a: str, b: str) -> bool:
         """Whether two texts to be shown say the same, so that one of them is enough."""
@@ -57,6 +72,8 @@ class AsWritten:
 
     stop_strings: ClassVar[tuple[str, ...]] = ()
     triggers: ClassVar[tuple[str, ...]] = ()
+    stride: ClassVar[int] = 0
+    min_confidence: ClassVar[float] = 0.0
 
     def for_template(self, _: FimTemplate, /) -> Finish:
         return self
@@ -70,7 +87,7 @@ class AsWritten:
     def tellable(self, text: str, _: int = 0, /) -> str:
         return text
 
-    def postprocess(self, text: str, /) -> DisplayText:
+    def postprocess(self, text: str, _: bool = False, /) -> DisplayText:
         return DisplayText(text)
 
     def is_same(self, a: str, b: str) -> bool:
@@ -106,5 +123,5 @@ class ClientLimits(AsWritten):
         is_open = self.n_indent > 0 and not text[line_start:].strip()
         return text[: line_start - 1] if is_open else text
 
-    def postprocess(self, text: str, /) -> DisplayText:
+    def postprocess(self, text: str, _: bool = False, /) -> DisplayText:
         return DisplayText(without_closers(text, self.closers))

@@ -7,11 +7,13 @@ Law: what was told is always the beginning of the first item's text.
 """
 
 from dataclasses import dataclass, field
+from math import exp
 
 from scrubjay.code_text import without_indent
+from scrubjay.completion.discards import IS_UNSURE
 from scrubjay.completion.finish import Finish
 from scrubjay.completion.requests import Item
-from scrubjay.protocol.messages import Done, GeneratedToken, Piece
+from scrubjay.protocol.messages import CONFIDENCE_TOKENS, Done, GeneratedToken, Piece
 
 
 @dataclass(slots=True)
@@ -21,12 +23,18 @@ class GeneratedText:
     Args:
         indent: what stands before the cursor, and the model writes all the same.
         is_cut: it has ended by its `Finish`; what comes after does not count.
+        is_told: the client has a part of it already, so it is too late to ask how likely it is.
+        logprob: how likely its first tokens were.
+        before_cut: what there was of it when it was ended: why nothing is left can be told by this.
     """
 
     finish: Finish
     indent: str = ""
+    is_told: bool = False
     text: str = ""
     is_cut: bool = False
+    before_cut: str = ""
+    logprob: float = 0.0
     _written: list[str] = field(default_factory=list)
     _pieces: list[Piece] = field(default_factory=list)
 
@@ -35,6 +43,10 @@ class GeneratedText:
         if self.is_cut:
             return
         self._pieces.append(piece)
+        self.logprob += piece.logprob
+        if self.is_unsure:
+            self.is_cut, self.text = True, ""
+            return
         n_seen = len(self.text)
         if self.indent:
             self._written.append(piece.text)
@@ -44,12 +56,13 @@ class GeneratedText:
         # One place after the other, as if the text came character by character: where it ends must not depend on its pieces.
         for length in sorted(self._places_to_look(n_seen)):
             if (end := self.finish.stop_offset(self.text[:length])) is not None:
-                self.is_cut, self.text = True, self.text[:end]
+                self.is_cut, self.text, self.before_cut = True, self.text[:end], self.text[:length]
                 return
 
     def _places_to_look(self, n_seen: int) -> set[int]:
-        """After how many characters one of the triggers has come that was not there after the first `n_seen`."""
-        places: set[int] = set()
+        """After how many characters one of the triggers has come that was not there after the first `n_seen`, or a stride."""
+        stride = self.finish.stride
+        places = set(range((n_seen // stride + 1) * stride, len(self.text) + 1, stride)) if stride else set[int]()
         for trigger in self.finish.triggers:
             start = self.text.find(trigger, max(n_seen - len(trigger) + 1, 0))
             while start >= 0 and trigger:
@@ -58,6 +71,16 @@ class GeneratedText:
             if not trigger:
                 places.add(len(self.text))
         return places
+
+    @property
+    def is_unsure(self) -> bool:
+        """Whether the model is not sure enough of it for it to be shown, however it goes on."""
+        return not self.is_told and exp(self.logprob) < self.finish.min_confidence
+
+    @property
+    def is_judged(self) -> bool:
+        """Whether the model stays as sure of it as it is, however it goes on."""
+        return self.finish.min_confidence <= 0 or self.n_tokens >= CONFIDENCE_TOKENS
 
     @property
     def n_tokens(self) -> int:
@@ -109,7 +132,7 @@ class Alternatives:
         n_seen = len(self._current.text)
         self._current.add(piece)
         self.is_cut = self._current.is_cut
-        if self.items or not self._is_streamed:
+        if self.items or not self._is_streamed or not self._current.is_judged:
             return ""
         return self._tell(self._finish.tellable(self._current.text, n_seen))
 
@@ -124,9 +147,13 @@ class Alternatives:
         self.n_done += 1
         if done.stop_reason == "none":
             return ""
-        shown = self._finish.postprocess(text.text)
+        if text.is_unsure:
+            self.discarded.append(IS_UNSURE)
+            return ""
+        shown = self._finish.postprocess(text.text, done.stop_reason in ("length", "time"))
         if shown.discarded:
-            self.discarded.append(shown.discarded)
+            why = self._finish.postprocess(text.before_cut).discarded if text.is_cut and not text.text.strip() else ""
+            self.discarded.append(why or shown.discarded)
         elif not self._has(shown.text):
             how = (done.stop_reason, done.n_generated, text.pieces_with_margins, done.stop_word)
             self.items.append(Item(shown.text, *how, shown.n_replaced, text.tokens))
@@ -138,7 +165,7 @@ class Alternatives:
         return Done(job, "stop", "", self._current.n_tokens, generate_ms)
 
     def _begin(self) -> None:
-        self._current, self.is_cut = GeneratedText(self._finish, self._indent), False
+        self._current, self.is_cut = GeneratedText(self._finish, self._indent, bool(self._told)), False
 
     def _tell(self, text: str) -> str:
         # Text that is generated once more after an interruption may differ: then nothing is told until it catches up.

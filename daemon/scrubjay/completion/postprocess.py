@@ -1,13 +1,12 @@
-"""What is done to a completion before it is shown: trims first, then reasons not to show it at all.
+"""What is done to a completion before it is shown: trims first, then reasons not to show it at all (see `discards`).
 
 Each rule is a function of the place and the text, and can be switched off by its name. A trim returns the text that is
 left; a discard says whether the text is worth nothing.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import dropwhile
 
 import numpy as np
 
@@ -23,10 +22,10 @@ from scrubjay.code_text import (
     without_literals,
 )
 from scrubjay.completion.cursor import CursorContext
-from scrubjay.completion.stop_rules import Mode, stop_at
+from scrubjay.completion.discards import AUTOMATIC_DISCARDS, DISCARDS, IS_UNSURE, is_blank
+from scrubjay.completion.stop_rules import PATH_LINE, STOP_RULES, Mode, ends_repeating, first_stop, stop_at
 
 Trim = Callable[[CursorContext, str], str]
-Discard = Callable[[CursorContext, str], bool]
 
 MIN_SUFFIX_OVERLAP = 15
 MIN_PREFIX_OVERLAP = 2
@@ -34,15 +33,10 @@ MIN_SIMILAR_LINES = 5
 MIN_EQUAL_BLOCKS = 3
 MAX_BLOCK_LINES = 32
 """Larger blocks are not looked for: the time for it grows with their number of lines."""
-MAX_REPEATING_CHARACTERS = 2_000
-"""At the end of a line, in which repetitions are looked for."""
-MIN_CHARACTERS = 4
-MAX_BLANK_LINES = 8
 MAX_BRACKET_CHARACTERS = 16_000
 """Characters before the cursor in which open brackets are looked for: more would cost a long file a millisecond a key."""
 _THINKING = re.compile(r"\s*<think>.*?(?:</think>\s*|$)", re.DOTALL)
 _FENCED = re.compile(r"\s*```[\w+#.-]*\n(.*?)(?:\n?```.*)?", re.DOTALL)
-_PATH_LINE = re.compile(r"\s*(?:#|//|--|;;?|%)[ \t]*(?:Path:[ \t]*)?[\w./-]+\.\w+[ \t]*\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +62,7 @@ def postprocess(
     is_chat: bool = False,
     can_replace: bool = False,
     switched_off: frozenset[str] = frozenset(),
+    is_cut_off: bool = False,
 ) -> DisplayText:
     """What of `text`, as the model wrote it, is to be shown at `cursor`.
 
@@ -76,21 +71,34 @@ def postprocess(
         is_chat: a chat model wrote it, which fences code and repeats what it goes on with.
         can_replace: the client can replace text right of the cursor.
         switched_off: names of rules not to apply.
+        is_cut_off: it has not ended by itself, but because it was long enough.
     """
     text = text.replace("\r\n", "\n")
-    for trim in (*(CHAT_TRIMS if is_chat else ()), *FIRST_TRIMS):
-        text = text if trim.__name__ in switched_off else trim(cursor, text)
-    if "stop_at" not in switched_off:
-        text = text[: stop_at(cursor, mode, text, is_complete=True)]
+    first_trims = (*(CHAT_TRIMS if is_chat else ()), *((strip_half_line,) if is_cut_off else ()), *FIRST_TRIMS)
+    text, emptied_by = _trimmed(cursor, text, first_trims, switched_off)
+    if end := first_stop(cursor, mode, text, is_complete=True, switched_off=switched_off):
+        emptied_by = emptied_by or (end.rule if text.strip() and not text[: end.offset].strip() else "")
+        text = text[: end.offset]
     n_replaced = 0
     if "fit_line" not in switched_off:
         text, n_replaced = fit_line(cursor, text, can_replace)
-    for trim in LAST_TRIMS:
-        text = text if trim.__name__ in switched_off else trim(cursor, text)
+    text, last_emptied_by = _trimmed(cursor, text, LAST_TRIMS, switched_off)
     for discard in (*DISCARDS, *(AUTOMATIC_DISCARDS if is_automatic else ())):
         if discard.__name__ not in switched_off and discard(cursor, text):
-            return DisplayText("", discarded=discard.__name__)
+            trim = emptied_by or last_emptied_by if discard is is_blank else ""
+            return DisplayText("", discarded=trim or discard.__name__)
     return DisplayText(text.replace("\n", cursor.line_end), n_replaced)
+
+
+def _trimmed(cursor: CursorContext, text: str, trims: Sequence[Trim], switched_off: frozenset[str]) -> tuple[str, str]:
+    """`text` after `trims`, and the name of the one that left nothing of it but white space, "" if none did."""
+    emptied_by = ""
+    for trim in trims:
+        if trim.__name__ not in switched_off:
+            left = trim(cursor, text)
+            emptied_by = trim.__name__ if text.strip() and not left.strip() else emptied_by
+            text = left
+    return text, emptied_by
 
 
 # --- trims -----------------------------------------------------------------------------------------------------------
@@ -113,10 +121,17 @@ def strip_repeated_prefix(cursor: CursorContext, text: str) -> str:
     return text[n:] if n >= MIN_PREFIX_OVERLAP else text
 
 
+def strip_half_line(_: CursorContext, text: str) -> str:
+    """Without the last line, in which a text that was cut off may have ended anywhere, if it is not the only one."""
+    lines = text.rpartition("\n")[0]
+    return lines if lines.strip() else text
+
+
 def strip_path_line(cursor: CursorContext, text: str) -> str:
     """Without a comment that is nothing but a file's path, as prompts have them between files."""
-    match = _PATH_LINE.match(text) if not cursor.line_before.strip() else None
-    return text[match.end() :] if match else text
+    blank = len(text) - len(text.lstrip())
+    line, newline, rest = text[blank:].partition("\n")
+    return rest if newline and not cursor.line_before.strip() and PATH_LINE.fullmatch(line) else text
 
 
 def strip_second_space(cursor: CursorContext, text: str) -> str:
@@ -173,12 +188,6 @@ def strip_repeated_lines(cursor: CursorContext, text: str) -> str:
     return "\n".join(lines[:-n]) if any(below[:n]) else text
 
 
-def ends_repeating(line: str) -> bool:
-    """Whether `line` ends in the same three or more characters six times over, or in ten or more four times."""
-    end = line[-MAX_REPEATING_CHARACTERS:]
-    return any(end.endswith(end[-size:] * (6 if size < 10 else 4)) for size in range(3, len(end) // 4 + 1))
-
-
 def strip_repeating_end(_: CursorContext, text: str) -> str:
     """Without a last line that ends in the same few characters over and over."""
     before, newline, line = text.rpartition("\n")
@@ -197,17 +206,19 @@ def strip_similar_lines(_: CursorContext, text: str) -> str:
     return text
 
 
-def strip_repeated_blocks(_: CursorContext, text: str) -> str:
+def strip_repeated_blocks(cursor: CursorContext, text: str) -> str:
     """Only the first of three equal blocks of lines."""
     lines = text.split("\n")
-    numbers = {line: number for number, line in enumerate(lines)}
-    numbered = np.array([numbers[line] for line in lines])
+    # The first line of a block may be begun already.
+    whole = [cursor.line_before + lines[0], *lines[1:]]
+    numbers = {line: number for number, line in enumerate(whole)}
+    numbered = np.array([numbers[line] for line in whole])
     for size in range(2, min(len(lines) // MIN_EQUAL_BLOCKS, MAX_BLOCK_LINES) + 1):
         # Where enough lines in a row equal the line a block before, that block is repeated that often.
         differs = np.flatnonzero(numbered[size:] != numbered[:-size])
         starts, ends = np.append(0, differs + 1), np.append(differs, len(lines) - size)
         for start in starts[ends - starts >= (MIN_EQUAL_BLOCKS - 1) * size].tolist():
-            if any(lines[start : start + size]):
+            if any(whole[start : start + size]):
                 return "\n".join(lines[: start + size])
     return text
 
@@ -254,56 +265,8 @@ LAST_TRIMS: tuple[Trim, ...] = (
 )
 
 
-# --- reasons to show nothing -----------------------------------------------------------------------------------------
-
-
-def is_blank(_: CursorContext, text: str) -> bool:
-    """There is nothing to see."""
-    return not text.strip()
-
-
-def is_line_rest(cursor: CursorContext, text: str) -> bool:
-    """It is what follows in the line."""
-    return bool(cursor.line_after.strip()) and text.strip() == cursor.line_after.strip()
-
-
-def repeats_below(cursor: CursorContext, text: str) -> bool:
-    """It is the lines below: from a new line on, or the next line that is not blank and those after it."""
-    first, *others = text.split("\n")
-    if not first.strip() and others:
-        return others == cursor.below[: len(others)]
-    below = list(dropwhile(lambda line: not line.strip(), cursor.below[: len(others) + MAX_BLANK_LINES]))
-    if cursor.line_after.strip() or not below or cursor.line_before + first != below[0]:
-        return False
-    is_begun = len(others) == 1 and len(below) > 1 and below[1].startswith(others[0])
-    return not others or is_begun or others == below[1 : len(others) + 1]
-
-
-def nearly_repeats_below(cursor: CursorContext, text: str) -> bool:
-    """It is hardly different from the up to three lines below."""
-    lines = (cursor.line_before + text).split("\n")
-    below = [line for line in cursor.below[:12] if line.strip()][: len(lines)]
-    whole = "\n".join(line.strip() for line in lines)
-    return len(lines) <= 3 and is_similar(whole, "\n".join(line.strip() for line in below), 0.05)
-
-
-def repeats_line_above(cursor: CursorContext, text: str) -> bool:
-    """Its first line makes the cursor's line equal to the one above."""
-    line = (cursor.line_before + text.partition("\n")[0]).strip()
-    return len(line) > MIN_CHARACTERS and line == cursor.line_above.strip() and not is_only_brackets(line)
-
-
-def is_too_little(_: CursorContext, text: str) -> bool:
-    """It saves no typing."""
-    return len(text.strip()) < MIN_CHARACTERS
-
-
-DISCARDS: tuple[Discard, ...] = (is_blank, is_line_rest, repeats_below, nearly_repeats_below, repeats_line_above)
-AUTOMATIC_DISCARDS: tuple[Discard, ...] = (is_too_little,)
-RULES = frozenset(
-    rule.__name__
-    for rule in (stop_at, fit_line, *CHAT_TRIMS, *FIRST_TRIMS, *LAST_TRIMS, *DISCARDS, *AUTOMATIC_DISCARDS)
-)
+_SWITCHABLE = (stop_at, *STOP_RULES, fit_line, *CHAT_TRIMS, strip_half_line, *FIRST_TRIMS, *LAST_TRIMS, *DISCARDS)
+RULES = frozenset((IS_UNSURE, *(rule.__name__ for rule in (*_SWITCHABLE, *AUTOMATIC_DISCARDS))))
 """The names by which rules can be switched off."""
 
 

@@ -9,16 +9,9 @@ from itertools import dropwhile
 
 from scrubjay.code_text import is_only_brackets, is_similar, is_within, overlap, overlaps
 from scrubjay.completion.cursor import CursorContext
-from scrubjay.completion.postprocess import (
-    FIRST_TRIMS,
-    LAST_TRIMS,
-    MAX_BLOCK_LINES,
-    MIN_CHARACTERS,
-    ends_repeating,
-    match_indent_style,
-    repeats_line_above,
-)
-from scrubjay.completion.stop_rules import Mode, stop_at
+from scrubjay.completion.discards import MIN_CHARACTERS, begins_with_line_break, repeats_line_above, stands_above
+from scrubjay.completion.postprocess import FIRST_TRIMS, LAST_TRIMS, MAX_BLOCK_LINES, match_indent_style
+from scrubjay.completion.stop_rules import Mode, ends_repeating, stop_at
 
 MAX_HELD_LINES = 64
 """While more lines than these may still go, nothing is told."""
@@ -91,7 +84,8 @@ def _may_be_discarded(cursor: CursorContext, told: str) -> bool:
     """Whether a text that begins with the lines `told` may turn out not to be worth showing."""
     lines = told.split("\n")
     is_little = len(told.strip()) < MIN_CHARACTERS
-    return is_little or repeats_line_above(cursor, told) or _may_repeat(cursor, lines) or _may_nearly(cursor, lines)
+    is_wrong = begins_with_line_break(cursor, told) or repeats_line_above(cursor, told) or stands_above(cursor, told)
+    return is_little or is_wrong or _may_repeat(cursor, lines) or _may_nearly(cursor, lines)
 
 
 def _may_repeat(cursor: CursorContext, lines: list[str]) -> bool:

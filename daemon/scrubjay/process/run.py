@@ -24,6 +24,7 @@ from scrubjay.protocol.messages import EngineSettings
 from scrubjay.service.events import Drain
 from scrubjay.service.service import Service
 from scrubjay.service.settings import ServiceSettings
+from scrubjay.starter import LANGUAGES, model_path
 
 logger = logging.getLogger(__name__)
 
@@ -132,6 +133,9 @@ def service_settings(config: Config) -> ServiceSettings:
         layout=config.layout,
         latency_budget_ms=config.latency_budget_ms,
         rules=config.rules,
+        prompt_style=config.prompt_style,
+        confidence=config.confidence,
+        languages=LANGUAGES if config.model in ("starter", str(model_path())) else (),
         warm_on_battery=config.warm_on_battery,
         watch=config.watch,
         show_secrets=config.show_secrets,

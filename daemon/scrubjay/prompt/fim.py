@@ -4,13 +4,15 @@ llama.cpp finds the tokens of most models in the GGUF; those that it does not kn
 without such tokens gets the plain template: files under comment headers, then the prefix, no suffix.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from scrubjay.code_text import comment_marker_for
 
 Order = Literal["psm", "spm", "plain"]
+PromptStyle = Literal["auto", "fim", "plain", "chat"]
+"""By the model's own tokens; as text that goes on; in a chat. `auto` takes the first of them, else a chat, else text."""
 Part = int | str
 """A piece of a prompt: a special token, or text to be tokenised."""
 
@@ -118,6 +120,19 @@ def find_template(vocabulary: FimVocabulary, name: str = "") -> FimTemplate:
     repo, repo_end = _repo(vocabulary)
     separator = vocabulary.fim.get("separator", _first(vocabulary, _SEPARATORS))
     return FimTemplate(order, prefix, suffix, middle, repo, separator, bos, repo_end)
+
+
+def styled(template: FimTemplate, style: PromptStyle, by_chat: Callable[[], FimTemplate | None]) -> FimTemplate:
+    """How a model whose own template is `template` is asked in that style, or as `auto` has it where it cannot be.
+
+    Args:
+        by_chat: makes a template for asking in a chat; None if the model has none.
+    """
+    if style == "plain":
+        return FimTemplate("plain", bos=template.bos)
+    if style == "chat" or template.order == "plain":
+        return by_chat() or template
+    return template
 
 
 def comment_line(path: str) -> str:

@@ -58,7 +58,8 @@ class Sampling:
     `grammar` is GBNF; `json_schema` is the text of a schema that takes its place. `logit_bias`: tokens, and what is added
     to their logits. `with_tokens`: pieces name their tokens; `n_probs` from 0 on: also how likely each was, and that many
     of the likeliest at its place. `typed`: with what the text begins, in tokens that the model chooses; it is no part of what is
-    given out, nor of the count of tokens. Not together with a grammar, or with tokens.
+    given out, nor of the count of tokens. Not together with a grammar, or with tokens. `with_confidence`: pieces say
+    how likely the first tokens were.
     """
 
     max_tokens: int = 128
@@ -83,6 +84,7 @@ class Sampling:
     with_tokens: bool = False
     n_probs: int = -1
     typed: str = ""
+    with_confidence: bool = False
 
 
 # --- from the daemon to the engine -----------------------------------------------------------------------------------
@@ -268,7 +270,9 @@ class GeneratedToken:
 class Piece:
     """The next generated `text`, of `n_tokens` tokens.
 
-    If they were asked for: `margins`, best minus second-best logit for each token; and the `tokens` themselves.
+    `logprob`: the logarithms of the probabilities of those of its tokens that are among the text's first `CONFIDENCE_TOKENS`,
+    added up, if the confidence was asked for. If they were asked for: `margins`, best minus second-best logit for each token;
+    and the `tokens` themselves.
     """
 
     job: int
@@ -276,6 +280,7 @@ class Piece:
     n_tokens: int
     margins: tuple[float, ...] = ()
     tokens: tuple[GeneratedToken, ...] = ()
+    logprob: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -357,5 +362,7 @@ FromEngine = (
 )
 Message = ToEngine | FromEngine
 
+CONFIDENCE_TOKENS = 4
+"""Of a text's beginning, by whose probability it is judged: this tells right texts from wrong ones better than margins do."""
 MAX_DECODE_TOKENS = 256
 """What an abort may undo; between checkpoints further apart, states to go back to would have to be saved as well."""

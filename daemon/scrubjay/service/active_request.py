@@ -110,8 +110,9 @@ class ActiveRequest:
         if self.ask.sampling is None or self.is_answered:
             return None
         sampling = self.ask.sampling
-        if typed := self.ask.recipe.typed:
-            sampling = replace(sampling, typed=typed)
+        typed, is_judged = self.ask.recipe.typed, self.ask.finish.min_confidence > 0
+        if typed or is_judged:
+            sampling = replace(sampling, typed=typed, with_confidence=is_judged)
         return alternative(sampling, self.texts.n_done) if self.texts.n_done else sampling
 
     def use_template(self, template: FimTemplate) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from scrubjay.errors import RequestError, ScrubjayError
-from scrubjay.prompt.fim import FimTemplate, find_template
+from scrubjay.prompt.fim import FimTemplate, PromptStyle, find_template, styled
 from scrubjay.prompt.fim_by_chat import chat_fim_template
 from scrubjay.prompt.infill_history import InfillHistory
 from scrubjay.prompt.layouts import LayoutName, Layouts
@@ -54,7 +54,10 @@ class _Opened:
 class PromptBuilder:
     """Opens the vocabulary of a model and makes prompts for it. Called from the event loop."""
 
-    def __init__(self, layout: LayoutName = "anchored", cache_bytes: int = CACHE_BYTES) -> None:
+    def __init__(
+        self, layout: LayoutName = "anchored", cache_bytes: int = CACHE_BYTES, style: PromptStyle = "auto"
+    ) -> None:
+        self._style = style
         self._layouts = Layouts(layout)
         self._infill_history = InfillHistory()
         self._cache_bytes = cache_bytes
@@ -96,7 +99,7 @@ class PromptBuilder:
         Raises:
             ModelRefused: it cannot be read after all.
         """
-        self._opened = await _in(self._long, partial(_open, path, name, self._cache_bytes))
+        self._opened = await _in(self._long, partial(_open, path, name, self._cache_bytes, self._style))
 
     def make(self, recipe: PromptRecipe, limits: Limits, report: Callable[[Made], None]) -> Made | None:
         """The prompt of `recipe`, if it can be made at once; else None, and `report` gets it later, in the event loop.
@@ -194,14 +197,14 @@ class PromptBuilder:
         return self._opened
 
 
-def _open(path: Path, name: str, cache_bytes: int) -> _Opened:
+def _open(path: Path, name: str, cache_bytes: int, style: PromptStyle) -> _Opened:
     # Not before it is needed: a daemon that loads its model should be there to say so.
     from scrubjay.llama.vocabulary import Vocabulary
 
     vocabulary = Vocabulary.open(path)
     template = find_template(vocabulary, name)
-    by_chat = chat_fim_template(vocabulary) if template.order == "plain" else None
-    return _Opened(vocabulary, template, by_chat or template, TokenCache(vocabulary.tokenize, cache_bytes))
+    used = styled(template, style, partial(chat_fim_template, vocabulary))
+    return _Opened(vocabulary, template, used, TokenCache(vocabulary.tokenize, cache_bytes))
 
 
 def _n_characters(preparations: list[Preparation]) -> int:

@@ -93,7 +93,7 @@ class Service:
         projects = Projects(canonical_path, monotonic)
         make_engine = make_engine or partial(EngineClient.start, settings.engine)
         self.supervisor = EngineSupervisor(make_engine, settings.engine.model, self.post)
-        self._builder = PromptBuilder(settings.layout)
+        self._builder = PromptBuilder(settings.layout, style=settings.prompt_style)
         self.dispatcher = Dispatcher(
             self.supervisor,
             self._builder,
@@ -105,7 +105,7 @@ class Service:
         history = CompletionHistory()
         may_warm = partial(self._may_warm, settings.warm, settings.warm_on_battery)
         self._warmer = Warmer(projects, self.dispatcher, self.post, settings.warm_delay_ms, may_warm, self._can_go_back)
-        self._speculator = Speculator(self.dispatcher, history, may_warm)
+        self._speculator = Speculator(self.dispatcher, history, may_warm, settings.least_confidence)
         requests = ClientRequests(settings, projects, self.dispatcher, history, self._warmer, self._on_shown, self.post)
         self._workspace = Workspace(
             projects, self.post, self.broadcaster.publish, settings.watch, settings.show_secrets

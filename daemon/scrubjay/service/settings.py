@@ -2,8 +2,12 @@
 
 from dataclasses import dataclass
 
+from scrubjay.prompt.fim import PromptStyle
 from scrubjay.prompt.layouts import LayoutName
 from scrubjay.protocol.messages import EngineSettings
+
+NOTHING = 2.0
+"""A confidence that no text has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +22,9 @@ class ServiceSettings:
         latency_budget_ms: time budget for prefilling after the cursor jumps, see `window_limit`; 0 for the usual.
         rules: whether completions end and are shown by the completion rules, where a request does not say otherwise.
         watch: whether prompts show files that are not open, too.
+        prompt_style: how the model is asked to fill in; see `styled`.
+        confidence: the least confidence of what is shown unasked, from 0 to 1; 0 shows everything. See `Finish.min_confidence`.
+        languages: in which anything is shown unasked; empty for all.
         show_secrets: whether these may be files that usually hold keys or passwords.
     """
 
@@ -30,4 +37,11 @@ class ServiceSettings:
     rules: bool = True
     warm_on_battery: bool = False
     watch: bool = True
+    prompt_style: PromptStyle = "auto"
+    confidence: float = 0.0
+    languages: tuple[str, ...] = ()
     show_secrets: bool = False
+
+    def least_confidence(self, language: str) -> float:
+        """Of what is shown unasked in a document of that language; above 1 where nothing is."""
+        return self.confidence if not self.languages or language in self.languages else NOTHING

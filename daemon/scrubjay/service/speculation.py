@@ -43,12 +43,20 @@ class Speculator:
     Args:
         history: where their answers are kept.
         is_allowed: asked when one would be submitted.
+        least: the least confidence of what is shown unasked in a language.
     """
 
-    def __init__(self, dispatcher: Dispatcher, history: CompletionHistory, is_allowed: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        dispatcher: Dispatcher,
+        history: CompletionHistory,
+        is_allowed: Callable[[], bool],
+        least: Callable[[str], float],
+    ) -> None:
         self._dispatcher = dispatcher
         self._history = history
         self._is_allowed = is_allowed
+        self._least = least
         # Both by the root of the project.
         self._shown: dict[str, _Shown] = {}
         self._ahead: dict[str, _Ahead] = {}
@@ -85,7 +93,7 @@ class Speculator:
         question = replace(request, n=1, trigger="automatic", version=None, t_max_prompt_ms=None)
         return Ask(
             DocumentRecipe(view, is_speculative=True),
-            CompletionRules.of(question, view.document, view.offset),
+            CompletionRules.of(question, view.document, view.offset, self._least(view.document.language)),
             question.sampling,
             priority=Priority.SPECULATIVE,
             supersedes=("ahead", view.project.root),

@@ -5,6 +5,9 @@
 
 from pathlib import Path
 
+LANGUAGES = ("python",)
+"""The identifiers of the languages that it learnt."""
+
 
 def model_path() -> Path:
     """The path of the GGUF file of the starter model."""

@@ -12,14 +12,14 @@ from scrubjay.llama.context import Logits
 from scrubjay.llama.sampler import Sampler
 from scrubjay.llama.typed_text import TypedText, pieces_of
 from scrubjay.llama.vocabulary import Vocabulary
-from scrubjay.protocol.messages import GeneratedToken, Sampling, StopReason, TokenChoice
+from scrubjay.protocol.messages import CONFIDENCE_TOKENS, GeneratedToken, Sampling, StopReason, TokenChoice
 from scrubjay.tokens import as_tokens
 from scrubjay.worker.detokenizer import IncrementalDetokenizer
 
 MAX_MARGIN = 100.0
 """What stands for the margin of a token that was the only one possible."""
-Emit = Callable[[str, int, tuple[float, ...], tuple[GeneratedToken, ...]], None]
-"""Takes the next text, the number of tokens it is made of, their margins, and the tokens themselves."""
+Emit = Callable[[str, int, tuple[float, ...], tuple[GeneratedToken, ...], float], None]
+"""Takes the next text, the number of tokens it is made of, their margins, the tokens themselves, and `Piece.logprob`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +51,7 @@ class Generation:
         self._stream = IncrementalDetokenizer(sampling.stop)
         self._n_tokens = self._n_pending = 0
         self._margins: list[float] = []
+        self._logprob = 0.0
         self._tokens: list[GeneratedToken] = []
         self._has_newline = False
 
@@ -122,6 +123,8 @@ class Generation:
         self._n_pending += 1
         if self._sampling.with_margins:
             self._margins.append(margin(context.llama.logits()))
+        if self._sampling.with_confidence and self._n_tokens <= CONFIDENCE_TOKENS:
+            self._logprob += logprobs_of(context.llama.logits(), [token])[0]
         if self._sampling.with_tokens or self._sampling.n_probs >= 0:
             self._tokens.append(self._described(token, context))
         # A time limit must not cut the first line: half a line is no use to anybody.
@@ -144,8 +147,8 @@ class Generation:
 
     def _give_out(self, text: str) -> None:
         if text or self._tokens:
-            self._emit(text, self._n_pending, tuple(self._margins), tuple(self._tokens))
-            self._n_pending = 0
+            self._emit(text, self._n_pending, tuple(self._margins), tuple(self._tokens), self._logprob)
+            self._n_pending, self._logprob = 0, 0.0
             self._margins, self._tokens = [], []
 
 

@@ -167,8 +167,10 @@ class Worker:
         if sampling is None or sampling.max_tokens <= 0:
             return nullcontext()
 
-        def emit(text: str, n_tokens: int, margins: tuple[float, ...], tokens: tuple[GeneratedToken, ...]) -> None:
-            send(Piece(job, text, n_tokens, margins, tokens))
+        def emit(
+            text: str, n_tokens: int, margins: tuple[float, ...], tokens: tuple[GeneratedToken, ...], logprob: float
+        ) -> None:
+            send(Piece(job, text, n_tokens, margins, tokens, logprob))
 
         return Generation(self._loaded.model.vocabulary, sampling, emit)
 
