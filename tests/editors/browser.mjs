@@ -61,7 +61,7 @@ const actions = {
     await found.waitFor(WAIT);
     return found.textContent();
   },
-  screenshot: ({ path }) => page.screenshot({ path, fullPage: true }),
+  screenshot: ({ path, full }) => page.screenshot({ path, fullPage: full !== "no" }),
   /** The value of an expression, or of the promise that it is, as a text. */
   evaluate: ({ script }) => page.evaluate(script),
   look: ({ scheme, width }) =>

@@ -164,15 +164,13 @@ def text(shown: Browser, selector: str) -> str:
 @pytest.mark.slow
 def test_an_edit_appears(page: tuple[Daemon, Browser]) -> None:
     daemon, shown = page
-    before = text(shown, "#requests li:first-child")
     place = {"line": 9, "character": 4}
     change = {"range": {"start": place, "end": place}, "text": "<b>other</b> "}
     daemon.client.post("documents/change", {"uri": URI, "version": 2, "changes": [change]})
     answer = complete(daemon, 20)["reuse"]
-    shown.do("leaves", selector="#requests li:first-child", text=before)
     last = daemon.client.get("requests", last="1")["requests"][0]
     assert last["why"] == "app.py changed at line 10, before the cursor."
-    assert last["why"] in text(shown, "#requests li:first-child .why")
+    shown.do("wait", selector=f"#requests li:first-child .why:has-text('{last['why']}')")
     assert "<b>other</b>" in text(shown, "#requests li:first-child code.now"), "what it says is text, not markup"
     cost = f"{answer['processed']:,} of {answer['prompt']:,} processed, {answer['needed']:,} needed."
     assert cost in text(shown, "#last").replace(" tokens", "")

@@ -112,6 +112,13 @@ def why(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def top(arguments: argparse.Namespace) -> int:
+    """Show what the daemon does and holds, live."""
+    from scrubjay.cli.top import run_top
+
+    return run_top(Client(_config(arguments).socket))
+
+
 def complete(arguments: argparse.Namespace) -> int:
     """Print the completion at a position of a file as it is generated."""
     path, line, column = parse_place(arguments.place)
@@ -162,6 +169,7 @@ COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
     "config": config,
     "doctor": doctor,
     "why": why,
+    "top": top,
     "service": service,
     "setup": setup,
     "complete": complete,

@@ -137,6 +137,8 @@ def _parser() -> _Parser:
     why.add_argument("count", nargs="?", type=_number, default=10, metavar="N", help="(default: %(default)s)")
     why.add_argument("--json", action="store_true", help="everything, as one line of JSON")
 
+    _command(commands.add_parser, "top", "show what the daemon does and holds, live in the terminal", ["socket"])
+
     complete = _command(commands.add_parser, "complete", "print a completion; starts the daemon if none runs", every)
     complete.add_argument(
         "place", metavar="FILE:LINE:COL", help="position; LINE and COL count from 1, COL in characters"

@@ -124,6 +124,14 @@ class RequestStatus:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Pause:
+    """Do only what clients ask for, until it is said again with `paused` false; the reply is `paused`."""
+
+    paused: bool
+    reply: "asyncio.Future[bool]" = field(default_factory=asyncio.Future)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Drain:
     """Take no more requests, drop what nobody waits for; the reply comes when the others are answered."""
 
@@ -212,6 +220,7 @@ ClientEvent = (
     | AddTail
     | AskNextEdit
     | NextEditOutcome
+    | Pause
     | RequestStatus
     | Drain
 )

@@ -44,6 +44,7 @@ from scrubjay.service.events import (
     EngineHalted,
     Event,
     Generate,
+    Pause,
     ProjectIdle,
     ProjectWarm,
     PromptDeadline,
@@ -214,6 +215,7 @@ class Service:
             EngineStatus: self._on_engine_status,
             LoadFailed: lambda event: self._on_load_failed(event.message),
             Opened: lambda event: self._on_model_opened(event.info),
+            Pause: self._pause,
             ProjectIdle: self._on_idle,
             ProjectWarm: self._on_warm,
             PromptDeadline: lambda event: self.dispatcher.on_deadline(event.request),
@@ -274,9 +276,29 @@ class Service:
 
     # --- whether there is anything to serve with -----------------------------------------------------------------------
 
+    @property
+    def is_paused(self) -> bool:
+        """Whether nothing is done but what clients ask for."""
+        return self._warmer.is_paused
+
+    def _pause(self, event: Pause) -> None:
+        self._warmer.is_paused = event.paused
+        for request in self.dispatcher:
+            if event.paused and request.ask.is_unasked and not request.replies:
+                self.dispatcher.cancel(request)
+        if not event.paused:
+            self._warmer.all_touched()
+        answer(event.reply, event.paused)
+
     def _may_warm(self, is_wanted: bool, on_battery: bool) -> bool:
         is_affordable = on_battery or not is_on_battery()
-        return is_wanted and is_affordable and not self._drained and self.supervisor.state != "failed"
+        return (
+            is_wanted
+            and is_affordable
+            and not self._drained
+            and not self.is_paused
+            and self.supervisor.state != "failed"
+        )
 
     def _can_go_back(self) -> bool:
         return self.supervisor.info is not None and self.supervisor.info.memory_class in GOES_BACK

@@ -43,6 +43,7 @@ class StatusReport:
             "uptime_s": round(monotonic() - self._started, 1),
             "state": supervisor.state,
             "message": supervisor.message,
+            "paused": self._service.is_paused,
             "load": asdict(supervisor.progress) if supervisor.progress else None,
             "model": asdict(supervisor.info) if supervisor.info else None,
             "fim": self._fim(),

@@ -58,6 +58,9 @@ class Warmer:
         delay_ms: how long a project must be left alone.
         is_allowed: asked when the time has come.
         can_go_back: whether the engine can go back to what it held, so that reading ahead takes nothing away.
+
+    Attributes:
+        is_paused: the user wants nothing to be done unasked.
     """
 
     def __init__(
@@ -78,6 +81,7 @@ class Warmer:
         self._timers: dict[str, asyncio.TimerHandle] = {}
         # Roots of projects that were left alone and not warmed.
         self._due: set[str] = set()
+        self.is_paused = False
 
     def touched(self, project: Project) -> None:
         """Something happened in the project: the time begins again."""

@@ -17,6 +17,7 @@ from scrubjay.service.events import (
     NextEditAnswer,
     NextEditOutcome,
     Outcome,
+    Pause,
     PlacedEdit,
     RequestStatus,
     Warm,
@@ -36,6 +37,7 @@ Call = (
     | AddTail
     | AskNextEdit
     | NextEditOutcome
+    | Pause
     | RequestStatus
 )
 Make = Callable[[Params, str], Callable[[], Call]]
@@ -177,6 +179,14 @@ def _edit_json(edit: PlacedEdit) -> Json:
     return {**fields, "range": place}
 
 
+def pause(params: Params, _: str = "") -> Callable[[], Pause]:
+    return partial(Pause, params.flag("paused", default=True))
+
+
+def paused_json(paused: bool) -> Json:
+    return {"paused": paused}
+
+
 def version_json(version: int) -> Json:
     return {"version": version}
 
@@ -242,5 +252,6 @@ METHODS: Mapping[str, Method] = {
     "tail": (tail, nothing_json),
     "next-edit": (next_edit, next_edit_json),
     "next-edit/outcome": (next_edit_outcome, nothing_json),
+    "pause": (pause, paused_json),
 }
 """What sessions call by these names and routes as `/api/NAME`."""
