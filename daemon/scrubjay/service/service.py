@@ -74,8 +74,6 @@ T = TypeVar("T")
 
 NO_TURN = frozenset((EngineStatus, Piece, PrefillDone, PrefillProgress, RequestStatus))
 """Events after which the queue is as it was before, or the dispatcher has taken its turn already."""
-GOES_BACK = frozenset(("dense", "hybrid", "recurrent"))
-"""Kinds of memory of which contexts keep branches."""
 NEEDS_ENGINE = frozenset((Complete, Generate, Warm))
 
 
@@ -301,7 +299,7 @@ class Service:
         )
 
     def _can_go_back(self) -> bool:
-        return self.supervisor.info is not None and self.supervisor.info.memory_class in GOES_BACK
+        return self.supervisor.info is not None and self.supervisor.info.memory_class != "opaque"
 
     def _require_serving(self) -> None:
         if self._drained:
