@@ -81,6 +81,15 @@ def _share(value: str) -> float:
     return share
 
 
+def _size_or_off(value: str) -> int:
+    """Bytes, as `_size`; 0 for "off"."""
+    if value.lower() in ("off", "none", "false"):
+        return 0
+    if value.lower() == "auto":
+        raise ValueError("a size; give one such as 512M or 2GiB, or 'off'")
+    return _size(value)
+
+
 def _flag(value: str) -> bool:
     words = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
     if value.lower() not in words:
@@ -127,7 +136,7 @@ class Config:
     """Everything that can be set for a daemon. 0 means "choose for me" in every count that says auto."""
 
     socket: Path = _place("the daemon's Unix socket")
-    data_dir: Path = _place("folder for logs")
+    data_dir: Path = _place("folder for logs, and for what contexts held")
     model: str = _option(
         "starter", _text, "MODEL", "starter, the PATH of a GGUF file, or OWNER/REPO[:FILE-or-QUANT] on Hugging Face"
     )
@@ -137,6 +146,10 @@ class Config:
     checkpoint_budget: int = _option(
         0, _size, "SIZE", "memory for checkpoints and branches in bytes, such as 2GiB (default: auto)"
     )
+    store: int = _option(
+        2 << 30, _size_or_off, "SIZE", "disk for what contexts held, kept over restarts; off: none (default: 2GiB)"
+    )
+    store_daily: int = _option(16 << 30, _size, "SIZE", "most bytes of it that are written in a day (default: 16GiB)")
     gpu_layers: int = _option(-1, _whole(0, "all", -1), "N", "layers on the GPU (default: all)")
     kv_type: Literal["f16", "q8_0"] = _option(
         "f16", _choice("f16", "q8_0"), "TYPE", "type of the KV cache: f16 or q8_0"
@@ -173,6 +186,9 @@ class Config:
         False, _flag, "", "show it also files that usually hold secrets: .env*, *.pem, id_* ..."
     )
     eager_load: bool = _option(True, _flag, "", "read the whole model and warm up while loading")
+    idle_unload: int = _option(
+        0, _whole(1, "never"), "MINUTES", "without a request for so long, free the model's memory (default: never)"
+    )
     warm: bool = _option(True, _flag, "", "prefill prompts and prepare the next completion in the background")
     warm_on_battery: bool = _option(False, _flag, "", "prefill in the background on battery, too")
     warm_delay_ms: int = _option(300, _whole(0), "MS", "how long a project must be unchanged before its prefill begins")

@@ -139,6 +139,27 @@ def test_what_was_warmed_is_read_from_the_disk_later(tiny: Shell) -> None:
 
 
 @pytest.mark.slow
+def test_what_is_kept_is_forgotten_with_a_daemon_and_without(tiny: Shell) -> None:
+    records = tiny.home / "scrubjay" / "records"
+    for name in ("one", "other"):
+        project = tiny.home / name
+        (project / ".git").mkdir(parents=True)
+        (project / "long.py").write_text("".join(f"value_{n} = {n}\n" for n in range(200)))
+        tiny.run("warm", f"{name}/long.py")
+    tiny.run("stop")
+    n = len(list(records.glob("*.record")))
+    assert n > 1
+    said = tiny.run("forget", "one")
+    assert str(tiny.home / "one") in said
+    assert 0 < len(list(records.glob("*.record"))) < n
+    tiny.run("start")
+    assert re.search(r"On disk +\d+ records", tiny.run("status"))
+    assert "all projects" in tiny.run("forget")
+    assert list(records.glob("*.record")) == []
+    assert "Removed 0 records" in tiny.run("forget")
+
+
+@pytest.mark.slow
 def test_options_of_a_running_daemon(tiny: Shell) -> None:
     tiny.run("start", "--no-warm", "--ctx", "1024")
     assert "listens already" in tiny.run("start")

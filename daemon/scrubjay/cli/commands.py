@@ -160,6 +160,26 @@ def warm(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def forget(arguments: argparse.Namespace) -> int:
+    """Remove what is kept of a project, or of all."""
+    from scrubjay.process.claim import is_running
+    from scrubjay.process.records import records_folder, wipe_records
+
+    config = _config(arguments)
+    root = str(arguments.root.resolve()) if arguments.root else ""
+    folder, n_records, n_bytes = records_folder(config), 0, 0
+    if is_running(config.socket):
+        client = Client(config.socket)
+        told = client.post("forget", {"root": root})
+        folder = Path(client.get("status")["config"]["options"]["data_dir"]) / folder.name
+        n_records, n_bytes = told["records"], told["bytes"]
+    # What the engine could not: there is none, or it is loading.
+    wiped = wipe_records(folder, root)
+    n_records, n_bytes = n_records + wiped.n_records, n_bytes + wiped.n_bytes
+    print(f"Removed {n_records} records ({n_bytes / (1 << 20):.1f} MiB) of {root or 'all projects'} from {folder}.")
+    return 0
+
+
 COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
     "serve": serve,
     "start": start,
@@ -174,6 +194,7 @@ COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
     "setup": setup,
     "complete": complete,
     "warm": warm,
+    "forget": forget,
     "model": model,
 }
 

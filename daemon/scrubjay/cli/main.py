@@ -113,15 +113,7 @@ def _parser() -> _Parser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     every = [option.name for option in options()]
 
-    serve = _command(commands.add_parser, "serve", "run the daemon in the foreground", every)
-    serve.add_argument("--ready-fd", type=int, help=argparse.SUPPRESS)
-    serve.add_argument("--given", help=argparse.SUPPRESS)
-    _command(commands.add_parser, "start", "start the daemon unless it runs, and wait until its model is loaded", every)
-    _command(commands.add_parser, "stop", "stop the daemon", ["socket"])
-    _command(commands.add_parser, "restart", "start the daemon again, with these options over those it had", every)
-    status = _command(commands.add_parser, "status", "show what the daemon does and holds", ["socket"])
-    status.add_argument("--json", action="store_true", help="everything, as one line of JSON")
-    status.add_argument("--open", action="store_true", help="show it in a browser, as it changes")
+    _add_daemon_commands(commands, every)
 
     doctor = _command(
         commands.add_parser,
@@ -179,6 +171,25 @@ def _parser() -> _Parser:
     for action, purpose in MODEL_ACTIONS:
         actions.add_parser(action, help=purpose).add_argument("name", metavar="MODEL", help=_help("model"))
     return parser
+
+
+def _add_daemon_commands(commands: Any, every: list[str]) -> None:
+    """Those that start and end a daemon, show it, and remove what it keeps."""
+    serve = _command(commands.add_parser, "serve", "run the daemon in the foreground", every)
+    serve.add_argument("--ready-fd", type=int, help=argparse.SUPPRESS)
+    serve.add_argument("--given", help=argparse.SUPPRESS)
+    _command(commands.add_parser, "start", "start the daemon unless it runs, and wait until its model is loaded", every)
+    _command(commands.add_parser, "stop", "stop the daemon", ["socket"])
+    _command(commands.add_parser, "restart", "start the daemon again, with these options over those it had", every)
+    status = _command(commands.add_parser, "status", "show what the daemon does and holds", ["socket"])
+    status.add_argument("--json", action="store_true", help="everything, as one line of JSON")
+    status.add_argument("--open", action="store_true", help="show it in a browser, as it changes")
+    _command(
+        commands.add_parser,
+        "forget",
+        "remove what is kept of a project, or of all, from disk and memory",
+        ["socket", "data_dir"],
+    ).add_argument("root", nargs="?", metavar="ROOT", type=Path, help="folder of the project (default: all)")
 
 
 def _command(add: Callable[..., _Parser], name: str, help: str, names: Iterable[str]) -> _Parser:

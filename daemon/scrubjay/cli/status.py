@@ -28,6 +28,7 @@ def status_lines(report: Json) -> Iterator[str]:
     if report["model"]:
         yield from _model(report)
     yield from _memory(report)
+    yield from _records(report.get("records"))
     for project in report["projects"]:
         yield f"Project    {project['root']}: {project['n_documents']} documents open, {project['n_files']} files known"
     queue, counters = report["queue"], report["counters"]
@@ -64,6 +65,16 @@ def _memory(report: Json) -> Iterator[str]:
     elif model:
         used = f"{checkpoints['bytes'] / MIB:.1f} of {checkpoints['budget'] / MIB:.0f} MiB"
         yield f"           {checkpoints['count']} checkpoints, {used}, one every {model['interval']} tokens and more"
+
+
+def _records(records: Json | None) -> Iterator[str]:
+    if records is None:
+        return
+    used = f"{records['bytes'] / MIB:.1f} of {records['budget'] / MIB:.0f} MiB"
+    today = f"{records['bytes_today'] / MIB:.1f} of {records['daily_budget'] / MIB:.0f} MiB written today"
+    yield f"On disk    {records['count']} records, {used}; {today}{'' if records['is_saved'] else '; not all is saved yet'}"
+    if records["error"]:
+        yield f"           {records['error']}"
 
 
 def _places(config: Json) -> Iterator[str]:

@@ -39,6 +39,7 @@ class Branch:
         checkpoints: saved states after more than `begin` tokens, in order.
         last_use: when it was used, by the clock of its store.
         n_sequels: how many branches of its store grow out of it.
+        key: of the context that held it.
     """
 
     tokens: Tokens
@@ -47,6 +48,7 @@ class Branch:
     checkpoints: list[Checkpoint] = field(default_factory=list)
     last_use: int = 0
     n_sequels: int = 0
+    key: str = ""
 
     @property
     def n_bytes(self) -> int:

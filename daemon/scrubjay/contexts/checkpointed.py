@@ -6,7 +6,7 @@ keep       = min(common, len(prompt) - 1): at least one token must be evaluated,
 start      = where the prefill begins: keep itself, where the memory can be cut there; else the nearest checkpoint
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from time import perf_counter
 
 from scrubjay.contexts.branches import Branch, BranchStore
@@ -62,6 +62,10 @@ class CheckpointedContext(Context):
         self._n_swa = n_swa
         self._pool = pool
         self._paging = Paging(llama, memory_class, n_swa, self.checkpoints, pool, branches)
+        self.n_prompt = self.n_stable = 0
+        """How many of the resident tokens are the last prompt's, and how many of those were the one's before it, too."""
+        self.recall: Callable[[CheckpointedContext, Tokens, int], None] = lambda *_: None
+        """Brings what is kept elsewhere of a prompt, of which so many tokens are resident, among the branches and checkpoints."""
         self._planned: dict[int, CheckpointKind] = {}
         self._checkpoint_seconds = 0.0
         pool.register(self)
@@ -85,6 +89,8 @@ class CheckpointedContext(Context):
         require_possible(prompt, self.llama)
         self._checkpoint_seconds = 0.0
         resident_common = common_length(self.resident, prompt)
+        n_stable = min(resident_common, self.n_prompt)
+        self.recall(self, prompt, resident_common)
         back = self._way_back(prompt, resident_common)
         common = back.common if back else resident_common
         keep = min(common, len(prompt) - 1)
@@ -95,6 +101,7 @@ class CheckpointedContext(Context):
             hot = (*hot, keep)
         self._paging.page_out(self.resident, min(resident_common, len(prompt) - 1), prompt, back)
         restored, reason = self._page_in(prompt, back) if back else self._rewind(prompt, keep, from_zero)
+        self.n_prompt, self.n_stable = len(prompt), n_stable
         start, rewound = self.n_resident, perf_counter()
         # A checkpoint exactly where prompts part: other endings of the same beginning will cost only themselves.
         parting = (keep,) if is_edit and keep - start >= (1 if is_again else MIN_CUT_TOKENS) else ()
@@ -120,12 +127,17 @@ class CheckpointedContext(Context):
         self._paging.page_out(self.resident, 0, EMPTY, None)
         self.clear()
 
-    def copies(self, begin: int) -> list[Branch]:
-        """What is resident after the first `begin` tokens, to be written elsewhere; see `Paging.copies`."""
-        return self._paging.copies(self.resident, begin)
+    def copies(self, begin: int, end: int | None = None) -> list[Branch]:
+        """What is resident from `begin` to `end`, to be written elsewhere; see `Paging.copies`."""
+        return self._paging.copies(self.resident, begin, end)
+
+    def note_key(self, key: str) -> None:
+        """It serves the project `key` from now on."""
+        self._paging.key = key
 
     def clear(self) -> None:
         super().clear()
+        self.n_prompt = self.n_stable = 0
         self._pool.forget(self.checkpoints, 0)
 
     def close(self) -> None:
@@ -178,10 +190,10 @@ class CheckpointedContext(Context):
     def _way_back(self, prompt: Tokens, n_common: int) -> WayBack | None:
         """How to make more of `prompt` resident than can be had from the `n_common` tokens that are; None: no way."""
         back = self._paging.way_back(prompt, n_common)
-        gain = back.n_tokens - self._start_without(prompt, min(n_common, len(prompt) - 1)) if back else 0
+        gain = back.n_tokens - self.start_without(prompt, min(n_common, len(prompt) - 1)) if back else 0
         return back if gain >= MIN_CUT_TOKENS else None
 
-    def _start_without(self, prompt: Tokens, keep: int) -> int:
+    def start_without(self, prompt: Tokens, keep: int) -> int:
         """Where a prefill would begin without branches."""
         if keep == self.n_resident or self._can_truncate(keep):
             return keep

@@ -49,6 +49,7 @@ class ContextPool:
         self._recent = [found, *(item for item in self._recent if item[1] is not found[1])]
         for age, (_, context) in enumerate(self._recent):
             context.importance = STALE**age
+        found[1].note_key(found[0])
         return found
 
     def forget(self, key: str) -> None:

@@ -70,6 +70,8 @@ class Paging:
         self._checkpoints = checkpoints
         self._pool = pool
         self._branches = branches
+        self.key = ""
+        """Whose the context is."""
         self._typed_at: int | None = None
         """Where the last edit was, in tokens, if what it replaced was kept."""
 
@@ -115,16 +117,16 @@ class Paging:
         store.wanted = needed
         store.shrink()
 
-    def copies(self, resident: Tokens, begin: int) -> list[Branch]:
-        """What is `resident` after the first `begin` tokens as branches of nobody, and it stays: to be written to a file, say.
+    def copies(self, resident: Tokens, begin: int, end: int | None = None) -> list[Branch]:
+        """What is `resident` from `begin` to `end` as branches of nobody, and it stays: to be written to a file, say.
 
         Their memory is a copy; their checkpoints are the context's, and true until its next operation.
 
         Raises:
             IntegrityError: the memory could not be left as it was, and must be cleared.
         """
-        items = [item for item in self._checkpoints if item.n_tokens > begin]
-        tokens = self._worth_keeping(resident, begin, items)
+        items = [item for item in self._checkpoints if begin < item.n_tokens <= (end or len(resident))]
+        tokens = self._worth_keeping(resident[:end], begin, items)
         if len(tokens) == begin or self._class == "opaque":
             return []
         state = np.empty(self._llama.state_size() if self._needs_state else 0, dtype=np.uint8)
@@ -191,6 +193,7 @@ class Paging:
             return self._pool.take(size, RETURN * n_tokens / size)
 
         for branch in self._parts(tokens, begin, own, take):
+            branch.key = self.key
             del own[: len(branch.checkpoints)]
             # Until all are there, and what they grow out of is of use.
             self._branches.wanted.add(id(branch))

@@ -19,6 +19,7 @@ from scrubjay.engine.interface import Deliver, Engine, EngineGone
 from scrubjay.isolation import python_command, safe_environment
 from scrubjay.protocol.codec import Decoder, encode
 from scrubjay.protocol.messages import AskStatus, Close, EngineSettings, Open, Run, Stop, ToEngine
+from scrubjay.protocol.records import Forget
 
 logger = logging.getLogger(__name__)
 
@@ -104,6 +105,10 @@ class EngineClient(Engine):
     def ask_status(self) -> None:
         """Ask for an `EngineStatus`."""
         self._send(AskStatus())
+
+    def forget(self, root: str) -> None:
+        """Ask for a `Forgotten`."""
+        self._send(Forget(root))
 
     async def close(self, deadline_s: float = 5.0) -> None:
         """End the process: in good order until the deadline, then by force. May be called twice."""

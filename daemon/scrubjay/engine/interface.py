@@ -57,6 +57,9 @@ class Engine(Protocol):
     def ask_status(self) -> None:
         """Answered by `EngineStatus`, once the running job has ended."""
 
+    def forget(self, root: str) -> None:
+        """Hold nothing of the project at `root`, or with "" nothing at all; answered by `Forgotten`."""
+
     async def close(self, deadline_s: float = 5.0) -> None:
         """End the engine: in good order until the deadline, then by force. Returns after `EngineGone`; may be called twice."""
 

@@ -92,6 +92,13 @@ class _Report(Collector):
         yield _gauge("branches", "Branches that contexts can come back to.", branches["count"])
         yield _gauge("branch_bytes", "What they take.", branches["bytes"])
         yield _gauge("branch_budget_bytes", "What they may take.", branches["budget"])
+        records = self._report["records"] or {}
+        yield _gauge("records", "Records of contexts on disk.", records.get("count", 0))
+        yield _gauge("record_bytes", "What they take.", records.get("bytes", 0))
+        yield _gauge("record_budget_bytes", "What they may take.", records.get("budget", 0))
+        yield _gauge(
+            "record_bytes_written_today", "Bytes of records that were written today.", records.get("bytes_today", 0)
+        )
         yield _gauge("contexts", "Contexts that hold tokens.", len(contexts))
         yield _gauge("context_tokens", "Tokens that they hold.", sum(context["n_resident"] for context in contexts))
         memory = GaugeMetricFamily("scrubjay_resident_memory_bytes", "Memory by process.", labels=["process"])

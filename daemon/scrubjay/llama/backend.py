@@ -5,17 +5,29 @@ time; its calls release the GIL. Nothing here remembers what a context holds: th
 """
 
 import ctypes
+import os
 import re
 import sys
+from functools import cache
+from pathlib import Path
 from typing import ClassVar
 
 import llama_cpp as lib
+import xxhash
 
 _LOG_ERROR = 4
 
 _raw = ctypes.CDLL(lib.llama_cpp._lib._name)
 _raw.llama_set_abort_callback.argtypes = [ctypes.c_void_p] * 3
 _raw.llama_set_abort_callback.restype = None
+
+
+@cache
+def library_identity() -> str:
+    """Which llama.cpp this is, and what it makes of this machine: states that it saves mean the same to no other one."""
+    code = xxhash.xxh3_128_hexdigest(Path(_raw._name).read_bytes())
+    chosen = sorted(f"{name}={value}" for name, value in os.environ.items() if name.startswith(("LLAMA_", "GGML_")))
+    return " ".join((lib.__version__, code, lib.llama_print_system_info().decode(errors="replace"), *chosen))
 
 
 class _Backend:

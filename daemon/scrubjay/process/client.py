@@ -54,7 +54,7 @@ class Client:
                     yield json.loads(line.removeprefix(b"data: "))
 
     def wait_until_ready(self) -> Iterator[Json]:
-        """States of a loading model, until it is loaded.
+        """States of a loading model, until it is loaded; one that is unloaded for now loads as soon as it is wanted.
 
         Raises:
             DaemonError: it cannot be loaded; the daemon's sentence.
@@ -62,7 +62,7 @@ class Client:
         for event in self.events():
             if event["type"] != "state":
                 continue
-            if event["state"] == "ready":
+            if event["state"] in ("ready", "unloaded"):
                 return
             if event["state"] == "failed":
                 raise DaemonError(event["message"])

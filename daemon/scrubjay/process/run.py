@@ -20,6 +20,7 @@ from scrubjay.http.app import MAX_DESCRIPTORS, Listeners, serving
 from scrubjay.http.guard import Address
 from scrubjay.process.about import About
 from scrubjay.process.claim import SocketClaim, claim_socket, is_running
+from scrubjay.process.records import records_folder
 from scrubjay.protocol.messages import EngineSettings
 from scrubjay.service.events import Drain
 from scrubjay.service.service import Service
@@ -124,6 +125,9 @@ def service_settings(config: Config) -> ServiceSettings:
         gpu_layers=config.gpu_layers,
         kv_type=config.kv_type,
         eager_load=config.eager_load,
+        store=str(records_folder(config)) if config.store else "",
+        store_budget=config.store,
+        store_daily=config.store_daily,
     )
     return ServiceSettings(
         engine,
@@ -139,6 +143,7 @@ def service_settings(config: Config) -> ServiceSettings:
         warm_on_battery=config.warm_on_battery,
         watch=config.watch,
         show_secrets=config.show_secrets,
+        idle_unload_s=60.0 * config.idle_unload,
     )
 
 

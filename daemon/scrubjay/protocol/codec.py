@@ -26,13 +26,14 @@ from scrubjay.protocol.messages import (
     Stop,
     Stopped,
 )
+from scrubjay.protocol.records import Forget, Forgotten
 from scrubjay.tokens import EMPTY, Tokens, frozen, n_shared
 
 _TYPES: dict[str, type[Any]] = {
     cls.__name__: cls
     for cls in (
-        Open, Run, Stop, AskStatus, Close,
-        LoadProgress, Opened, LoadFailed, PrefillProgress, PrefillDone, Piece, Done, Stopped, Failed, EngineStatus,
+        Open, Run, Stop, AskStatus, Forget, Close,
+        LoadProgress, Opened, LoadFailed, PrefillProgress, PrefillDone, Piece, Done, Stopped, Failed, Forgotten, EngineStatus,
     )
 }  # fmt: skip
 _LENGTHS = struct.Struct("<II")

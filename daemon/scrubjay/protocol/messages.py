@@ -8,6 +8,7 @@ and each key has five of them. The codec does no I/O: bytes in, messages out.
 from dataclasses import dataclass, field
 from typing import Literal
 
+from scrubjay.protocol.records import Forget, Forgotten, RecordStatus
 from scrubjay.tokens import EMPTY, Tokens
 
 Reason = Literal["append", "truncate", "checkpoint", "paged", "cold", "repaired"]
@@ -36,6 +37,8 @@ class EngineSettings:
         swa_full: keep every token of sliding-window layers; None chooses.
         max_contexts: how many contexts there may be at a time.
         graph_reuse: let llama.cpp reuse the graph of the decode before.
+        store: folder of the records, "" for none.
+        store_budget, store_daily: bytes that they may take, and that may be written on one day.
     """
 
     model: str
@@ -49,6 +52,9 @@ class EngineSettings:
     swa_full: bool | None = None
     max_contexts: int = 0
     graph_reuse: bool = True
+    store: str = ""
+    store_budget: int = 2 << 30
+    store_daily: int = 16 << 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -354,11 +360,22 @@ class EngineStatus:
     n_repaired: int
     n_integrity_failures: int
     rss: int
+    records: RecordStatus | None = None
 
 
-ToEngine = Open | Run | Stop | AskStatus | Close
+ToEngine = Open | Run | Stop | AskStatus | Forget | Close
 FromEngine = (
-    LoadProgress | Opened | LoadFailed | PrefillProgress | PrefillDone | Piece | Done | Stopped | Failed | EngineStatus
+    LoadProgress
+    | Opened
+    | LoadFailed
+    | PrefillProgress
+    | PrefillDone
+    | Piece
+    | Done
+    | Stopped
+    | Failed
+    | Forgotten
+    | EngineStatus
 )
 Message = ToEngine | FromEngine
 

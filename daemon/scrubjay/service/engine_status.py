@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import asdict
 
 from scrubjay.notifications import Notification
 from scrubjay.protocol.messages import EngineStatus
@@ -51,6 +52,8 @@ class EngineStatusPoller:
         old, self.status = self.status, status
         self._is_asked = False
         self._answer()
+        if status.records and (old is None or old.records != status.records):
+            self._tell({"type": "records", **asdict(status.records)})
         if old is None or old.n_saved != status.n_saved:
             sizes = {"count": status.n_checkpoints, "bytes": status.checkpoint_bytes}
             self._tell({"type": "checkpoint", **sizes, "budget": status.checkpoint_budget})

@@ -4,15 +4,16 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
-from scrubjay.engine.interface import Engine, EngineFactory, EngineGone
-from scrubjay.protocol.messages import LoadProgress, ModelInfo, Run
-from scrubjay.service.events import EngineDue, EngineHalted, Post
+from scrubjay.engine.interface import EngineFactory, EngineGone
+from scrubjay.protocol.messages import LoadProgress, ModelInfo
+from scrubjay.protocol.records import Forgotten
+from scrubjay.service.engine_door import EngineDoor
+from scrubjay.service.events import EngineDue, EngineHalted, ForgetRoot, Post
+from scrubjay.service.idle_unload import IdleClock
 
 logger = logging.getLogger(__name__)
-
-State = Literal["loading", "ready", "failed"]
 
 MAX_FAILED_LOADS = 3
 """How often a model that was opened before may fail to load again; a model that never was gets one chance."""
@@ -36,82 +37,80 @@ class _Failures:
     look: asyncio.TimerHandle | None = None
 
 
-class EngineSupervisor:
+@dataclass(slots=True)
+class _Life:
+    """Whether the engine has opened its model, is being ended to free memory, and is being ended for good."""
+
+    is_open: bool = False
+    is_unloading: bool = False
+    is_closing: bool = False
+
+
+class EngineSupervisor(EngineDoor):
     """The engine as the service sees it, one process after the other. What they deliver goes to `post`.
 
     Attributes:
-        state: "ready" when the engine has the model and its vocabulary is open here.
         message: why the state is "failed", or what happened before this loading.
         progress: how far the loading is.
         info: about the model, once it was opened.
     """
 
-    def __init__(self, make_engine: EngineFactory, model: str, post: Post) -> None:
+    def __init__(self, make_engine: EngineFactory, model: str, post: Post, idle_unload_s: float = 0.0) -> None:
+        super().__init__()
         self._make_engine = make_engine
         self._model = model
         self._post = post
-        self._engine: Engine | None = None
         self._task: asyncio.Task[None] | None = None
         self._failures = _Failures()
-        self._is_open = self._is_closing = False
-        self.state: State = "loading"
+        self._life = _Life()
+        self.idle_clock = IdleClock(post, idle_unload_s)
         self.message = ""
         self.progress: LoadProgress | None = None
         self.info: ModelInfo | None = None
 
     @property
     def handlers(self) -> Mapping[type, Callable[[Any], None]]:
-        return {LoadProgress: self._on_load_progress, EngineDue: lambda _: self.start()}
+        return {
+            LoadProgress: self._on_load_progress,
+            EngineDue: lambda _: self.start(),
+            ForgetRoot: self.forget,
+            Forgotten: self._on_forgotten,
+        }
 
     @property
     def n_restarts(self) -> int:
         """How often an engine was started in the place of one that had died."""
         return self._failures.n_restarts
 
-    @property
-    def is_ready(self) -> bool:
-        return self.state == "ready"
-
-    @property
-    def pid(self) -> int | None:
-        """Process id of the engine, None while there is none."""
-        return self._engine.pid if self._engine else None
-
     def start(self) -> None:
         """Start an engine process."""
         self.state, self.progress = "loading", None
         self._task = asyncio.create_task(self._start())
 
-    # --- what the engine is told; lost if there is none ----------------------------------------------------------------
-
-    def run(self, run: Run) -> None:
-        if self._engine:
-            self._engine.run(run)
-
-    def stop(self, job: int) -> None:
-        if self._engine:
-            self._engine.stop(job)
-
-    def end_early(self, job: int) -> None:
-        if self._engine:
-            self._engine.end_early(job)
-
-    def ask_status(self) -> bool:
-        """Ask the engine for its status; whether there is one to ask."""
+    def unload(self) -> None:
+        """End the engine, and free its memory, until `wake`."""
         if self._engine and self.is_ready:
-            self._engine.ask_status()
-            return True
-        return False
+            self.state, self.message, self._life.is_open, self._life.is_unloading = "unloaded", "", False, True
+            self._task = asyncio.create_task(self._engine.close(ENDING_S))
+
+    def wake(self) -> None:
+        """There is work: load the model if it is unloaded."""
+        self.idle_clock.used()
+        if self.state == "unloaded":
+            # One that is still ending is waited for: its end starts the next.
+            self.state, self.progress = "loading", LoadProgress("start", 0.0)
+            if self._engine is None:
+                self.start()
 
     # --- what happens to it ---------------------------------------------------------------------------------------------
 
     def on_model_opened(self, info: ModelInfo) -> None:
         """The engine has accepted the model."""
-        self.info, self._failures.n_loads, self._is_open = info, 0, True
+        self.info, self._failures.n_loads, self._life.is_open = info, 0, True
 
     def on_vocabulary_opened(self) -> None:
         """The vocabulary is open too: everything is there, unless the engine has died meanwhile."""
-        if self._is_open:
+        if self._life.is_open:
             self.state, self.message, self.progress = "ready", "", None
 
     def on_load_failed(self, message: str) -> None:
@@ -126,8 +125,16 @@ class EngineSupervisor:
 
     def on_exit(self, gone: EngineGone) -> None:
         """The engine process has ended: start it again, after a pause that grows with each death; or give up."""
-        self._engine, self._is_open = None, False
-        if self.state == "failed" or self._is_closing:
+        self._is_gone()
+        self._life.is_open = False
+        if self.state == "unloaded":
+            self._life.is_unloading = False
+        if self.state in ("failed", "unloaded") or self._life.is_closing:
+            return
+        if self._life.is_unloading:
+            # Somebody wanted it again while it ended.
+            self._life.is_unloading = False
+            self.start()
             return
         logger.warning("%s", gone.reason)
         if self.state == "loading" and not self._may_load_again():
@@ -141,15 +148,16 @@ class EngineSupervisor:
 
     async def close(self) -> None:
         """End the engine process."""
-        self._is_closing = True
+        self._life.is_closing = True
         for timer in (self._failures.retry, self._failures.look):
             if timer:
                 timer.cancel()
+        self.idle_clock.close()
         if self._task:
             await asyncio.wait([self._task])
         if self._engine:
             # While it loads it does not listen, and there is nothing to lose.
-            await self._engine.close(ENDING_S if self._is_open else 0.0)
+            await self._engine.close(ENDING_S if self._life.is_open or self._life.is_unloading else 0.0)
 
     def _on_load_progress(self, progress: LoadProgress) -> None:
         self.progress = progress

@@ -12,6 +12,7 @@ from scrubjay.completion.requests import Completion, CompletionRequest, RawReque
 from scrubjay.engine.interface import EngineEvent
 from scrubjay.errors import ScrubjayError
 from scrubjay.prompt.segments import Prompt
+from scrubjay.protocol.records import Forgotten
 from scrubjay.service.active_request import ActiveRequest
 from scrubjay.workspace.events import (
     ChangeDocument,
@@ -132,6 +133,17 @@ class Pause:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class ForgetRoot:
+    """Hold nothing of the project at `root`, or with "" nothing at all, neither on disk nor in the engine's memory.
+
+    The reply says what was removed; if there is no engine, nothing was.
+    """
+
+    root: str = ""
+    reply: "asyncio.Future[Forgotten]" = field(default_factory=asyncio.Future)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Drain:
     """Take no more requests, drop what nobody waits for; the reply comes when the others are answered."""
 
@@ -203,6 +215,11 @@ class EngineHalted:
 
 
 @dataclass(frozen=True, slots=True)
+class UnloadDue:
+    """Nothing was asked of the model for as long as it is kept."""
+
+
+@dataclass(frozen=True, slots=True)
 class EngineDue:
     """It is time to start the engine again."""
 
@@ -222,6 +239,7 @@ ClientEvent = (
     | NextEditOutcome
     | Pause
     | RequestStatus
+    | ForgetRoot
     | Drain
 )
 InternalEvent = (
@@ -236,6 +254,7 @@ InternalEvent = (
     | VocabularyRefused
     | EngineHalted
     | EngineDue
+    | UnloadDue
 )
 Event = ClientEvent | InternalEvent | EngineEvent
 Post = Callable[[Event], None]

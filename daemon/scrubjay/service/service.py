@@ -51,6 +51,7 @@ from scrubjay.service.events import (
     PromptMade,
     PromptsDue,
     RequestStatus,
+    UnloadDue,
     VocabularyOpened,
     VocabularyRefused,
     Warm,
@@ -91,7 +92,7 @@ class Service:
         self.broadcaster = Broadcaster()
         projects = Projects(canonical_path, monotonic)
         make_engine = make_engine or partial(EngineClient.start, settings.engine)
-        self.supervisor = EngineSupervisor(make_engine, settings.engine.model, self.post)
+        self.supervisor = EngineSupervisor(make_engine, settings.engine.model, self.post, settings.idle_unload_s)
         self._builder = PromptBuilder(settings.layout, style=settings.prompt_style)
         self.dispatcher = Dispatcher(
             self.supervisor,
@@ -220,6 +221,7 @@ class Service:
             PromptsDue: self._make_prompts,
             PromptMade: lambda event: self.dispatcher.on_prompt(event.request, event.made),
             RequestStatus: self._on_request_status,
+            UnloadDue: self._on_unload_due,
             VocabularyOpened: self._on_vocabulary_opened,
             VocabularyRefused: lambda event: self._on_load_failed(event.message),
         }
@@ -295,7 +297,7 @@ class Service:
             and is_affordable
             and not self._drained
             and not self.is_paused
-            and self.supervisor.state != "failed"
+            and self.supervisor.state in ("loading", "ready")
         )
 
     def _can_go_back(self) -> bool:
@@ -306,6 +308,7 @@ class Service:
             raise _shutting_down()
         if self.supervisor.state == "failed":
             raise EngineError(self.supervisor.message)
+        self.supervisor.wake()
 
     def _on_drain(self, event: Drain) -> None:
         self._drained = event.reply
@@ -329,6 +332,7 @@ class Service:
         self.supervisor.on_vocabulary_opened()
         info = self.supervisor.info
         if self.supervisor.is_ready and info:
+            self.supervisor.idle_clock.used()
             self._workspace.model_is_ready(info.prefill_speed, info.n_ctx)
             self._status_poller.on_engine_ready()
             self._make_prompts()
@@ -355,7 +359,14 @@ class Service:
 
     def _on_job_end(self, handler: Callable[[Any], None], message: Done | Stopped) -> None:
         handler(message)
+        self.supervisor.idle_clock.used()
         self._status_poller.schedule()
+
+    def _on_unload_due(self, _: UnloadDue) -> None:
+        if self.dispatcher.is_idle:
+            self.supervisor.unload()
+        else:
+            self.supervisor.idle_clock.used()
 
     def _reject_if_failed(self) -> None:
         if self.supervisor.state == "failed":

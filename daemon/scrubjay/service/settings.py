@@ -25,6 +25,7 @@ class ServiceSettings:
         prompt_style: how the model is asked to fill in; see `styled`.
         confidence: the least confidence of what is shown unasked, from 0 to 1; 0 shows everything. See `Finish.min_confidence`.
         languages: in which anything is shown unasked; empty for all.
+        idle_unload_s: after how long without work the engine is ended until there is some; 0 for never.
         show_secrets: whether these may be files that usually hold keys or passwords.
     """
 
@@ -41,6 +42,7 @@ class ServiceSettings:
     confidence: float = 0.0
     languages: tuple[str, ...] = ()
     show_secrets: bool = False
+    idle_unload_s: float = 0.0
 
     def least_confidence(self, language: str) -> float:
         """Of what is shown unasked in a document of that language; above 1 where nothing is."""

@@ -161,6 +161,7 @@ def _memory(status: EngineStatus | None) -> Json:
     return {
         "checkpoints": dict(zip(names, checkpoints, strict=True)),
         "branches": dict(zip(names, branches, strict=True)),
+        "records": asdict(status.records) if status and status.records else None,
     }
 
 

@@ -9,6 +9,7 @@ import socket
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
+from time import monotonic, time_ns
 
 import psutil
 
@@ -39,10 +40,14 @@ from scrubjay.protocol.messages import (
     Sampling,
     Stopped,
 )
+from scrubjay.protocol.records import Forget, Forgotten, RecordStatus
+from scrubjay.store.record_store import RecordStore, StoreLimits
 from scrubjay.worker.abort_flag import AbortByte
 from scrubjay.worker.generate import Generation
+from scrubjay.worker.keeper import Keeper
 from scrubjay.worker.load import LoadedModel, open_model
 from scrubjay.worker.mailbox import Disconnected, Inbox, Outbox
+from scrubjay.worker.origin import origin_of
 
 logger = logging.getLogger(__name__)
 
@@ -56,6 +61,9 @@ MIN_PROGRESS_TOKENS = 64
 """Where fewer tokens are left, the next message is that the prefill is done."""
 IDLE_S = 0.5
 """After so long without a message the contexts are checked."""
+
+SAVE_S = 2.0
+"""How long the end of the process waits for records to be written."""
 
 Send = Callable[[FromEngine], None]
 
@@ -71,6 +79,7 @@ class Worker:
         self._is_checked = True
         self.checkpoints = CheckpointPool(loaded.info.checkpoint_budget)
         self.branches = BranchStore(loaded.info.checkpoint_budget // BRANCH_SHARE, self.checkpoints)
+        self.keeper: Keeper | None = None
         self.contexts = ContextPool(lambda: self._checkpointed(self._new_llama()), loaded.info.max_contexts)
         self.contexts.adopt(self._checkpointed(loaded.llama))
         self._cold: Context | None = None
@@ -79,6 +88,8 @@ class Worker:
             # The longest prompt has a state saved after each of its decodes: to go on from, or to go back to after an abort.
             n_decodes = sum(1 for _ in grid.ranges(0, n_ctx, grid.tail_cuts(n_ctx)))
             self.checkpoints.prepare(loaded.info.state_size, n_decodes + SPARE_BUFFERS)
+        if loaded.settings.store:
+            self.keeper = self._make_keeper()
 
     def run(self, job: Run, control: Control, send: Send) -> Done | Stopped:
         """Bring in the prompt of `job` and generate after it; `send` takes what is said meanwhile.
@@ -88,6 +99,8 @@ class Worker:
             ValueError: the sampling cannot be had.
         """
         self._is_checked = False
+        if self.keeper:
+            self.keeper.interrupt()
         context: Context | None = None
         # All that may be refused is refused before a context is chosen: choosing may empty another one.
         require_possible(job.tokens, self._loaded.llama)
@@ -105,11 +118,25 @@ class Worker:
                 return Stopped(job.job, min(context.n_resident, n_tokens) if context else 0, n_tokens)
         return Done(job.job, made.stop_reason, made.stop_word, made.n_tokens, made.elapsed_ms)
 
-    def rest(self) -> None:
-        """What is done once after a job, when there is no other."""
+    def rest(self, idle_s: float) -> float | None:
+        """What is done after jobs, when there was none for `idle_s`; returns after how long there is more, None for never."""
         if not self._is_checked:
             self.check_integrity()
             self.checkpoints.prepare_to_lend(FREE_PARTS)
+        return self.keeper.step(idle_s) if self.keeper else None
+
+    def forget(self, root: str) -> Forgotten:
+        """Hold nothing any more of the project at `root`, or nothing at all."""
+        if self.keeper is None:
+            return Forgotten(0, 0, ())
+        wiped = self.keeper.forget(root)
+        return Forgotten(wiped.n_records, wiped.n_bytes, tuple(sorted(wiped.keys)))
+
+    def close(self) -> None:
+        """Keep what is worth keeping: this process ends."""
+        if self.keeper:
+            self.keeper.interrupt()
+            self.keeper.save_all(SAVE_S)
 
     def check_integrity(self) -> None:
         """Check all bookkeeping since the last job; empty what is wrong, say so in the log, and count it."""
@@ -160,6 +187,7 @@ class Worker:
             n_repaired=self._counters.n_repaired,
             n_integrity_failures=self._counters.n_integrity_failures,
             rss=psutil.Process().memory_info().rss,
+            records=_record_status(self.keeper) if self.keeper else None,
         )
 
     def _generation(self, job: int, sampling: Sampling | None, send: Send) -> "Generation | nullcontext[None]":
@@ -180,6 +208,24 @@ class Worker:
         for key in keys:
             self.contexts.forget(key)
 
+    def _make_keeper(self) -> Keeper | None:
+        m = self._loaded
+        settings = m.settings
+        try:
+            origin = origin_of(m)
+        except OSError as error:
+            logger.warning("No records are kept: %s cannot be read: %s.", error.filename, error.strerror)
+            return None
+        limits = StoreLimits(settings.store_budget, settings.store_daily)
+        store = RecordStore(Path(settings.store), origin, limits, time_ns)
+        store.open()
+        keeper = Keeper(
+            store, m.memory_class, m.llama.n_ctx, self.contexts, self.checkpoints, self.branches, self._distrust
+        )
+        for _, context in self.contexts.all():
+            context.recall = keeper.recall
+        return keeper
+
     def _new_llama(self) -> LlamaContext:
         m = self._loaded
         llama = LlamaContext(m.model, m.settings, m.llama.n_ctx, m.llama.n_ubatch, m.swa_full, self._abort.address)
@@ -188,9 +234,12 @@ class Worker:
 
     def _checkpointed(self, llama: LlamaContext) -> CheckpointedContext:
         m = self._loaded
-        return CheckpointedContext(
+        context = CheckpointedContext(
             llama, m.memory_class, m.grid, self._counters, m.model.n_swa, self.checkpoints, self.branches
         )
+        if self.keeper:
+            context.recall = self.keeper.recall
+        return context
 
     def _cold_context(self) -> Context:
         if self._cold is None:
@@ -204,7 +253,11 @@ def serve(connection: socket.socket, abort: AbortByte) -> None:
     inbox, outbox = Inbox(connection), Outbox(connection)
     try:
         if worker := _open(inbox, abort, outbox.send):
-            serve_jobs(worker, inbox, abort, outbox)
+            try:
+                serve_jobs(worker, inbox, abort, outbox)
+            finally:
+                # Also when the daemon was killed: what it had this process compute is worth the same.
+                worker.close()
     except (Disconnected, BrokenPipeError, ConnectionResetError):
         return
 
@@ -215,9 +268,13 @@ def serve_jobs(worker: Worker, inbox: Inbox, abort: AbortByte, outbox: Outbox) -
     Raises:
         Disconnected: the daemon is gone.
     """
+    idle_since = monotonic()
+    pause: float | None = IDLE_S
     while True:
-        if not inbox.wait(IDLE_S):
-            worker.rest()
+        while not inbox.wait(pause):
+            pause = worker.rest(monotonic() - idle_since)
+            if pause is None and worker.keeper:
+                outbox.send(worker.status())  # what is written is written
         match inbox.receive():
             case Close():
                 return
@@ -225,8 +282,11 @@ def serve_jobs(worker: Worker, inbox: Inbox, abort: AbortByte, outbox: Outbox) -
                 # No other message is read meanwhile, but `Stop` takes effect at once: see `Inbox`.
                 outbox.send(_answer(worker, job, inbox, abort, outbox))
                 inbox.forget(job.job)
+                idle_since, pause = monotonic(), IDLE_S
             case AskStatus():
                 outbox.send(worker.status())
+            case Forget(root):
+                outbox.send(worker.forget(root))
 
 
 def _open(inbox: Inbox, abort: AbortByte, send: Callable[[FromEngine], None]) -> Worker | None:
@@ -239,6 +299,9 @@ def _open(inbox: Inbox, abort: AbortByte, send: Callable[[FromEngine], None]) ->
     try:
         loaded = open_model(settings, abort.address, lambda stage, part: send(LoadProgress(stage, round(part, 3))))
         worker = Worker(loaded, abort)
+        if worker.keeper:
+            send(LoadProgress("records", 0.0))
+            worker.keeper.read_ahead()
     except ModelRefused as refusal:
         send(LoadFailed(str(refusal)))
         return None
@@ -269,3 +332,16 @@ def _answer(worker: Worker, job: Run, inbox: Inbox, abort: AbortByte, outbox: Ou
         return Failed(job.job, str(error), "request")
     except EngineError as error:
         return Failed(job.job, str(error), "engine")
+
+
+def _record_status(keeper: Keeper) -> RecordStatus:
+    store = keeper.store
+    return RecordStatus(
+        len(store),
+        store.n_bytes,
+        store.limits.size,
+        store.n_bytes_today,
+        store.limits.daily,
+        keeper.is_saved,
+        store.error,
+    )

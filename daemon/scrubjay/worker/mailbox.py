@@ -33,8 +33,8 @@ class Inbox:
             self._read()
         return self._waiting.popleft()
 
-    def wait(self, seconds: float) -> bool:
-        """Wait for something to receive, at most `seconds`; whether there is something."""
+    def wait(self, seconds: float | None) -> bool:
+        """Wait for something to receive, at most `seconds`, None for ever; whether there is something."""
         return bool(self._waiting or select.select([self._connection], [], [], seconds)[0])
 
     def is_stopped(self, job: int) -> bool:

@@ -10,10 +10,12 @@ from scrubjay.completion.requests import Completion, CompletionRequest, Item, Tr
 from scrubjay.errors import RequestError
 from scrubjay.http.params import Fields, Params, changes_of, encoding_of, optional, position_of
 from scrubjay.protocol.messages import Sampling
+from scrubjay.protocol.records import Forgotten
 from scrubjay.service.events import (
     AddTail,
     AskNextEdit,
     Complete,
+    ForgetRoot,
     NextEditAnswer,
     NextEditOutcome,
     Outcome,
@@ -38,6 +40,7 @@ Call = (
     | AskNextEdit
     | NextEditOutcome
     | Pause
+    | ForgetRoot
     | RequestStatus
 )
 Make = Callable[[Params, str], Callable[[], Call]]
@@ -187,6 +190,10 @@ def paused_json(paused: bool) -> Json:
     return {"paused": paused}
 
 
+def forget(params: Params, _: str = "") -> Callable[[], ForgetRoot]:
+    return partial(ForgetRoot, params.text("root", ""))
+
+
 def version_json(version: int) -> Json:
     return {"version": version}
 
@@ -211,6 +218,11 @@ def completion_json(completion: Completion) -> Json:
 
 def _item_json(item: Item) -> Json:
     return {key: value for key, value in asdict(item).items() if key not in _OPTIONAL or value}
+
+
+def forgotten_json(forgotten: Forgotten) -> Json:
+    """What `/api/forget` answers."""
+    return {"records": forgotten.n_records, "bytes": forgotten.n_bytes, "keys": list(forgotten.keys)}
 
 
 def warm_json(completion: Completion) -> Json:
@@ -253,5 +265,6 @@ METHODS: Mapping[str, Method] = {
     "next-edit": (next_edit, next_edit_json),
     "next-edit/outcome": (next_edit_outcome, nothing_json),
     "pause": (pause, paused_json),
+    "forget": (forget, forgotten_json),
 }
 """What sessions call by these names and routes as `/api/NAME`."""

@@ -1,0 +1,102 @@
+"""Which records there are, and which of them have the beginning of a prompt. Bookkeeping only."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import xxhash
+
+from scrubjay.store.files import FileFacts
+from scrubjay.store.record_file import Record
+from scrubjay.tokens import EMPTY, Tokens, as_tokens, common_length
+
+
+@dataclass(slots=True, eq=False)
+class Filed:
+    """A record in its file, and when it was used last, in nanoseconds."""
+
+    path: Path
+    record: Record
+    used_ns: int
+
+
+@dataclass(slots=True)
+class RecordIndex:
+    """Records by the prefixes that they continue.
+
+    Attributes:
+        others: files with records of other origins, which only take space.
+    """
+
+    others: dict[Path, FileFacts] = field(default_factory=dict)
+    _by_begin: dict[int, dict[bytes, list[Filed]]] = field(default_factory=dict)
+    _by_path: dict[Path, Filed] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self._by_path)
+
+    def __iter__(self) -> Iterator[Filed]:
+        return iter(tuple(self._by_path.values()))
+
+    def __contains__(self, path: Path) -> bool:
+        return path in self._by_path
+
+    def add(self, filed: Filed) -> None:
+        """Take in a record; one in the same file is replaced."""
+        self.remove(filed.path)
+        self._by_path[filed.path] = filed
+        self._by_begin.setdefault(filed.record.begin, {}).setdefault(filed.record.before, []).append(filed)
+
+    def remove(self, path: Path) -> None:
+        """Forget the record in the file `path`, if there is one."""
+        filed = self._by_path.pop(path, None)
+        if filed is None:
+            return
+        named = self._by_begin[filed.record.begin]
+        named[filed.record.before].remove(filed)
+        if not named[filed.record.before]:
+            del named[filed.record.before]
+        if not named:
+            del self._by_begin[filed.record.begin]
+
+    def way(self, tokens: Tokens) -> list[tuple[Filed, int]]:
+        """Records that, one after the other, have the longest beginning of `tokens`, and how far each goes with it.
+
+        The first begins with the first token, each other one within what those before it have.
+        """
+        parts = [
+            (filed, begin + common_length(filed.record.tokens, tokens[begin:])) for begin, filed in self._starts(tokens)
+        ]
+        way: list[tuple[Filed, int]] = []
+        n = 0
+        while parts := [(filed, end) for filed, end in parts if end > n]:
+            fitting = [part for part in parts if part[0].record.begin <= n]
+            if not fitting:
+                break
+            way.append(max(fitting, key=lambda part: part[1]))
+            n = way[-1][1]
+        return way
+
+    def recent_tokens(self) -> Tokens:
+        """The longest text whose parts are those records of its beginning that were used last."""
+        tokens = EMPTY
+        while True:
+            longer = [filed for begin, filed in self._starts(tokens) if begin + len(filed.record.tokens) > len(tokens)]
+            if not longer:
+                return tokens
+            # Of equals the first in the text: the others continue it.
+            best = max(longer, key=lambda filed: (filed.used_ns, -filed.record.end)).record
+            tokens = as_tokens(np.concatenate([tokens[: best.begin], best.tokens]))
+
+    def _starts(self, tokens: Tokens) -> list[tuple[int, Filed]]:
+        """All records that continue a beginning of `tokens`."""
+        data = np.ascontiguousarray(tokens, dtype="<i4")
+        name, done = xxhash.xxh3_128(), 0
+        starts: list[tuple[int, Filed]] = []
+        # The same names as of `prefix_digest`, in one pass over the tokens.
+        for begin in sorted(begin for begin in self._by_begin if begin <= len(tokens)):
+            name.update(data[done:begin].data)
+            done = begin
+            starts += [(begin, filed) for filed in self._by_begin[begin].get(name.digest(), ())]
+        return starts
