@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from scrubjay.completion.requests import Completion, CompletionRequest, Trigger
+from scrubjay.completion.rules import Unasked
 from scrubjay.protocol.messages import EngineSettings, Sampling
 from scrubjay.service.events import Complete
 from scrubjay.service.service import Service
@@ -114,7 +115,7 @@ def main() -> None:
     flags = parser.parse_args()
     engine = EngineSettings(str(flags.model), n_ctx=4096, eager_load=False)
     languages = LANGUAGES if flags.model == model_path() else ()
-    how = {"confidence": flags.confidence, "languages": languages, "prompt_style": flags.style}
+    how = {"unasked": Unasked(flags.confidence, languages), "prompt_style": flags.style}
     settings = ServiceSettings(engine, warm=False, watch=False, **how)
     asyncio.run(run(settings, flags.verbose))
 

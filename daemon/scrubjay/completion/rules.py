@@ -14,6 +14,26 @@ from scrubjay.workspace.document import Document
 MAX_TRIES_EACH = 2
 """Texts generated at most for each alternative: those that a rule discards are replaced."""
 
+NOTHING = 2.0
+"""A confidence that no text has."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unasked:
+    """What is shown for which nobody asked.
+
+    Args:
+        confidence: at least what it has, from 0 to 1; 0 shows everything. See `Finish.min_confidence`.
+        languages: in which anything is; empty for all.
+    """
+
+    confidence: float = 0.0
+    languages: tuple[str, ...] = ()
+
+    def least(self, language: str) -> float:
+        """The least confidence in a document of that language; above 1 where nothing is shown."""
+        return self.confidence if not self.languages or language in self.languages else NOTHING
+
 
 @dataclass(frozen=True, slots=True)
 class CompletionRules:
@@ -37,10 +57,13 @@ class CompletionRules:
         object.__setattr__(self, "triggers", ("\n", self.cursor.suffix_start) if self.cursor.suffix_start else ("\n",))
 
     @classmethod
-    def of(cls, request: CompletionRequest, document: Document, offset: int, least: float = 0.0) -> "CompletionRules":
+    def of(
+        cls, request: CompletionRequest, document: Document, offset: int, unasked: Unasked = Unasked()
+    ) -> "CompletionRules":
         """The rules for `request` at `offset` of `document`."""
         cursor = CursorContext.at(document.text, offset, document.language)
         is_automatic, off = request.trigger == "automatic", frozenset(request.rules_off)
+        least = unasked.least(document.language)
         return cls(cursor, choose_mode(cursor), is_automatic, request.can_replace, off, least=least)
 
     @property

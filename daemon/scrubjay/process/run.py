@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from scrubjay.completion.rules import Unasked
 from scrubjay.config import Config
 from scrubjay.errors import DaemonError
 from scrubjay.http.app import MAX_DESCRIPTORS, Listeners, serving
@@ -138,8 +139,7 @@ def service_settings(config: Config) -> ServiceSettings:
         latency_budget_ms=config.latency_budget_ms,
         rules=config.rules,
         prompt_style=config.prompt_style,
-        confidence=config.confidence,
-        languages=LANGUAGES if config.model in ("starter", str(model_path())) else (),
+        unasked=Unasked(config.confidence, LANGUAGES if config.model in ("starter", str(model_path())) else ()),
         warm_on_battery=config.warm_on_battery,
         watch=config.watch,
         show_secrets=config.show_secrets,

@@ -66,10 +66,9 @@ class ClientRequests:
             self._projects.focus_at(project, document, view.offset, request.owner)
         is_idle = self._warmer.is_due(root)
         has_rules = request.rules and self._settings.rules
-        least = self._settings.least_confidence(document.language)
         ask = Ask(
             recipe=DocumentRecipe(view, is_idle=is_idle),
-            finish=CompletionRules.of(request, *place[1:], least) if has_rules else AsWritten(),
+            finish=CompletionRules.of(request, *place[1:], self._settings.unasked) if has_rules else AsWritten(),
             sampling=request.sampling,
             n=request.n,
             priority=Priority.COMPLETION if cursor and cursor[0] != view.document.key else Priority.FOCUS,

@@ -1,11 +1,12 @@
-"""The last requests: what each was, what it cost, and which prompts to compare to say why. Pure.
+"""The last requests: what each was, what it cost, which prompts to compare to say why; and sums over all. Pure.
 
 On the way of a key only references are kept; `service.why` makes words of them when somebody asks.
 """
 
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from typing import Literal
 
@@ -15,13 +16,13 @@ from scrubjay.prompt.view import ProjectView
 from scrubjay.protocol.messages import PrefillCost
 from scrubjay.service.ask import Ask
 from scrubjay.service.residency import ContextResidency, Loss
-from scrubjay.service.totals import Totals
 from scrubjay.tokens import Tokens
 
 MAX_RECORDS = 200
 MAX_UNSHARED_TOKENS = 1 << 20
 """Of prompts that share no arrays with others: the oldest are forgotten, and with them what changed."""
 MAX_REST_CHARACTERS = 200
+BOUNDS_MS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000)
 
 Kind = Literal["completion", "warm", "ahead", "raw"]
 """A completion at a cursor; a prompt brought into its context; a completion before it is asked for; a client's own prompt."""
@@ -121,6 +122,71 @@ class RequestRecord:
     def is_over(self) -> bool:
         """Whether nothing of it changes any more, but that what changed may be forgotten."""
         return self.outcome not in ("waiting", "late") or (self.outcome == "late" and self.cost is not None)
+
+
+@dataclass(slots=True)
+class Histogram:
+    """How many times were at most each of `BOUNDS_MS`, and more than the bound before; the last count is of longer ones."""
+
+    counts: list[int] = field(default_factory=lambda: [0] * (len(BOUNDS_MS) + 1))
+    sum: float = 0.0
+
+    def add(self, ms: float) -> None:
+        self.counts[bisect_left(BOUNDS_MS, ms)] += 1
+        self.sum += ms
+
+
+@dataclass(slots=True)
+class TokenSums:
+    """Of completions that were asked for: how many, how many of them were known already, and their prompts in tokens.
+
+    Args:
+        processed: of the prompts' tokens, so the others were saved.
+        processed_ahead: tokens of prompts that nobody had asked for yet.
+    """
+
+    n_requests: int = 0
+    n_cached: int = 0
+    prompt: int = 0
+    processed: int = 0
+    processed_ahead: int = 0
+
+
+@dataclass(slots=True)
+class Totals:
+    """Since the daemon's start, and today (`day`, in this machine's time zone)."""
+
+    all: TokenSums = field(default_factory=TokenSums)
+    today: TokenSums = field(default_factory=TokenSums)
+    day: date = date.min
+    first_token: Histogram = field(default_factory=Histogram)
+    own: Histogram = field(default_factory=Histogram)
+
+    def prefilled(self, cost: PrefillCost, day: date, is_asked: bool, is_first: bool) -> None:
+        """A prompt has cost that much; `is_first`: for the first text of its request."""
+        for sums in self._on(day):
+            if is_asked:
+                sums.prompt += cost.prompt if is_first else cost.processed
+                sums.processed += cost.processed
+            else:
+                sums.processed_ahead += cost.processed
+
+    def answered(self, day: date, is_known: bool, first_token_ms: float, own_ms: float) -> None:
+        """A completion that was asked for has its answer."""
+        for sums in self._on(day):
+            sums.n_requests += 1
+            sums.n_cached += is_known
+        self.first_token.add(first_token_ms)
+        self.own.add(own_ms)
+
+    def on_day(self, day: date) -> TokenSums:
+        """The sums of `day`; those of an earlier one are over."""
+        if day != self.day:
+            self.day, self.today = day, TokenSums()
+        return self.today
+
+    def _on(self, day: date) -> tuple[TokenSums, TokenSums]:
+        return self.all, self.on_day(day)
 
 
 class RequestLog:

@@ -105,7 +105,7 @@ class Service:
         history = CompletionHistory()
         may_warm = partial(self._may_warm, settings.warm, settings.warm_on_battery)
         self._warmer = Warmer(projects, self.dispatcher, self.post, settings.warm_delay_ms, may_warm, self._can_go_back)
-        self._speculator = Speculator(self.dispatcher, history, may_warm, settings.least_confidence)
+        self._speculator = Speculator(self.dispatcher, history, may_warm, settings.unasked)
         requests = ClientRequests(settings, projects, self.dispatcher, history, self._warmer, self._on_shown, self.post)
         self._workspace = Workspace(
             projects, self.post, self.broadcaster.publish, settings.watch, settings.show_secrets

@@ -1,13 +1,11 @@
 """What the service needs to know."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from scrubjay.completion.rules import Unasked
 from scrubjay.prompt.fim import PromptStyle
 from scrubjay.prompt.layouts import LayoutName
 from scrubjay.protocol.messages import EngineSettings
-
-NOTHING = 2.0
-"""A confidence that no text has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +21,7 @@ class ServiceSettings:
         rules: whether completions end and are shown by the completion rules, where a request does not say otherwise.
         watch: whether prompts show files that are not open, too.
         prompt_style: how the model is asked to fill in; see `styled`.
-        confidence: the least confidence of what is shown unasked, from 0 to 1; 0 shows everything. See `Finish.min_confidence`.
-        languages: in which anything is shown unasked; empty for all.
+        unasked: what is shown for which nobody asked.
         idle_unload_s: after how long without work the engine is ended until there is some; 0 for never.
         show_secrets: whether these may be files that usually hold keys or passwords.
     """
@@ -39,11 +36,6 @@ class ServiceSettings:
     warm_on_battery: bool = False
     watch: bool = True
     prompt_style: PromptStyle = "auto"
-    confidence: float = 0.0
-    languages: tuple[str, ...] = ()
+    unasked: Unasked = field(default_factory=Unasked)
     show_secrets: bool = False
     idle_unload_s: float = 0.0
-
-    def least_confidence(self, language: str) -> float:
-        """Of what is shown unasked in a document of that language; above 1 where nothing is."""
-        return self.confidence if not self.languages or language in self.languages else NOTHING

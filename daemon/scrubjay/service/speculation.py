@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from scrubjay.completion.history import CompletionHistory
 from scrubjay.completion.requests import CompletionRequest, Item
-from scrubjay.completion.rules import CompletionRules
+from scrubjay.completion.rules import CompletionRules, Unasked
 from scrubjay.prompt.document import DocumentRecipe
 from scrubjay.prompt.view import ProjectView
 from scrubjay.service.active_request import ActiveRequest
@@ -43,7 +43,7 @@ class Speculator:
     Args:
         history: where their answers are kept.
         is_allowed: asked when one would be submitted.
-        least: the least confidence of what is shown unasked in a language.
+        unasked: what is shown for which nobody asked.
     """
 
     def __init__(
@@ -51,12 +51,12 @@ class Speculator:
         dispatcher: Dispatcher,
         history: CompletionHistory,
         is_allowed: Callable[[], bool],
-        least: Callable[[str], float],
+        unasked: Unasked,
     ) -> None:
         self._dispatcher = dispatcher
         self._history = history
         self._is_allowed = is_allowed
-        self._least = least
+        self._unasked = unasked
         # Both by the root of the project.
         self._shown: dict[str, _Shown] = {}
         self._ahead: dict[str, _Ahead] = {}
@@ -93,7 +93,7 @@ class Speculator:
         question = replace(request, n=1, trigger="automatic", version=None, t_max_prompt_ms=None)
         return Ask(
             DocumentRecipe(view, is_speculative=True),
-            CompletionRules.of(question, view.document, view.offset, self._least(view.document.language)),
+            CompletionRules.of(question, view.document, view.offset, self._unasked),
             question.sampling,
             priority=Priority.SPECULATIVE,
             supersedes=("ahead", view.project.root),

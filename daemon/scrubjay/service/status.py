@@ -10,8 +10,8 @@ import psutil
 
 from scrubjay import __version__
 from scrubjay.protocol.messages import ContextStatus, EngineStatus
+from scrubjay.service.request_log import BOUNDS_MS, TokenSums
 from scrubjay.service.service import Service
-from scrubjay.service.totals import BOUNDS_MS, TokenSums
 from scrubjay.workspace.project import Project
 
 Json = dict[str, Any]

@@ -5,8 +5,8 @@ from datetime import date
 import pytest
 
 from scrubjay.protocol.messages import PrefillCost
+from scrubjay.service.request_log import BOUNDS_MS, Histogram, Totals
 from scrubjay.service.status import StatusReport
-from scrubjay.service.totals import BOUNDS_MS, Histogram, Totals
 from tests.support.gguf_models import tiny_model
 from tests.support.service import complete, open_document, running_service, source, until_state, warm
 
