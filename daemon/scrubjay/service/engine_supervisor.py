@@ -2,16 +2,16 @@
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
-from scrubjay.engine.interface import EngineFactory, EngineGone
-from scrubjay.protocol.messages import LoadProgress, ModelInfo
+from scrubjay.engine.interface import Engine, EngineFactory, EngineGone
+from scrubjay.protocol.messages import LoadProgress, ModelInfo, Run
 from scrubjay.protocol.records import Forgotten
-from scrubjay.service.engine_door import EngineDoor
-from scrubjay.service.events import EngineDue, EngineHalted, ForgetRoot, Post
-from scrubjay.service.idle_unload import IdleClock
+from scrubjay.service.events import EngineDue, EngineHalted, ForgetRoot, Post, UnloadDue
+from scrubjay.workspace.events import answer
 
 logger = logging.getLogger(__name__)
 
@@ -21,6 +21,10 @@ MAX_PAUSE_S = 30.0
 ENDING_S = 5.0
 LOOK_S = 5.0
 """How often it is looked whether the engine has been stopped."""
+
+State = Literal["loading", "ready", "unloaded", "failed"]
+
+NOTHING = Forgotten(0, 0, ())
 
 
 @dataclass(slots=True)
@@ -46,7 +50,89 @@ class _Life:
     is_closing: bool = False
 
 
-class EngineSupervisor(EngineDoor):
+class EngineCalls:
+    """What the engine is told, whichever process it is at present; lost if there is none.
+
+    Attributes:
+        state: "ready" when the engine has the model and its vocabulary is open here; "unloaded" while there is none because
+            nothing was asked for.
+    """
+
+    def __init__(self) -> None:
+        self._engine: Engine | None = None
+        self._forgetting: deque[ForgetRoot] = deque()
+        self.state: State = "loading"
+
+    @property
+    def is_ready(self) -> bool:
+        return self.state == "ready"
+
+    @property
+    def pid(self) -> int | None:
+        """Process id of the engine, None while there is none."""
+        return self._engine.pid if self._engine else None
+
+    def run(self, run: Run) -> None:
+        if self._engine:
+            self._engine.run(run)
+
+    def stop(self, job: int) -> None:
+        if self._engine:
+            self._engine.stop(job)
+
+    def end_early(self, job: int) -> None:
+        if self._engine:
+            self._engine.end_early(job)
+
+    def ask_status(self) -> bool:
+        """Ask the engine for its status; whether there is one to ask."""
+        if self._engine and self.is_ready:
+            self._engine.ask_status()
+            return True
+        return False
+
+    def forget(self, event: ForgetRoot) -> None:
+        """Have the engine forget what it holds, and reply with what it did."""
+        if self._engine and self.is_ready:
+            self._engine.forget(event.root)
+            self._forgetting.append(event)
+        else:
+            answer(event.reply, NOTHING)
+
+    def _on_forgotten(self, forgotten: Forgotten) -> None:
+        answer(self._forgetting.popleft().reply, forgotten)
+
+    def _is_gone(self) -> None:
+        """There is no engine any more, and nothing that it held in memory."""
+        self._engine = None
+        while self._forgetting:
+            self._on_forgotten(NOTHING)
+
+
+class IdleTimer:
+    """Posts `UnloadDue` when the engine was not used for a while.
+
+    Args:
+        seconds: how long; 0 for never.
+    """
+
+    def __init__(self, post: Post, seconds: float) -> None:
+        self._post = post
+        self._seconds = seconds
+        self._timer: asyncio.TimerHandle | None = None
+
+    def used(self) -> None:
+        """The engine is used: the time begins again."""
+        self.close()
+        if self._seconds:
+            self._timer = asyncio.get_running_loop().call_later(self._seconds, self._post, UnloadDue())
+
+    def close(self) -> None:
+        if self._timer:
+            self._timer.cancel()
+
+
+class EngineSupervisor(EngineCalls):
     """The engine as the service sees it, one process after the other. What they deliver goes to `post`.
 
     Attributes:
@@ -63,7 +149,7 @@ class EngineSupervisor(EngineDoor):
         self._task: asyncio.Task[None] | None = None
         self._failures = _Failures()
         self._life = _Life()
-        self.idle_clock = IdleClock(post, idle_unload_s)
+        self.idle_timer = IdleTimer(post, idle_unload_s)
         self.message = ""
         self.progress: LoadProgress | None = None
         self.info: ModelInfo | None = None
@@ -95,7 +181,7 @@ class EngineSupervisor(EngineDoor):
 
     def wake(self) -> None:
         """There is work: load the model if it is unloaded."""
-        self.idle_clock.used()
+        self.idle_timer.used()
         if self.state == "unloaded":
             # One that is still ending is waited for: its end starts the next.
             self.state, self.progress = "loading", LoadProgress("start", 0.0)
@@ -152,7 +238,7 @@ class EngineSupervisor(EngineDoor):
         for timer in (self._failures.retry, self._failures.look):
             if timer:
                 timer.cancel()
-        self.idle_clock.close()
+        self.idle_timer.close()
         if self._task:
             await asyncio.wait([self._task])
         if self._engine:

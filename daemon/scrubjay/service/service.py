@@ -332,7 +332,7 @@ class Service:
         self.supervisor.on_vocabulary_opened()
         info = self.supervisor.info
         if self.supervisor.is_ready and info:
-            self.supervisor.idle_clock.used()
+            self.supervisor.idle_timer.used()
             self._workspace.model_is_ready(info.prefill_speed, info.n_ctx)
             self._status_poller.on_engine_ready()
             self._make_prompts()
@@ -359,14 +359,14 @@ class Service:
 
     def _on_job_end(self, handler: Callable[[Any], None], message: Done | Stopped) -> None:
         handler(message)
-        self.supervisor.idle_clock.used()
+        self.supervisor.idle_timer.used()
         self._status_poller.schedule()
 
     def _on_unload_due(self, _: UnloadDue) -> None:
         if self.dispatcher.is_idle:
             self.supervisor.unload()
         else:
-            self.supervisor.idle_clock.used()
+            self.supervisor.idle_timer.used()
 
     def _reject_if_failed(self) -> None:
         if self.supervisor.state == "failed":
