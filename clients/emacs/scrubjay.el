@@ -174,11 +174,13 @@ when the buffer or the cursor is not as it was is dropped."
      :context (:triggerKind ,(if invoked 1 2))))
 
 (defun scrubjay--items (answer)
-  "Return the items of the server's ANSWER."
+  "Return the items of the server's ANSWER, without line ends at their ends.
+At the end of a buffer Emacs would show the cursor after these."
   (cl-loop for item across (or (plist-get answer :items) [])
-           for text = (plist-get item :insertText)
+           for written = (plist-get item :insertText)
+           for text = (and (stringp written) (replace-regexp-in-string "\n+\\'" "" written))
            for arguments = (plist-get (plist-get item :command) :arguments)
-           when (and (stringp text) (not (string-empty-p text)))
+           unless (member text '(nil ""))
            collect (cons text (and (> (length arguments) 0) (aref arguments 0)))))
 
 (defun scrubjay--take (items)

@@ -23,7 +23,7 @@ CONFIG_VARIABLE = "SCRUBJAY_CONFIG"
 """Names the TOML file, where `--config` does not."""
 
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
-_DEFAULT_WORD = re.compile(r"\(default: (\w+)")
+_DEFAULT_WORD = re.compile(r"\(default: (\w[\w.]*)")
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", re.IGNORECASE)
 
 

@@ -36,7 +36,14 @@ def place(tmp_path: Path) -> Iterator[Path]:
 @pytest.fixture
 def flags(tmp_path: Path) -> dict[str, str]:
     """Options of a daemon that shares few cores with other tests."""
-    options = {"ctx": "1024", "threads": "1", "eager_load": "false", "interval": "64", "warm": "false"}
+    options = {
+        "ctx": "1024",
+        "threads": "1",
+        "eager_load": "false",
+        "interval": "64",
+        "warm": "false",
+        "confidence": "0",
+    }
     return {**options, "model": str(tiny_model("dense")), "data_dir": str(tmp_path / "data")}
 
 

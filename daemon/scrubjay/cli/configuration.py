@@ -92,5 +92,5 @@ def _example() -> Iterator[str]:
             yield f'# {key} = "/a/path"'
             continue
         text = value_text(option, option.default)
-        is_bare = isinstance(option.default, bool) or text.isdecimal()
+        is_bare = isinstance(option.default, bool) or text.replace(".", "", 1).isdecimal()
         yield f"# {key} = {text if is_bare else json.dumps(text)}"

@@ -149,8 +149,8 @@ def _stars(pattern: bytes, start: int) -> tuple[tuple[bytes, ...], int]:
         return (_STAR,), end
     if pattern[end : end + 1] == b"/":
         return (_FOLDERS,), end + 1
-    if pattern[end : end + 2] == b"\\/":  # git sees the slash only later, so that there must be a folder
-        return (b"[^/]", _STAR, b"/", _FOLDERS), end + 2
+    if pattern[end : end + 2] == b"\\/":  # git sees the slash only later, so that there must be one
+        return (_STAR, b"/", _FOLDERS), end + 2
     return ((_ALL,) if end == len(pattern) else (_STAR,)), end
 
 

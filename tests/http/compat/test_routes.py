@@ -330,7 +330,7 @@ async def test_tools_are_called_through_openais_package(port: int) -> None:
         ("/health", {"Origin": "https://evil.example"}, 403),
         ("/health", {"Origin": "null"}, 403),
         ("/health", {"Sec-Fetch-Site": "cross-site"}, 403),
-        ("/api/status", {}, 404),
+        ("/api/status", {}, 401),  # for the status page, which has a key
         ("/api/documents", {}, 404),
     ],
 )
