@@ -69,7 +69,8 @@ ITEMS = {
 @pytest.mark.parametrize("item", ITEMS.values(), ids=ITEMS)
 async def test_others_have_their_turn_while_a_large_body_is_read(item: bytes) -> None:
     """One call of the parser would be one step of the event loop, however long."""
-    body = b'{"items":[' + item * (MAX_VALUES // 8) + b"0]}"
+    n_items = MAX_VALUES // (8 if item[:1] in b"{[" else 4)
+    body = b'{"items":[' + item * n_items + b"0]}"
     reading = asyncio.create_task(read_any_size(body, whole))
     n_turns = 0
     while not reading.done():

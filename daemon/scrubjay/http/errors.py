@@ -22,6 +22,7 @@ _TYPES = {
     413: "too_large",
     503: "unavailable_error",
 }
+_GONE = RequestError("The client has gone.", 499)
 
 
 dump: Callable[[object], str] = json.JSONEncoder(separators=(",", ":")).encode
@@ -46,7 +47,7 @@ async def answer_errors(
         try:
             return await handler(request)
         except Exception as raised:
-            error = _known(raised, request)
+            error = _GONE if _has_gone(raised, request) else _known(raised, request)
     status, body = error_body(error)
     response = web.json_response(body, status=status, dumps=dump)
     if request.content.exception() is not None:
@@ -54,6 +55,12 @@ async def answer_errors(
         request.content.feed_eof()
         response.force_close()
     return response
+
+
+def _has_gone(error: Exception, request: web.Request) -> bool:
+    """Whether the client left while its answer was written, so that nobody reads another one."""
+    is_closing = request.transport is None or request.transport.is_closing()
+    return isinstance(error, ConnectionError) and is_closing
 
 
 def _known(error: Exception, request: web.Request) -> Exception:
