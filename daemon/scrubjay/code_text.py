@@ -46,6 +46,12 @@ def common_suffix_length(a: str, b: str) -> int:
     return low
 
 
+def common_ends(a: str, b: str) -> tuple[int, int]:
+    """Numbers of leading and of trailing characters that the two share; no character counts as both."""
+    n_first = common_prefix_length(a, b)
+    return n_first, common_suffix_length(a[n_first:], b[n_first:])
+
+
 def overlap(a: str, b: str, longest: int = MAX_OVERLAP_CHARACTERS) -> int:
     """Length of the longest end of `a` that is a beginning of `b`, looked for up to `longest`."""
     return next(overlaps(a, b, longest), 0)

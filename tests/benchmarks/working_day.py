@@ -30,7 +30,7 @@ import numpy as np
 from scrubjay.protocol.messages import EngineSettings
 from scrubjay.service.service import Service
 from scrubjay.service.settings import ServiceSettings
-from tests.benchmarks.desk import Desk, Row, lines_of
+from tests.benchmarks.scripted_editor import Row, ScriptedEditor, lines_of
 from tests.support.gguf_models import TINY, write_model
 
 SHAPES = ("deltanet", "shortconv", "swa", "dense")
@@ -57,209 +57,209 @@ ROWS = ("| action | first key | next keys | all | known | prompt | goal | |", "|
 # --- the day ---------------------------------------------------------------------------------------------------------
 
 
-async def in_one_file(desk: Desk) -> None:
+async def in_one_file(editor: ScriptedEditor) -> None:
     """Jumps, words, undo."""
-    desk.row("open A, cold")
-    await desk.open(A, 30)
-    desk.checkout({})
-    await desk.ask()
-    await desk.pause()
-    desk.row("jump to A:241, type")
-    desk.go(241)
-    await desk.type()
-    await desk.pause()
-    desk.row("type 8 characters", goal=INTERVAL)
-    await desk.type("\n    abcd")
-    await desk.pause()
-    desk.row("accept two lines, Enter, one key", goal=INTERVAL)
-    before = desk.text
-    await desk.insert(" = self.values\n    efgh = 1\n    ")
-    await desk.type("x")
-    await desk.pause()
-    desk.row("undo that, type the same again", goal=INTERVAL)
-    after, at = desk.text, desk.cursor
-    await desk.become(before)
-    await desk.ask()
-    await desk.become(after)
-    desk.cursors[A] = at
-    await desk.ask()
-    await desk.pause()
-    desk.row("jump far down, type")
-    await jump(desk, N_DOWN)
-    desk.row("jump back, type", goal=INTERVAL)
-    await jump(desk, -N_DOWN)
-    desk.row("edit an import at line 19")
-    here = desk.text.count("\n", 0, desk.cursor) + 1
-    desk.go(19)
-    await desk.type()
-    await desk.pause()
-    desk.row("far down again, type", goal=INTERVAL)
-    await jump(desk, here - 19 + N_DOWN)
-    desk.row("back to where the import is shown, type")
-    await jump(desk, -N_DOWN)
-    desk.row("far down once more, type", goal=INTERVAL)
-    await jump(desk, N_DOWN)
-    desk.row("back again, type", goal=INTERVAL)
-    await jump(desk, -N_DOWN)
+    editor.row("open A, cold")
+    await editor.open(A, 30)
+    editor.checkout({})
+    await editor.ask()
+    await editor.pause()
+    editor.row("jump to A:241, type")
+    editor.go(241)
+    await editor.type()
+    await editor.pause()
+    editor.row("type 8 characters", goal=INTERVAL)
+    await editor.type("\n    abcd")
+    await editor.pause()
+    editor.row("accept two lines, Enter, one key", goal=INTERVAL)
+    before = editor.text
+    await editor.insert(" = self.values\n    efgh = 1\n    ")
+    await editor.type("x")
+    await editor.pause()
+    editor.row("undo that, type the same again", goal=INTERVAL)
+    after, at = editor.text, editor.cursor
+    await editor.become(before)
+    await editor.ask()
+    await editor.become(after)
+    editor.cursors[A] = at
+    await editor.ask()
+    await editor.pause()
+    editor.row("jump far down, type")
+    await jump(editor, N_DOWN)
+    editor.row("jump back, type", goal=INTERVAL)
+    await jump(editor, -N_DOWN)
+    editor.row("edit an import at line 19")
+    here = editor.text.count("\n", 0, editor.cursor) + 1
+    editor.go(19)
+    await editor.type()
+    await editor.pause()
+    editor.row("far down again, type", goal=INTERVAL)
+    await jump(editor, here - 19 + N_DOWN)
+    editor.row("back to where the import is shown, type")
+    await jump(editor, -N_DOWN)
+    editor.row("far down once more, type", goal=INTERVAL)
+    await jump(editor, N_DOWN)
+    editor.row("back again, type", goal=INTERVAL)
+    await jump(editor, -N_DOWN)
 
 
-async def jump(desk: Desk, n_lines: int) -> None:
-    desk.step(n_lines)
-    await desk.type()
-    await desk.pause()
+async def jump(editor: ScriptedEditor, n_lines: int) -> None:
+    editor.step(n_lines)
+    await editor.type()
+    await editor.pause()
 
 
-async def two_files(desk: Desk) -> None:
+async def two_files(editor: ScriptedEditor) -> None:
     """A/B/A/B, with a pause at each and without."""
-    desk.row("open B, jump to 400, type")
-    await desk.open(B, 400)
-    await desk.type()
-    await desk.pause()
+    editor.row("open B, jump to 400, type")
+    await editor.open(B, 400)
+    await editor.type()
+    await editor.pause()
     for number in (1, 2, 3):
         for name, letter in ((A, "A"), (B, "B")):
-            desk.row(f"back to {letter} ({number}), type", goal=INTERVAL if number > 1 else None)
-            desk.name = name
-            await desk.type()
-            await desk.pause()
+            editor.row(f"back to {letter} ({number}), type", goal=INTERVAL if number > 1 else None)
+            editor.name = name
+            await editor.type()
+            await editor.pause()
     for name, letter in ((A, "A"), (B, "B"), (A, "A")):
-        desk.row(f"{letter} without a pause, type", goal=INTERVAL)
-        desk.name = name
-        await desk.type()
-    await desk.pause()
+        editor.row(f"{letter} without a pause, type", goal=INTERVAL)
+        editor.name = name
+        await editor.type()
+    await editor.pause()
 
 
-async def two_files_in_one_prompt(desk: Desk) -> None:
+async def two_files_in_one_prompt(editor: ScriptedEditor) -> None:
     """The same where the prompt for the one shows the other."""
-    desk.row("open D, which is small, type")
-    await desk.open(D, 20)
-    await desk.type()
-    await desk.pause()
+    editor.row("open D, which is small, type")
+    await editor.open(D, 20)
+    await editor.type()
+    await editor.pause()
     for number in (1, 2, 3):
         for name, letter in ((A, "A"), (D, "D")):
-            desk.row(f"back to {letter} ({number}), type", goal=INTERVAL if number > 1 else None)
-            desk.name = name
-            await desk.type()
-            await desk.pause()
-    desk.name = A
+            editor.row(f"back to {letter} ({number}), type", goal=INTERVAL if number > 1 else None)
+            editor.name = name
+            await editor.type()
+            await editor.pause()
+    editor.name = A
 
 
-async def large_edits(desk: Desk) -> None:
+async def large_edits(editor: ScriptedEditor) -> None:
     """Blocks deleted, pasted and renamed, and all of that undone."""
-    await edit_and_undo(desk, "delete 2,000 tokens below, type", "undo that, type", deleted(desk))
-    desk.row("delete 2,000 tokens, type elsewhere")
-    before, at = desk.text, desk.cursor
-    await desk.become(deleted(desk))
-    desk.step(-60)
-    await desk.type()
-    await desk.pause()
-    desk.row("undo both, type where the block was", goal=INTERVAL)
-    await desk.become(before)
-    desk.cursors[A] = at
-    await desk.type()
-    await desk.pause()
-    start = desk.text.rfind("\n", 0, desk.cursor) + 1
-    above = desk.text[: lines_of(desk.text, max(start - n_deleted(desk), 0), 0)[0]] + desk.text[start:]
-    await edit_and_undo(desk, "delete 2,000 tokens above, type", "undo that, type", above)
+    await edit_and_undo(editor, "delete 2,000 tokens below, type", "undo that, type", deleted(editor))
+    editor.row("delete 2,000 tokens, type elsewhere")
+    before, at = editor.text, editor.cursor
+    await editor.become(deleted(editor))
+    editor.step(-60)
+    await editor.type()
+    await editor.pause()
+    editor.row("undo both, type where the block was", goal=INTERVAL)
+    await editor.become(before)
+    editor.cursors[A] = at
+    await editor.type()
+    await editor.pause()
+    start = editor.text.rfind("\n", 0, editor.cursor) + 1
+    above = editor.text[: lines_of(editor.text, max(start - n_deleted(editor), 0), 0)[0]] + editor.text[start:]
+    await edit_and_undo(editor, "delete 2,000 tokens above, type", "undo that, type", above)
     await edit_and_undo(
-        desk, ":%s rename in A, type", "undo the rename, type", desk.text.replace("_headers", "_fields")
+        editor, ":%s rename in A, type", "undo the rename, type", editor.text.replace("_headers", "_fields")
     )
-    desk.row("redo the rename, type", goal=INTERVAL)
-    before, at = desk.text, desk.cursor
-    await desk.become(desk.text.replace("_headers", "_fields"))
-    await desk.ask()
-    await desk.become(before)
-    desk.cursors[A] = at
-    await desk.pause()
-    block = "".join(desk.on_disk[C].splitlines(keepends=True)[100:130])
-    pasted = desk.text[: desk.cursor] + "\n" + block + desk.text[desk.cursor :]
-    await edit_and_undo(desk, "paste 30 lines, type after", "undo the paste, type", pasted)
+    editor.row("redo the rename, type", goal=INTERVAL)
+    before, at = editor.text, editor.cursor
+    await editor.become(editor.text.replace("_headers", "_fields"))
+    await editor.ask()
+    await editor.become(before)
+    editor.cursors[A] = at
+    await editor.pause()
+    block = "".join(editor.on_disk[C].splitlines(keepends=True)[100:130])
+    pasted = editor.text[: editor.cursor] + "\n" + block + editor.text[editor.cursor :]
+    await edit_and_undo(editor, "paste 30 lines, type after", "undo the paste, type", pasted)
 
 
-def n_deleted(desk: Desk) -> int:
+def n_deleted(editor: ScriptedEditor) -> int:
     """Characters of the large deletion, as far as the file has as many."""
-    return min(4 * N_DELETED, len(desk.text) // 4)
+    return min(4 * N_DELETED, len(editor.text) // 4)
 
 
-def deleted(desk: Desk) -> str:
-    start, end = lines_of(desk.text, desk.cursor, n_deleted(desk))
-    return desk.text[:start] + desk.text[end:]
+def deleted(editor: ScriptedEditor) -> str:
+    start, end = lines_of(editor.text, editor.cursor, n_deleted(editor))
+    return editor.text[:start] + editor.text[end:]
 
 
-async def edit_and_undo(desk: Desk, edit: str, undo: str, text: str) -> None:
+async def edit_and_undo(editor: ScriptedEditor, edit: str, undo: str, text: str) -> None:
     """Where the cursor is after the undo is where it was before."""
-    desk.row(edit)
-    before, at = desk.text, desk.cursor
-    await desk.become(text)
-    await desk.type()
-    await desk.pause()
-    desk.row(undo, goal=INTERVAL)
-    await desk.become(before)
-    desk.cursors[A] = at
-    await desk.type()
-    await desk.pause()
+    editor.row(edit)
+    before, at = editor.text, editor.cursor
+    await editor.become(text)
+    await editor.type()
+    await editor.pause()
+    editor.row(undo, goal=INTERVAL)
+    await editor.become(before)
+    editor.cursors[A] = at
+    await editor.type()
+    await editor.pause()
 
 
-async def branches(desk: Desk) -> None:
+async def branches(editor: ScriptedEditor) -> None:
     """git checkout there and back, and other files."""
-    desk.row("save, type", goal=INTERVAL)
-    desk.checkout({A: desk.text})
-    await desk.type()
-    await desk.pause()
-    main = {name: desk.on_disk[name] for name in FEATURE}
+    editor.row("save, type", goal=INTERVAL)
+    editor.checkout({A: editor.text})
+    await editor.type()
+    await editor.pause()
+    main = {name: editor.on_disk[name] for name in FEATURE}
     feature = {name: text.replace("\n\n\n", "\n\n\n# another branch\n", 1) for name, text in main.items()}
     for number, goal in ((1, None), (2, INTERVAL)):
-        desk.row(f"git checkout feature ({number}), type", goal=goal)
-        await desk.reload(feature)
-        await desk.type("y")
-        await desk.reload(feature)
-        await desk.pause()
-        desk.row(f"git checkout main ({number}), type", goal=INTERVAL)
-        await desk.reload(main)
-        await desk.type("y")
-        await desk.reload(main)
-        await desk.pause()
-    desk.row("open C, type")
-    await desk.open(C, 200)
-    await desk.type()
-    await desk.pause()
-    desk.row("back to A, type", goal=INTERVAL)
-    desk.name = A
-    await desk.type()
-    await desk.pause()
-    desk.row("close B, type in A", goal=INTERVAL)
-    await desk.close(B)
-    await desk.type()
-    await desk.pause()
+        editor.row(f"git checkout feature ({number}), type", goal=goal)
+        await editor.reload(feature)
+        await editor.type("y")
+        await editor.reload(feature)
+        await editor.pause()
+        editor.row(f"git checkout main ({number}), type", goal=INTERVAL)
+        await editor.reload(main)
+        await editor.type("y")
+        await editor.reload(main)
+        await editor.pause()
+    editor.row("open C, type")
+    await editor.open(C, 200)
+    await editor.type()
+    await editor.pause()
+    editor.row("back to A, type", goal=INTERVAL)
+    editor.name = A
+    await editor.type()
+    await editor.pause()
+    editor.row("close B, type in A", goal=INTERVAL)
+    await editor.close(B)
+    await editor.type()
+    await editor.pause()
 
 
-async def small_steps(desk: Desk) -> None:
+async def small_steps(editor: ScriptedEditor) -> None:
     """Ten lines down and up; a line above and back."""
-    desk.row("1 character 20 lines above")
-    await jump(desk, -20)
-    desk.row("back, type")
-    await jump(desk, 20)
+    editor.row("1 character 20 lines above")
+    await jump(editor, -20)
+    editor.row("back, type")
+    await jump(editor, 20)
     for number in (1, 2):
-        desk.row(f"10 lines down ({number}), type", goal=NEAR)
-        await jump(desk, 10)
-        desk.row(f"10 lines up ({number}), type", goal=NEAR)
-        await jump(desk, -10)
+        editor.row(f"10 lines down ({number}), type", goal=NEAR)
+        await jump(editor, 10)
+        editor.row(f"10 lines up ({number}), type", goal=NEAR)
+        await jump(editor, -10)
 
 
-async def interruptions(desk: Desk) -> None:
+async def interruptions(editor: ScriptedEditor) -> None:
     """What comes between: a chat, and work in idle time."""
-    desk.row("a chat question, then typing on", goal=INTERVAL)
-    await desk.chat(CHAT * 20)
-    await desk.type()
-    await desk.pause()
-    desk.row("jump far down, type")
-    await jump(desk, N_DOWN)
-    desk.row("another file changes on disk, pause, type")
-    desk.checkout({OTHERS[0]: desk.on_disk[OTHERS[0]] + "\n\nLIMIT = 10\n"})
-    await desk.pause()
-    await desk.type()
-    await desk.pause()
-    desk.row("back after the project was laid out again, type", goal=INTERVAL)
-    await jump(desk, -N_DOWN)
+    editor.row("a chat question, then typing on", goal=INTERVAL)
+    await editor.chat(CHAT * 20)
+    await editor.type()
+    await editor.pause()
+    editor.row("jump far down, type")
+    await jump(editor, N_DOWN)
+    editor.row("another file changes on disk, pause, type")
+    editor.checkout({OTHERS[0]: editor.on_disk[OTHERS[0]] + "\n\nLIMIT = 10\n"})
+    await editor.pause()
+    await editor.type()
+    await editor.pause()
+    editor.row("back after the project was laid out again, type", goal=INTERVAL)
+    await jump(editor, -N_DOWN)
 
 
 DAY = (in_one_file, two_files, two_files_in_one_prompt, large_edits, branches, small_steps, interruptions)
@@ -272,15 +272,15 @@ async def measure(model: Path, n_ctx: int) -> list[Row]:
     settings = ServiceSettings(engine, warm_delay_ms=1e9, watch=False, rules=False, warm_on_battery=True)
     service = Service(settings)
     service.start()
-    desk = Desk(service, EDITED | {name: (LIBRARY / name).read_text("utf-8") for name in OTHERS})
-    listening = asyncio.create_task(desk.listen())
+    editor = ScriptedEditor(service, EDITED | {name: (LIBRARY / name).read_text("utf-8") for name in OTHERS})
+    listening = asyncio.create_task(editor.listen())
     try:
         for part in DAY:
-            await part(desk)
+            await part(editor)
     finally:
         await service.close()
         await listening
-    return desk.rows
+    return editor.rows
 
 
 def write_light_model(shape: str, folder: str) -> Path:

@@ -7,8 +7,8 @@ import pytest
 
 from scrubjay.completion.requests import CompletionRequest, RawRequest
 from scrubjay.errors import RequestError
+from scrubjay.prompt.client_prompts import RawPrompt
 from scrubjay.prompt.limits import Limits
-from scrubjay.prompt.raw import RawPrompt
 from scrubjay.prompt.recipe import PromptTools
 from scrubjay.prompt.segments import Prompt
 from scrubjay.protocol.messages import Sampling

@@ -6,8 +6,8 @@ import pytest
 
 from scrubjay.completion.finish import AsWritten
 from scrubjay.completion.requests import Completion
+from scrubjay.prompt.client_prompts import RawPrompt
 from scrubjay.prompt.infill import InfillPrompt
-from scrubjay.prompt.raw import RawPrompt
 from scrubjay.protocol.messages import Sampling
 from scrubjay.service.ask import Ask
 from scrubjay.service.events import Complete

@@ -11,8 +11,8 @@ import pytest
 
 from scrubjay.completion.requests import RawRequest
 from scrubjay.errors import ScrubjayError
+from scrubjay.prompt.client_prompts import RawPrompt
 from scrubjay.prompt.layouts import LayoutName
-from scrubjay.prompt.raw import RawPrompt
 from scrubjay.protocol.messages import Sampling
 from scrubjay.service.events import AddTail, Generate, RequestStatus, Warm
 from scrubjay.service.request_log import MAX_RECORDS

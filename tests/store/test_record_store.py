@@ -283,7 +283,7 @@ def test_a_record_that_is_given_up_leaves_nothing(make: Maker) -> None:
     writing = store.write(parts(tokens(0))[0])
     next(writing)
     assert len(list(make.folder.iterdir())) == 1
-    writing.close()  # type: ignore[attr-defined]
+    writing.close()
     assert list(make.folder.iterdir()) == []
     assert store.error == ""
 

@@ -114,13 +114,18 @@ def found_gpu(root: Path = Path("/")) -> str:
     return "AMD" if (root / "dev/kfd").exists() else ""
 
 
-def why_lines(request: Json) -> Iterator[str]:
-    """A request of the log, for people: what it was and cost, the reason, and the text that changed."""
-    at = datetime.fromtimestamp(request["at"]).astimezone()
+def summary(request: Json) -> str:
+    """What a request of the log was, and what it cost."""
     name = unquote(request["uri"].rpartition("/")[2]) or request["root"]
     reuse = request["reuse"]
     cost = f"{reuse['processed']:,} of {reuse['prompt']:,} tokens" if reuse else request["outcome"]
-    yield f"#{request['number']} {at:%H:%M:%S} {request['kind']} {name}: {cost}"
+    return f"{request['kind']} {name}: {cost}"
+
+
+def why_lines(request: Json) -> Iterator[str]:
+    """A request of the log, for people: what it was and cost, the reason, and the text that changed."""
+    at = datetime.fromtimestamp(request["at"]).astimezone()
+    yield f"#{request['number']} {at:%H:%M:%S} {summary(request)}"
     yield f"    {request['why']}"
     if request["was"] != request["now"]:
         yield from (f"    {sign} {request[key]}" for sign, key in (("-", "was"), ("+", "now")) if request[key].strip())

@@ -10,13 +10,13 @@ from contextlib import contextmanager, suppress
 from queue import Empty, Queue
 from threading import Event, Thread
 from time import monotonic
-from urllib.parse import unquote
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from scrubjay.cli.status import summary
 from scrubjay.errors import DaemonError, RequestError, ScrubjayError
 from scrubjay.process.client import Client, Json
 
@@ -186,12 +186,7 @@ class Top:
     def _last(self, n: int) -> RenderableType:
         lines = Text()
         for request in self._requests[:n]:
-            name = unquote(request["uri"].rpartition("/")[2]) or request["root"]
-            reuse = request["reuse"]
-            cost = f"{reuse['processed']:,} of {reuse['prompt']:,} tokens" if reuse else request["outcome"]
-            lines.append(f"#{request['number']} {request['kind']} {name}: {cost}\n", "dim").append(
-                f"   {request['why']}\n"
-            )
+            lines.append(f"#{request['number']} {summary(request)}\n", "dim").append(f"   {request['why']}\n")
         return lines
 
 

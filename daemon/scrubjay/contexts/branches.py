@@ -76,7 +76,6 @@ class BranchStore:
 
     def __init__(self, budget: int, pool: CheckpointPool) -> None:
         self.budget = budget
-        self.n_dropped = 0
         self.wanted: set[int] = set()
         """Ids of the branches and checkpoints that must stay for now: a context is about to go back to them."""
         self._pool = pool
@@ -125,7 +124,6 @@ class BranchStore:
         branch.checkpoints = []
         if branch.memory is not None:
             self._pool.give_back(branch.memory)
-        self.n_dropped += 1
 
     def parts_of(self, tokens: Tokens, n_common: int) -> list[tuple[Branch, int]]:
         """The branches that grow out of the first `n_common` of `tokens` and go on with them, and how far they do."""

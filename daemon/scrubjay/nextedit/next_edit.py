@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from scrubjay.nextedit.lexing import line_bounds
 from scrubjay.workspace.edit_history import Edit
 
 
@@ -55,8 +56,7 @@ class NextEdit:
 
     def lines(self, text: str) -> tuple[str, str]:
         """The whole lines that it touches in `text`, as they are and as they would be."""
-        first, last = text.rfind("\n", 0, self.start) + 1, text.find("\n", self.end)
-        last = len(text) if last < 0 else last
+        first, last = line_bounds(text, self.start)[0], line_bounds(text, self.end)[1]
         return text[first:last], text[first : self.start] + self.new + text[self.end : last]
 
 

@@ -6,8 +6,8 @@ So the layouts stay as they are: what is typed after the anchor is the beginning
 """
 
 from scrubjay.errors import RequestError
+from scrubjay.prompt.client_prompts import raw_tokens
 from scrubjay.prompt.fim import ChatFim, FimTemplate
-from scrubjay.prompt.raw import raw_tokens
 from scrubjay.prompt.recipe import RawVocabulary
 from scrubjay.prompt.template import render
 

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
 
-from scrubjay.code_text import common_prefix_length
+from scrubjay.code_text import common_ends
 from scrubjay.prompt.anchored import Anchor, TokenBudget, current_segments, keep, new_anchor, token_budget
 from scrubjay.prompt.file_order import FileSlot, admit, reorder
 from scrubjay.prompt.frame import LayoutInput, PromptFrame, prompt_frame
@@ -178,9 +178,7 @@ def _n_stale(slots: Sequence[FileSlot], layout: LayoutInput) -> int:
 def _n_changed(old: str, new: str) -> int:
     if old is new or old == new:
         return 0
-    start = common_prefix_length(old, new)
-    end = common_prefix_length(old[start:][::-1], new[start:][::-1])
-    return max(len(old), len(new)) - start - end
+    return max(len(old), len(new)) - sum(common_ends(old, new))
 
 
 def _fitting(place: Place, slots: tuple[FileSlot, ...], layout: LayoutInput, budget: TokenBudget) -> Place:

@@ -14,9 +14,9 @@ class Forget:
 class Forgotten:
     """How many records were removed, of how many bytes, and of which contexts."""
 
-    n_records: int
-    n_bytes: int
-    keys: tuple[str, ...]
+    n_records: int = 0
+    n_bytes: int = 0
+    keys: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,8 +24,6 @@ LOOK_S = 5.0
 
 State = Literal["loading", "ready", "unloaded", "failed"]
 
-NOTHING = Forgotten(0, 0, ())
-
 
 @dataclass(slots=True)
 class _Failures:
@@ -97,7 +95,7 @@ class EngineCalls:
             self._engine.forget(event.root)
             self._forgetting.append(event)
         else:
-            answer(event.reply, NOTHING)
+            answer(event.reply, Forgotten())
 
     def _on_forgotten(self, forgotten: Forgotten) -> None:
         answer(self._forgetting.popleft().reply, forgotten)
@@ -106,7 +104,7 @@ class EngineCalls:
         """There is no engine any more, and nothing that it held in memory."""
         self._engine = None
         while self._forgetting:
-            self._on_forgotten(NOTHING)
+            self._on_forgotten(Forgotten())
 
 
 class IdleTimer:

@@ -81,9 +81,7 @@ class PromptBuilder:
 
     def open_later(self, info: ModelInfo, report: Callable[[ScrubjayError | None], None]) -> None:
         """Open the vocabulary of a model that the engine has accepted; `report` hears of it, with the reason if it is refused."""
-        task = asyncio.create_task(self._open_and_report(info, report))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._keep(asyncio.create_task(self._open_and_report(info, report)))
 
     async def _open_and_report(self, info: ModelInfo, report: Callable[[ScrubjayError | None], None]) -> None:
         try:
@@ -116,10 +114,14 @@ class PromptBuilder:
         # Never in the event loop: `work` may render a stranger's template.
         executor = None if n_characters <= MAX_SHORT else self._long
         tools = self._tools_for_thread(limits)
-        future = asyncio.get_running_loop().run_in_executor(executor, lambda: work(tools))
-        self._tasks.add(future)
-        future.add_done_callback(self._tasks.discard)
+        future = _in(executor, lambda: work(tools))
+        self._keep(future)
         return future
+
+    def _keep(self, task: "asyncio.Future[Any]") -> None:
+        """`task` may use the vocabulary until it is done."""
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     def forget(self, root: str) -> None:
         """The project at `root` is closed."""
@@ -148,8 +150,7 @@ class PromptBuilder:
             else self._prepare(recipe, limits, preparations)
         )
         task = asyncio.create_task(self._report(making, report))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._keep(task)
         return None
 
     async def _report(self, making: Coroutine[Any, Any, Prompt], report: Callable[[Made], None]) -> None:
@@ -211,7 +212,7 @@ def _n_characters(preparations: list[Preparation]) -> int:
     return sum(preparation.n_characters for preparation in preparations)
 
 
-def _in(executor: ThreadPoolExecutor, work: Callable[[], T]) -> "asyncio.Future[T]":
+def _in(executor: ThreadPoolExecutor | None, work: Callable[[], T]) -> "asyncio.Future[T]":
     return asyncio.get_running_loop().run_in_executor(executor, work)
 
 

@@ -113,12 +113,12 @@ class Comparison:
     # --- the same segment has another text -----------------------------------------------------------------------------
 
     def _within(self) -> Words:
-        if (why := self._why_cut()) and self._begins_anew():
+        if (why := self._why_cut()) and self._shows_another_part():
             return Words(f"Another part of {self.new.label} is shown: what is shown was cut again {why}.", self.new)
         is_shorter = self.new.kind == "prefix" and self._shared_text() == self._texts()[1]
         return self._cut_elsewhere() if is_shorter else self._text("{}")
 
-    def _begins_anew(self) -> bool:
+    def _shows_another_part(self) -> bool:
         """Whether the segment shows another part of its file: nothing of the text is shared."""
         is_cut = "as much as fits" in self.now.reasons[self.index]
         return is_cut and self.n_common - self.new.start <= 1

@@ -39,9 +39,6 @@ class RecordIndex:
     def __iter__(self) -> Iterator[Filed]:
         return iter(tuple(self._by_path.values()))
 
-    def __contains__(self, path: Path) -> bool:
-        return path in self._by_path
-
     def add(self, filed: Filed) -> None:
         """Take in a record; one in the same file is replaced."""
         self.remove(filed.path)

@@ -3,7 +3,7 @@
 import json
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -172,7 +172,7 @@ class RecordStore:
         """Whether this process has written it before."""
         return draft.name(self._origin) in self._written
 
-    def write(self, draft: Draft) -> Iterator[None]:
+    def write(self, draft: Draft) -> Generator[None, None, None]:
         """Write a record, a slice for each step of the iterator; after `settle` it is there.
 
         Closing the iterator before gives it up. What `draft` refers to must not change meanwhile. What was written before is not

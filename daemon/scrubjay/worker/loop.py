@@ -44,10 +44,10 @@ from scrubjay.protocol.records import Forget, Forgotten, RecordStatus
 from scrubjay.store.record_store import RecordStore, StoreLimits
 from scrubjay.worker.abort_flag import AbortByte
 from scrubjay.worker.generate import Generation
-from scrubjay.worker.keeper import Keeper
 from scrubjay.worker.load import LoadedModel, open_model
 from scrubjay.worker.mailbox import Disconnected, Inbox, Outbox
 from scrubjay.worker.origin import origin_of
+from scrubjay.worker.records import ContextRecords
 
 logger = logging.getLogger(__name__)
 
@@ -79,7 +79,7 @@ class Worker:
         self._is_checked = True
         self.checkpoints = CheckpointPool(loaded.info.checkpoint_budget)
         self.branches = BranchStore(loaded.info.checkpoint_budget // BRANCH_SHARE, self.checkpoints)
-        self.keeper: Keeper | None = None
+        self.records: ContextRecords | None = None
         self.contexts = ContextPool(lambda: self._checkpointed(self._new_llama()), loaded.info.max_contexts)
         self.contexts.adopt(self._checkpointed(loaded.llama))
         self._cold: Context | None = None
@@ -89,7 +89,7 @@ class Worker:
             n_decodes = sum(1 for _ in grid.ranges(0, n_ctx, grid.tail_cuts(n_ctx)))
             self.checkpoints.prepare(loaded.info.state_size, n_decodes + SPARE_BUFFERS)
         if loaded.settings.store:
-            self.keeper = self._make_keeper()
+            self.records = self._open_records()
 
     def run(self, job: Run, control: Control, send: Send) -> Done | Stopped:
         """Bring in the prompt of `job` and generate after it; `send` takes what is said meanwhile.
@@ -99,8 +99,8 @@ class Worker:
             ValueError: the sampling cannot be had.
         """
         self._is_checked = False
-        if self.keeper:
-            self.keeper.interrupt()
+        if self.records:
+            self.records.interrupt()
         context: Context | None = None
         # All that may be refused is refused before a context is chosen: choosing may empty another one.
         require_possible(job.tokens, self._loaded.llama)
@@ -123,20 +123,20 @@ class Worker:
         if not self._is_checked:
             self.check_integrity()
             self.checkpoints.prepare_to_lend(FREE_PARTS)
-        return self.keeper.step(idle_s) if self.keeper else None
+        return self.records.step(idle_s) if self.records else None
 
     def forget(self, root: str) -> Forgotten:
         """Hold nothing any more of the project at `root`, or nothing at all."""
-        if self.keeper is None:
-            return Forgotten(0, 0, ())
-        wiped = self.keeper.forget(root)
+        if self.records is None:
+            return Forgotten()
+        wiped = self.records.forget(root)
         return Forgotten(wiped.n_records, wiped.n_bytes, tuple(sorted(wiped.keys)))
 
     def close(self) -> None:
         """Keep what is worth keeping: this process ends."""
-        if self.keeper:
-            self.keeper.interrupt()
-            self.keeper.save_all(SAVE_S)
+        if self.records:
+            self.records.interrupt()
+            self.records.save_all(SAVE_S)
 
     def check_integrity(self) -> None:
         """Check all bookkeeping since the last job; empty what is wrong, say so in the log, and count it."""
@@ -187,7 +187,7 @@ class Worker:
             n_repaired=self._counters.n_repaired,
             n_integrity_failures=self._counters.n_integrity_failures,
             rss=psutil.Process().memory_info().rss,
-            records=_record_status(self.keeper) if self.keeper else None,
+            records=_record_status(self.records) if self.records else None,
         )
 
     def _generation(self, job: int, sampling: Sampling | None, send: Send) -> "Generation | nullcontext[None]":
@@ -208,7 +208,7 @@ class Worker:
         for key in keys:
             self.contexts.forget(key)
 
-    def _make_keeper(self) -> Keeper | None:
+    def _open_records(self) -> ContextRecords | None:
         m = self._loaded
         settings = m.settings
         try:
@@ -219,12 +219,12 @@ class Worker:
         limits = StoreLimits(settings.store_budget, settings.store_daily)
         store = RecordStore(Path(settings.store), origin, limits, time_ns)
         store.open()
-        keeper = Keeper(
+        records = ContextRecords(
             store, m.memory_class, m.llama.n_ctx, self.contexts, self.checkpoints, self.branches, self._distrust
         )
         for _, context in self.contexts.all():
-            context.recall = keeper.recall
-        return keeper
+            context.recall = records.recall
+        return records
 
     def _new_llama(self) -> LlamaContext:
         m = self._loaded
@@ -237,8 +237,8 @@ class Worker:
         context = CheckpointedContext(
             llama, m.memory_class, m.grid, self._counters, m.model.n_swa, self.checkpoints, self.branches
         )
-        if self.keeper:
-            context.recall = self.keeper.recall
+        if self.records:
+            context.recall = self.records.recall
         return context
 
     def _cold_context(self) -> Context:
@@ -273,7 +273,7 @@ def serve_jobs(worker: Worker, inbox: Inbox, abort: AbortByte, outbox: Outbox) -
     while True:
         while not inbox.wait(pause):
             pause = worker.rest(monotonic() - idle_since)
-            if pause is None and worker.keeper:
+            if pause is None and worker.records:
                 outbox.send(worker.status())  # what is written is written
         match inbox.receive():
             case Close():
@@ -299,9 +299,9 @@ def _open(inbox: Inbox, abort: AbortByte, send: Callable[[FromEngine], None]) ->
     try:
         loaded = open_model(settings, abort.address, lambda stage, part: send(LoadProgress(stage, round(part, 3))))
         worker = Worker(loaded, abort)
-        if worker.keeper:
+        if worker.records:
             send(LoadProgress("records", 0.0))
-            worker.keeper.read_ahead()
+            worker.records.read_ahead()
     except ModelRefused as refusal:
         send(LoadFailed(str(refusal)))
         return None
@@ -334,14 +334,14 @@ def _answer(worker: Worker, job: Run, inbox: Inbox, abort: AbortByte, outbox: Ou
         return Failed(job.job, str(error), "engine")
 
 
-def _record_status(keeper: Keeper) -> RecordStatus:
-    store = keeper.store
+def _record_status(records: ContextRecords) -> RecordStatus:
+    store = records.store
     return RecordStatus(
         len(store),
         store.n_bytes,
         store.limits.size,
         store.n_bytes_today,
         store.limits.daily,
-        keeper.is_saved,
+        records.is_saved,
         store.error,
     )

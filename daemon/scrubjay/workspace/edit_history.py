@@ -112,11 +112,11 @@ class _Lines:
 
     @property
     def above(self) -> str:
-        return self.text.text[self.text.line_start(max(self.first - N_CONTEXT_LINES, 0)) : self.start]
+        return _above(self.text, self.first, self.start)
 
     @property
     def below(self) -> str:
-        return self.text.text[self.end : self.text.line_start(self.last + 1 + N_CONTEXT_LINES)]
+        return _below(self.text, self.last + 1, self.end)
 
     def edit(self, key: str, at_s: float, epoch: int) -> Edit:
         return Edit(key, self.start, self.old, self.new, self.first, self.above, self.below, at_s, 1, epoch)
@@ -235,8 +235,8 @@ class EditHistory:
             old=before + edit.old + after,
             new=text[at : lines.start] + lines.new + text[lines.end : at + high - low],
             line=edit.line - _n_line_ends(before),
-            above=edit.above[: max(len(edit.above) - len(before), 0)] if later else _above(lines.text, at),
-            below=edit.below[len(after) :] if later else _below(lines.text, at + high - low),
+            above=edit.above[: max(len(edit.above) - len(before), 0)] if later else _lines_above(lines.text, at),
+            below=edit.below[len(after) :] if later else _lines_below(lines.text, at + high - low),
             at_s=now_s,
             n_changes=edit.n_changes + 1,
         )
@@ -306,14 +306,23 @@ def _is_formatting(changes: Sequence[Replacement]) -> bool:
     return len(changes) > 1 or any(change.old.strip() for change in changes)
 
 
-def _above(text: Text, offset: int) -> str:
-    return text.text[text.line_start(max(text.line_at(offset) - N_CONTEXT_LINES, 0)) : offset]
+def _above(text: Text, line: int, offset: int) -> str:
+    """The lines above `line`, which begins at `offset`."""
+    return text.text[text.line_start(max(line - N_CONTEXT_LINES, 0)) : offset]
 
 
-def _below(text: Text, offset: int) -> str:
-    if offset == len(text.text):
-        return ""
-    return text.text[offset : text.line_start(text.line_at(offset) + N_CONTEXT_LINES)]
+def _below(text: Text, line: int, offset: int) -> str:
+    """The lines from `line` on, which begins at `offset`."""
+    return text.text[offset : text.line_start(line + N_CONTEXT_LINES)]
+
+
+def _lines_above(text: Text, offset: int) -> str:
+    return _above(text, text.line_at(offset), offset)
+
+
+def _lines_below(text: Text, offset: int) -> str:
+    # At the end there is no line left; the last one, without an end, would be found there.
+    return "" if offset == len(text.text) else _below(text, text.line_at(offset), offset)
 
 
 # --- unified diffs ---------------------------------------------------------------------------------------------------

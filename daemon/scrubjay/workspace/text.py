@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from scrubjay.code_text import common_prefix_length
+from scrubjay.code_text import common_ends
 from scrubjay.errors import RequestError
 from scrubjay.positions import (
     MAX_COPIED_CHARACTERS,
@@ -178,8 +178,7 @@ class Replacement(NamedTuple):
     def narrowed(self) -> "Replacement":
         """The same without what old and new text share at their beginnings and ends."""
         old, new = self.old, self.new
-        n_first = common_prefix_length(old, new)
-        n_last = common_prefix_length(old[n_first:][::-1], new[n_first:][::-1])
+        n_first, n_last = common_ends(old, new)
         return Replacement(self.before, self.start + n_first, self.end - n_last, new[n_first : len(new) - n_last])
 
 

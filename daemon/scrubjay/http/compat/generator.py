@@ -13,7 +13,7 @@ from scrubjay.http.compat.answers import Server
 from scrubjay.http.compat.reading import CompatRequest
 from scrubjay.http.errors import dump, error_body
 from scrubjay.http.params import Params, read_params
-from scrubjay.prompt.raw import raw_tokens
+from scrubjay.prompt.client_prompts import raw_tokens
 from scrubjay.prompt.recipe import PromptTools
 from scrubjay.protocol.messages import ModelInfo
 from scrubjay.service.events import Generate

@@ -34,8 +34,8 @@ from scrubjay.http.compat.reading import (
 from scrubjay.http.errors import dump
 from scrubjay.http.metrics import metrics_text
 from scrubjay.http.params import Handler, Params
+from scrubjay.prompt.client_prompts import RawPrompt, raw_tokens
 from scrubjay.prompt.infill import InfillPrompt, split_at_line
-from scrubjay.prompt.raw import RawPrompt, raw_tokens
 from scrubjay.prompt.recipe import PromptTools
 from scrubjay.protocol.messages import GeneratedToken, Sampling
 from scrubjay.service.events import RequestStatus

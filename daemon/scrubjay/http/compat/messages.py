@@ -10,7 +10,7 @@ from scrubjay.http.compat.chat_reply import CALL, END_THINK, THINK, Form, Sectio
 from scrubjay.http.compat.reading import CompatRequest, generation
 from scrubjay.http.params import Params
 from scrubjay.prompt.chat import ChatPrompt
-from scrubjay.prompt.raw import RawPrompt
+from scrubjay.prompt.client_prompts import RawPrompt
 
 Json = dict[str, Any]
 MAX_MESSAGES = 2_000

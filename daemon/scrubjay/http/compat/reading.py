@@ -15,8 +15,8 @@ from scrubjay.completion.requests import RawRequest
 from scrubjay.errors import RequestError
 from scrubjay.http.compat.chat_reply import PLAIN, Form
 from scrubjay.http.params import MAX_ITEMS, MAX_TEXTS, Params
+from scrubjay.prompt.client_prompts import RawPrompt
 from scrubjay.prompt.infill_history import Extra
-from scrubjay.prompt.raw import RawPrompt
 from scrubjay.prompt.recipe import PromptRecipe, PromptTools
 from scrubjay.protocol.messages import Sampling
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from scrubjay.code_text import common_prefix_length
 from scrubjay.completion.requests import Completion, CompletionRequest, RawRequest
-from scrubjay.prompt.raw import RawPrompt
+from scrubjay.prompt.client_prompts import RawPrompt
 from scrubjay.protocol.messages import Sampling
 from scrubjay.service.events import Complete, Generate, ProjectIdle
 from scrubjay.service.service import Service
@@ -51,7 +51,7 @@ class Row:
         return f"| {self.name} | {self.first} | {most} | {self.n_all} | {self.known} | {prompt} | {goal} | {mark} |"
 
 
-class Desk:
+class ScriptedEditor:
     """An editor with its files, and the rows of what it does.
 
     Args:

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from scrubjay.prompt.client_prompts import RawPrompt, ReadyMadePrompt, find_ready_made
 from scrubjay.prompt.fim import FimTemplate, find_template
 from scrubjay.prompt.infill_history import InfillHistory
 from scrubjay.prompt.layouts import Layouts
 from scrubjay.prompt.limits import Limits
-from scrubjay.prompt.raw import RawPrompt, ReadyMadePrompt, find_ready_made
 from scrubjay.prompt.recipe import PromptTools
 from scrubjay.prompt.segments import Prompt
 from scrubjay.tokenizer.token_cache import TokenCache

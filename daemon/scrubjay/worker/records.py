@@ -5,7 +5,7 @@ The store does the files. Here is decided what is worth them.
 
 import logging
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from time import monotonic
 
 import numpy as np
@@ -41,7 +41,7 @@ Part = tuple[Filed, int]
 """A record, and how far it goes with a prompt."""
 
 
-class Keeper:
+class ContextRecords:
     """Keeps what contexts and branches hold in records.
 
     Args:
@@ -67,7 +67,7 @@ class Keeper:
         self._branches = branches
         self._distrust = distrust
         self._drafts: deque[Draft] = deque()
-        self._writing: Iterator[None] | None = None
+        self._writing: Generator[None, None, None] | None = None
         self.is_saved = True
         """Whether all that is worth a record is in one."""
 
@@ -174,7 +174,7 @@ class Keeper:
     def interrupt(self) -> None:
         """There is something to do: give up what is being written. To be called before each job."""
         if self._writing is not None:
-            self._writing.close()  # type: ignore[attr-defined]  # a generator
+            self._writing.close()
         self._writing = None
         self._drafts.clear()
         self._branches.wanted = set()
@@ -211,7 +211,7 @@ class Keeper:
         while monotonic() < deadline and self._write_slice(is_all=True):
             pass
         if self._writing is not None:
-            self._writing.close()  # type: ignore[attr-defined]  # a generator
+            self._writing.close()
         self.store.settle(max(0.0, deadline - monotonic()))
 
     def forget(self, root: str) -> Wiped:

@@ -14,9 +14,9 @@ from scrubjay.contexts.naive import Control
 from scrubjay.protocol.messages import EngineSettings, PrefillCost, PrefillDone, Run
 from scrubjay.store.record_store import RecordStore
 from scrubjay.tokens import Tokens, as_tokens
-from scrubjay.worker.keeper import RETRY_S, SAVE_AFTER_S, SAVE_ALL_AFTER_S
 from scrubjay.worker.load import LoadedModel, open_model
 from scrubjay.worker.loop import Worker
+from scrubjay.worker.records import RETRY_S, SAVE_AFTER_S, SAVE_ALL_AFTER_S
 from tests.support.engine_rig import AbortFlag, logits_after, nmse, random_tokens
 from tests.support.faulty_files import FaultyFiles
 from tests.support.gguf_models import MODEL_CLASSES, tiny_model
@@ -54,16 +54,16 @@ class Lives:
     def _begin(self) -> Worker:
         self.loaded: LoadedModel = open_model(self.settings, 0, lambda *_: None)
         worker = Worker(self.loaded, AbortFlag())  # type: ignore[arg-type]
-        assert worker.keeper
+        assert worker.records
         self.files = FaultyFiles()
-        worker.keeper.store._files = self.files
-        worker.keeper.read_ahead()
+        worker.records.store._files = self.files
+        worker.records.read_ahead()
         return worker
 
     @property
     def store(self) -> RecordStore:
-        assert self.worker.keeper
-        return self.worker.keeper.store
+        assert self.worker.records
+        return self.worker.records.store
 
     @property
     def bytes_per_token(self) -> float:
