@@ -39,7 +39,9 @@ def terminal(tmp_path: Path, daemon: Daemon) -> Iterator[InTmux]:
     terminal = InTmux(tmp_path)
     top = shlex.join([sys.executable, "-m", "scrubjay", "top", "--socket", str(daemon.path)])
     before, after = (shlex.quote(str(tmp_path / name)) for name in ("before", "after"))
-    terminal.run(["bash", "-c", f"stty -g > {before}; {top}; echo status $?; stty -g > {after}; read"], {})
+    # Moved when it is written, so that whoever sees the file can read all of it.
+    later = f"stty -g > {after}.part; mv {after}.part {after}"
+    terminal.run(["bash", "-c", f"stty -g > {before}; {top}; echo status $?; {later}; read"], {})
     yield terminal
     terminal.stop()
 
