@@ -8,6 +8,7 @@ import json
 import math
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence, Sized
+from concurrent.futures import ThreadPoolExecutor
 from json.decoder import JSONArray, JSONObject, scanstring  # type: ignore[attr-defined]
 from json.scanner import py_make_scanner  # type: ignore[attr-defined]
 from typing import Any, TypeVar
@@ -49,6 +50,10 @@ N_OF_CONTAINER = 4
 """As many values an object or an array counts for, beside what is in it."""
 AT_ONCE = 32 << 10
 """Bytes of JSON that are read on the event loop, in a few milliseconds at most; more goes to a thread."""
+LARGE = 1 << 20
+"""Bytes of JSON that are read in another thread than smaller ones, which then need not wait for them."""
+# One thread each: for the interpreter the event loop waits once for every thread that works.
+_SMALLER_BODIES, _LARGE_BODIES = ThreadPoolExecutor(1, "bodies"), ThreadPoolExecutor(1, "large-bodies")
 TOO_LARGE = f"The request is larger than {MAX_BODY >> 20} MiB; leave such texts out."
 
 
@@ -71,8 +76,12 @@ async def read_any_size(body: bytes | str, read: Callable[["Params"], V]) -> V:
         return read(parse_object(body))
     if len(body) > MAX_BODY:
         raise RequestError(TOO_LARGE, 413)
-    # The values are freed there, too.
-    return await asyncio.to_thread(lambda: read(Params.of(_parsed(body, _Interruptible().decode), "The body")))
+
+    def parse_and_read() -> V:  # so that the values are freed in the thread, too
+        return read(Params.of(_parsed(body, _Interruptible().decode), "The body"))
+
+    executor = _SMALLER_BODIES if len(body) <= LARGE else _LARGE_BODIES
+    return await asyncio.get_running_loop().run_in_executor(executor, parse_and_read)
 
 
 def _parsed(body: bytes | str, parse: Callable[[str], Any]) -> Any:

@@ -22,6 +22,8 @@ BYTE_LEVEL = 2
 MAX_RUN_CHARACTERS = 4096
 """llama.cpp leaves most of these expressions to std::regex, which recurses once a character: 32,768 letters, dots or line ends
 overflow a stack of 8 MB, 16,384 do not. A word may hold a run of white space and one of other characters."""
+N_BLOCK = 1 << 18
+"""Characters that are looked through at a time."""
 _BLANKS = np.array([ord(c) for c in " \t\n\r\v\f"], dtype=np.uint32)
 _PERHAPS_BLANKS = np.array(
     [
@@ -166,8 +168,14 @@ class Vocabulary:
 
 def slices(text: str) -> list[str]:
     """`text` in parts, cut only within runs of white space, or of other characters, of more than `MAX_RUN_CHARACTERS`."""
-    codes = np.frombuffer(text.encode("utf-32-le", errors="surrogatepass"), dtype="<u4")
-    is_blank, is_unsure = np.isin(codes, _BLANKS), np.isin(codes, _PERHAPS_BLANKS)
+    # Looked at a block at a time: encoding holds the interpreter.
+    blocks = [
+        np.frombuffer(text[begin : begin + N_BLOCK].encode("utf-32-le", errors="surrogatepass"), dtype="<u4")
+        for begin in range(0, len(text) or 1, N_BLOCK)
+    ]
+    is_blank, is_unsure = (
+        np.concatenate([np.isin(block, some) for block in blocks]) for some in (_BLANKS, _PERHAPS_BLANKS)
+    )
     cuts = sorted({*_cuts(is_blank | is_unsure), *_cuts(~is_blank)})
     return [text[begin:end] for begin, end in itertools.pairwise((0, *cuts, len(text)))]
 

@@ -7,6 +7,7 @@ around an anchor, as for `/infill`: the model sees the same text, split between 
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import groupby, islice
 
 import numpy as np
 
@@ -22,6 +23,10 @@ from scrubjay.tokens import EMPTY, Tokens, as_tokens, frozen
 from scrubjay.workspace.document import Document
 from scrubjay.workspace.project import Project
 
+N_SLICE = 1 << 14
+"""Numbers of a prompt that become tokens at a time."""
+MAX_READY_MADE = 1 << 20
+"""Characters: a longer text is no client's window, and would be searched on the event loop."""
 FILE = "filename"
 """What a text is called for which the client sent no name."""
 
@@ -36,18 +41,20 @@ class RawPrompt:
 
     parts: tuple[str | int, ...]
     anchor: bool = False
+    n_characters: int = field(default=0, init=False, compare=False)
+    """Of its texts, and one for each token: counted where the prompt is made, as there may be very many."""
     is_fim: bool = field(default=False, init=False)
     indent: str = field(default="", init=False)
     typed: str = field(default="", init=False)
     closers: str = field(default="", init=False)
 
+    def __post_init__(self) -> None:
+        n_characters = sum(len(part) if isinstance(part, str) else 1 for part in self.parts)
+        object.__setattr__(self, "n_characters", n_characters)
+
     @property
     def unhealed(self) -> "RawPrompt":
         return self
-
-    @property
-    def n_characters(self) -> int:
-        return sum(len(part) if isinstance(part, str) else 1 for part in self.parts)
 
     def preparations(self, tools: PromptTools, /) -> list[Preparation] | None:
         ready = self._ready_made(tools)
@@ -58,7 +65,9 @@ class RawPrompt:
         return ready.make(tools) if ready else single_segment(raw_tokens(self.parts, tools.vocabulary), tools)
 
     def _ready_made(self, tools: PromptTools) -> "ReadyMadePrompt | None":
-        if not self.anchor or len(self.parts) != 1 or not isinstance(self.parts[0], str):
+        if not self.anchor or len(self.parts) != 1 or self.n_characters > MAX_READY_MADE:
+            return None
+        if not isinstance(self.parts[0], str):
             return None
         return find_ready_made(self.parts[0], tools.vocabulary, tools.template)
 
@@ -150,11 +159,14 @@ def raw_tokens(
     Raises:
         RequestError: a number is no token.
     """
-    arrays = [
-        vocabulary.tokenize(part, special=parse_special) if isinstance(part, str) else _token(part, vocabulary)
-        for part in parts
-    ]
-    tokens = frozen(np.concatenate([EMPTY, *arrays]))
+    arrays = [EMPTY]
+    for is_text, run in groupby(parts, lambda part: isinstance(part, str)):
+        if is_text:
+            arrays += (vocabulary.tokenize(str(text), special=parse_special) for text in run)
+        else:
+            while numbers := [int(number) for number in islice(run, N_SLICE)]:  # between slices others have their turn
+                arrays.append(_tokens(numbers, vocabulary))
+    tokens = frozen(np.concatenate(arrays))
     wants_bos = add_special and vocabulary.add_bos and not (len(tokens) and tokens[0] == vocabulary.bos)
     return frozen(np.concatenate([as_tokens([vocabulary.bos]), tokens])) if wants_bos else tokens
 
@@ -182,7 +194,9 @@ def require_room(n_tokens: int, tools: PromptTools) -> None:
         )
 
 
-def _token(number: int, vocabulary: RawVocabulary) -> Tokens:
-    if not 0 <= number < vocabulary.n_tokens:
-        raise RequestError(f"{number} is no token: the vocabulary has {vocabulary.n_tokens}.")
-    return as_tokens([number])
+def _tokens(numbers: Sequence[int], vocabulary: RawVocabulary) -> Tokens:
+    n_tokens = vocabulary.n_tokens
+    for number in numbers:
+        if not 0 <= number < n_tokens:
+            raise RequestError(f"{number} is no token: the vocabulary has {n_tokens}.")
+    return as_tokens(numbers)

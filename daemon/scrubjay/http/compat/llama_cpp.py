@@ -135,7 +135,7 @@ class LlamaCppRoutes:
         def work(tools: PromptTools) -> list[bytes]:
             tokens = raw_tokens(asked.prompt.parts, tools.vocabulary, asked.add_special, asked.parse_special)
             # Written here, a slice at a time: of a long text there are millions.
-            slices = [tokens[start : start + N_SLICE].tolist() for start in range(0, len(tokens), N_SLICE)]
+            slices = (tokens[start : start + N_SLICE].tolist() for start in range(0, len(tokens), N_SLICE))
             written = [
                 dump([_piece(tools, n) for n in numbers] if asked.with_pieces else numbers)[1:-1].encode()
                 for numbers in slices
