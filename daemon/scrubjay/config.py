@@ -1,19 +1,33 @@
 """The options, and where they are set: a TOML file < environment variables `SCRUBJAY_...` < flags.
 
 Every option is one field of `Config`: its name, with hyphens, is the flag and the key in the file; in capitals, the variable.
-All values arrive as text, whatever their source, so each has one parser and one way to be wrong.
+All values arrive as text, whatever their source, so each has one parser and one way to be wrong. A table `[models.NAME]` of the
+file describes one model more, with options of its own; `--model NAME=MODEL` is the same with nothing but its source.
 """
 
 import logging
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import Field, dataclass, field, fields
+from dataclasses import Field, dataclass, field, fields, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from scrubjay.errors import UsageError
+from scrubjay.model_tables import MODEL_OPTIONS, PURPOSES, ModelTable, model_key, model_tables
+from scrubjay.option_values import (
+    one_of,
+    parse_address,
+    parse_flag,
+    parse_path,
+    parse_share,
+    parse_size,
+    parse_size_or_off,
+    parse_text,
+    some_of,
+    whole_from,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -22,99 +36,8 @@ PREFIX = "SCRUBJAY_"
 CONFIG_VARIABLE = "SCRUBJAY_CONFIG"
 """Names the TOML file, where `--config` does not."""
 
-_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+_TABLE = re.compile(r"models\.(?P<name>.*)\.(?P<key>\w+)", re.DOTALL)
 _DEFAULT_WORD = re.compile(r"\(default: (\w[\w.]*)")
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", re.IGNORECASE)
-
-
-# --- parsers: text to value; ValueError says what is wanted, after "is not ..." --------------------------------------
-
-
-def _text(value: str) -> str:
-    if not value:
-        raise ValueError("a name; give one, or leave the option out")
-    return value
-
-
-def _path(value: str) -> Path:
-    try:
-        path = Path(_text(value)).expanduser().absolute()
-    except RuntimeError:
-        raise ValueError("a path; no user of this machine has such a home folder") from None
-    if "\0" in value:
-        raise ValueError("a path; give one without zero bytes")
-    return path
-
-
-def _whole(least: int, word: str = "", meaning: int = 0) -> Callable[[str], int]:
-    """A parser of whole numbers from `least` on; `word`, if any, may be written instead and stands for `meaning`."""
-
-    def parse(value: str) -> int:
-        # As a number it is what other programs on llama.cpp have: -1 for all layers.
-        if word and (value.lower() == word or (meaning < 0 and value == str(meaning))):
-            return meaning
-        if not value.isdecimal() or int(value) < least:
-            also = f", or {word!r}" if word else ""
-            raise ValueError(f"a whole number; give one from {least} on{also}")
-        return int(value)
-
-    return parse
-
-
-def _size(value: str) -> int:
-    """Bytes: a number with an optional unit, K, M, G or T, each 1024 of the one before."""
-    if value.lower() == "auto":
-        return 0
-    match = _SIZE.fullmatch(value.strip())
-    if not match or float(match[1]) == 0:
-        raise ValueError("a size; give one such as 512M or 2GiB, or 'auto'")
-    return int(float(match[1]) * _UNITS[match[2].upper()])
-
-
-def _share(value: str) -> float:
-    try:
-        share = float(value)
-    except ValueError:
-        share = -1.0
-    if not 0 <= share <= 1:
-        raise ValueError("a number from 0 to 1; give one such as 0.2")
-    return share
-
-
-def _size_or_off(value: str) -> int:
-    """Bytes, as `_size`; 0 for "off"."""
-    if value.lower() in ("off", "none", "false"):
-        return 0
-    if value.lower() == "auto":
-        raise ValueError("a size; give one such as 512M or 2GiB, or 'off'")
-    return _size(value)
-
-
-def _flag(value: str) -> bool:
-    words = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
-    if value.lower() not in words:
-        raise ValueError("true or false; give one of them")
-    return words[value.lower()]
-
-
-def _address(value: str) -> tuple[str, int] | None:
-    """HOST:PORT; an IPv6 host stands in brackets."""
-    if value.lower() == "none":
-        return None
-    host, colon, port = value.rpartition(":")
-    host = host.removeprefix("[").removesuffix("]")
-    if not (colon and host and port.isascii() and port.isdecimal() and int(port) < 1 << 16):
-        raise ValueError("an address; give one such as 127.0.0.1:8012, or 'none'")
-    return host, int(port)
-
-
-def _choice(*allowed: str) -> Callable[[str], Any]:
-    def parse(value: str) -> str:
-        if value not in allowed:
-            raise ValueError(f"known; give one of {', '.join(allowed)}")
-        return value
-
-    return parse
 
 
 # --- the options -----------------------------------------------------------------------------------------------------
@@ -127,85 +50,116 @@ def _option(default: T, parse: Callable[[str], T], metavar: str, help: str) -> T
 
 def _place(help: str) -> Path:
     """An option without a default of its own: it depends on the machine."""
-    place: Path = field(metadata={"parse": _path, "metavar": "PATH", "help": help})
+    place: Path = field(metadata={"parse": parse_path, "metavar": "PATH", "help": help})
     return place
 
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """Everything that can be set for a daemon. 0 means "choose for me" in every count that says auto."""
+    """Everything that can be set for a daemon. 0 means "choose for me" in every count that says auto.
+
+    Args:
+        models: those that have names; the first of them completes code, unless `has_plain_model`.
+        has_plain_model: whether there is one beside them: that of the option `model`.
+    """
 
     socket: Path = _place("the daemon's Unix socket")
     data_dir: Path = _place("folder for logs, and for what contexts held")
     model: str = _option(
-        "starter", _text, "MODEL", "starter, the PATH of a GGUF file, or OWNER/REPO[:FILE-or-QUANT] on Hugging Face"
+        "starter",
+        parse_text,
+        "MODEL",
+        "starter, the PATH of a GGUF file, or OWNER/REPO[:FILE-or-QUANT] on Hugging Face; NAME=MODEL for one more of that name",
     )
-    ctx: int = _option(0, _whole(32, "auto"), "N", "tokens of context (default: auto)")
-    threads: int = _option(0, _whole(1, "auto"), "N", "threads of the model (default: auto, the physical cores)")
-    interval: int = _option(0, _whole(1, "auto"), "N", "tokens between checkpoints (default: auto)")
+    ctx: int = _option(0, whole_from(32, "auto"), "N", "tokens of context (default: auto)")
+    threads: int = _option(0, whole_from(1, "auto"), "N", "threads of the model (default: auto, the physical cores)")
+    interval: int = _option(0, whole_from(1, "auto"), "N", "tokens between checkpoints (default: auto)")
     checkpoint_budget: int = _option(
-        0, _size, "SIZE", "memory for checkpoints and branches in bytes, such as 2GiB (default: auto)"
+        0, parse_size, "SIZE", "memory for checkpoints and branches in bytes, such as 2GiB (default: auto)"
     )
     store: int = _option(
-        2 << 30, _size_or_off, "SIZE", "disk for what contexts held, kept over restarts; off: none (default: 2GiB)"
+        2 << 30, parse_size_or_off, "SIZE", "disk for what contexts held, kept over restarts; off: none (default: 2GiB)"
     )
-    store_daily: int = _option(16 << 30, _size, "SIZE", "most bytes of it that are written in a day (default: 16GiB)")
-    gpu_layers: int = _option(-1, _whole(0, "all", -1), "N", "layers on the GPU (default: all)")
-    kv_type: Literal["f16", "q8_0"] = _option(
-        "f16", _choice("f16", "q8_0"), "TYPE", "type of the KV cache: f16 or q8_0"
+    store_daily: int = _option(
+        16 << 30, parse_size, "SIZE", "most bytes of it that are written in a day (default: 16GiB)"
     )
-    context_budget: int = _option(0, _whole(64, "auto"), "N", "most tokens of a project's prompt (default: auto)")
+    gpu_layers: int = _option(-1, whole_from(0, "all", -1), "N", "layers on the GPU (default: all)")
+    kv_type: Literal["f16", "q8_0"] = _option("f16", one_of("f16", "q8_0"), "TYPE", "type of the KV cache: f16 or q8_0")
+    context_budget: int = _option(0, whole_from(64, "auto"), "N", "most tokens of a project's prompt (default: auto)")
     layout: Literal["anchored", "plain"] = _option(
-        "anchored", _choice("anchored", "plain"), "LAYOUT", "prompt layout: anchored (the most is reused) or plain"
+        "anchored", one_of("anchored", "plain"), "LAYOUT", "prompt layout: anchored (the most is reused) or plain"
     )
     prompt_style: Literal["auto", "fim", "plain", "chat"] = _option(
         "auto",
-        _choice("auto", "fim", "plain", "chat"),
+        one_of("auto", "fim", "plain", "chat"),
         "STYLE",
         "how the model is asked to fill in: by its own tokens (fim), as text that goes on (plain), in a chat, or auto",
     )
-    rules: bool = _option(True, _flag, "", "end and trim completions by rules; off: show all that is written")
+    rules: bool = _option(True, parse_flag, "", "end and trim completions by rules; off: show all that is written")
     confidence: float = _option(
         0.2,
-        _share,
+        parse_share,
         "SHARE",
         "how likely a completion's beginning must be to be shown unasked; 0: show all (default: 0.2)",
     )
     latency_budget_ms: int = _option(
-        0, _whole(1, "auto"), "MS", "time budget of a prefill after the cursor jumps (default: auto)"
+        0, whole_from(1, "auto"), "MS", "time budget of a prefill after the cursor jumps (default: auto)"
     )
     http: tuple[str, int] | None = _option(
-        None, _address, "HOST:PORT", "also serve llama.cpp's and OpenAI's HTTP routes there (default: none)"
+        None, parse_address, "HOST:PORT", "also serve llama.cpp's and OpenAI's HTTP routes there (default: none)"
     )
     api_key: str = _option(
-        "", _text, "KEY", "key that clients of --http must send; required if other machines can reach it"
+        "", parse_text, "KEY", "key that clients of --http must send; required if other machines can reach it"
     )
-    anchor: bool = _option(True, _flag, "", "lay out /infill prompts so that consecutive ones share their beginning")
-    watch: bool = _option(True, _flag, "", "also show the model recently edited files that are not open")
+    anchor: bool = _option(
+        True, parse_flag, "", "lay out /infill prompts so that consecutive ones share their beginning"
+    )
+    watch: bool = _option(True, parse_flag, "", "also show the model recently edited files that are not open")
     show_secrets: bool = _option(
-        False, _flag, "", "show it also files that usually hold secrets: .env*, *.pem, id_* ..."
+        False, parse_flag, "", "show it also files that usually hold secrets: .env*, *.pem, id_* ..."
     )
-    eager_load: bool = _option(True, _flag, "", "read the whole model and warm up while loading")
+    eager_load: bool = _option(True, parse_flag, "", "read the whole model and warm up while loading")
     idle_unload: int = _option(
-        0, _whole(1, "never"), "MINUTES", "without a request for so long, free the model's memory (default: never)"
+        0, whole_from(1, "never"), "MINUTES", "without a request for so long, free the model's memory (default: never)"
     )
-    warm: bool = _option(True, _flag, "", "prefill prompts and prepare the next completion in the background")
-    warm_on_battery: bool = _option(False, _flag, "", "prefill in the background on battery, too")
-    warm_delay_ms: int = _option(300, _whole(0), "MS", "how long a project must be unchanged before its prefill begins")
+    warm: bool = _option(True, parse_flag, "", "prefill prompts and prepare the next completion in the background")
+    warm_on_battery: bool = _option(False, parse_flag, "", "prefill in the background on battery, too")
+    warm_delay_ms: int = _option(
+        300, whole_from(0), "MS", "how long a project must be unchanged before its prefill begins"
+    )
     log_level: Literal["debug", "info", "warning", "error"] = _option(
         "info",
-        _choice("debug", "info", "warning", "error"),
+        one_of("debug", "info", "warning", "error"),
         "LEVEL",
         "what is logged: debug, info, warning or error",
     )
     log_format: Literal["text", "json"] = _option(
-        "text", _choice("text", "json"), "FORM", "lines of text, or json: a JSON object a line"
+        "text", one_of("text", "json"), "FORM", "lines of text, or json: a JSON object a line"
     )
+    models: tuple[ModelTable, ...] = ()
+    has_plain_model: bool = True
+
+    @property
+    def served(self) -> tuple[ModelTable, ...]:
+        """All models, the one that completes code first; `model` is the source of that one."""
+        if self.has_plain_model:
+            return ModelTable("", self.model), *self.models
+        return replace(self.models[0], source=self.model), *self.models[1:]
+
+    def of(self, table: ModelTable) -> "Config":
+        """The options that count for one model."""
+        return replace(self, model=table.source, **table.options)
+
+    def with_sources(self, sources: Mapping[str, str]) -> "Config":
+        """The same with other sources of models, by their keys."""
+        first, *others = (replace(table, source=sources.get(table.key, table.source)) for table in self.served)
+        named = (first, *others) if first.name else tuple(others)
+        return replace(self, model=first.source, models=named)
 
 
 def options() -> tuple[Field[Any], ...]:
-    """The fields of `Config`; their metadata holds `parse`, `metavar` ("" for switches) and `help`."""
-    return fields(Config)
+    """The options; their metadata holds `parse`, `metavar` ("" for switches) and `help`."""
+    return tuple(each for each in fields(Config) if each.metadata)
 
 
 # --- from sources to a Config ----------------------------------------------------------------------------------------
@@ -224,24 +178,33 @@ def build_config(toml: str, toml_name: str, environment: Mapping[str, str], flag
         UsageError: something is unknown or wrong; one sentence that names the source.
     """
     values: dict[str, Any] = {}
+    tables: dict[str, dict[str, Any]] = {}
     parsers = {option.name: option.metadata["parse"] for option in options()}
+    of_model = {name: parsers[name] for name in MODEL_OPTIONS} | {"source": parse_text, "purposes": some_of(*PURPOSES)}
     for name, text, source in _settings(toml, toml_name, environment, flags):
-        if name not in parsers:
-            sentence = f"{source} is no option of Scrubjay{_nearest(name, parsers)}"
+        table = _TABLE.fullmatch(name)
+        known, key = (of_model, table["key"]) if table else (parsers, name)
+        if key not in known:
+            what = "no option of a model" if table else "no option of Scrubjay"
+            sentence = f"{source} is {what}{_nearest(key, known)}"
             if source.startswith(PREFIX):
                 # It may be of another version, or another program's: no reason to refuse every command.
                 logger.warning("%s", sentence)
                 continue
             raise UsageError(sentence)
         try:
-            values[name] = parsers[name](text)
+            (tables.setdefault(table["name"], {}) if table else values)[key] = known[key](text)
         except ValueError as error:
             raise UsageError(f"{source}: {text!r} is not {error}.") from error
     # Looked for only where nothing is said: on some machines there are none.
     for name, default in (("socket", default_socket), ("data_dir", default_data_dir)):
         if name not in values:
             values[name] = default(environment)
-    return Config(**values)
+    models = model_tables(tables)
+    has_plain_model = "model" in values or not models or "complete" not in models[0].purposes
+    if not has_plain_model:
+        values["model"] = models[0].source
+    return Config(**values, models=models, has_plain_model=has_plain_model)
 
 
 def read_config(flags: Mapping[str, str] | None = None, file: Path | None = None) -> Config:
@@ -317,7 +280,7 @@ def default_socket(environment: Mapping[str, str] | None = None) -> Path:
     """
     environment = os.environ if environment is None else environment
     if named := environment.get("SCRUBJAY_SOCKET"):
-        return _path(named)
+        return parse_path(named)
     runtime = Path(environment.get("XDG_RUNTIME_DIR", ""))
     # Relative paths do not count, says the specification: they would mean another daemon in each folder.
     if runtime.is_absolute():
@@ -357,14 +320,30 @@ def _settings(
     toml: str, toml_name: str, environment: Mapping[str, str], flags: Mapping[str, str]
 ) -> Iterator[tuple[str, str, str]]:
     """Name, text and source of each setting, the strongest last."""
-    for key, value in _parse_toml(toml, toml_name).items():
-        yield key.replace("-", "_"), _as_text(value, f"{toml_name}: {key}"), f"{toml_name}: {key}"
+    for key, value in _flat(_parse_toml(toml, toml_name)):
+        source = f"{toml_name}: {key}"
+        table, dot, option = key.rpartition(".")
+        yield *_keyed(f"{table}{dot}{option.replace('-', '_')}", _as_text(value, source)), source
     for key, value in environment.items():
         # An empty variable is how shells unset one.
         if key.startswith(PREFIX) and key != CONFIG_VARIABLE and value:
-            yield key.removeprefix(PREFIX).lower(), value, key
+            yield *_keyed(key.removeprefix(PREFIX).lower(), value), key
     for key, value in flags.items():
-        yield key, value, f"--{key.replace('_', '-')}"
+        yield *_keyed(key, value), f"--{key.replace('_', '-')}"
+
+
+def _keyed(name: str, text: str) -> tuple[str, str]:
+    return model_key(text) if name == "model" else (name, text)
+
+
+def _flat(toml: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """The keys of the file and their values; those of models with the names of their tables before them."""
+    for key, value in toml.items():
+        tables = value if key == "models" and isinstance(value, dict) else {}
+        if not tables or not all(isinstance(table, dict) for table in tables.values()):
+            yield key, value
+        for name, table in tables.items():
+            yield from ((f"models.{name}.{of_table}", each) for of_table, each in dict(table).items())
 
 
 def _parse_toml(toml: str, name: str) -> dict[str, Any]:
@@ -381,6 +360,8 @@ def _parse_toml(toml: str, name: str) -> dict[str, Any]:
 def _as_text(value: object, source: str) -> str:
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, list) and source.endswith(".purposes"):
+        return ",".join(map(str, value))
     if not isinstance(value, str | int | float):
         raise UsageError(f"{source} must be a text, a number, true or false.")
     return str(value)

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Collection, Mapping
 
 Notification = Mapping[str, object]
-"""An event as JSON: `type` is one of project, files, edit, checkpoint, restore, progress, completion, state."""
+"""An event as JSON: `type` is one of project, files, edit, checkpoint, restore, progress, completion, state, model."""
 
 MAX_QUEUED = 1000
 """Events that wait for a slow listener; beyond that the oldest are dropped."""
@@ -61,9 +61,10 @@ class Broadcaster:
                 subscription.put(notification)
 
     def publish_change(self, notification: Notification) -> None:
-        """Publish it, unless it is what the last change of its type said."""
-        if self._last.get(notification["type"]) != notification:
-            self._last[notification["type"]] = notification
+        """Publish it, unless it is what the last change of its type, and of what it names, said."""
+        about = (notification["type"], notification.get("name"))
+        if self._last.get(about) != notification:
+            self._last[about] = notification
             self.publish(notification)
 
     def close(self) -> None:

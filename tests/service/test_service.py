@@ -127,8 +127,8 @@ async def test_a_project_that_had_to_make_room_is_warmed_again_when_its_user_com
             await warming.reply
         service.post(look := RequestStatus())
         await look.reply
-        assert service.engine_status
-        assert [context.key for context in service.engine_status.contexts] == ["/project2", "/project1"]
+        assert service.models.first.status
+        assert [context.key for context in service.models.first.status.contexts] == ["/project2", "/project1"]
         news = service.broadcaster.subscribe()
         service.post(FocusDocument(uris[0], Position(20, 0)))
         cost = await until(news, lambda event: event["type"] == "edit")

@@ -129,7 +129,7 @@ class World:
         prompt = self.service.dispatcher.residency.of(root).prompt
         assert prompt
         parts = [(span, prompt.tokens[span.start : span.end]) for span in prompt.segments]
-        said = await self.service.use_vocabulary(
+        said = await self.service.models.first.use_vocabulary(
             lambda kit: [(span, kit.vocabulary.detokenize(tokens)) for span, tokens in parts], 0
         )
         truth = self.truth(root)

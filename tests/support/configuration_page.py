@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from scrubjay.config import options
+from scrubjay.model_tables import MODEL_OPTIONS, PURPOSES
 
 PAGE = Path(__file__).parents[2] / "docs" / "configuration.md"
 HEAD = """\
@@ -46,6 +47,38 @@ or `--no-NAME` as a flag.
 | flag and key | variable | default | meaning |
 |---|---|---|---|
 """
+TAIL = """\
+
+## Several models
+
+A daemon serves several models, each in a process of its own: one that completes code, one for conversations, one that makes
+vectors of texts. Each has a table with its name:
+
+```toml
+[models.fim]
+source = "hf:Qwen/Qwen2.5-Coder-1.5B-GGUF"
+purposes = ["complete"]
+
+[models.talk]
+source = "hf:Qwen/Qwen2.5-Coder-7B-Instruct-GGUF"
+purposes = ["chat"]
+ctx = 32768
+idle-unload = 20
+```
+
+`source` is what `model` may be. `purposes` are some of {purposes}; without them a model whose name is one of these has that
+purpose, and any other completes and chats. Beside these two a table may have {options}; what it
+leaves out is as above. `--model NAME=MODEL`, as often as wanted, is a table with nothing but its source, or the source of a
+table that there is.
+
+The first model for `complete` serves the editors; if `model` is set as well, that one does. It is loaded at the start. Each
+other model is loaded when something is asked of it, and its memory freed by `idle-unload`. The engines together take at most
+three quarters of the machine's memory, as far as they say what they take: where another one needs more, the one that was used
+least recently ends, unless it is at work. What its contexts held is in the records, as after a restart.
+
+A request chooses by its `model`: a name, else a purpose, else the beginning of a name. Any other name is ignored, and the model
+with the purpose of the route answers, or else the one that completes code. Embeddings need a model with the purpose `embed`.
+"""
 PLACES = {
     "socket": "`$XDG_RUNTIME_DIR/scrubjay/daemon.sock`, or the platform's folder",
     "data_dir": "`$XDG_DATA_HOME/scrubjay`, or the platform's folder",
@@ -55,7 +88,9 @@ _DEFAULT = re.compile(r" \(default: ([^)]*)\)")
 
 def page() -> str:
     """The text of the page."""
-    return HEAD + "".join(map(_row, options()))
+    of_model = ", ".join(f"`{name.replace('_', '-')}`" for name in MODEL_OPTIONS)
+    purposes = ", ".join(f"`{purpose}`" for purpose in PURPOSES)
+    return HEAD + "".join(map(_row, options())) + TAIL.format(purposes=purposes, options=of_model)
 
 
 def _row(option: Field[Any]) -> str:

@@ -6,7 +6,6 @@ import os
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 
 from scrubjay.cli.configuration import config
@@ -16,6 +15,7 @@ from scrubjay.cli.setup import setup
 from scrubjay.cli.status import status_lines, why_lines
 from scrubjay.config import Config, config_file, options, read_config, value_text
 from scrubjay.errors import DaemonError, RequestError, UsageError
+from scrubjay.model_tables import model_key, model_option
 from scrubjay.process.client import Client, Json
 from scrubjay.workspace.roots import find_root
 
@@ -32,12 +32,12 @@ def serve(arguments: argparse.Namespace) -> int:
     from scrubjay.process.about import About
     from scrubjay.process.lifecycle import tell_ready
     from scrubjay.process.log import log_file, set_up_log
-    from scrubjay.process.model_files import find_model
+    from scrubjay.process.model_files import with_files
     from scrubjay.process.run import run_daemon
 
     log = log_file(config) if arguments.ready_fd is not None else None
     set_up_log(config.log_level, config.log_format, log)
-    config = replace(config, model=str(find_model(config.model, say)))
+    config = with_files(config, say)
     given = flags_of(arguments) if arguments.given is None else json.loads(arguments.given)
     about = About(config, given, log, config_file(arguments.config))
     # Nothing is to be found in the working folder from here on, not even by a library that looks for plug-ins.
@@ -228,9 +228,10 @@ def show_loading(client: Client) -> None:
 
 
 def flags_of(arguments: argparse.Namespace) -> dict[str, str]:
-    """The options of `Config` that were given, as text, by name."""
-    given = {option.name: getattr(arguments, option.name, None) for option in options()}
-    return {
+    """The options of `Config` that were given, as text, by name; more models by their keys."""
+    given = {option.name: getattr(arguments, option.name, None) for option in options() if option.name != "model"}
+    models = dict(map(model_key, getattr(arguments, "model", None) or ()))
+    return models | {
         name: str(value).lower() if value in (True, False) else value
         for name, value in given.items()
         if value is not None
@@ -263,8 +264,8 @@ def _require_options(client: Client, flags: Mapping[str, str]) -> None:
     from scrubjay.process.about import differences
 
     if found := differences(flags, client.get("status")):
-        has = " and ".join(f"{flag} {value}" for flag, value in found)
-        wanted = " ".join(_flag(flag, flags[flag.removeprefix("--").replace("-", "_")]) for flag, _ in found)
+        has = " and ".join(_option(name, value) for name, value in found)
+        wanted = " ".join(_flag(name, flags[name]) for name, _ in found)
         raise DaemonError(f"A daemon runs already, with {has}; `scrubjay restart {wanted}` starts it again with yours.")
 
 
@@ -283,14 +284,19 @@ def _require_own_start(client: Client, flags: Mapping[str, str]) -> None:
         )
 
 
-def _flag(flag: str, text: str) -> str:
+def _option(name: str, text: str) -> str:
+    """An option and its value."""
+    if name.startswith("models."):
+        return f"--model {model_option(name, text)}"
+    return f"--{name.replace('_', '-')} {text}"
+
+
+def _flag(name: str, text: str) -> str:
     """An option as it is written on the command line."""
-    match text:
-        case "true":
-            return flag
-        case "false":
-            return flag.replace("--", "--no-", 1)
-    return f"{flag} {shlex.quote(text)}"
+    if text in ("true", "false"):
+        return _option(name, "").strip().replace("--", "--" if text == "true" else "--no-", 1)
+    flag, _, value = _option(name, text).partition(" ")
+    return f"{flag} {shlex.quote(value)}"
 
 
 def _is_outdated(client: Client, arguments: argparse.Namespace) -> bool:
@@ -301,6 +307,7 @@ def _is_outdated(client: Client, arguments: argparse.Namespace) -> bool:
     running = status.get("config", {}).get("flags", {})
     wanted = read_config({**running, **flags_of(arguments)} if "api_key" not in running else {}, arguments.config)
     values = {option.name: value_text(option, getattr(wanted, option.name)) for option in options()}
+    values |= {table.key: table.source for table in wanted.served}
     return bool(differences({name: text for name, text in values.items() if name != "api_key" and text}, status))
 
 

@@ -68,6 +68,8 @@ def _lines(values: Config, sources: Mapping[str, str], file: Path | None) -> Ite
         key, value = option.name.replace("_", "-"), value_text(option, getattr(values, option.name))
         shown = ("set" if value else "none") if option.name == "api_key" else value
         yield f"{key:<20} {shown:<40} {sources.get(option.name, 'default')}"
+    for table in values.models:
+        yield f"models.{table.name:<13} {table.source:<40} {', '.join(table.purposes)}"
 
 
 def _report(values: Config, sources: Mapping[str, str], file: Path | None) -> dict[str, object]:
@@ -78,7 +80,8 @@ def _report(values: Config, sources: Mapping[str, str], file: Path | None) -> di
         }
         for option in options()
     }
-    return {"file": str(file) if file else None, "options": rows}
+    models = [{"name": table.name, "source": table.source, "purposes": table.purposes} for table in values.models]
+    return {"file": str(file) if file else None, "options": rows, "models": models}
 
 
 def _example() -> Iterator[str]:

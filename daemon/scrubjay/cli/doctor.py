@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -74,7 +75,8 @@ def examine(read: Callable[[], Config]) -> Iterator[Finding]:
     except ScrubjayError as error:
         yield Finding("options", "broken", str(error), "`scrubjay config` shows where each value comes from")
         return
-    yield from _safely("model", lambda: _model(config))
+    for table in config.served:
+        yield from _safely("model", partial(_model, table.source))
     yield from _safely("socket", lambda: _socket(config.socket))
     yield from _safely("daemon", lambda: _daemon(config))
     yield from _safely("disk", lambda: _disk(config.data_dir))
@@ -126,14 +128,12 @@ def _llama() -> Iterator[Finding]:
         yield Finding("gpu", "ok", "llama.cpp can use a GPU")
 
 
-def _model(config: Config) -> Iterator[Finding]:
+def _model(source: str) -> Iterator[Finding]:
     import psutil
 
-    known = known_model(config.model)
+    known = known_model(source)
     if known is None:
-        yield Finding(
-            "model", "hint", f"{config.model} is not on this machine", f"`scrubjay model pull {config.model}`"
-        )
+        yield Finding("model", "hint", f"{source} is not on this machine", f"`scrubjay model pull {source}`")
         return
     size, memory = checked(Path(known)).stat().st_size, psutil.virtual_memory().total
     if size > memory:

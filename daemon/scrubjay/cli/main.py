@@ -201,7 +201,9 @@ def _command(add: Callable[..., _Parser], name: str, help: str, names: Iterable[
         if option.name not in names:
             continue
         flag, data = f"--{option.name.replace('_', '-')}", option.metadata
-        if data["metavar"]:
+        if option.name == "model":
+            group.add_argument(flag, metavar=data["metavar"], help=data["help"], action="append")
+        elif data["metavar"]:
             group.add_argument(flag, metavar=data["metavar"], help=data["help"])
         else:
             group.add_argument(flag, action=argparse.BooleanOptionalAction, help=data["help"])

@@ -28,13 +28,13 @@ def model(arguments: argparse.Namespace) -> int:
 
 
 def show_models(_: argparse.Namespace) -> int:
-    """List the models on this machine; the one in use has a mark."""
+    """List the models on this machine; those in use have a mark."""
     from scrubjay.process.hub import cached_models
 
-    used = known_model(read_config().model)
+    used = {known_model(table.source) for table in read_config().served}
     rows = [("  MODEL", "SIZE", "FILE")]
     for name, path, size in cached_models():
-        mark = "*" if str(path) == used else " "
+        mark = "*" if str(path) in used else " "
         rows.append((f"{mark} {name}", f"{size / MIB:.0f} MiB", str(path)))
     width = max(len(row[0]) for row in rows)
     for row in rows:
@@ -127,8 +127,8 @@ def _require_unused(name: str) -> None:
     socket = read_config().socket
     if not is_running(socket):
         return
-    running = (Client(socket).get("status")["model"] or {}).get("path")
-    if running and running == known_model(name):
+    running = {(model["model"] or {}).get("path") for model in Client(socket).get("status").get("models", ())}
+    if known_model(name) in running - {None}:
         raise ModelRefused(f"The daemon uses {name}; `scrubjay model use` another one first, or `scrubjay stop`.")
 
 

@@ -27,6 +27,7 @@ def status_lines(report: Json) -> Iterator[str]:
         yield f"This command is of version {__version__}; `scrubjay restart` starts a daemon of that."
     if report["model"]:
         yield from _model(report)
+    yield from _others(report)
     yield from _memory(report)
     yield from _records(report.get("records"))
     for project in report["projects"]:
@@ -50,6 +51,15 @@ def _model(report: Json) -> Iterator[str]:
     if advice := missing_gpu(model):
         yield f"           {advice}"
     yield f"Speed      {model['prefill_speed']:.0f} tokens/s in, {model['generation_speed']:.0f} out, as measured at the start"
+
+
+def _others(report: Json) -> Iterator[str]:
+    """The models beside the one that completes code."""
+    for model in report.get("models", ())[1:]:
+        size = f", {model['rss'] / MIB:.0f} MiB" if model["rss"] else ""
+        yield f"Model      {model['name']} for {', '.join(model['purposes'])}: {model['state']}{size}"
+        if model["message"]:
+            yield f"           {model['message']}"
 
 
 def _threads(n_threads: int) -> str:
@@ -119,7 +129,8 @@ def summary(request: Json) -> str:
     name = unquote(request["uri"].rpartition("/")[2]) or request["root"]
     reuse = request["reuse"]
     cost = f"{reuse['processed']:,} of {reuse['prompt']:,} tokens" if reuse else request["outcome"]
-    return f"{request['kind']} {name}: {cost}"
+    by_model = f" by {request['model']}" if request.get("model") else ""
+    return f"{request['kind']} {name}: {cost}{by_model}"
 
 
 def why_lines(request: Json) -> Iterator[str]:

@@ -150,8 +150,9 @@ class Top:
         status = self._status
         model = f" {status['model']['name']}" if status["model"] else ""
         paused = "  paused: only what is asked for is done" if status["paused"] else ""
+        others = "".join(f"; {other['name']}: {other['state']}" for other in status.get("models", ())[1:])
         now = self._progress or status["queue"]["running"] or "idle"
-        text = Text.assemble(("Scrubjay", "bold"), f"{model}: {status['state']}", (paused, "bold yellow"))
+        text = Text.assemble(("Scrubjay", "bold"), f"{model}: {status['state']}{others}", (paused, "bold yellow"))
         return text.append(f"\nNow: {now}; {status['queue']['queued']} waiting, {status['n_editors']} editors")
 
     def _memory(self) -> Text:

@@ -3,7 +3,7 @@
 docs/http.md lists them all. Counters of the engine begin again at 0 when its process is started again.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import accumulate
 from typing import Any
 
@@ -38,6 +38,23 @@ _SUMS = {
     "processed_ahead": ("prompt_tokens_processed_ahead", "Tokens of prompts processed before anybody asked."),
 }
 
+_OF_MODEL: Mapping[str, tuple[type[CounterMetricFamily | GaugeMetricFamily], str, Callable[[Json], float]]] = {
+    "ready": (GaugeMetricFamily, "Whether a model is loaded.", lambda model: model["state"] == "ready"),
+    "resident_memory_bytes": (GaugeMetricFamily, "Memory of its engine.", lambda model: model["rss"] or 0),
+    "requests_running": (
+        GaugeMetricFamily,
+        "Requests that it works on.",
+        lambda model: bool(model["queue"]["running"]),
+    ),
+    "requests_queued": (GaugeMetricFamily, "Requests that wait for it.", lambda model: model["queue"]["queued"]),
+    "tokens_decoded": (
+        CounterMetricFamily,
+        "Tokens put through it.",
+        lambda model: model["counters"].get("n_decoded", 0),
+    ),
+}
+"""What differs between models."""
+
 
 def metrics_text(report: Json) -> str:
     """The text of `GET /metrics`, for what `GET /api/status` would answer."""
@@ -55,6 +72,7 @@ class _Report(Collector):
         yield from self._daemon()
         yield from self._requests()
         yield from self._memory()
+        yield from _models(self._report.get("models", ()))
         if totals := self._report.get("totals"):
             yield from _totals(totals)
 
@@ -105,6 +123,14 @@ class _Report(Collector):
         for process, value in self._report["rss"].items():
             memory.add_metric([process], value or 0)
         yield memory
+
+
+def _models(models: Sequence[Json]) -> Iterator[Family]:
+    for name, (kind, what, value) in _OF_MODEL.items():
+        family = kind(f"scrubjay_model_{name}", what, labels=["model"])
+        for model in models:
+            family.add_metric([model["name"]], value(model))
+        yield family
 
 
 def _totals(totals: Json) -> Iterator[Family]:

@@ -40,7 +40,8 @@ class About:
                 "file": str(self._file) if self._file and self._file.exists() else None,
                 "options": {
                     option.name: _as_json(option.name, getattr(self._config, option.name)) for option in options()
-                },
+                }
+                | {table.key: table.source for table in self._config.models},
                 "flags": self._given,
             },
             "last_error": self.last_error.known,
@@ -61,7 +62,7 @@ class LastError(logging.Handler):
 
 
 def differences(flags: Mapping[str, str], status: Json) -> list[tuple[str, str]]:
-    """What of `flags`, options by name, is other than in the daemon with that `status`: the flag, and what it has instead.
+    """What of `flags`, options by name, is other than in the daemon with that `status`: the name, and what it has instead.
 
     A daemon of a version that does not tell its options has every one of them.
     """
@@ -74,7 +75,10 @@ def differences(flags: Mapping[str, str], status: Json) -> list[tuple[str, str]]
         text = flags[name]
         wanted = _as_json(name, known_model(text) or text if name == "model" else option.metadata["parse"](text))
         if running[name] != wanted:
-            found.append((f"--{name.replace('_', '-')}", value_text(option, running[name]) or "none"))
+            found.append((name, value_text(option, running[name]) or "none"))
+    for name, source in flags.items():
+        if name.startswith("models.") and running and running.get(name) != (known_model(source) or source):
+            found.append((name, running.get(name, "none")))
     return found
 
 

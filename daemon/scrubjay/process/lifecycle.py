@@ -12,10 +12,11 @@ from pathlib import Path
 from scrubjay.config import CONFIG_VARIABLE, Config, read_config
 from scrubjay.errors import DaemonError
 from scrubjay.isolation import python_command, safe_environment
+from scrubjay.model_tables import model_key, model_option
 from scrubjay.process.claim import ANSWER_S, STOP_S, is_running, lock_file, lock_path, locked, require_place
 from scrubjay.process.client import Client
 from scrubjay.process.log import MAX_LOG, log_file, old_log
-from scrubjay.process.model_files import find_model, nobody
+from scrubjay.process.model_files import nobody, with_files
 from scrubjay.process.model_names import whole_name
 from scrubjay.process.peer import require_own_folder
 
@@ -75,13 +76,14 @@ def start_daemon(
     if is_running(path):
         return False
     # Names as they mean the same wherever the next one is started.
-    given = {name: whole_name(text) if name == "model" else text for name, text in (flags or {}).items()}
+    given = dict(_whole(name, text) for name, text in (flags or {}).items())
     flags = {**given, "socket": str(path)}
     config = read_config(flags, config_file)
     require_place(path)
     # The model is fetched here, where somebody may see how far it is, not in a process that has no terminal.
     # Paths are told whole: the daemon's working folder is another.
-    flags |= {"model": str(find_model(config.model, tell)), "data_dir": str(config.data_dir.absolute())}
+    flags |= {table.key: table.source for table in with_files(config, tell).served}
+    flags["data_dir"] = str(config.data_dir.absolute())
     if config_file is None and (named := os.environ.get(CONFIG_VARIABLE)):
         config_file = Path(named)
     with locked(path.with_name(path.name + ".starting"), None):
@@ -113,7 +115,7 @@ def restart_daemon(
     """
     path = Path(path).absolute()
     flags = {**_flags_of_running(path, {*dropped, *(flags or {})}), **(flags or {})}
-    find_model(read_config({**flags, "socket": str(path)}, config_file).model, tell)
+    with_files(read_config({**flags, "socket": str(path)}, config_file), tell)
     was_running = stop_daemon(path)
     start_daemon(path, flags, config_file)
     return was_running
@@ -171,6 +173,8 @@ def _command(flags: Mapping[str, str], config_file: Path | None) -> list[str]:
     options = [f"--config={config_file.absolute()}"] if config_file else []
     for name, value in flags.items():
         match name, value:
+            case _ if name.startswith("models."):
+                options.append(f"--model={model_option(name, value)}")
             case _, "false":
                 options.append(f"--no-{name.replace('_', '-')}")
             case _, "true":
@@ -178,6 +182,12 @@ def _command(flags: Mapping[str, str], config_file: Path | None) -> list[str]:
             case _:
                 options.append(f"--{name.replace('_', '-')}={value}")
     return python_command("-m", "scrubjay", "serve", *options)
+
+
+def _whole(name: str, text: str) -> tuple[str, str]:
+    """An option as it means the same wherever the next daemon is started."""
+    key, source = model_key(text) if name == "model" else (name, text)
+    return key, whole_name(source) if key == "model" or key.startswith("models.") else source
 
 
 def _spawn(command: list[str], config: Config) -> None:

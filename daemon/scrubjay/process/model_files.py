@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from scrubjay.config import Config
 from scrubjay.errors import ModelRefused
 from scrubjay.process.model_names import is_hub_name, parse_hub_name
 from scrubjay.starter import model_path
@@ -34,6 +35,15 @@ def find_model(name: str, tell: Callable[[str], None] = nobody) -> Path:
 
     hub_name = parse_hub_name(name)
     return checked(hub.cached(hub_name) or hub.fetch(hub_name, tell))
+
+
+def with_files(config: Config, tell: Callable[[str], None] = nobody) -> Config:
+    """`config` with the files of its models in the place of their names, fetched if need be.
+
+    Raises:
+        UsageError, ModelRefused: as `find_model`.
+    """
+    return config.with_sources({table.key: str(find_model(table.source, tell)) for table in config.served})
 
 
 def known_model(name: str) -> str | None:

@@ -19,13 +19,14 @@ from scrubjay.config import Config
 from scrubjay.errors import DaemonError
 from scrubjay.http.app import MAX_DESCRIPTORS, Listeners, serving
 from scrubjay.http.guard import Address
+from scrubjay.model_tables import ModelTable
 from scrubjay.process.about import About
 from scrubjay.process.claim import SocketClaim, claim_socket, is_running
 from scrubjay.process.records import records_folder
 from scrubjay.protocol.messages import EngineSettings
 from scrubjay.service.events import Drain
 from scrubjay.service.service import Service
-from scrubjay.service.settings import ServiceSettings
+from scrubjay.service.settings import ModelSettings, ServiceSettings
 from scrubjay.starter import LANGUAGES, model_path
 
 logger = logging.getLogger(__name__)
@@ -116,7 +117,30 @@ def log_loop_error(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> 
 
 
 def service_settings(config: Config) -> ServiceSettings:
-    """What of the configuration concerns the service and its engine."""
+    """What of the configuration concerns the service and its engines."""
+    first, *others = (_model_settings(config.of(table), table) for table in config.served)
+    return ServiceSettings(
+        first.engine,
+        context_budget=first.context_budget,
+        warm=config.warm,
+        warm_delay_ms=config.warm_delay_ms,
+        layout=first.layout,
+        latency_budget_ms=first.latency_budget_ms,
+        rules=config.rules,
+        prompt_style=first.prompt_style,
+        unasked=Unasked(config.confidence, LANGUAGES if config.model in ("starter", str(model_path())) else ()),
+        warm_on_battery=config.warm_on_battery,
+        watch=config.watch,
+        show_secrets=config.show_secrets,
+        idle_unload_s=first.idle_unload_s,
+        name=first.name,
+        purposes=first.purposes,
+        others=tuple(others),
+    )
+
+
+def _model_settings(config: Config, table: ModelTable) -> ModelSettings:
+    """Those of one model; `config` has the options that count for it."""
     engine = EngineSettings(
         model=config.model,
         n_ctx=config.ctx,
@@ -129,20 +153,16 @@ def service_settings(config: Config) -> ServiceSettings:
         store=str(records_folder(config)) if config.store else "",
         store_budget=config.store,
         store_daily=config.store_daily,
+        embeds="embed" in table.purposes,
     )
-    return ServiceSettings(
+    return ModelSettings(
         engine,
+        table.name,
+        table.purposes,
         context_budget=config.context_budget,
-        warm=config.warm,
-        warm_delay_ms=config.warm_delay_ms,
-        layout=config.layout,
         latency_budget_ms=config.latency_budget_ms,
-        rules=config.rules,
+        layout=config.layout,
         prompt_style=config.prompt_style,
-        unasked=Unasked(config.confidence, LANGUAGES if config.model in ("starter", str(model_path())) else ()),
-        warm_on_battery=config.warm_on_battery,
-        watch=config.watch,
-        show_secrets=config.show_secrets,
         idle_unload_s=60.0 * config.idle_unload,
     )
 

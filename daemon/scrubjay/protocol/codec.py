@@ -12,6 +12,7 @@ from scrubjay.protocol.messages import (
     AskStatus,
     Close,
     Done,
+    Embedded,
     EngineStatus,
     Failed,
     LoadFailed,
@@ -33,7 +34,8 @@ _TYPES: dict[str, type[Any]] = {
     cls.__name__: cls
     for cls in (
         Open, Run, Stop, AskStatus, Forget, Close,
-        LoadProgress, Opened, LoadFailed, PrefillProgress, PrefillDone, Piece, Done, Stopped, Failed, Forgotten, EngineStatus,
+        LoadProgress, Opened, LoadFailed, PrefillProgress, PrefillDone, Piece, Embedded, Done, Stopped, Failed, Forgotten,
+        EngineStatus,
     )
 }  # fmt: skip
 _LENGTHS = struct.Struct("<II")

@@ -39,6 +39,7 @@ class EngineSettings:
         graph_reuse: let llama.cpp reuse the graph of the decode before.
         store: folder of the records, "" for none.
         store_budget, store_daily: bytes that they may take, and that may be written on one day.
+        embeds: make vectors of texts, and nothing else.
     """
 
     model: str
@@ -55,6 +56,7 @@ class EngineSettings:
     store: str = ""
     store_budget: int = 2 << 30
     store_daily: int = 16 << 30
+    embeds: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,6 +291,18 @@ class Piece:
     logprob: float = 0.0
 
 
+Vector = tuple[float, ...]
+"""What an embedding model makes of a text; its length is 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Embedded:
+    """The vector of the tokens of `job`."""
+
+    job: int
+    vector: Vector
+
+
 @dataclass(frozen=True, slots=True)
 class Done:
     job: int
@@ -343,23 +357,23 @@ class EngineStatus:
     """
 
     contexts: tuple[ContextStatus, ...]
-    checkpoint_bytes: int
-    checkpoint_budget: int
-    n_checkpoints: int
-    n_saved: int
-    n_restored: int
-    n_branches: int
-    branch_bytes: int
-    branch_budget: int
-    n_paged_in: int
-    n_evicted: int
-    n_decoded: int
-    n_decodes: int
-    n_reused_graphs: int
-    n_aborted: int
-    n_repaired: int
-    n_integrity_failures: int
-    rss: int
+    checkpoint_bytes: int = 0
+    checkpoint_budget: int = 0
+    n_checkpoints: int = 0
+    n_saved: int = 0
+    n_restored: int = 0
+    n_branches: int = 0
+    branch_bytes: int = 0
+    branch_budget: int = 0
+    n_paged_in: int = 0
+    n_evicted: int = 0
+    n_decoded: int = 0
+    n_decodes: int = 0
+    n_reused_graphs: int = 0
+    n_aborted: int = 0
+    n_repaired: int = 0
+    n_integrity_failures: int = 0
+    rss: int = 0
     records: RecordStatus | None = None
 
 
@@ -371,6 +385,7 @@ FromEngine = (
     | PrefillProgress
     | PrefillDone
     | Piece
+    | Embedded
     | Done
     | Stopped
     | Failed

@@ -12,7 +12,7 @@ from scrubjay.completion.finish import Finish
 from scrubjay.completion.requests import Completion, Item, may_choose_tokens
 from scrubjay.prompt.recipe import PromptRecipe
 from scrubjay.prompt.view import ProjectView
-from scrubjay.protocol.messages import Sampling
+from scrubjay.protocol.messages import Sampling, Vector
 from scrubjay.service.scheduler import Priority
 
 
@@ -49,6 +49,7 @@ class Ask:
         event: the type of notification when it is answered; "" for none.
         on_prompt: called when its prompt was made.
         on_answer: called with its answer, before the client has it.
+        on_vector: called with the vector that the model has made of the prompt, before the answer.
     """
 
     recipe: PromptRecipe
@@ -69,6 +70,7 @@ class Ask:
     event: str = ""
     on_prompt: Callable[[], None] | None = None
     on_answer: Callable[[Completion], None] | None = None
+    on_vector: Callable[[Vector], None] | None = None
 
     def __post_init__(self) -> None:
         if self.sampling is not None and not may_choose_tokens(self.sampling):

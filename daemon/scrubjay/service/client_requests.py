@@ -1,11 +1,10 @@
-"""What clients ask the model for: completions at a cursor, prompts of their own, and warm projects."""
+"""What clients ask of the model that completes code: completions at a cursor, and warm projects."""
 
-import asyncio
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-from scrubjay.completion.finish import AsWritten, ClientLimits
+from scrubjay.completion.finish import AsWritten
 from scrubjay.completion.history import CompletionHistory
 from scrubjay.completion.requests import Completion, CompletionRequest
 from scrubjay.completion.rules import CompletionRules
@@ -14,9 +13,9 @@ from scrubjay.prompt.document import DocumentRecipe
 from scrubjay.prompt.view import ProjectView
 from scrubjay.service.active_request import ActiveRequest
 from scrubjay.service.ask import Ask
-from scrubjay.service.dispatcher import Dispatcher
-from scrubjay.service.events import ClientGone, Complete, Generate, Post, PromptDeadline, Warm
+from scrubjay.service.events import Complete, Warm
 from scrubjay.service.scheduler import Priority
+from scrubjay.service.served_model import ServedModel
 from scrubjay.service.settings import ServiceSettings
 from scrubjay.service.warming import Warmer, warm_ask
 from scrubjay.workspace.document import Document
@@ -28,9 +27,10 @@ OnShown = Callable[[ProjectView, CompletionRequest, Completion], None]
 
 
 class ClientRequests:
-    """Makes an `Ask` of each event in which a client wants something of the model.
+    """Makes an `Ask` of each event in which a client wants something for a project.
 
     Args:
+        model: the one that completes code.
         on_shown: told of what a client is given for a cursor.
     """
 
@@ -38,23 +38,21 @@ class ClientRequests:
         self,
         settings: ServiceSettings,
         projects: Projects,
-        dispatcher: Dispatcher,
+        model: ServedModel,
         history: CompletionHistory,
         warmer: Warmer,
         on_shown: OnShown,
-        post: Post,
     ) -> None:
         self._settings = settings
         self._projects = projects
-        self._dispatcher = dispatcher
+        self._model = model
         self._history = history
         self._warmer = warmer
         self._on_shown = on_shown
-        self._post = post
 
     @property
     def handlers(self) -> Mapping[type, Callable[[Any], None]]:
-        return {Complete: self._complete, Generate: self._generate, Warm: self._warm, ClientGone: self._on_client_gone}
+        return {Complete: self._complete, Warm: self._warm}
 
     def _complete(self, event: Complete) -> None:
         request = event.request
@@ -84,21 +82,7 @@ class ClientRequests:
             on_prompt=partial(self._warmer.laid_out, root) if is_idle else None,
             on_answer=partial(self._on_shown, view, request),
         )
-        self._submit(ask, event.reply, event.on_text)
-
-    def _generate(self, event: Generate) -> None:
-        request, recipe = event.request, event.request.recipe
-        has_limits = bool(request.n_indent or recipe.closers)
-        ask = Ask(
-            recipe=recipe,
-            finish=ClientLimits(request.n_indent, recipe.closers) if has_limits else AsWritten(),
-            sampling=request.sampling,
-            n=request.n,
-            priority=Priority.WARM if request.sampling.max_tokens <= 1 else Priority.COMPLETION,
-            deadline_ms=request.t_max_prompt_ms,
-            event="completion",
-        )
-        self._submit(ask, event.reply, event.on_text)
+        self._model.submit(ask, event.reply, event.on_text)
 
     def _warm(self, event: Warm) -> None:
         if event.uri is not None:
@@ -112,26 +96,11 @@ class ClientRequests:
             raise RequestError(f"Nothing is open in {project.root}; open one of its documents first.", 404)
         ask = warm_ask(ProjectView.of(project, focus.document, focus.offset))
         if event.wait:
-            self._submit(ask, event.reply)
+            self._model.submit(ask, event.reply)
         else:
             request = ActiveRequest(ask)
-            answer(event.reply, self._dispatcher.still_warming(request))
-            self._dispatcher.accept(request)
-
-    def _submit(
-        self, ask: Ask, reply: "asyncio.Future[Completion]", on_text: Callable[[str], None] | None = None
-    ) -> None:
-        """Accept a request; the client's going away ends it, and its deadline is kept."""
-        request = ActiveRequest(ask, [reply], on_text)
-        reply.add_done_callback(lambda done: self._post(ClientGone(request)) if done.cancelled() else None)
-        if ask.deadline_ms is not None:
-            loop = asyncio.get_running_loop()
-            request.timer = loop.call_later(ask.deadline_ms / 1e3, self._post, PromptDeadline(request))
-        self._dispatcher.accept(request)
-
-    def _on_client_gone(self, event: ClientGone) -> None:
-        if not event.request.is_wanted:
-            self._dispatcher.cancel(event.request)
+            answer(event.reply, self._model.dispatcher.still_warming(request))
+            self._model.dispatcher.accept(request)
 
     def _find(self, request: CompletionRequest) -> tuple[Project, Document]:
         """The document that `request` is about, as its client sees it."""

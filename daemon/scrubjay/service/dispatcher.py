@@ -16,7 +16,7 @@ from scrubjay.errors import EngineDied, EngineError, RequestError, ScrubjayError
 from scrubjay.prompt.fim import FimTemplate
 from scrubjay.prompt.limits import Budgets, limits_for
 from scrubjay.prompt.segments import Prompt
-from scrubjay.protocol.messages import Done, Failed, Piece, PrefillDone, PrefillProgress, Run, Stopped
+from scrubjay.protocol.messages import Done, Embedded, Failed, Piece, PrefillDone, PrefillProgress, Run, Stopped
 from scrubjay.service.active_request import ActiveRequest, superseded
 from scrubjay.service.debounce import TypingPace
 from scrubjay.service.engine_supervisor import EngineSupervisor
@@ -24,15 +24,13 @@ from scrubjay.service.prompt_builder import Made, PromptBuilder
 from scrubjay.service.request_news import RequestNews
 from scrubjay.service.residency import Residency
 from scrubjay.service.scheduler import Job, Outcome, Priority, Scheduler
-from scrubjay.tokens import is_sequel
+from scrubjay.service.unawaited import Unawaited
 
 logger = logging.getLogger(__name__)
 _numbers = count(1)
 
 MAX_PROMPTS_AT_ONCE = 4
 """Prompts that are made in one turn of the loop when an engine becomes ready: so that a key need not wait for all."""
-MAX_BACKGROUND = 16
-"""Prompts that are processed although their clients were told to come again; older ones are dropped."""
 
 
 class Dispatcher:
@@ -58,10 +56,7 @@ class Dispatcher:
         self.news = news
         self._budgets = budgets
         self._requests: dict[int, ActiveRequest] = {}
-        # By context: requests that nobody asked for. Those whose clients were told to come again, the oldest first. Some of both
-        # may have ended.
-        self._unasked: dict[str, list[ActiveRequest]] = {}
-        self._background: list[ActiveRequest] = []
+        self._unawaited = Unawaited(lambda request: request.number in self._requests)
         # Those that came before the engine was ready.
         self._early: deque[ActiveRequest] = deque()
         self.residency = Residency()
@@ -83,6 +78,7 @@ class Dispatcher:
             PrefillProgress: self._on_progress,
             PrefillDone: self._on_prefilled,
             Piece: self._on_piece,
+            Embedded: self._on_embedded,
             Done: self._on_done,
             Stopped: self._on_stopped,
             Failed: self._on_failed,
@@ -95,16 +91,16 @@ class Dispatcher:
         """Take `request` in. It supersedes older ones of its key, and what was prepared unasked for its context."""
         ask = request.ask
         if not ask.is_unasked:
-            self.news.log.note(request.record, ask)
+            self.news.accepted(request)
         if ask.memory and (items := ask.memory.find()):
             for number in self.scheduler.supersede(ask.supersedes):
                 self._supersede(self._requests.pop(number), request)
-            self._answer(request, request.known(items, self._model, self._debounce_ms(request)))
+            self._answer(request, request.known(items, self._engine.name, self._debounce_ms(request)))
             return
         if ask.context and ask.sampling and not ask.is_unasked and not ask.cold:
-            self._drop_unasked(ask.context)
+            self._cancel_all(self._unawaited.stale(ask.context))
         if ask.is_unasked:
-            self._note_unasked(request)
+            self._unawaited.note_unasked(request)
         self._submit(request)
         if self._engine.state == "ready":
             with self._failing(request):
@@ -142,7 +138,7 @@ class Dispatcher:
         if template := self._template(request):
             request.use_template(template)
         if (prompt.on_read or not ask.only_prepares) and not request.is_answered:
-            self._cancel_overtaken(request, prompt)
+            self._cancel_all(self._unawaited.overtaken(request, prompt))
         if ask.max_needed is not None and n_needed > ask.max_needed:
             self._end(request, Outcome.CANCELLED)
         elif self._is_prepared(request, prompt, n_needed):
@@ -163,19 +159,21 @@ class Dispatcher:
         request.resolve(self.still_warming(request))
         self.news.is_late(request)
         self.scheduler.demote(request.number, Priority.WARM)
-        self._background.append(request)
-        if len(self._background) > MAX_BACKGROUND:
-            self.cancel(self._background.pop(0))
+        self._cancel_all(self._unawaited.note_late(request))
 
     def still_warming(self, request: ActiveRequest) -> Completion:
         """The answer to a client that does not wait for `request`."""
         n_common = self._n_common(request, request.prompt) if request.prompt else 0
-        return request.still_warming(n_common, self._model)
+        return request.still_warming(n_common, self._engine.name)
 
     def cancel(self, request: ActiveRequest, error: ScrubjayError | None = None) -> None:
         """End `request`; clients that still wait for it are told `error`."""
         if self._end(request, Outcome.CANCELLED) and error:
             request.reject(error)
+
+    def _cancel_all(self, requests: list[ActiveRequest]) -> None:
+        for request in requests:
+            self.cancel(request)
 
     def reject_all(self, error: ScrubjayError) -> None:
         """End all requests: none can be served."""
@@ -249,6 +247,10 @@ class Dispatcher:
             if request.texts.is_cut:
                 self._engine.end_early(piece.job)
 
+    def _on_embedded(self, message: Embedded) -> None:
+        if (request := self._requests.get(message.job)) and request.ask.on_vector:
+            request.ask.on_vector(message.vector)
+
     def _on_done(self, message: Done) -> None:
         self._engine.note_success()
         if self.scheduler.finish(message.job, Outcome.DONE) and (request := self._requests.pop(message.job, None)):
@@ -295,7 +297,7 @@ class Dispatcher:
     def _answer(self, request: ActiveRequest, known: Completion | None = None) -> None:
         """Answer: what was `known`, or else what was generated."""
         ask = request.ask
-        completion = known or request.completion(self._model, self._debounce_ms(request))
+        completion = known or request.completion(self._engine.name, self._debounce_ms(request))
         if not known and ask.memory and completion.items:
             ask.memory.put(completion.items)
         if ask.on_answer:
@@ -330,10 +332,6 @@ class Dispatcher:
 
     # --- helpers ------------------------------------------------------------------------------------------------------
 
-    @property
-    def _model(self) -> str:
-        return self._engine.info.name if self._engine.info else ""
-
     def _template(self, request: ActiveRequest) -> FimTemplate | None:
         return self._builder.fim_template if request.ask.recipe.is_fim else None
 
@@ -351,25 +349,6 @@ class Dispatcher:
             new.replies.extend(old.replies)
         else:
             old.reject(superseded())
-
-    def _note_unasked(self, request: ActiveRequest) -> None:
-        others = self._unasked.get(request.ask.context, [])
-        self._unasked[request.ask.context] = [*(r for r in others if r.number in self._requests), request]
-
-    def _drop_unasked(self, context: str) -> None:
-        """The prompt of `context` is asked for as it is now: what nobody waits for there is stale."""
-        for other in self._unasked.pop(context, []):
-            if not other.replies:
-                self.cancel(other)
-
-    def _cancel_overtaken(self, request: ActiveRequest, prompt: Prompt) -> None:
-        """What goes on in the background for an older prompt of the same conversation would take this one's place."""
-        self._background = [other for other in self._background if other.number in self._requests]
-        for other in self._background:
-            is_older = other is not request and other.ask.context == request.ask.context
-            is_alike = other.prompt and (other.prompt.on_read is None) == (prompt.on_read is None)
-            if is_older and other.prompt and is_alike and is_sequel(other.prompt.tokens, prompt.tokens):
-                self.cancel(other)
 
     def _end(self, request: ActiveRequest, outcome: Outcome) -> bool:
         """End the present job of `request` here; False if it has ended before."""

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from scrubjay.notifications import Notification
 from scrubjay.protocol.messages import EngineStatus
 from scrubjay.service.engine_supervisor import EngineSupervisor
-from scrubjay.service.events import Post, RequestStatus
+from scrubjay.service.events import Post, StatusDue
 
 DELAY_S = 0.1
 """How long after a job the engine is asked: not in the way of the next request."""
@@ -31,21 +31,26 @@ class EngineStatusPoller:
 
     def request(self, reply: "asyncio.Future[None]", is_free: bool) -> None:
         """Set `reply` when the status is there; at once if the engine is not free to give it."""
-        self._ask()
+        self.ask()
         self._waiting.append(reply)
         if not (self._is_asked and is_free):
             self._answer()
+
+    def ask(self) -> None:
+        """Ask the engine, unless it has been asked."""
+        if not self._is_asked:
+            self._is_asked = self._engine.ask_status()
 
     def schedule(self) -> None:
         """The engine has done something: ask in a moment."""
         loop = asyncio.get_running_loop()
         if self._timer is None or self._timer.when() < loop.time():
-            self._timer = loop.call_later(DELAY_S, lambda: self._post(RequestStatus()))
+            self._timer = loop.call_later(DELAY_S, self._post, StatusDue())
 
     def on_engine_ready(self) -> None:
         """A new engine can be asked."""
         self._is_asked = False
-        self._ask()
+        self.ask()
 
     def on_status(self, status: EngineStatus) -> None:
         """The engine has answered."""
@@ -71,10 +76,6 @@ class EngineStatusPoller:
         if self._timer:
             self._timer.cancel()
         self._answer()
-
-    def _ask(self) -> None:
-        if not self._is_asked:
-            self._is_asked = self._engine.ask_status()
 
     def _answer(self) -> None:
         waiting, self._waiting = self._waiting, []

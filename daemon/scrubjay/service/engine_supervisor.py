@@ -11,6 +11,7 @@ from scrubjay.engine.interface import Engine, EngineFactory, EngineGone
 from scrubjay.protocol.messages import LoadProgress, ModelInfo, Run
 from scrubjay.protocol.records import Forgotten
 from scrubjay.service.events import EngineDue, EngineHalted, ForgetRoot, Post, UnloadDue
+from scrubjay.service.settings import ModelSettings
 from scrubjay.workspace.events import answer
 
 logger = logging.getLogger(__name__)
@@ -41,9 +42,10 @@ class _Failures:
 
 @dataclass(slots=True)
 class _Life:
-    """Whether the engine has opened its model, is being ended to free memory, and is being ended for good."""
+    """Whether the engine has opened its model, is loading it because of a request, is being ended to free memory, or for good."""
 
     is_open: bool = False
+    is_woken: bool = False
     is_unloading: bool = False
     is_closing: bool = False
 
@@ -139,15 +141,15 @@ class EngineSupervisor(EngineCalls):
         info: about the model, once it was opened.
     """
 
-    def __init__(self, make_engine: EngineFactory, model: str, post: Post, idle_unload_s: float = 0.0) -> None:
+    def __init__(self, make_engine: EngineFactory, settings: ModelSettings, post: Post) -> None:
         super().__init__()
         self._make_engine = make_engine
-        self._model = model
+        self._settings = settings
         self._post = post
         self._task: asyncio.Task[None] | None = None
         self._failures = _Failures()
         self._life = _Life()
-        self.idle_timer = IdleTimer(post, idle_unload_s)
+        self.idle_timer = IdleTimer(post, settings.idle_unload_s)
         self.message = ""
         self.progress: LoadProgress | None = None
         self.info: ModelInfo | None = None
@@ -157,9 +159,23 @@ class EngineSupervisor(EngineCalls):
         return {
             LoadProgress: self._on_load_progress,
             EngineDue: lambda _: self.start(),
-            ForgetRoot: self.forget,
             Forgotten: self._on_forgotten,
         }
+
+    @property
+    def name(self) -> str:
+        """The model's name in answers: that of the settings, else what its file says, "" until it was opened."""
+        return self._settings.name or (self.info.name if self.info else "")
+
+    @property
+    def is_woken(self) -> bool:
+        """Whether the model is loading because a request needs it, which waits for it."""
+        return self._life.is_woken
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether the engine is being ended to free its memory."""
+        return self._life.is_unloading
 
     @property
     def n_restarts(self) -> int:
@@ -182,7 +198,7 @@ class EngineSupervisor(EngineCalls):
         self.idle_timer.used()
         if self.state == "unloaded":
             # One that is still ending is waited for: its end starts the next.
-            self.state, self.progress = "loading", LoadProgress("start", 0.0)
+            self.state, self.progress, self._life.is_woken = "loading", LoadProgress("start", 0.0), True
             if self._engine is None:
                 self.start()
 
@@ -195,7 +211,7 @@ class EngineSupervisor(EngineCalls):
     def on_vocabulary_opened(self) -> None:
         """The vocabulary is open too: everything is there, unless the engine has died meanwhile."""
         if self._life.is_open:
-            self.state, self.message, self.progress = "ready", "", None
+            self.state, self.message, self.progress, self._life.is_woken = "ready", "", None, False
 
     def on_load_failed(self, message: str) -> None:
         """The model cannot be used; that will not change by trying again."""
@@ -222,7 +238,7 @@ class EngineSupervisor(EngineCalls):
             return
         logger.warning("%s", gone.reason)
         if self.state == "loading" and not self._may_load_again():
-            self.on_load_failed(f"The model {self._model} could not be loaded. {gone.reason}")
+            self.on_load_failed(f"The model {self._settings.engine.model} could not be loaded. {gone.reason}")
             return
         self.state, self.message, self.progress = "loading", f"{gone.reason} It is being started again.", None
         pause = min(0.5 * 2.0 ** (self._failures.n_deaths - 1), MAX_PAUSE_S) if self._failures.n_deaths else 0.0

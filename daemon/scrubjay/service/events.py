@@ -11,7 +11,9 @@ from typing import Literal
 from scrubjay.completion.requests import Completion, CompletionRequest, RawRequest
 from scrubjay.engine.interface import EngineEvent
 from scrubjay.errors import ScrubjayError
+from scrubjay.prompt.client_prompts import RawPrompt
 from scrubjay.prompt.segments import Prompt
+from scrubjay.protocol.messages import Vector
 from scrubjay.protocol.records import Forgotten
 from scrubjay.service.active_request import ActiveRequest
 from scrubjay.workspace.events import (
@@ -43,6 +45,22 @@ class Generate:
     request: RawRequest
     on_text: Callable[[str], None] | None = None
     reply: "asyncio.Future[Completion]" = field(default_factory=asyncio.Future)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Embed:
+    """`on_vector` is called with the vector of a text; the model must be one that makes them. The reply says what it cost."""
+
+    recipe: RawPrompt
+    on_vector: Callable[[Vector], None]
+    reply: "asyncio.Future[Completion]" = field(default_factory=asyncio.Future)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OpenModel:
+    """Load a model if it is not; the reply comes when its vocabulary is open."""
+
+    reply: "asyncio.Future[None]" = field(default_factory=asyncio.Future)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -119,7 +137,7 @@ class AddTail:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RequestStatus:
-    """Get the engine's status, if it has the time; the reply comes when `Service.engine_status` is as new as can be."""
+    """Get the status of the engines that have the time; the reply comes when `ServedModel.status` is as new as can be."""
 
     reply: "asyncio.Future[None]" = field(default_factory=asyncio.Future)
 
@@ -196,6 +214,11 @@ class PromptsDue:
 
 
 @dataclass(frozen=True, slots=True)
+class StatusDue:
+    """The engine has done something: it is time to ask for its status."""
+
+
+@dataclass(frozen=True, slots=True)
 class VocabularyOpened:
     """The model's vocabulary is open here too."""
 
@@ -233,6 +256,8 @@ ClientEvent = (
     | CloseOwner
     | Complete
     | Generate
+    | Embed
+    | OpenModel
     | Warm
     | AddTail
     | AskNextEdit
@@ -250,6 +275,7 @@ InternalEvent = (
     | FilesChanged
     | PromptMade
     | PromptsDue
+    | StatusDue
     | VocabularyOpened
     | VocabularyRefused
     | EngineHalted

@@ -24,8 +24,9 @@ MAX_UNSHARED_TOKENS = 1 << 20
 MAX_REST_CHARACTERS = 200
 BOUNDS_MS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000)
 
-Kind = Literal["completion", "warm", "ahead", "raw"]
-"""A completion at a cursor; a prompt brought into its context; a completion before it is asked for; a client's own prompt."""
+Kind = Literal["completion", "warm", "ahead", "raw", "embedding"]
+"""A completion at a cursor; a prompt brought into its context; a completion before it is asked for; a client's own prompt; the
+vector of a text."""
 Outcome = Literal["waiting", "answered", "cached", "late", "cancelled", "superseded", "failed"]
 """`late`: its client was told to come again before the prompt was processed."""
 
@@ -88,7 +89,7 @@ class About:
 
 def _kind(ask: Ask, place: Place | None) -> Kind:
     if ask.sampling is None:
-        return "warm"
+        return "warm" if place else "embedding"
     if place is None:
         return "raw"
     return "ahead" if ask.is_unasked else "completion"
@@ -100,6 +101,7 @@ class RequestRecord:
 
     Args:
         about: None until it is in the log.
+        model: the name of the model that it is for, "" as long as that is not known.
         number: from 1 on.
         at: when it began, in seconds since 1970.
         change: None until its prompt is run.
@@ -117,6 +119,7 @@ class RequestRecord:
     timings: Timings | None = None
     n_items: int = 0
     error: str = ""
+    model: str = ""
 
     @property
     def is_over(self) -> bool:

@@ -5,7 +5,6 @@ import logging
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
-from time import time
 
 from scrubjay.completion.requests import Completion, Cost, Reuse
 from scrubjay.notifications import Notification
@@ -28,20 +27,30 @@ _OUTCOMES: Mapping[Outcome, Logged] = {
 
 
 class RequestNews:
-    """Hands notifications about requests to `tell`.
+    """Hands notifications about the requests for one model to `tell`.
 
-    Attributes:
-        log: the last requests.
+    Args:
+        log: the last requests, of all models.
         lines: writes of each of them into the daemon's log file.
+        model: gives the model's name.
     """
 
-    def __init__(self, tell: Callable[[Notification], None]) -> None:
+    def __init__(
+        self, tell: Callable[[Notification], None], log: RequestLog, lines: "RequestLines", model: Callable[[], str]
+    ) -> None:
         self._tell = tell
-        self.log = RequestLog(time)
-        self.lines = RequestLines()
+        self._lines = lines
+        self._model = model
+        self.log = log
+
+    def accepted(self, request: ActiveRequest) -> None:
+        """A client has asked for it."""
+        request.record.model = self._model()
+        self.log.note(request.record, request.ask)
 
     def runs(self, request: ActiveRequest, prompt: Prompt, context: ContextResidency) -> None:
         """Its prompt is run in `context`, which still has its last one."""
+        request.record.model = self._model()
         self.log.run(request.record, request.ask, prompt, context)
 
     def ended(self, request: ActiveRequest, outcome: Outcome) -> None:
@@ -60,7 +69,7 @@ class RequestNews:
 
     def progress(self, request: ActiveRequest, total: int) -> None:
         """Of the prompt, `n_prefilled` tokens of `total` are resident."""
-        self._tell({**_about(request, "progress"), "done": request.n_prefilled, "total": total})
+        self._tell({**self._about(request, "progress"), "done": request.n_prefilled, "total": total})
 
     def stands_still(self, request: ActiveRequest) -> None:
         """Nothing more is done for it now: its progress is over, so that no bar is shown that does not move."""
@@ -75,10 +84,10 @@ class RequestNews:
         if ask.cold or ask.is_speculative:
             return None
         noted = Cost(ask.uri, cost.processed, cost.needed, cost.prefill_ms + cost.restore_ms, cost.reason)
-        self._tell({"type": "edit", "root": ask.context, **asdict(noted)})
+        self._tell({"type": "edit", "root": ask.context, "model": self._model(), **asdict(noted)})
         if cost.restored:
             counts = {"restored": cost.restored, "processed": cost.processed}
-            self._tell({"type": "restore", "root": ask.context, **counts})
+            self._tell({"type": "restore", "root": ask.context, "model": self._model(), **counts})
         return noted
 
     def answered(self, request: ActiveRequest, completion: Completion, is_known: bool) -> None:
@@ -86,11 +95,15 @@ class RequestNews:
         self._end(request, "cached" if is_known else "answered", completion)
         if request.ask.event and not is_known:
             costs = {"timings": asdict(completion.timings), "reuse": asdict(completion.reuse)}
-            self._tell({**_about(request, request.ask.event), "n_items": len(completion.items), **costs})
+            self._tell({**self._about(request, request.ask.event), "n_items": len(completion.items), **costs})
+
+    def _about(self, request: ActiveRequest, event: str) -> Notification:
+        ask = request.ask
+        return {"type": event, "job": request.number, "root": ask.context, "uri": ask.uri, "model": self._model()}
 
     def _end(self, request: ActiveRequest, outcome: Logged, completion: Completion | None = None) -> None:
         self.log.end(request.record, request.ask, outcome, completion)
-        self.lines.add(request.record)
+        self._lines.add(request.record)
 
 
 class RequestLines:
@@ -122,7 +135,7 @@ def _fields(record: RequestRecord) -> dict[str, object]:
     about, cost, timings = record.about, record.cost, record.timings
     fields: dict[str, object] = {"request": record.number, "outcome": record.outcome}
     if about:
-        fields |= {"kind": about.kind, "root": about.root, "uri": about.uri}
+        fields |= {"kind": about.kind, "model": record.model, "root": about.root, "uri": about.uri}
     if cost:
         fields |= asdict(Reuse.of(cost)) | {"first_token_ms": round(record.first_token_ms, 1)}
     if timings:
@@ -139,7 +152,3 @@ def _line(fields: Mapping[str, object]) -> str:
     )
     # Names come from clients: a line stays one line.
     return re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]", "?", "; ".join((what, *named)))
-
-
-def _about(request: ActiveRequest, event: str) -> Notification:
-    return {"type": event, "job": request.number, "root": request.ask.context, "uri": request.ask.uri}

@@ -3,14 +3,35 @@
 from dataclasses import dataclass, field
 
 from scrubjay.completion.rules import Unasked
+from scrubjay.model_tables import Purpose
 from scrubjay.prompt.fim import PromptStyle
 from scrubjay.prompt.layouts import LayoutName
 from scrubjay.protocol.messages import EngineSettings
 
 
 @dataclass(frozen=True, slots=True)
+class ModelSettings:
+    """What there is to know of one model.
+
+    Args:
+        name: as requests name it; "" for what its file says.
+        purposes: what it is asked for where a request names no model.
+        context_budget, latency_budget_ms, layout, prompt_style, idle_unload_s: see `ServiceSettings`.
+    """
+
+    engine: EngineSettings
+    name: str = ""
+    purposes: tuple[Purpose, ...] = ("complete",)
+    context_budget: int = 0
+    latency_budget_ms: float = 0.0
+    layout: LayoutName = "anchored"
+    prompt_style: PromptStyle = "auto"
+    idle_unload_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class ServiceSettings:
-    """What the service needs to know.
+    """What the service needs to know. The first fields are those of the model that completes code; there may be `others`.
 
     Args:
         context_budget: how many tokens a prompt may have; 0 for as many as fit.
@@ -24,6 +45,9 @@ class ServiceSettings:
         unasked: what is shown for which nobody asked.
         idle_unload_s: after how long without work the engine is ended until there is some; 0 for never.
         show_secrets: whether these may be files that usually hold keys or passwords.
+        name, purposes: of the model, see `ModelSettings`.
+        others: more models, each loaded when it is asked for first.
+        memory_budget: bytes that all engines may take together; 0 for a share of the machine's.
     """
 
     engine: EngineSettings
@@ -39,3 +63,22 @@ class ServiceSettings:
     unasked: Unasked = field(default_factory=Unasked)
     show_secrets: bool = False
     idle_unload_s: float = 0.0
+    name: str = ""
+    purposes: tuple[Purpose, ...] = ("complete",)
+    others: tuple[ModelSettings, ...] = ()
+    memory_budget: int = 0
+
+    @property
+    def models(self) -> tuple[ModelSettings, ...]:
+        """All models; the first one completes code."""
+        first = ModelSettings(
+            self.engine,
+            self.name,
+            self.purposes,
+            context_budget=self.context_budget,
+            latency_budget_ms=self.latency_budget_ms,
+            layout=self.layout,
+            prompt_style=self.prompt_style,
+            idle_unload_s=self.idle_unload_s,
+        )
+        return first, *self.others

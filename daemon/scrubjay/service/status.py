@@ -11,6 +11,8 @@ import psutil
 from scrubjay import __version__
 from scrubjay.protocol.messages import ContextStatus, EngineStatus
 from scrubjay.service.request_log import BOUNDS_MS, TokenSums
+from scrubjay.service.scheduler import Scheduler
+from scrubjay.service.served_model import ServedModel
 from scrubjay.service.service import Service
 from scrubjay.workspace.project import Project
 
@@ -36,28 +38,19 @@ class StatusReport:
 
     def status(self) -> Json:
         """What `GET /api/status` answers."""
-        supervisor = self._service.supervisor
+        models = [_model(model) for model in self._service.models]
+        sizes = [model["rss"] for model in models if model["rss"] is not None]
         return {
             "version": __version__,
             "pid": os.getpid(),
             "uptime_s": round(monotonic() - self._started, 1),
-            "state": supervisor.state,
-            "message": supervisor.message,
+            **{key: value for key, value in models[0].items() if key not in ("name", "purposes")},
+            "models": models,
             "paused": self._service.is_paused,
-            "load": asdict(supervisor.progress) if supervisor.progress else None,
-            "model": asdict(supervisor.info) if supervisor.info else None,
-            "fim": self._fim(),
             "projects": [_project(project) for project in self._service.projects],
-            "contexts": [_context(context) for context in self._contexts()],
-            **_memory(self._service.engine_status),
-            "queue": self._queue(),
-            "counters": self._counters(),
             "totals": self._totals(),
             "n_editors": self.n_editors,
-            "rss": {
-                "daemon": self._process.memory_info().rss,
-                "engine": self._service.engine_status.rss if self._service.engine_status else None,
-            },
+            "rss": {"daemon": self._process.memory_info().rss, "engine": sum(sizes) if sizes else None},
             **self._about(),
         }
 
@@ -69,7 +62,8 @@ class StatusReport:
         """
         root = self._service.projects.by_root(root).root
         resident, info = self._service.dispatcher.residency.of(root), self._service.supervisor.info
-        found = next((context for context in self._contexts() if context.key == root), None)
+        status = self._service.models.first.status
+        found = next((context for context in (status.contexts if status else ()) if context.key == root), None)
         prompt = resident.prompt
         spans = zip(prompt.segments, prompt.reasons, strict=True) if prompt else ()
         return {
@@ -97,16 +91,8 @@ class StatusReport:
             "text": document.text,
         }
 
-    def _fim(self) -> Json | None:
-        order = self._service.fim_order
-        return {"order": order, "style": self._service.prompt_style} if order else None
-
-    def _contexts(self) -> tuple[ContextStatus, ...]:
-        status = self._service.engine_status
-        return status.contexts if status else ()
-
     def _totals(self) -> Json:
-        log = self._service.dispatcher.news.log
+        log = self._service.models.log
         totals = log.totals
         return {
             "since_start": _sums(totals.all),
@@ -116,16 +102,33 @@ class StatusReport:
             "own_ms": asdict(totals.own),
         }
 
-    def _queue(self) -> Json:
-        scheduler = self._service.dispatcher.scheduler
-        running = scheduler.running
-        return {"running": running.priority.name.lower() if running else None, "queued": len(scheduler.queued)}
 
-    def _counters(self) -> Json:
-        scheduler, supervisor = self._service.dispatcher.scheduler, self._service.supervisor
-        ended = {f"n_{outcome}": n for outcome, n in sorted(scheduler.ended.items())}
-        engine = _engine_counters(self._service.engine_status) if self._service.engine_status else {}
-        return {"n_accepted": scheduler.n_accepted, **ended, "n_restarts": supervisor.n_restarts, **engine}
+def _model(model: ServedModel) -> Json:
+    status, info = model.status, model.supervisor.info
+    return {
+        "name": model.name,
+        "purposes": list(model.settings.purposes),
+        **model.state(),
+        "model": asdict(info) if info else None,
+        "fim": {"order": model.fim_order, "style": model.prompt_style} if model.fim_order else None,
+        "contexts": [_context(context) for context in status.contexts] if status else [],
+        **_memory(status),
+        "queue": _queue(model.dispatcher.scheduler),
+        "counters": _counters(model),
+        "rss": status.rss if status else None,
+    }
+
+
+def _queue(scheduler: Scheduler) -> Json:
+    running = scheduler.running
+    return {"running": running.priority.name.lower() if running else None, "queued": len(scheduler.queued)}
+
+
+def _counters(model: ServedModel) -> Json:
+    scheduler, status = model.dispatcher.scheduler, model.status
+    ended = {f"n_{outcome}": n for outcome, n in sorted(scheduler.ended.items())}
+    engine = _engine_counters(status) if status else {}
+    return {"n_accepted": scheduler.n_accepted, **ended, "n_restarts": model.supervisor.n_restarts, **engine}
 
 
 def _project(project: Project) -> Json:

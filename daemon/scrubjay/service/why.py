@@ -20,29 +20,35 @@ class RequestReport:
     def __init__(self, service: Service) -> None:
         self._service = service
         self._known: WeakKeyDictionary[RequestRecord, Json] = WeakKeyDictionary()
-        self._pieces: dict[int, bytes] = {}
+        # By model and token.
+        self._pieces: dict[tuple[str, int], bytes] = {}
 
     async def requests(self, n: int) -> list[Json]:
         """The last `n` requests as `GET /api/requests` has them, the newest first."""
-        records = [*islice(self._service.dispatcher.news.log, n)]
+        records = [*islice(self._service.models.log, n)]
         unknown = [record for record in records if record not in self._known]
-        made = dict(zip(unknown, await self._make(unknown), strict=True))
+        made: dict[RequestRecord, Json] = {}
+        for name in {record.model for record in unknown}:
+            of_model = [record for record in unknown if record.model == name]
+            made.update(zip(of_model, await self._make(name, of_model), strict=True))
         self._known.update((record, report) for record, report in made.items() if record.is_over)
         return [made[record] if record in made else self._known[record] for record in records]
 
-    async def _make(self, records: list[RequestRecord]) -> list[Json]:
+    async def _make(self, name: str, records: list[RequestRecord]) -> list[Json]:
+        models = self._service.models
+        model = next((model for model in models if model.name == name), models.first)
         try:
-            return await self._service.use_vocabulary(lambda tools: self._reports(records, tools.vocabulary.piece), 0)
+            return await model.use_vocabulary(lambda tools: self._reports(name, records, tools.vocabulary.piece), 0)
         except RequestError:
             # There is no vocabulary: of changes, only their places can be told.
-            return self._reports(records, lambda _: b"")
+            return [request_json(record, lambda _: b"") for record in records]
 
-    def _reports(self, records: list[RequestRecord], piece: Piece) -> list[Json]:
+    def _reports(self, name: str, records: list[RequestRecord], piece: Piece) -> list[Json]:
         """In a thread: so that no key has to wait for it."""
 
         def known_piece(token: int) -> bytes:
-            if (known := self._pieces.get(token)) is None:
-                known = self._pieces[token] = piece(token)
+            if (known := self._pieces.get((name, token))) is None:
+                known = self._pieces[name, token] = piece(token)
             return known
 
         return [request_json(record, known_piece) for record in records]
@@ -59,6 +65,7 @@ def request_json(record: RequestRecord, piece: Piece) -> Json:
         "number": record.number,
         "at": record.at,
         "kind": about.kind,
+        "model": record.model,
         "root": about.root,
         "uri": about.uri,
         "outcome": record.outcome,

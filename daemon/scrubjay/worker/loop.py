@@ -25,6 +25,7 @@ from scrubjay.protocol.messages import (
     Close,
     ContextStatus,
     Done,
+    EngineSettings,
     EngineStatus,
     Failed,
     FromEngine,
@@ -43,6 +44,7 @@ from scrubjay.protocol.messages import (
 from scrubjay.protocol.records import Forget, Forgotten, RecordStatus
 from scrubjay.store.record_store import RecordStore, StoreLimits
 from scrubjay.worker.abort_flag import AbortByte
+from scrubjay.worker.embed import Embedder
 from scrubjay.worker.generate import Generation
 from scrubjay.worker.load import LoadedModel, open_model
 from scrubjay.worker.mailbox import Disconnected, Inbox, Outbox
@@ -73,6 +75,7 @@ class Worker:
 
     def __init__(self, loaded: LoadedModel, abort: AbortByte) -> None:
         self._loaded = loaded
+        self.info = loaded.info
         self._abort = abort
         self._counters = Counters()
         self._llamas = [loaded.llama]
@@ -262,7 +265,7 @@ def serve(connection: socket.socket, abort: AbortByte) -> None:
         return
 
 
-def serve_jobs(worker: Worker, inbox: Inbox, abort: AbortByte, outbox: Outbox) -> None:
+def serve_jobs(worker: Worker | Embedder, inbox: Inbox, abort: AbortByte, outbox: Outbox) -> None:
     """Answer each message until `Close`; check the contexts when there is none for a while.
 
     Raises:
@@ -289,7 +292,7 @@ def serve_jobs(worker: Worker, inbox: Inbox, abort: AbortByte, outbox: Outbox) -
                 outbox.send(worker.forget(root))
 
 
-def _open(inbox: Inbox, abort: AbortByte, send: Callable[[FromEngine], None]) -> Worker | None:
+def _open(inbox: Inbox, abort: AbortByte, send: Send) -> Worker | Embedder | None:
     message = inbox.receive()
     if not isinstance(message, Open):
         return None
@@ -297,11 +300,7 @@ def _open(inbox: Inbox, abort: AbortByte, send: Callable[[FromEngine], None]) ->
     if not settings.graph_reuse:
         os.environ["LLAMA_GRAPH_REUSE_DISABLE"] = "1"
     try:
-        loaded = open_model(settings, abort.address, lambda stage, part: send(LoadProgress(stage, round(part, 3))))
-        worker = Worker(loaded, abort)
-        if worker.records:
-            send(LoadProgress("records", 0.0))
-            worker.records.read_ahead()
+        worker = _server(settings, abort, send)
     except ModelRefused as refusal:
         send(LoadFailed(str(refusal)))
         return None
@@ -309,11 +308,26 @@ def _open(inbox: Inbox, abort: AbortByte, send: Callable[[FromEngine], None]) ->
         # Of a split model, the part that is missing.
         send(LoadFailed(f"{error.filename or Path(settings.model)} cannot be read: {error.strerror}."))
         return None
-    send(Opened(loaded.info))
+    send(Opened(worker.info))
     return worker
 
 
-def _answer(worker: Worker, job: Run, inbox: Inbox, abort: AbortByte, outbox: Outbox) -> Done | Stopped | Failed:
+def _server(settings: EngineSettings, abort: AbortByte, send: Send) -> Worker | Embedder:
+    def report(stage: str, part: float) -> None:
+        send(LoadProgress(stage, round(part, 3)))
+
+    if settings.embeds:
+        return Embedder(settings, report)
+    worker = Worker(open_model(settings, abort.address, report), abort)
+    if worker.records:
+        report("records", 0.0)
+        worker.records.read_ahead()
+    return worker
+
+
+def _answer(
+    worker: Worker | Embedder, job: Run, inbox: Inbox, abort: AbortByte, outbox: Outbox
+) -> Done | Stopped | Failed:
     """Do `job`; whatever happens, exactly one final answer comes of it."""
 
     def check() -> None:

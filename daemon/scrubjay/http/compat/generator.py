@@ -1,7 +1,7 @@
 """What handlers of every dialect do: read a request, have the service generate, send the answer whole or as events."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -13,10 +13,12 @@ from scrubjay.http.compat.answers import Server
 from scrubjay.http.compat.reading import CompatRequest
 from scrubjay.http.errors import dump, error_body
 from scrubjay.http.params import Params, read_params
+from scrubjay.model_tables import Purpose
 from scrubjay.prompt.client_prompts import raw_tokens
 from scrubjay.prompt.recipe import PromptTools
 from scrubjay.protocol.messages import ModelInfo
-from scrubjay.service.events import Generate
+from scrubjay.service.events import Generate, OpenModel
+from scrubjay.service.served_model import ServedModel
 from scrubjay.service.service import Service
 
 Json = dict[str, Any]
@@ -27,45 +29,83 @@ N_SLICE = 1 << 16
 _HEADERS = {"Content-Type": "text/event-stream", "Cache-Control": "no-store"}
 
 
-class Generator:
-    """The service, as the routes that generate use it."""
+class Generators:
+    """The models of a service, as routes choose among them."""
 
     def __init__(self, service: Service) -> None:
-        self.service = service
+        self._service = service
+
+    def __iter__(self) -> Iterator["Generator"]:
+        return map(Generator, self._service.models)
+
+    def of(self, purpose: Purpose | None = "complete", name: str = "") -> "Generator":
+        """See `Models.choose`."""
+        return Generator(self._service.models.choose(purpose, name))
+
+    async def read(
+        self, request: web.Request, read: Callable[[Params], V], purpose: Purpose | None = "complete"
+    ) -> tuple["Generator", V]:
+        """The model that `request` means, loaded, and what `read` makes of its fields; see `read_params`.
+
+        Raises:
+            RequestError: as `read`; or there is no model for it, or not yet.
+            EngineError: the model cannot be loaded.
+        """
+        if len(self._service.models) == 1:
+            # Nothing that it says could change what is asked.
+            self.of(purpose).require_model()
+        name, value = await read_params(request, lambda params: (_model_name(params), read(params)))
+        generator = self.of(purpose, name)
+        generator.require_model()
+        await generator.open()
+        return generator, value
+
+
+class Generator:
+    """One model, as the routes that generate use it."""
+
+    def __init__(self, model: ServedModel) -> None:
+        self.model = model
 
     @property
     def info(self) -> ModelInfo:
         """Raises:
-        RequestError: 503, there is no model yet.
+        RequestError: 503, the model was never loaded.
         """
-        if self.service.supervisor.info is None:
+        if self.model.supervisor.info is None:
             raise RequestError("Loading model", 503)
-        return self.service.supervisor.info
+        return self.model.supervisor.info
 
     @property
     def server(self) -> Server:
-        info = self.service.supervisor.info
-        return Server(info.name, info.n_ctx) if info else Server("", 0)
+        info = self.model.supervisor.info
+        return Server(self.model.name, info.n_ctx if info else 0)
 
     def require_model(self) -> None:
-        """Raises an error that becomes a 503 unless there is a model."""
-        supervisor = self.service.supervisor
+        """Raises an error that becomes a 503 unless there is a model, or one that is loaded because somebody wants it."""
+        supervisor = self.model.supervisor
         if supervisor.state == "failed":
             raise EngineError(supervisor.message)
-        if supervisor.state == "loading" or self.service.fim_order is None:
+        if supervisor.state == "loading" and not supervisor.is_woken:
             raise RequestError("Loading model", 503)
 
-    async def read(self, request: web.Request, read: Callable[[Params], V]) -> V:
-        """What `read` makes of the fields of `request`, once it is known that there is a model for it; see `read_params`."""
-        self.require_model()
-        return await read_params(request, read)
+    async def open(self) -> None:
+        """Have the model loaded if its vocabulary is not known yet.
+
+        Raises:
+            EngineError: it cannot be loaded.
+        """
+        if self.model.fim_order is None:
+            event = OpenModel()
+            self.model.post(event)
+            await event.reply
 
     async def prepared(self, asked: CompatRequest) -> CompatRequest:
         """The request with everything in it that only the vocabulary can tell."""
         if not asked.biases and not asked.sampling.logit_bias:
             return asked
         n_characters = sum(len(text) for text, _ in asked.biases)
-        return await self.service.use_vocabulary(asked.resolved, n_characters)
+        return await self.model.use_vocabulary(asked.resolved, n_characters)
 
     async def text_of(self, parts: tuple[str | int, ...]) -> str:
         """The prompt that those texts and tokens are, as text."""
@@ -79,14 +119,14 @@ class Generator:
             pieces = [part.encode() if isinstance(part, str) else vocabulary.piece(part) for part in parts]
             return b"".join(pieces).decode(errors="replace")
 
-        return await self.service.use_vocabulary(work, len(parts))
+        return await self.model.use_vocabulary(work, len(parts))
 
     async def generated(self, request: RawRequest) -> Completion:
         """Raises:
         ScrubjayError: the service's sentence.
         """
         event = Generate(request)
-        self.service.post(event)
+        self.model.post(event)
         return await event.reply
 
     async def all_generated(self, asked: CompatRequest) -> list[Completion]:
@@ -98,18 +138,18 @@ class Generator:
         """
         if len(asked.requests) > 1:
             raise RequestError("Only one prompt can be streamed; send the others by themselves.")
-        return GenerationStream(self.service, asked.request)
+        return GenerationStream(self.model, asked.request)
 
 
 class GenerationStream:
     """One request whose texts are taken as they come; closing it ends the request."""
 
-    def __init__(self, service: Service, request: RawRequest) -> None:
+    def __init__(self, model: ServedModel, request: RawRequest) -> None:
         self._texts: asyncio.Queue[str | None] = asyncio.Queue()
         event = Generate(request, self._texts.put_nowait)
         self.reply = event.reply
         self.reply.add_done_callback(lambda _: self._texts.put_nowait(None))
-        service.post(event)
+        model.post(event)
 
     async def texts(self) -> AsyncIterator[str]:
         """What is generated, until the reply is there."""
@@ -165,6 +205,11 @@ def without_text(completion: Completion) -> Completion:
     """For the end of a stream, when the text has been sent."""
     first = completion.items[:1]
     return replace(completion, items=tuple(replace(item, text="") for item in first))
+
+
+def _model_name(params: Params) -> str:
+    name = params.values.get("model")
+    return name if isinstance(name, str) else ""
 
 
 def json_answer(body: object) -> web.Response:

@@ -13,6 +13,7 @@ from scrubjay.errors import RequestError
 from scrubjay.http.compat.answers import NOTHING, Server, choice_json, chosen, timings
 from scrubjay.http.compat.generator import (
     Generator,
+    Generators,
     Json,
     dump_text,
     json_answer,
@@ -61,8 +62,8 @@ class LlamaCppRoutes:
         anchor: whether infill prompts are laid out around an anchor where the client does not say it.
     """
 
-    def __init__(self, generator: Generator, reporter: StatusReport, anchor: bool) -> None:
-        self._generator = generator
+    def __init__(self, models: Generators, reporter: StatusReport, anchor: bool) -> None:
+        self._models = models
         self._reporter = reporter
         self._anchor = anchor
         self._suggested: deque[str] = deque(maxlen=N_SUGGESTIONS)
@@ -83,54 +84,36 @@ class LlamaCppRoutes:
 
     async def infill(self, request: web.Request) -> web.StreamResponse:
         """Fill in between `input_prefix` and `input_suffix`; what `prompt` says comes before the cursor."""
-        asked = await self._generator.prepared(
-            await self._generator.read(request, lambda params: _infill(params, self._anchor))
-        )
+        generator, read = await self._models.read(request, lambda params: _infill(params, self._anchor))
+        asked = await generator.prepared(read)
         recipe = asked.request.recipe
         if not isinstance(recipe, InfillPrompt) or asked.stream:
-            return await self._answer(request, asked)
+            return await _answer(request, generator, asked)
         before = recipe.prefix + recipe.middle
         if _place(before) in self._suggested:
             # The client looks ahead, as if the last suggestion were accepted: it has a use for one answer only.
             asked = replace(asked, requests=(replace(asked.request, n=1),))
-        completion = await self._generator.generated(asked.request)
+        completion = await generator.generated(asked.request)
         self._suggested.extend(_place(before + item.text) for item in completion.items if item.text.strip())
-        return self._whole([completion], asked)
+        return _whole([completion], asked, generator.server)
 
     async def completion(self, request: web.Request) -> web.StreamResponse:
         """Go on from `prompt`."""
-        return await self.complete(request, await self._generator.read(request, self.read))
+        return await self.complete(request, *await self._models.read(request, self.read))
 
     def read(self, params: Params) -> CompatRequest:
         """What a body for `completion` asks for."""
         return _completion(params, self._anchor)
 
-    async def complete(self, request: web.Request, asked: CompatRequest) -> web.StreamResponse:
+    async def complete(self, request: web.Request, generator: Generator, asked: CompatRequest) -> web.StreamResponse:
         """`completion`, of a body that has been read."""
-        return await self._answer(request, await self._generator.prepared(asked))
-
-    async def _answer(self, request: web.Request, asked: CompatRequest) -> web.StreamResponse:
-        if not asked.stream:
-            return self._whole(await self._generator.all_generated(asked), asked)
-        server = self._generator.server
-
-        def last(completion: Completion) -> list[Json]:
-            return answers(without_text(completion), asked, server)
-
-        stream = self._generator.stream(asked)
-        return await send_events(request, stream, (), lambda text: [chosen(_event(text), asked.fields)], last, b"")
-
-    def _whole(self, completions: list[Completion], asked: CompatRequest) -> web.Response:
-        """One object, or an array where there is something to choose from."""
-        server = self._generator.server
-        found = [answer for completion in completions for answer in answers(completion, asked, server)]
-        return json_answer(found if len(found) > 1 else found[0])
+        return await _answer(request, generator, await generator.prepared(asked))
 
     # --- tokens -------------------------------------------------------------------------------------------------------
 
     async def tokenize(self, request: web.Request) -> web.StreamResponse:
         """The tokens of `content`, as numbers or, `with_pieces`, with what they stand for."""
-        asked = await self._generator.read(request, _tokenize)
+        generator, asked = await self._models.read(request, _tokenize, None)
 
         def work(tools: PromptTools) -> list[bytes]:
             tokens = raw_tokens(asked.prompt.parts, tools.vocabulary, asked.add_special, asked.parse_special)
@@ -142,41 +125,41 @@ class LlamaCppRoutes:
             ]
             return [b'{"tokens":[', *(b"," * (number > 0) + each for number, each in enumerate(written)), b"]}"]
 
-        return await send_parts(request, await self._generator.service.use_vocabulary(work, asked.prompt.n_characters))
+        return await send_parts(request, await generator.model.use_vocabulary(work, asked.prompt.n_characters))
 
     async def detokenize(self, request: web.Request) -> web.StreamResponse:
         """The text of `tokens`."""
-        parts = await self._generator.read(request, _tokens)
+        generator, parts = await self._models.read(request, _tokens, None)
 
         def work(tools: PromptTools) -> bytes:
             return dump_text(tools.vocabulary.detokenize(raw_tokens(parts, tools.vocabulary, add_special=False)))
 
-        content = await self._generator.service.use_vocabulary(work, len(parts))
+        content = await generator.model.use_vocabulary(work, len(parts))
         return await send_parts(request, [b'{"content":', content, b"}"])
 
     async def apply_template(self, request: web.Request) -> web.StreamResponse:
         """The prompt of `messages` as text."""
-        prompt = await self._generator.read(request, chat_prompt)
+        generator, prompt = await self._models.read(request, chat_prompt, "chat")
         n_characters = len(await request.read())
-        text = await self._generator.service.use_vocabulary(
+        text = await generator.model.use_vocabulary(
             lambda tools: dump_text(prompt.text(tools.vocabulary)), n_characters
         )
         return await send_parts(request, [b'{"prompt":', text, b"}"])
 
     # --- the server ---------------------------------------------------------------------------------------------------
 
-    async def props(self, _: web.Request) -> web.Response:
-        """The model and the defaults."""
-        self._generator.require_model()
-        info = self._generator.info
-        template = await self._generator.service.use_vocabulary(lambda tools: tools.vocabulary.chat_template, 0)
-        defaults = settings(Sampling(max_tokens=-1, temperature=0.8), self._generator.server)
+    async def props(self, request: web.Request) -> web.Response:
+        """The model and the defaults; `?model=NAME` is another one's."""
+        generator = await self._named(request)
+        info = generator.info
+        template = await generator.model.use_vocabulary(lambda tools: tools.vocabulary.chat_template, 0)
+        defaults = settings(Sampling(max_tokens=-1, temperature=0.8), generator.server)
         return json_answer(
             {
                 "default_generation_settings": {"n_ctx": info.n_ctx, "params": defaults},
                 "total_slots": max(info.max_contexts, 1),
                 "model_path": info.path,
-                "model_alias": info.name,
+                "model_alias": generator.model.name,
                 "chat_template": template,
                 "modalities": {"vision": False, "audio": False},
                 "build_info": f"scrubjay {__version__} on {system()}",
@@ -184,10 +167,11 @@ class LlamaCppRoutes:
             }
         )
 
-    async def slots(self, _: web.Request) -> web.Response:
-        """The contexts, for diagnosis."""
-        self._generator.require_model()
-        report, n_ctx = await self._report(), self._generator.info.n_ctx
+    async def slots(self, request: web.Request) -> web.Response:
+        """The contexts, for diagnosis; `?model=NAME` are another model's."""
+        generator = await self._named(request)
+        reports, n_ctx = (await self._report())["models"], generator.info.n_ctx
+        report = next(each for other, each in zip(self._models, reports, strict=True) if other.model is generator.model)
         is_busy = report["queue"]["running"] is not None
         return json_answer(
             [
@@ -196,15 +180,42 @@ class LlamaCppRoutes:
             ]
         )
 
+    async def _named(self, request: web.Request) -> Generator:
+        generator = self._models.of(None, request.query.get("model", ""))
+        generator.require_model()
+        await generator.open()
+        return generator
+
     async def metrics(self, _: web.Request) -> web.Response:
         """Counters, in Prometheus's form."""
         return web.Response(text=metrics_text(await self._report()), content_type="text/plain", charset="utf-8")
 
     async def _report(self) -> Json:
         event = RequestStatus()
-        self._generator.service.post(event)
+        self._models.of().model.post(event)
         await event.reply
         return self._reporter.status()
+
+
+# --- whole and streamed answers ---------------------------------------------------------------------------------------
+
+
+async def _answer(request: web.Request, generator: Generator, asked: CompatRequest) -> web.StreamResponse:
+    server = generator.server
+    if not asked.stream:
+        return _whole(await generator.all_generated(asked), asked, server)
+
+    def last(completion: Completion) -> list[Json]:
+        return answers(without_text(completion), asked, server)
+
+    stream = generator.stream(asked)
+    return await send_events(request, stream, (), lambda text: [chosen(_event(text), asked.fields)], last, b"")
+
+
+def _whole(completions: list[Completion], asked: CompatRequest, server: Server) -> web.Response:
+    """One object, or an array where there is something to choose from."""
+    found = [answer for completion in completions for answer in answers(completion, asked, server)]
+    return json_answer(found if len(found) > 1 else found[0])
 
 
 # --- what clients send -----------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from scrubjay.completion.requests import Completion, Item
 from scrubjay.errors import RequestError
 from scrubjay.http.compat.answers import NOTHING, Json, Server, choice_json, chosen, n_cached, timings
 from scrubjay.http.compat.chat_reply import PLAIN, Form, Part, ReplyReader, ToolCall, read_reply
-from scrubjay.http.compat.generator import Generator, json_answer, send_events
+from scrubjay.http.compat.generator import Generator, Generators, json_answer, send_events
 from scrubjay.http.compat.messages import chat, chat_prompt
 from scrubjay.http.compat.reading import (
     INFILL_TOKENS,
@@ -27,7 +27,8 @@ from scrubjay.http.compat.reading import (
 from scrubjay.http.params import Handler, Params
 from scrubjay.prompt.chat import ChatPrompt
 from scrubjay.prompt.infill import InfillPrompt, split_at_line
-from scrubjay.protocol.messages import GeneratedToken, ModelInfo
+from scrubjay.protocol.messages import GeneratedToken
+from scrubjay.service.served_model import ServedModel
 
 Asked = tuple[CompatRequest, list[tuple[str | int, ...]]]
 """A request, and the prompts that its answer repeats."""
@@ -42,8 +43,8 @@ class OpenAiRoutes:
         created: when the model is said to have been made, in seconds.
     """
 
-    def __init__(self, generator: Generator, anchor: bool, created: int) -> None:
-        self._generator = generator
+    def __init__(self, models: Generators, anchor: bool, created: int) -> None:
+        self._models = models
         self._anchor = anchor
         self._created = created
 
@@ -53,9 +54,6 @@ class OpenAiRoutes:
             "/fim/completions": self.fill_in,
             "/v1/chat/completions": self.chat,
             "/chat/completions": self.chat,
-            "/v1/embeddings": self.embeddings,
-            "/embeddings": self.embeddings,
-            "/embedding": self.embeddings,
         }
         gets = {"/v1/models": self.models, "/models": self.models}
         return {("POST", path): handler for path, handler in posts.items()} | {
@@ -66,63 +64,59 @@ class OpenAiRoutes:
         """What a body for `complete` asks for."""
         return _completion(params, self._anchor)
 
-    async def complete(self, request: web.Request, asked: Asked) -> web.StreamResponse:
+    async def complete(self, request: web.Request, generator: Generator, asked: Asked) -> web.StreamResponse:
         """Go on from `prompt`, before `suffix` if there is one."""
-        return await self._complete(request, asked, "text")
+        return await self._complete(request, generator, asked, "text")
 
     async def fill_in(self, request: web.Request) -> web.StreamResponse:
         """The same, answered as a message, as Mistral has it."""
-        return await self._complete(request, await self._generator.read(request, self.read), "fim")
+        generator, asked = await self._models.read(request, self.read)
+        return await self._complete(request, generator, asked, "fim")
 
     async def chat(self, request: web.Request) -> web.StreamResponse:
         """Answer `messages`."""
-        prompt, asked_after = await self._generator.read(request, _chat)
+        generator, (prompt, asked_after) = await self._models.read(request, _chat, "chat")
         # The template is applied first: what it ends with says what the reply begins with.
-        text = await self._generator.service.use_vocabulary(
+        text = await generator.model.use_vocabulary(
             lambda tools: prompt.text(tools.vocabulary), len(await request.read())
         )
-        asked = await self._generator.prepared(asked_after(text))
-        return await self._answer(request, asked, OpenAi("chat", self._generator.server, asked.reply))
+        asked = await generator.prepared(asked_after(text))
+        return await _answer(request, generator, asked, OpenAi("chat", generator.server, asked.reply))
 
     async def models(self, _: web.Request) -> web.Response:
-        """The one model."""
-        info = self._generator.service.supervisor.info
-        data = [self._model(info)] if info else []
+        """All models that have a name by now."""
+        data = [self._model(generator.model) for generator in self._models if generator.model.name]
         return json_answer({"object": "list", "data": data, "models": [{"name": item["id"], **item} for item in data]})
 
-    async def embeddings(self, _: web.Request) -> web.Response:
-        raise RequestError(
-            "Embeddings are not served: the model is one for completion. Run another server for them.",
-            501,
-            "not_supported_error",
-        )
+    async def _complete(self, request: web.Request, generator: Generator, read: Asked, form: str) -> web.StreamResponse:
+        asked, echoed = await generator.prepared(read[0]), read[1]
+        asked = replace(asked, echoes=tuple([await generator.text_of(parts) for parts in echoed]))
+        return await _answer(request, generator, asked, OpenAi(form, generator.server, asked.reply))
 
-    async def _complete(self, request: web.Request, read: Asked, form: str) -> web.StreamResponse:
-        asked, echoed = await self._generator.prepared(read[0]), read[1]
-        asked = replace(asked, echoes=tuple([await self._generator.text_of(parts) for parts in echoed]))
-        return await self._answer(request, asked, OpenAi(form, self._generator.server, asked.reply))
-
-    async def _answer(self, request: web.Request, asked: CompatRequest, answers: "OpenAi") -> web.StreamResponse:
-        if not asked.stream:
-            answer = answers.answer(await self._generator.all_generated(asked), asked)
-            return json_answer(chosen(answer, asked.fields))
-        events = OpenAiStream(answers, "".join(asked.echoes))
-        last = partial(events.last, include_usage=asked.include_usage)
-        return await send_events(request, self._generator.stream(asked), events.first(), events.piece, last, DONE)
-
-    def _model(self, info: ModelInfo) -> Json:
-        sizes = {name: getattr(info, name) for name in ("n_vocab", "n_ctx_train", "n_ctx", "n_params", "size")}
-        supervisor = self._generator.service.supervisor
+    def _model(self, model: ServedModel) -> Json:
+        info, engine = model.supervisor.info, model.supervisor
+        sizes = ("n_vocab", "n_ctx_train", "n_ctx", "n_params", "size")
         return {
-            "id": info.name,
+            "id": model.name,
             "object": "model",
             "created": self._created,
             "owned_by": "llamacpp",
-            "aliases": [],
-            "tags": [],
-            "meta": sizes,
-            "status": {"value": "loaded" if supervisor.is_ready else supervisor.state},
+            "aliases": [info.name] if info and info.name != model.name else [],
+            "tags": list(model.settings.purposes),
+            "meta": {name: getattr(info, name) for name in sizes} if info else None,
+            "status": {"value": "loaded" if engine.is_ready else engine.state},
         }
+
+
+async def _answer(
+    request: web.Request, generator: Generator, asked: CompatRequest, answers: "OpenAi"
+) -> web.StreamResponse:
+    if not asked.stream:
+        answer = answers.answer(await generator.all_generated(asked), asked)
+        return json_answer(chosen(answer, asked.fields))
+    events = OpenAiStream(answers, "".join(asked.echoes))
+    last = partial(events.last, include_usage=asked.include_usage)
+    return await send_events(request, generator.stream(asked), events.first(), events.piece, last, DONE)
 
 
 # --- what clients send -----------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from aiohttp import web
 
 from scrubjay import __version__
 from scrubjay.completion.requests import Completion
-from scrubjay.http.compat.generator import Generator, Json, json_answer
+from scrubjay.http.compat.generator import Generator, Generators, Json, json_answer
 from scrubjay.http.compat.reading import INFILL_TOKENS, CompatRequest, extras, generation
 from scrubjay.http.params import Handler, Params
 from scrubjay.prompt.infill import InfillPrompt, split_at_line
@@ -20,8 +20,8 @@ _EXTRAS = ("declarations", "relevant_snippets_from_changed_files", "relevant_sni
 class TabbyRoutes:
     """Handlers of Tabby's routes; `/v1/completions` is OpenAI's, unless there are `segments`."""
 
-    def __init__(self, generator: Generator, anchor: bool) -> None:
-        self._generator = generator
+    def __init__(self, models: Generators, anchor: bool) -> None:
+        self._models = models
         self._anchor = anchor
 
     def routes(self) -> Mapping[tuple[str, str], Handler]:
@@ -38,18 +38,19 @@ class TabbyRoutes:
         """What a body with `segments` asks for."""
         return _segments(params, self._anchor)
 
-    async def complete(self, _: web.Request, asked: CompatRequest) -> web.Response:
+    async def complete(self, _: web.Request, generator: Generator, asked: CompatRequest) -> web.Response:
         """Fill in between the segments."""
-        return json_answer(_answer(await self._generator.all_generated(await self._generator.prepared(asked))))
+        return json_answer(_answer(await generator.all_generated(await generator.prepared(asked))))
 
     async def health(self, _: web.Request) -> web.Response:
         """That there is a model, and the machine."""
-        self._generator.require_model()
-        info = self._generator.info
+        generator = self._models.of()
+        generator.require_model()
+        info = generator.info
         return json_answer(
             {
                 "status": "ok",
-                "model": info.name,
+                "model": generator.model.name,
                 "device": info.device,
                 "arch": machine(),
                 "cpu_info": processor() or machine(),

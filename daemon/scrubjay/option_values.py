@@ -1,0 +1,111 @@
+"""What values of options look like as text: each function makes a value of a text.
+
+ValueError says what is wanted, after "is not ...".
+"""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", re.IGNORECASE)
+
+
+def parse_text(value: str) -> str:
+    if not value:
+        raise ValueError("a name; give one, or leave the option out")
+    return value
+
+
+def parse_path(value: str) -> Path:
+    try:
+        path = Path(parse_text(value)).expanduser().absolute()
+    except RuntimeError:
+        raise ValueError("a path; no user of this machine has such a home folder") from None
+    if "\0" in value:
+        raise ValueError("a path; give one without zero bytes")
+    return path
+
+
+def whole_from(least: int, word: str = "", meaning: int = 0) -> Callable[[str], int]:
+    """A parser of whole numbers from `least` on; `word`, if any, may be written instead and stands for `meaning`."""
+
+    def parse(value: str) -> int:
+        # As a number it is what other programs on llama.cpp have: -1 for all layers.
+        if word and (value.lower() == word or (meaning < 0 and value == str(meaning))):
+            return meaning
+        if not value.isdecimal() or int(value) < least:
+            also = f", or {word!r}" if word else ""
+            raise ValueError(f"a whole number; give one from {least} on{also}")
+        return int(value)
+
+    return parse
+
+
+def parse_size(value: str) -> int:
+    """Bytes: a number with an optional unit, K, M, G or T, each 1024 of the one before."""
+    if value.lower() == "auto":
+        return 0
+    match = _SIZE.fullmatch(value.strip())
+    if not match or float(match[1]) == 0:
+        raise ValueError("a size; give one such as 512M or 2GiB, or 'auto'")
+    return int(float(match[1]) * _UNITS[match[2].upper()])
+
+
+def parse_share(value: str) -> float:
+    try:
+        share = float(value)
+    except ValueError:
+        share = -1.0
+    if not 0 <= share <= 1:
+        raise ValueError("a number from 0 to 1; give one such as 0.2")
+    return share
+
+
+def parse_size_or_off(value: str) -> int:
+    """Bytes, as `parse_size`; 0 for "off"."""
+    if value.lower() in ("off", "none", "false"):
+        return 0
+    if value.lower() == "auto":
+        raise ValueError("a size; give one such as 512M or 2GiB, or 'off'")
+    return parse_size(value)
+
+
+def parse_flag(value: str) -> bool:
+    words = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
+    if value.lower() not in words:
+        raise ValueError("true or false; give one of them")
+    return words[value.lower()]
+
+
+def parse_address(value: str) -> tuple[str, int] | None:
+    """HOST:PORT; an IPv6 host stands in brackets."""
+    if value.lower() == "none":
+        return None
+    host, colon, port = value.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    if not (colon and host and port.isascii() and port.isdecimal() and int(port) < 1 << 16):
+        raise ValueError("an address; give one such as 127.0.0.1:8012, or 'none'")
+    return host, int(port)
+
+
+def one_of(*allowed: str) -> Callable[[str], Any]:
+    def parse(value: str) -> str:
+        if value not in allowed:
+            raise ValueError(f"known; give one of {', '.join(allowed)}")
+        return value
+
+    return parse
+
+
+def some_of(*allowed: str) -> Callable[[str], Any]:
+    """A parser of one word or several, with commas between them."""
+
+    def parse(value: str) -> tuple[str, ...]:
+        words = tuple(word.strip() for word in value.split(","))
+        if not set(words) <= set(allowed):
+            raise ValueError(f"known; give some of {', '.join(allowed)}")
+        return words
+
+    return parse
