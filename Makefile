@@ -8,7 +8,7 @@ TESTS := $(VENV)/.installed-for-tests
 # A file's tests share daemons, so they stay together. More workers than that would only share the memory.
 PARALLEL := -n auto --maxprocesses 8 --dist loadfile
 
-.PHONY: install demo check test bench bench-peer vsix clean
+.PHONY: install demo check test test-vllm bench bench-peer vsix clean
 
 install: $(TESTS)
 
@@ -31,6 +31,11 @@ check: $(TESTS)
 
 test: $(TESTS)
 	@$(BIN)/python -m pytest $(PARALLEL)
+
+# Remote models on vLLM, which takes 3.5 GB and is not installed here: VLLM_VENV names a virtual environment that has it, as
+# docs/contributing.md says.
+test-vllm: $(TESTS)
+	@$(BIN)/python -m tests.benchmarks.vllm_traces
 
 # Long: `make bench BENCH="--minutes 25"` measures the most telling part. Goes on where it was stopped.
 bench: $(TESTS)

@@ -21,6 +21,7 @@ from scrubjay.option_values import (
     parse_address,
     parse_flag,
     parse_path,
+    parse_path_or_none,
     parse_share,
     parse_size,
     parse_size_or_off,
@@ -35,6 +36,7 @@ T = TypeVar("T")
 PREFIX = "SCRUBJAY_"
 CONFIG_VARIABLE = "SCRUBJAY_CONFIG"
 """Names the TOML file, where `--config` does not."""
+REMOTE_KEY_VARIABLE = "SCRUBJAY_REMOTE_KEY"  # the key itself; no option, so that no flag shows it
 
 _TABLE = re.compile(r"models\.(?P<name>.*)\.(?P<key>\w+)", re.DOTALL)
 _DEFAULT_WORD = re.compile(r"\(default: (\w[\w.]*)")
@@ -69,7 +71,13 @@ class Config:
         "starter",
         parse_text,
         "MODEL",
-        "starter, the PATH of a GGUF file, or OWNER/REPO[:FILE-or-QUANT] on Hugging Face; NAME=MODEL for one more of that name",
+        "starter, PATH of a GGUF file, OWNER/REPO[:FILE-or-QUANT] on Hugging Face, remote:URL; NAME=MODEL for one more",
+    )
+    tokenizer: Path | None = _option(
+        None, parse_path_or_none, "PATH", "a GGUF file with the vocabulary of a remote model"
+    )
+    remote_key_file: Path | None = _option(
+        None, parse_path_or_none, "PATH", "file with the key of a remote model's server"
     )
     ctx: int = _option(0, whole_from(32, "auto"), "N", "tokens of context (default: auto)")
     threads: int = _option(0, whole_from(1, "auto"), "N", "threads of the model (default: auto, the physical cores)")
@@ -326,7 +334,7 @@ def _settings(
         yield *_keyed(f"{table}{dot}{option.replace('-', '_')}", _as_text(value, source)), source
     for key, value in environment.items():
         # An empty variable is how shells unset one.
-        if key.startswith(PREFIX) and key != CONFIG_VARIABLE and value:
+        if key.startswith(PREFIX) and key not in (CONFIG_VARIABLE, REMOTE_KEY_VARIABLE) and value:
             yield *_keyed(key.removeprefix(PREFIX).lower(), value), key
     for key, value in flags.items():
         yield *_keyed(key, value), f"--{key.replace('_', '-')}"

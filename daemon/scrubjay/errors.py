@@ -8,8 +8,11 @@ ScrubjayError               one sentence: what happened, and what to do
     ├── ModelRefused        the file is not a model that llama.cpp can run
     ├── PromptRefused       the prompt is empty, too long, or holds an unknown token
     ├── IntegrityError      the bookkeeping of a context is wrong; nothing that it holds may be used
-    └── EngineDied          the engine process ended while it was needed
+    ├── EngineDied          the engine process ended while it was needed
+    └── RemoteFailed        the server of a remote model cannot be reached, refuses, or breaks off
 """
+
+from typing import Literal
 
 
 class ScrubjayError(Exception):
@@ -57,3 +60,18 @@ class IntegrityError(EngineError):
 
 class EngineDied(EngineError):
     """The engine process ended while it was needed."""
+
+
+class RemoteFailed(EngineError):
+    """The server of a remote model cannot be reached, refuses, or breaks off.
+
+    Args:
+        message: what is wrong and what to do, one sentence.
+        kind: "down" if nothing else can be had of it either, until it answers again; "final" if trying again changes
+            nothing, because the user has to; "missing" if it has no such route; "request" if the request is at fault; ""
+            for anything else.
+    """
+
+    def __init__(self, message: str, kind: Literal["", "down", "final", "missing", "request"] = "") -> None:
+        super().__init__(message)
+        self.kind = kind

@@ -11,6 +11,8 @@ Purpose = Literal["complete", "chat", "edit", "embed"]
 """What a model is for: code at a cursor, conversations, next edits, vectors of texts."""
 PURPOSES: tuple[Purpose, ...] = ("complete", "chat", "edit", "embed")
 MODEL_OPTIONS = (
+    "tokenizer",
+    "remote_key_file",
     "ctx",
     "threads",
     "interval",

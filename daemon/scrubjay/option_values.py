@@ -28,6 +28,10 @@ def parse_path(value: str) -> Path:
     return path
 
 
+def parse_path_or_none(value: str) -> Path | None:
+    return None if value.lower() == "none" else parse_path(value)
+
+
 def whole_from(least: int, word: str = "", meaning: int = 0) -> Callable[[str], int]:
     """A parser of whole numbers from `least` on; `word`, if any, may be written instead and stands for `meaning`."""
 

@@ -88,3 +88,12 @@ def test_how_a_gpu_is_found(tmp_path: Path) -> None:
     (tmp_path / "proc/driver/nvidia").mkdir(parents=True)
     (tmp_path / "proc/driver/nvidia/version").touch()
     assert found_gpu(tmp_path) == "NVIDIA"
+
+
+def test_a_remote_model_has_no_memory_or_speed_here() -> None:
+    remote = report(architecture="llama.cpp", memory_class="remote", device="http://box:8080", path="/v.gguf")
+    text = "\n".join(status_lines(remote | {"rss": {"daemon": 1 << 20, "engine": 0}}))
+    for words in ("It, run by llama.cpp at http://box:8080", "4096 tokens", "/v.gguf", "(psm)", "daemon 1 MiB"):
+        assert words in text
+    for words in ("checkpoints", "thread", "tokens/s", "engine"):
+        assert words not in text

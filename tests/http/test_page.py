@@ -12,8 +12,8 @@ from tests.support.gguf_models import tiny_model
 from tests.support.http_page import documented_routes, examples, send, session, values
 
 NOTHING = cast(Any, None)
-ELSEWHERE = {("GET", "/api/session"), ("GET", "/"), ("POST", "/api/page")}
-"""Routes of `serving` itself: the first two have no example that curl could ask the socket for."""
+ELSEWHERE = {("GET", "/api/session"), ("GET", "/"), ("POST", "/api/page"), ("GET", "/vocabulary")}
+"""Routes of `serving` itself: the first two have no example that curl could ask the socket for. One answers with a file."""
 OPEN_KEYS = {"counters", "error"}
 """Objects whose fields depend on what has happened so far."""
 OPTIONAL = {"debounce_ms", "discarded"}

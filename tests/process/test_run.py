@@ -10,13 +10,16 @@ from pathlib import Path
 import aiohttp
 import psutil
 import pytest
+from aiohttp import web
 from aiohttp.test_utils import unused_port
 
 from scrubjay.cli.demo.outcome import agree, pieces_of
+from scrubjay.config import REMOTE_KEY_VARIABLE
 from scrubjay.process.run import log_loop_error
 from tests.support.api import BASE, Api, connected, next_event, next_prefill
 from tests.support.daemon_process import running_daemon
 from tests.support.gguf_models import MODEL_CLASSES, corrupt_model, tiny_model
+from tests.support.remote import scripted
 from tests.support.service import source
 
 URI = "file:///project/a.py"
@@ -277,3 +280,26 @@ def test_a_lack_of_descriptors_is_one_line_and_a_mistake_is_all_of_it(caplog: py
     log_loop_error(loop, {"message": "a callback failed", "exception": KeyError("x")})
     assert caplog.records[-1].exc_info
     loop.close()
+
+
+async def test_the_key_of_a_remote_models_server_is_shown_nowhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = "sk-0123456789"
+    monkeypatch.setenv(REMOTE_KEY_VARIABLE, key)
+
+    async def refuse(_: web.Request) -> web.StreamResponse:
+        return web.json_response({"error": {"message": f"The key {key} is not known."}}, status=500)
+
+    async with (
+        scripted(tiny_model("dense"), refuse) as server,
+        running_daemon(server.address, tmp_path / "s") as daemon,
+    ):
+        await daemon.ready()
+        await daemon.api.open(URI, source(20))
+        status, answer = await daemon.api.complete(URI)
+        assert status >= 400
+        assert server.headers[0]["Authorization"] == f"Bearer {key}"
+        assert "is not known" in str(answer)
+        shown = [str(answer), str(await daemon.api.get("/api/status")), *psutil.Process(daemon.process.pid).cmdline()]
+        assert not [text for text in shown if key in text]

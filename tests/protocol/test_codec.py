@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scrubjay.protocol.codec import Decoder, encode
+from scrubjay.protocol.contexts import ContextStatus
 from scrubjay.protocol.messages import (
     AskStatus,
     Close,
-    ContextStatus,
     Done,
     EngineSettings,
     EngineStatus,

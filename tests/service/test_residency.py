@@ -4,7 +4,8 @@ from collections.abc import Iterable
 from dataclasses import fields
 
 from scrubjay.prompt.segments import Prompt
-from scrubjay.protocol.messages import ContextStatus, ModelInfo, PrefillCost
+from scrubjay.protocol.contexts import ContextStatus
+from scrubjay.protocol.messages import ModelInfo, PrefillCost
 from scrubjay.service.residency import Residency
 from scrubjay.tokens import as_tokens
 

@@ -43,7 +43,7 @@ class Daemon:
 
 @asynccontextmanager
 async def running_daemon(
-    model: Path, socket: Path, n_ctx: int = 16384, more: tuple[str, ...] = OPTIONS
+    model: Path | str, socket: Path, n_ctx: int = 16384, more: tuple[str, ...] = OPTIONS
 ) -> AsyncIterator[Daemon]:
     """A daemon that listens; its model is loading. Whatever is left of it afterwards is killed."""
     options = (f"--model={model}", f"--socket={socket}", f"--data-dir={socket.parent}", f"--ctx={n_ctx}", *more)

@@ -19,8 +19,9 @@ from typing import Any, Literal
 
 from scrubjay import __version__
 from scrubjay.cli.editors import Change, changes
-from scrubjay.cli.status import STYLES, missing_gpu
+from scrubjay.cli.status import STYLES, is_remote, missing_gpu
 from scrubjay.config import Config
+from scrubjay.engine.remote import address
 from scrubjay.errors import ScrubjayError
 from scrubjay.isolation import python_command, safe_environment
 from scrubjay.process.claim import is_running, require_place
@@ -131,6 +132,9 @@ def _llama() -> Iterator[Finding]:
 def _model(source: str) -> Iterator[Finding]:
     import psutil
 
+    if address.is_remote(source):
+        yield Finding("model", "ok", f"{address.parse_remote(source).url} runs it")
+        return
     known = known_model(source)
     if known is None:
         yield Finding("model", "hint", f"{source} is not on this machine", f"`scrubjay model pull {source}`")
@@ -197,7 +201,8 @@ def _running_model(model: Json, fim: Json | None) -> Iterator[Finding]:
     style = (fim or {}).get("style", "fim")
     do = "" if style == "fim" else "a model for filling in the middle completes better"
     yield Finding("prompts", "hint" if do else "ok", f"{says}; prompted {STYLES[style].partition(':')[0]}", do)
-    yield speed(model)
+    if not is_remote(model):
+        yield speed(model)
 
 
 def speed(model: Json) -> Finding:

@@ -8,10 +8,11 @@ from pathlib import Path
 from scrubjay.cli.configuration import write_option
 from scrubjay.cli.recommend import recommend
 from scrubjay.config import config_file, option_sources, read_config
+from scrubjay.engine.remote.address import is_remote
 from scrubjay.errors import ModelRefused, UsageError
 from scrubjay.process.claim import is_running
 from scrubjay.process.client import Client
-from scrubjay.process.model_files import find_model, known_model
+from scrubjay.process.model_files import find_model, known_model, model_argument
 from scrubjay.process.model_names import is_hub_name, parse_hub_name, whole_name
 
 MIB = 1 << 20
@@ -67,12 +68,13 @@ def describe(arguments: argparse.Namespace) -> int:
 
 def use(arguments: argparse.Namespace) -> int:
     """Make a model the one that is used: in the configuration file, and at once by a daemon that runs."""
-    path, name = find_model(arguments.name, say), whole_name(arguments.name)
+    found, name = model_argument(arguments.name, say), whole_name(arguments.name)
     file = config_file(arguments.config)
     if file is None:
         raise UsageError("There is no home folder for a configuration file; name one by --config.")
     write_option(file, "model", name)
-    print(f"{file}: model = {name} ({path.stat().st_size / MIB:.0f} MiB)")
+    size = "" if is_remote(name) else f" ({Path(found).stat().st_size / MIB:.0f} MiB)"
+    print(f"{file}: model = {name}{size}")
     source = option_sources({}, arguments.config)["model"]
     if source.startswith("SCRUBJAY_"):
         print(f"But the variable {source} says otherwise, and counts more; unset it.", file=sys.stderr)

@@ -18,7 +18,7 @@ from scrubjay.config import config_file, option_sources, read_config
 from scrubjay.errors import ScrubjayError, UsageError
 from scrubjay.process.client import Client
 from scrubjay.process.lifecycle import restart_daemon, start_daemon
-from scrubjay.process.model_files import find_model
+from scrubjay.process.model_files import model_argument
 from scrubjay.process.model_names import whole_name
 
 SAMPLE = "class Point:\n    def __init__(self, x: int, y: int) -> None:\n        self.x = x\n        self."
@@ -70,7 +70,7 @@ def _set_model(wanted: str | None, questions: Questions) -> bool:
     if source and read_config().model == name:
         print(f"Model: {name}, as {source} says.")
         return False
-    find_model(name, say)
+    model_argument(name, say)
     write_option(file, "model", name)
     print(f"{file}: model = {name}")
     return True
@@ -133,10 +133,10 @@ def _set_service(questions: Questions) -> bool:
 def _first_completion() -> None:
     """Ask for one, as an editor would; the daemon has the configured model then."""
     config = read_config()
-    model = find_model(config.model, say)
+    model = model_argument(config.model, say)
     if not start_daemon(config.socket, tell=say):
         running = Client(config.socket).get("status").get("config", {}).get("options", {}).get("model")
-        if running != str(model):
+        if running != model:
             restart_daemon(config.socket, dropped={"model"})
     client = Client(config.socket)
     for _ in client.wait_until_ready():

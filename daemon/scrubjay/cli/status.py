@@ -41,12 +41,15 @@ def status_lines(report: Json) -> Iterator[str]:
 
 def _model(report: Json) -> Iterator[str]:
     model = report["model"]
+    if is_remote(model):
+        yield f"Model      {model['name']}, run by {model['architecture']} at {model['device']}"
+        yield f"           {model['n_ctx']} tokens of context; vocabulary: {model['path']}"
+        yield from _prompts(report["fim"])
+        return
     yield f"Model      {model['name']} ({model['architecture']}, {model['memory_class']}), {model['path']}"
     quantization = f"{model['quantization']}, " if model.get("quantization") else ""
     yield f"           {quantization}{model['size'] / MIB:.0f} MiB, {model['n_ctx']} tokens of context"
-    if fim := report["fim"]:
-        order = f" ({fim['order']})" if fim["style"] == "fim" else ""
-        yield f"Prompts    {STYLES[fim['style']]}{order}"
+    yield from _prompts(report["fim"])
     yield f"Device     {model['device']}, {_threads(model['n_threads'])}"
     if advice := missing_gpu(model):
         yield f"           {advice}"
@@ -62,6 +65,17 @@ def _others(report: Json) -> Iterator[str]:
             yield f"           {model['message']}"
 
 
+def is_remote(model: Json) -> bool:
+    """Whether another server runs the model, of whose memory and speed nothing is known here."""
+    return bool(model["memory_class"] == "remote")
+
+
+def _prompts(fim: Json | None) -> Iterator[str]:
+    if fim:
+        order = f" ({fim['order']})" if fim["style"] == "fim" else ""
+        yield f"Prompts    {STYLES[fim['style']]}{order}"
+
+
 def _threads(n_threads: int) -> str:
     return "1 thread" if n_threads == 1 else f"{n_threads} threads"
 
@@ -70,9 +84,11 @@ def _memory(report: Json) -> Iterator[str]:
     rss, checkpoints, model = report["rss"], report["checkpoints"], report["model"]
     engine = f", engine {rss['engine'] / MIB:.0f} MiB" if rss["engine"] else ""
     yield f"Memory     daemon {rss['daemon'] / MIB:.0f} MiB{engine}"
-    if model and not model["state_size"]:
+    if not model or is_remote(model):
+        return
+    if not model["state_size"]:
         yield "           this model's memory can be cut anywhere, and needs no checkpoints"
-    elif model:
+    else:
         used = f"{checkpoints['bytes'] / MIB:.1f} of {checkpoints['budget'] / MIB:.0f} MiB"
         yield f"           {checkpoints['count']} checkpoints, {used}, one every {model['interval']} tokens and more"
 

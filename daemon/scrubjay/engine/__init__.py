@@ -1,14 +1,16 @@
-"""What the daemon needs of an engine, and the client of the engine process."""
+"""What the daemon needs of an engine; the client of the engine process; models that other servers run."""
 
 from functools import partial
 
 from scrubjay.engine.client import EngineClient
 from scrubjay.engine.interface import Deliver, Engine, EngineEvent, EngineFactory, EngineGone
+from scrubjay.engine.remote.address import is_remote
+from scrubjay.engine.remote.engine import RemoteEngine
 from scrubjay.protocol.messages import EngineSettings
 
 __all__ = ["Deliver", "Engine", "EngineClient", "EngineEvent", "EngineFactory", "EngineGone", "factory_for"]
 
 
 def factory_for(settings: EngineSettings) -> EngineFactory:
-    """What starts engines for the model that `settings` name."""
-    return partial(EngineClient.start, settings)
+    """What starts engines for the model that `settings` name: another server's, or a process of this machine."""
+    return partial(RemoteEngine.start if is_remote(settings.model) else EngineClient.start, settings)

@@ -34,8 +34,8 @@ class Engine(Protocol):
     """
 
     @property
-    def pid(self) -> int:
-        """Process id of what runs the model; its memory is what the status report shows."""
+    def pid(self) -> int | None:
+        """Process id of what runs the model, whose memory is what the status report shows; None on another machine."""
 
     @property
     def is_stopped(self) -> bool:

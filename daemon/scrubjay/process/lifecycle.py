@@ -23,6 +23,8 @@ from scrubjay.process.peer import require_own_folder
 START_S = 30.0
 """How long a daemon may take until it listens; loading its model comes after that."""
 READY = b"\n"
+PATHS = ("data_dir", "tokenizer", "remote_key_file")
+"""Options that name files, wherever the daemon is started; the socket is another matter."""
 
 
 # --- being the daemon ------------------------------------------------------------------------------------------------
@@ -62,7 +64,7 @@ def start_daemon(
         path: of the socket.
         flags: options for a daemon that has to be started, by name; see `Config`.
         config_file: see `read_config`.
-        tell: see `find_model`.
+        tell: see `model_argument`.
 
     Returns:
         Whether it had to be started.
@@ -83,7 +85,7 @@ def start_daemon(
     # The model is fetched here, where somebody may see how far it is, not in a process that has no terminal.
     # Paths are told whole: the daemon's working folder is another.
     flags |= {table.key: table.source for table in with_files(config, tell).served}
-    flags["data_dir"] = str(config.data_dir.absolute())
+    flags |= {name: str(named) for name in PATHS if (named := getattr(config, name))}
     if config_file is None and (named := os.environ.get(CONFIG_VARIABLE)):
         config_file = Path(named)
     with locked(path.with_name(path.name + ".starting"), None):
@@ -187,6 +189,9 @@ def _command(flags: Mapping[str, str], config_file: Path | None) -> list[str]:
 def _whole(name: str, text: str) -> tuple[str, str]:
     """An option as it means the same wherever the next daemon is started."""
     key, source = model_key(text) if name == "model" else (name, text)
+    if name in PATHS and text != "none":
+        with suppress(RuntimeError):  # no such home folder: the configuration refuses that
+            return key, str(Path(text).expanduser().absolute())
     return key, whole_name(source) if key == "model" or key.startswith("models.") else source
 
 

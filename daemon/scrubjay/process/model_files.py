@@ -1,10 +1,11 @@
-"""Which file a model's name means: the starter model, a path, or a repository of the Hugging Face hub."""
+"""Which file a model's name means: the starter model, a path, or a repository of the Hugging Face hub. Remote ones have none."""
 
 from collections.abc import Callable
 from pathlib import Path
 
 from scrubjay.config import Config
-from scrubjay.errors import ModelRefused
+from scrubjay.engine.remote.address import is_remote, parse_remote
+from scrubjay.errors import ModelRefused, UsageError
 from scrubjay.process.model_names import is_hub_name, parse_hub_name
 from scrubjay.starter import model_path
 
@@ -13,6 +14,14 @@ _MAGIC = b"GGUF"
 
 def nobody(_sentence: str) -> None:
     """Hears what `find_model` has to tell where nobody listens."""
+
+
+def model_argument(name: str, tell: Callable[[str], None] = nobody) -> str:
+    """What a daemon is told of the model called `name`: the path of its file, see `find_model`; or the name of a remote one."""
+    if is_remote(name):
+        parse_remote(name)
+        return name
+    return str(find_model(name, tell))
 
 
 def find_model(name: str, tell: Callable[[str], None] = nobody) -> Path:
@@ -27,6 +36,8 @@ def find_model(name: str, tell: Callable[[str], None] = nobody) -> Path:
         UsageError: the name has no meaning.
         ModelRefused: there is no such model, or it cannot be fetched.
     """
+    if is_remote(name):
+        raise UsageError(f"{parse_remote(name).url} runs that model; it has no file here.")
     if name == "starter":
         return checked(model_path())
     if not is_hub_name(name):
@@ -41,13 +52,15 @@ def with_files(config: Config, tell: Callable[[str], None] = nobody) -> Config:
     """`config` with the files of its models in the place of their names, fetched if need be.
 
     Raises:
-        UsageError, ModelRefused: as `find_model`.
+        UsageError, ModelRefused: as `model_argument`.
     """
-    return config.with_sources({table.key: str(find_model(table.source, tell)) for table in config.served})
+    return config.with_sources({table.key: model_argument(table.source, tell) for table in config.served})
 
 
 def known_model(name: str) -> str | None:
-    """The path of the model called `name` if it is on this machine, without asking the network."""
+    """What `model_argument` says of the model called `name` if it is on this machine, or remote, without asking the network."""
+    if is_remote(name):
+        return name
     if name == "starter":
         return str(model_path())
     if not is_hub_name(name):

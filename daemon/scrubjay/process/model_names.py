@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from scrubjay.engine.remote.address import is_remote
 from scrubjay.errors import ModelRefused, UsageError
 
 PREFERRED = ("Q4_K_M", "Q4_K_XL", "Q4_K_S", "Q4_0", "IQ4_XS", "Q5_K_M", "Q5_K_S", "Q6_K", "Q8_0")
@@ -38,6 +39,8 @@ def is_hub_name(name: str) -> bool:
 
 def whole_name(name: str) -> str:
     """`name` as it means the same in every folder: with `hf:`, or as an absolute path."""
+    if is_remote(name):
+        return name
     if is_hub_name(name):
         return name if name.startswith("hf:") else f"hf:{name}"
     return name if name == "starter" else str(Path(name).expanduser().absolute())

@@ -151,6 +151,8 @@ def _model_settings(config: Config, table: ModelTable) -> ModelSettings:
         kv_type=config.kv_type,
         eager_load=config.eager_load,
         store=str(records_folder(config)) if config.store else "",
+        tokenizer=str(config.tokenizer or ""),
+        remote_key_file=str(config.remote_key_file or ""),
         store_budget=config.store,
         store_daily=config.store_daily,
         embeds="embed" in table.purposes,

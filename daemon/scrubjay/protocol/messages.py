@@ -8,6 +8,7 @@ and each key has five of them. The codec does no I/O: bytes in, messages out.
 from dataclasses import dataclass, field
 from typing import Literal
 
+from scrubjay.protocol.contexts import ContextStatus
 from scrubjay.protocol.records import Forget, Forgotten, RecordStatus
 from scrubjay.tokens import EMPTY, Tokens
 
@@ -26,7 +27,7 @@ class EngineSettings:
     Zero means "choose for me" in every count.
 
     Args:
-        model: path of the GGUF file, or of the first part of a split one.
+        model: path of the GGUF file, or of the first part of a split one; or the name of a remote one.
         n_ctx: tokens in a context.
         n_threads: threads of the model.
         interval: tokens between checkpoints.
@@ -40,6 +41,7 @@ class EngineSettings:
         store: folder of the records, "" for none.
         store_budget, store_daily: bytes that they may take, and that may be written on one day.
         embeds: make vectors of texts, and nothing else.
+        tokenizer, remote_key_file: of a remote model, files with its vocabulary and with its server's key, "" for none.
     """
 
     model: str
@@ -57,6 +59,8 @@ class EngineSettings:
     store_budget: int = 2 << 30
     store_daily: int = 16 << 30
     embeds: bool = False
+    tokenizer: str = ""
+    remote_key_file: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +173,9 @@ class ModelInfo:
     that of the largest checkpoint, 0 if the memory needs none. `device` is what
     runs the model: "cpu", or llama.cpp's name for the kind of GPU, such as "cuda" or "metal". `quantization` is that of most of
     the weights, such as "Q4_K_M", "" if the file does not say; `can_offload` says whether this llama.cpp has a GPU to use.
+    `writes_typed`: see `Sampling.typed`; where the engine cannot do that, prompts end at the cursor.
+    Of a remote model, `path` is a file with its vocabulary, `memory_class` "remote", `device` the address, `architecture` what
+    serves it; what its server does not say is 0.
     """
 
     path: str
@@ -195,6 +202,7 @@ class ModelInfo:
     n_threads: int = 0
     quantization: str = ""
     can_offload: bool = False
+    writes_typed: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,9 +212,10 @@ class Opened:
 
 @dataclass(frozen=True, slots=True)
 class LoadFailed:
-    """The model cannot be used; the engine process ends."""
+    """The model cannot be used; the engine process ends. Where that is not `is_final`, it goes on trying: `Opened` may follow."""
 
     message: str
+    is_final: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,11 +314,14 @@ class Embedded:
 
 @dataclass(frozen=True, slots=True)
 class Done:
+    """`job` is done. `cost` is there if the engine has learnt since `PrefillDone` what the prompt really cost."""
+
     job: int
     stop_reason: StopReason
     stop_word: str = ""
     n_generated: int = 0
     generate_ms: float = 0.0
+    cost: PrefillCost | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -332,20 +344,6 @@ class Failed:
     job: int
     message: str
     fault: Literal["request", "engine"] = "request"
-
-
-@dataclass(frozen=True, slots=True)
-class ContextStatus:
-    """One context: its key, its resident tokens, and where its checkpoints stand.
-
-    The key is that of the last `Run` which named one, usually a project's root; contexts that were chosen by content have keys
-    that begin with "#". `PrefillDone.context` uses the same keys.
-    """
-
-    key: str
-    n_resident: int
-    checkpoints: tuple[int, ...]
-    checkpoint_bytes: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from scrubjay.completion.requests import Completion, Item, Reuse, Timings, alter
 from scrubjay.errors import RequestError, ScrubjayError
 from scrubjay.prompt.fim import FimTemplate
 from scrubjay.prompt.segments import Prompt
-from scrubjay.protocol.messages import Done, PrefillCost, Sampling
+from scrubjay.protocol.messages import Done, ModelInfo, PrefillCost, Sampling
 from scrubjay.service.ask import Ask
 from scrubjay.service.request_log import RequestRecord
 
@@ -47,6 +47,10 @@ class Clock:
         ms = self.spent.prompt_ms + cost.prefill_ms + cost.restore_ms
         self.spent = replace(self.spent, prompt_n=self.spent.prompt_n + cost.processed, prompt_ms=ms)
         self.generating_since = perf_counter()
+
+    def corrected(self, old: PrefillCost, new: PrefillCost) -> None:
+        """The prompt has not cost what was said, but this."""
+        self.spent = replace(self.spent, prompt_n=self.spent.prompt_n + new.processed - old.processed)
 
     def generated(self, done: Done) -> None:
         """A text has cost that much."""
@@ -99,6 +103,11 @@ class ActiveRequest:
         """What the prompt has cost, for the first text."""
         return self.record.cost
 
+    def fit_to(self, info: ModelInfo | None) -> None:
+        """See that its prompt is one that the model can go on from."""
+        if info and not info.writes_typed and self.ask.recipe.typed:
+            self.ask = replace(self.ask, recipe=self.ask.recipe.unhealed)
+
     @property
     def is_wanted(self) -> bool:
         """Whether a client still waits for it, or none has to."""
@@ -136,6 +145,9 @@ class ActiveRequest:
         if done is None:
             done = self.texts.end_cut(self.number, (perf_counter() - self.clock.generating_since) * 1e3)
         self.clock.generated(done)
+        if done.cost and self.cost and not self.texts.n_done:
+            self.clock.corrected(self.cost, done.cost)
+            self.record.cost = done.cost
         self.tell(self.texts.end(done))
 
     def completion(self, model: str, debounce_ms: int) -> Completion:

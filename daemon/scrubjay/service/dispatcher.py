@@ -358,7 +358,8 @@ class Dispatcher:
 
     def _make_prompt(self, request: ActiveRequest) -> None:
         """Make the prompt: at once if that is quick, else in a thread, which reports to `on_prompt`."""
-        sampling, info = request.sampling, self._engine.info
+        request.fit_to(info := self._engine.info)
+        sampling = request.sampling
         speed = self.residency.window_speed(info, is_idle=request.ask.sampling is None)
         max_tokens = sampling.max_tokens if sampling else 0
         limits = limits_for(self._budgets, info.n_ctx if info else 0, speed, max_tokens)

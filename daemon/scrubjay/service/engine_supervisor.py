@@ -213,10 +213,10 @@ class EngineSupervisor(EngineCalls):
         if self._life.is_open:
             self.state, self.message, self.progress, self._life.is_woken = "ready", "", None, False
 
-    def on_load_failed(self, message: str) -> None:
-        """The model cannot be used; that will not change by trying again."""
-        self.state, self.message, self.progress = "failed", message, None
-        if self._engine:
+    def on_load_failed(self, message: str, is_final: bool = True) -> None:
+        """The model cannot be used; if that `is_final`, it will not change by trying again."""
+        self.state, self.message, self.progress, self._life.is_open = "failed", message, None, False
+        if self._engine and is_final:
             self._task = asyncio.create_task(self._engine.close())
 
     def note_success(self) -> None:

@@ -10,7 +10,8 @@ from typing import Literal
 
 from scrubjay.completion.requests import Cost
 from scrubjay.prompt.segments import Prompt
-from scrubjay.protocol.messages import ContextStatus, ModelInfo, PrefillCost
+from scrubjay.protocol.contexts import ContextStatus
+from scrubjay.protocol.messages import ModelInfo, PrefillCost
 
 Loss = Literal["", "restart", "eviction"]
 

@@ -178,6 +178,7 @@ class ServedModel:
             n=request.n,
             priority=Priority.WARM if request.sampling.max_tokens <= 1 else Priority.COMPLETION,
             deadline_ms=request.t_max_prompt_ms,
+            cold=request.cold,
             event="completion",
         )
         self.submit(ask, event.reply, event.on_text)
@@ -213,7 +214,7 @@ class ServedModel:
             EngineHalted: self._on_engine_halted,
             EngineStatus: self._on_engine_status,
             Generate: self._generate,
-            LoadFailed: lambda event: self._on_load_failed(event.message),
+            LoadFailed: lambda event: self._on_load_failed(event.message, event.is_final),
             Opened: lambda event: self._on_model_opened(event.info),
             OpenModel: self._open,
             PromptDeadline: lambda event: self.dispatcher.on_deadline(event.request),
@@ -263,8 +264,8 @@ class ServedModel:
         if self.supervisor.is_ready and self.dispatcher.make_prompts():
             asyncio.get_running_loop().call_soon(self.post, PromptsDue())
 
-    def _on_load_failed(self, message: str) -> None:
-        self.supervisor.on_load_failed(message)
+    def _on_load_failed(self, message: str, is_final: bool = True) -> None:
+        self.supervisor.on_load_failed(message, is_final)
         self._reject_if_failed()
 
     def _on_engine_gone(self, event: EngineGone) -> None:

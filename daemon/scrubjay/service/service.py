@@ -15,6 +15,7 @@ from typing import Any, get_args
 from scrubjay.completion.history import CompletionHistory
 from scrubjay.completion.requests import Completion, CompletionRequest
 from scrubjay.engine.interface import EngineFactory
+from scrubjay.engine.remote.engine import REMOTE
 from scrubjay.errors import RequestError, ScrubjayError
 from scrubjay.notifications import Broadcaster, Notification
 from scrubjay.prompt.view import ProjectView
@@ -245,7 +246,7 @@ class Service:
         )
 
     def _can_go_back(self) -> bool:
-        return self.supervisor.info is not None and self.supervisor.info.memory_class != "opaque"
+        return self.supervisor.info is not None and self.supervisor.info.memory_class not in ("opaque", REMOTE)
 
     def _require_serving(self, model: ServedModel) -> None:
         if self._drained:

@@ -20,10 +20,10 @@ from scrubjay.contexts.context_pool import ContextPool
 from scrubjay.contexts.naive import Context, Control, Counters, Interrupted, NaiveContext, require_possible
 from scrubjay.errors import EngineError, IntegrityError, ModelRefused, PromptRefused
 from scrubjay.llama.context import LlamaContext
+from scrubjay.protocol.contexts import ContextStatus
 from scrubjay.protocol.messages import (
     AskStatus,
     Close,
-    ContextStatus,
     Done,
     EngineSettings,
     EngineStatus,

@@ -1,8 +1,10 @@
 """llama.cpp's server: its routes, what its clients send, and its answers."""
 
+import asyncio
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from platform import system
 
 from aiohttp import web
@@ -76,6 +78,7 @@ class LlamaCppRoutes:
             ("POST", "/detokenize"): self.detokenize,
             ("POST", "/apply-template"): self.apply_template,
             ("GET", "/props"): self.props,
+            ("GET", "/vocabulary"): self.vocabulary,
             ("GET", "/slots"): self.slots,
             ("GET", "/metrics"): self.metrics,
         }
@@ -166,6 +169,14 @@ class LlamaCppRoutes:
                 "is_sleeping": False,
             }
         )
+
+    async def vocabulary(self, request: web.Request) -> web.Response:
+        """The model's vocabulary, a GGUF file without weights: for daemons elsewhere; `?model=NAME` is another model's."""
+        from scrubjay.llama.vocabulary_file import vocabulary_file
+
+        generator = await self._named(request)
+        data = await asyncio.to_thread(vocabulary_file, Path(generator.info.path))
+        return web.Response(body=data, content_type="application/octet-stream")
 
     async def slots(self, request: web.Request) -> web.Response:
         """The contexts, for diagnosis; `?model=NAME` are another model's."""

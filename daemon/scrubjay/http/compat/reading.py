@@ -104,8 +104,9 @@ def generation(
     stream = params.flag("stream", default=False)
     if stream and (n_probs >= 0 or how.with_tokens):
         raise RequestError("Probabilities and tokens come with whole answers only; leave `stream` out.")
+    cold = params.flag("cold", default=False)
     return CompatRequest(
-        tuple(RawRequest(recipe, n, how, t_max_prompt_ms, n_indent) for recipe in recipes),
+        tuple(RawRequest(recipe, n, how, t_max_prompt_ms, n_indent, cold=cold) for recipe in recipes),
         stream,
         tuple(map(str, fields[:MAX_TEXTS])) if isinstance(fields, list) else None,
         options.flag("include_usage", default=False),
@@ -138,6 +139,8 @@ def sampling(params: Params, max_tokens: int) -> Sampling:
         logit_bias=tuple((token, bias) for token, bias in _biases(params) if isinstance(token, int)),
         infill=samplers is not None and "infill" in samplers,
         stop=params.texts("stop"),
+        stop_tokens=_stop_tokens(params),
+        typed=params.text("typed", ""),
         max_ms=int(number(params, "t_max_predict_ms", 0, 0, 1e9)),
         ignore_end=params.flag("ignore_eos", default=False),
         with_tokens=params.flag("return_tokens", default=False),
@@ -184,6 +187,11 @@ def _limit(params: Params, default: int) -> int:
     given = next((name for name in _LIMITS if params.has(name)), None)
     n = int(number(params, given, -1, -1, UNLIMITED)) if given else -1
     return default if n < 0 else n
+
+
+def _stop_tokens(params: Params) -> tuple[int, ...]:
+    value = params.values.get("stop_token_ids")
+    return tuple(item for item in value[:MAX_TEXTS] if isinstance(item, int)) if isinstance(value, list) else ()
 
 
 def _seed(params: Params) -> int:

@@ -1,0 +1,57 @@
+"""llama.cpp's own server as a process: that of the wheel `xllamacpp`, or the one that `make bench-peer` has built."""
+
+import importlib.util
+import subprocess
+import sys
+import threading
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.benchmarks.peer import program
+
+# The wheel has a llama.cpp of its own, which is never to be in one process with ours.
+WHEEL = """
+import sys
+import xllamacpp
+model, n_ctx = sys.argv[1:]
+params = xllamacpp.CommonParams()
+params.model.path = model
+params.n_ctx = int(n_ctx)
+params.n_parallel = 1
+params.warmup = False
+params.cpuparams.n_threads = params.cpuparams_batch.n_threads = 1
+params.port = 0
+server = xllamacpp.Server(params)
+print("listening on", server.listening_address, flush=True)
+sys.stdin.read()
+"""
+LISTENING = "listening on "
+
+
+def is_there() -> bool:
+    """Whether this machine has such a server."""
+    return program("llama-server") is not None or importlib.util.find_spec("xllamacpp") is not None
+
+
+@contextmanager
+def llama_server(model: Path, n_ctx: int = 4096) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """The server with one slot, and its address; its model may still be loading."""
+    built = program("llama-server")
+    options = ["-c", str(n_ctx), "-np", "1", "-t", "1", "--no-warmup", "--host", "127.0.0.1", "--port", "0"]
+    command = (
+        [str(built), "-m", str(model), *options]
+        if built
+        else [sys.executable, "-P", "-c", WHEEL, str(model), str(n_ctx)]
+    )
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.STDOUT, text=True) as process:
+        try:
+            assert process.stdout
+            line = next(line for line in process.stdout if LISTENING in line)
+            # What it writes has to be read, or it waits for ever when the pipe is full.
+            threading.Thread(target=deque, args=(process.stdout, 0), daemon=True).start()
+            yield process, line.partition(LISTENING)[2].split()[0]
+        finally:
+            process.kill()
