@@ -90,7 +90,8 @@ A plist: `:state', `:message', `:load'.")
   "The time before which a failed server is not started again unasked.")
 
 (defun scrubjay-server-state ()
-  "Return `ready', `warming' or `off'."
+  "Return `ready', `warming', `unloaded' or `off'.
+Where the model is unloaded, the next question loads it."
   (cond ((null scrubjay-server--connection) 'off)
         ((null scrubjay-server--capabilities) 'warming)
         ((or scrubjay-server--progress (eq (plist-get scrubjay-server--link :busy) t)) 'warming)
@@ -98,6 +99,7 @@ A plist: `:state', `:message', `:load'.")
         ((not (equal (plist-get scrubjay-server--link :kind) "Normal")) 'warming)
         (t (pcase (plist-get scrubjay-server--daemon :state)
              ("ready" 'ready)
+             ("unloaded" 'unloaded)
              ("failed" 'off)
              (_ 'warming)))))
 

@@ -197,7 +197,7 @@ What is beyond N-RESIDENT tokens is not warm, and is shown as dots."
                                 (if (stringp status) status "M-x scrubjay-restart"))
       (scrubjay-status--finding daemon (format "the daemon at %s" (or (plist-get lsp :socket) "its socket"))
                                 (or (plist-get lsp :message) "\"scrubjay start\" says why"))
-      (scrubjay-status--finding (equal (plist-get daemon :state) "ready")
+      (scrubjay-status--finding (member (plist-get daemon :state) '("ready" "unloaded"))
                                 (format "the model%s" (if-let ((name (plist-get (plist-get daemon :model) :name)))
                                                       (concat " " name)
                                                     ""))

@@ -267,7 +267,7 @@ At the end of a buffer Emacs would show the cursor after these."
 ;;;; Modes
 
 (defun scrubjay--lighter ()
-  "Return what stands in the mode line: ready, warming or off."
+  "Return what stands in the mode line: ready, warming, unloaded or off."
   (format " Scrubjay:%s" (if scrubjay-auto (scrubjay-server-state) 'off)))
 
 ;;;###autoload

@@ -3,6 +3,7 @@
 local M = {}
 
 local link -- what the language server last said of its connection to the daemon: { kind, busy, message }
+local daemon -- what the daemon does with its model: "loading", "ready", "unloaded" or "failed"
 local n_items = 0 -- texts in the last answer
 local asked -- how many texts further to show once an explicit request is answered; nil if there is none
 
@@ -43,7 +44,11 @@ vim.lsp.config("scrubjay", {
   on_init = ask_for_alternatives,
   handlers = {
     didChangeStatus = function(_, status)
-      link = status
+      link, daemon = status, status.kind == "Normal" and daemon or nil
+      vim.cmd.redrawstatus()
+    end,
+    ["scrubjay/state"] = function(_, state)
+      daemon = state.state
       vim.cmd.redrawstatus()
     end,
     -- An answer may be had now that was not before: Neovim asks by itself at the next key.
@@ -53,7 +58,9 @@ vim.lsp.config("scrubjay", {
 vim.lsp.enable("scrubjay")
 vim.lsp.inline_completion.enable()
 
---- A word for the status line: ready, warming or off; empty where Scrubjay does not work.
+local words = { loading = "warming", ready = "ready", unloaded = "unloaded", failed = "off" }
+
+--- A word for the status line: ready, warming, unloaded (the next question loads the model) or off; empty where Scrubjay does not work.
 function M.status()
   if #vim.lsp.get_clients({ name = "scrubjay", bufnr = 0 }) == 0 then
     return ""
@@ -61,7 +68,7 @@ function M.status()
   if not link or link.busy then
     return "Scrubjay: warming"
   end
-  return link.kind == "Normal" and "Scrubjay: ready" or "Scrubjay: off"
+  return "Scrubjay: " .. (link.kind == "Normal" and (words[daemon] or "warming") or "off")
 end
 
 local function key(lhs, description, does)
@@ -71,6 +78,22 @@ local function key(lhs, description, does)
 end
 
 key("<Tab>", "Accept ghost text", vim.lsp.inline_completion.get)
+
+--- Of the text that is accepted, only the first word.
+local function first_word(item)
+  local text = item.insert_text
+  local word = text:match("^%s*[%w_\128-\255]+") or text:match("^%s*[^%s%w_\128-\255]+") or text
+  if word ~= text then
+    local told = { item = { command = item.command }, acceptedLength = vim.str_utfindex(word, "utf-16") }
+    vim.lsp.get_client_by_id(item.client_id):notify("textDocument/didPartiallyAcceptCompletion", told)
+    item.insert_text, item.command = word, nil
+  end
+  return item
+end
+
+key("<M-Right>", "Accept a word of ghost text", function()
+  return vim.lsp.inline_completion.get({ on_accept = first_word })
+end)
 
 --- Show the text that is `count` further than the one shown; ask for more if there is only that.
 local function alternative(count)

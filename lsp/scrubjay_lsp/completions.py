@@ -102,7 +102,9 @@ class Completions:
         if answer.get("reuse", {}).get("state") == "warming":
             self._warm(query, document, position)
         rest = document.lines.after(position, self.documents.encoding)
-        return list(self._suggestions(query, document.version, rest, answer))
+        suggestions = list(self._suggestions(query, document.version, rest, answer))
+        self.suggestions.given(suggestions)
+        return suggestions
 
     def _suggestions(self, query: CompletionQuery, version: int, rest: str, answer: Json) -> Iterator[Suggestion]:
         """The texts of `answer` that would change something, each once; `rest` is what follows on the line."""
@@ -110,8 +112,8 @@ class Completions:
         for text, replaced in texts.items():
             if text.strip() and text != replaced:
                 n_replaced = n_units(replaced, self.documents.encoding)
-                detail = _detail(answer)
-                yield self.suggestions.make(query.uri, version, query.position, text, detail, n_replaced)
+                about = (_detail(answer), n_replaced, answer.get("request", 0))
+                yield self.suggestions.make(query.uri, version, query.position, text, *about)
 
     async def _submit(self, query: CompletionQuery, document: OpenDocument, position: Position) -> Json:
         key = (document.uri, query.purpose)

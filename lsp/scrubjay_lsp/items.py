@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 
 from lsprotocol import types
 
-from scrubjay.positions import Position, split_lines
+from scrubjay.positions import Position, n_units, split_lines
 from scrubjay_lsp.suggestions import Suggestion
 
 ACCEPT = "scrubjay.accept"
@@ -19,7 +19,7 @@ def inline_items(suggestions: Iterable[Suggestion]) -> list[types.InlineCompleti
         types.InlineCompletionItem(
             insert_text=suggestion.text,
             range=_at(suggestion.position, suggestion.n_replaced),
-            command=_accept(suggestion),
+            command=_accept(suggestion, suggestion.text),
         )
         for suggestion in suggestions
     ]
@@ -72,7 +72,7 @@ def _menu_item(
         insert_text_format=types.InsertTextFormat.PlainText,
         insert_text_mode=types.InsertTextMode.AsIs,
         text_edit=types.TextEdit(range=_at(suggestion.position), new_text=text),
-        command=_accept(suggestion),
+        command=_accept(suggestion, text),
     )
 
 
@@ -109,5 +109,7 @@ def _at(position: Position, length: int = 0) -> types.Range:
     return types.Range(types.Position(position.line, position.character), end)
 
 
-def _accept(suggestion: Suggestion) -> types.Command:
-    return types.Command(title="Accept completion", command=ACCEPT, arguments=[suggestion.number])
+def _accept(suggestion: Suggestion, text: str) -> types.Command:
+    """How an editor tells that it was accepted, or that `text` of it was: then with the length in UTF-16 units."""
+    length = [] if text == suggestion.text else [n_units(text, "utf-16")]
+    return types.Command(title="Accept completion", command=ACCEPT, arguments=[suggestion.number, *length])

@@ -1,13 +1,19 @@
 """`scrubjay top` in a terminal, over a daemon that works, pauses, dies and comes back."""
 
+import os
 import re
 import shlex
 import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
+from socketserver import UnixStreamServer
 from threading import Thread
 
+import psutil
 import pytest
 
 from scrubjay.process.lifecycle import stop_daemon
@@ -109,3 +115,127 @@ def test_an_interrupt(terminal: InTmux, tmp_path: Path) -> None:
     terminal.wait(lambda: "status 130" in terminal.screen())
     terminal.wait((tmp_path / "after").exists)
     assert (tmp_path / "after").read_text() == (tmp_path / "before").read_text()
+
+
+def test_every_figure_is_that_of_the_json(terminal: InTmux, daemon: Daemon) -> None:
+    open_project(daemon)
+    question = {"uri": f"file://{ROOT}/file_4.py", "position": {"line": 0, "character": 0}}
+    for outcome in ("accepted", "rejected"):
+        number = daemon.client.post("complete", question)["request"]
+        daemon.client.post("complete/outcome", {"request": number})
+        daemon.client.post("complete/outcome", {"request": number, "outcome": outcome})
+    terminal.wait(lambda: "2 shown, 1 accepted, 0 in part, 0 typed by hand, 1 rejected" in joined(terminal))
+    # Both are looked at again and again: what contexts hold goes to disk meanwhile.
+    terminal.wait(lambda: all(text in joined(terminal) for text in figures(daemon)))
+
+
+def figures(daemon: Daemon) -> list[str]:
+    """What the JSON says, as it is to be shown."""
+    status, requests = daemon.client.get("status"), daemon.client.get("requests", last="2")["requests"]
+    checkpoints, records, today = status["checkpoints"], status["records"], status["totals"]["today"]
+    [context], [project] = status["contexts"], status["projects"]
+    return [
+        f"{status['model']['name']}: ready",
+        f"{status['queue']['queued']} waiting, {status['n_editors']} editors",
+        f"{checkpoints['count']:,} checkpoints, {mib(checkpoints['bytes'], 1)} of {mib(checkpoints['budget'])} MiB",
+        f"{records['count']:,} records, {mib(records['bytes'], 1)} of {mib(records['budget'])} MiB",
+        f"{today['saved']:,} of {today['prompt']:,} prompt tokens saved in {today['n_requests']:,} requests",
+        f"{project['n_documents']} {project['n_files']} {context['n_resident']:,}",
+        *(f"#{request['number']} {request['kind']} file_4.py" for request in requests),
+        *(request["why"] for request in requests),
+    ]
+
+
+def mib(n_bytes: int, n_digits: int = 0) -> str:
+    return f"{n_bytes / (1 << 20):,.{n_digits}f}"
+
+
+def joined(terminal: InTmux) -> str:
+    """What is on the screen, without the spaces and line ends that only place it."""
+    return " ".join(terminal.screen().split())
+
+
+def top_process(*arguments: str) -> psutil.Process:
+    """The process of the `scrubjay top` with these arguments."""
+    [found] = [each for each in psutil.process_iter(["cmdline"]) if each.info["cmdline"][3:] == ["top", *arguments]]
+    return found
+
+
+def test_forgetting_wants_to_be_confirmed(terminal: InTmux, daemon: Daemon) -> None:
+    open_project(daemon)
+    answer = daemon.client.post(
+        "complete", {"uri": f"file://{ROOT}/file_4.py", "position": {"line": 0, "character": 0}}
+    )
+    daemon.client.post("complete/outcome", {"request": answer["request"]})
+    terminal.wait(lambda: "1 shown" in terminal.screen())
+    terminal.press("f")
+    terminal.wait(lambda: f"Remove what is kept of {ROOT}" in terminal.screen())
+    terminal.press("n")
+    terminal.wait(lambda: "Remove what is kept" not in terminal.screen())
+    assert daemon.client.get("status")["acceptance"]
+    terminal.press("f")
+    terminal.wait(lambda: f"Remove what is kept of {ROOT}" in terminal.screen())
+    terminal.press("y")
+    terminal.wait(lambda: f"the counts of {ROOT}." in terminal.screen())
+    assert not daemon.client.get("status")["acceptance"]
+    terminal.wait(lambda: "1 shown" not in terminal.screen())
+
+
+def test_a_signal_leaves_the_terminal_as_it_was(terminal: InTmux, daemon: Daemon, tmp_path: Path) -> None:
+    terminal.wait(lambda: "ready" in terminal.screen())
+    top_process("--socket", str(daemon.path)).terminate()
+    terminal.wait(lambda: "status 143" in terminal.screen())
+    terminal.wait((tmp_path / "after").exists)
+    assert (tmp_path / "after").read_text() == (tmp_path / "before").read_text()
+
+
+def test_a_crash_leaves_the_terminal_as_it_was(terminal: InTmux, daemon: Daemon, tmp_path: Path) -> None:
+    """What listens on the socket now is a daemon of another version, say: its answers are not what is expected."""
+    terminal.wait(lambda: "ready" in terminal.screen())
+    stop_daemon(daemon.path)
+    with answering(daemon.path, b'{"projects": []}'):
+        terminal.wait(lambda: "KeyError" in terminal.screen())
+        terminal.wait(lambda: "status 1" in terminal.screen())
+        terminal.wait((tmp_path / "after").exists)
+    assert (tmp_path / "after").read_text() == (tmp_path / "before").read_text()
+
+
+@contextmanager
+def answering(path: Path, body: bytes) -> Iterator[None]:
+    """A server on the socket at `path` that answers everything with `body`."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def address_string(self) -> str:
+            return ""
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with UnixStreamServer(str(path), Handler) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        yield
+        server.shutdown()
+        thread.join()
+
+
+def test_it_ends_when_its_terminal_is_gone(daemon: Daemon) -> None:
+    """Even where nothing tells it by a signal."""
+    ours, its = os.openpty()
+    command = [sys.executable, "-m", "scrubjay", "top", "--socket", str(daemon.path)]
+    top = subprocess.Popen(
+        command, stdin=its, stdout=its, stderr=subprocess.DEVNULL, env={**os.environ, "TERM": "xterm"}
+    )
+    os.close(its)
+    shown = b""
+    while b"ready" not in shown:
+        shown += os.read(ours, 1 << 16)
+    os.close(ours)
+    top.wait()

@@ -64,8 +64,8 @@ const actions = {
   screenshot: ({ path, full }) => page.screenshot({ path, fullPage: full !== "no" }),
   /** The value of an expression, or of the promise that it is, as a text. */
   evaluate: ({ script }) => page.evaluate(script),
-  look: ({ scheme, width }) =>
-    page.emulateMedia({ colorScheme: scheme }).then(() => page.setViewportSize({ width: Number(width), height: 900 })),
+  look: ({ scheme, width, height = "900" }) =>
+    page.emulateMedia({ colorScheme: scheme }).then(() => page.setViewportSize({ width: Number(width), height: Number(height) })),
 };
 
 for await (const line of createInterface({ input: process.stdin })) {

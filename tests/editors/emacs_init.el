@@ -49,6 +49,20 @@
   (with-current-buffer (scrubjay-test-buffer)
     (buffer-substring-no-properties (point-min) (point-max))))
 
+(defun scrubjay-test-complete ()
+  "Ask for ghost text at the cursor."
+  (with-current-buffer (scrubjay-test-buffer)
+    (scrubjay-complete)
+    t))
+
+(defun scrubjay-test-erase (n)
+  "Take back all after the first N characters, wherever the cursor is."
+  (with-current-buffer (scrubjay-test-buffer)
+    (delete-region (+ (point-min) n) (point-max))
+    (goto-char (point-max))
+    (scrubjay-ghost-hide)
+    t))
+
 (defvar scrubjay-test-n-offered 0
   "How often ghost text was offered.")
 

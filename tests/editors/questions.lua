@@ -35,6 +35,50 @@ function Ghost()
   return ghost()
 end
 
+local is_quiet, n_lines = true, 0
+
+-- From now on, Neovim asks for ghost text, a short one, in Ask only, not whenever the cursor moves; and it indents nothing.
+function Quiet()
+  local client = vim.lsp.get_clients()[1]
+  local request = client.request
+  client.request = function(self, method, ...)
+    if is_quiet and method == "textDocument/inlineCompletion" then
+      return false
+    end
+    return request(self, method, ...)
+  end
+  client:notify("workspace/didChangeConfiguration", { settings = { scrubjay = { maxTokens = 4 } } })
+  vim.bo.indentexpr, vim.bo.autoindent, vim.bo.formatoptions = "", false, ""
+  n_lines = vim.api.nvim_buf_line_count(0)
+  return ""
+end
+
+-- Asks for ghost text at the cursor, and returns it.
+function Ask()
+  is_quiet = false
+  vim.api.nvim_exec_autocmds("CursorMovedI", { buffer = 0 })
+  local text = Ghost()
+  is_quiet = true
+  return text
+end
+
+-- Accepts the first word of the ghost text, as a user would write it who has only what Neovim brings.
+function AcceptWord()
+  vim.lsp.inline_completion.get({
+    on_accept = function(item)
+      item.insert_text, item.command = item.insert_text:match("^%s*%S%S+"), nil
+      return item
+    end,
+  })
+  return ""
+end
+
+-- Takes back all that was written since Quiet.
+function Erase()
+  vim.api.nvim_buf_set_lines(0, n_lines, -1, true, {})
+  return ""
+end
+
 function Text()
   return table.concat(vim.api.nvim_buf_get_lines(0, 0, -1, true), "\n")
 end
@@ -50,6 +94,13 @@ end
 -- What the user is told of the way from here to the model.
 function Diagnosis()
   return table.concat(require("scrubjay").diagnose(), "\n")
+end
+
+-- What the status line says when the daemon has told that the model's memory was freed.
+function Unloaded()
+  local client = vim.lsp.get_clients()[1]
+  client.config.handlers["scrubjay/state"](nil, { state = "unloaded", message = "" }, { client_id = client.id })
+  return vim.api.nvim_eval_statusline(vim.o.statusline, {}).str
 end
 
 -- Has the server report what it has done.

@@ -12,6 +12,7 @@ import pytest
 
 from tests.editors.debian import OLDEST, Program, emacs
 from tests.editors.terminal import EmacsInTmux
+from tests.support.acceptance import BY_HAND, ROUNDS, when_decided
 from tests.support.shared_daemon import Daemon, a_daemon
 
 pytestmark = pytest.mark.slow
@@ -114,3 +115,42 @@ def test_a_killed_daemon_comes_back_by_itself(start: Start, place: Path) -> None
     editor.wait(lambda: editor.text() == PROGRAM + "    retX = area(wid")
     assert editor.wait_for_ghost("area(wid")
     assert daemon.client.get("status")["pid"] != pid
+
+
+def test_a_model_whose_memory_was_freed_is_not_called_warming(start: Start, shared_daemon: Daemon) -> None:
+    editor, _ = start(shared_daemon, PROGRAM)
+    editor.wait(lambda: editor.ask("(symbol-name (scrubjay-server-state))") == "ready")
+    told = '(scrubjay-server--notified nil \'scrubjay/state \'(:state "unloaded" :message "" :load nil))'
+    assert editor.ask(f"(progn {told} (symbol-name (scrubjay-server-state)))") == "unloaded"
+
+
+def test_what_becomes_of_completions_is_counted(start: Start, shared_daemon: Daemon) -> None:
+    editor, file = start(shared_daemon, PROGRAM)
+    editor.ask("(set-default 'scrubjay-auto nil)")
+    for what in ROUNDS:
+        editor.type("    ret")
+        editor.wait(lambda: editor.text().endswith("    ret"))
+        editor.ask("(scrubjay-test-complete)")
+        ghost = editor.wait_for_ghost("    ret")
+        act(editor, ghost, what)
+        editor.ask(f"(scrubjay-test-erase {len(PROGRAM)})")
+    editor.press("C-x", "C-s")
+    assert editor.wait(lambda: when_decided(shared_daemon, file.parent, len(ROUNDS))) == BY_HAND
+
+
+def act(editor: EmacsInTmux, ghost: str, what: str) -> None:
+    """Do with the ghost text what the session says, and wait until it is done."""
+    before = editor.text()
+    if what == "accepted":
+        editor.press("Tab")
+        editor.wait(lambda: editor.text() == before + ghost)
+    elif what == "in part":
+        editor.press("M-f")
+        editor.wait(lambda: before != editor.text() != before + ghost)
+    elif what == "typed out":
+        for character in ghost:
+            editor.type(character) if character != "\n" else editor.press("C-q", "C-j")
+        editor.wait(lambda: editor.text() == before + ghost)
+    else:
+        editor.press("C-g")
+        editor.wait(lambda: not editor.ghost())

@@ -3,20 +3,25 @@
 import json
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import psutil
 import pytest
 
 from tests.editors.debian import Program, neovim
 from tests.editors.readme import VIM, installed, snippet
+from tests.support.acceptance import BY_HAND, ROUNDS, when_decided
 from tests.support.shared_daemon import Daemon
 
 pytestmark = pytest.mark.slow
 
 QUESTIONS = Path(__file__).with_name("questions.lua")
 PROGRAM = "def area(width, height):\n    return width * height\n\n\ndef perimeter(width, height):\n"
+
+Seen = TypeVar("Seen")
 
 
 class Neovim:
@@ -79,6 +84,7 @@ def test_ghost_text_is_shown_and_accepted(editor: Neovim, configuration: str) ->
     assert ghost.strip()
     if "statusline" in configuration:
         assert "Scrubjay: ready" in editor.ask("StatusLine")
+        assert "Scrubjay: unloaded" in editor.ask("Unloaded")
         findings = editor.ask("Diagnosis").splitlines()
         assert findings[0] == "ok      ghost text is switched on"
         assert "the model has a text for this place" in findings[-1]
@@ -97,3 +103,49 @@ def test_ghost_text_is_shown_and_accepted(editor: Neovim, configuration: str) ->
     assert status["suggestions"]["accepted"] == 1
     assert status["resent"] == 0
     assert set(status["endings"]) <= {"items", "nothing", "stale"}
+
+
+def test_what_becomes_of_completions_is_counted(
+    editor: Neovim, configuration: str, shared_daemon: Daemon, tmp_path: Path
+) -> None:
+    editor.ask("Encoding")
+    editor.ask("Quiet")
+    for what in ROUNDS:
+        editor.type("Go    ret")
+        written = wait_for(lambda: text if (text := editor.ask("Text")).endswith("    ret") else "")
+        ghost = editor.ask("Ask")
+        act(editor, written, ghost.rstrip(), what, has_key="statusline" in configuration)
+        editor.ask("Status")  # a question takes along the changes that Neovim still holds back
+        editor.type("<Esc>")
+        editor.ask("Erase")
+    assert wait_for(lambda: when_decided(shared_daemon, tmp_path, len(ROUNDS))) == BY_HAND
+
+
+def act(editor: Neovim, written: str, ghost: str, what: str, has_key: bool) -> None:
+    """Do with the ghost text what the session says, and wait until it is done."""
+    if what == "typed out":
+        for character in ghost:  # one by one: keys that wait in a row come into the document at once
+            editor.type({"<": "<lt>", "\n": "<CR>"}.get(character, character))
+            written += character
+            wait_for(partial(has_text, editor, written.rstrip()))
+    elif what == "accepted":
+        editor.type("<Tab>")
+    elif what == "rejected":
+        editor.type("!")
+    elif has_key:
+        editor.type("<M-Right>")
+    else:
+        editor.ask("AcceptWord")
+    if what != "typed out":
+        wait_for(lambda: editor.ask("Text") != written)
+
+
+def has_text(editor: Neovim, text: str) -> bool:
+    return editor.ask("Text") == text
+
+
+def wait_for(look: Callable[[], Seen]) -> Seen:
+    """Look again and again until something is seen; what that is."""
+    while not (seen := look()):
+        pass
+    return seen

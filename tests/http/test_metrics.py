@@ -1,11 +1,12 @@
 """`GET /metrics`: what the status report says, under documented names."""
 
 import re
-from dataclasses import fields
+from dataclasses import asdict, fields
 from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from scrubjay.completion.acceptance import Counts
 from scrubjay.http.metrics import COUNTERS, OUTCOMES, metrics_text
 from scrubjay.protocol.messages import EngineStatus
 from scrubjay.service.scheduler import Outcome
@@ -52,7 +53,8 @@ async def test_every_metric_is_documented_and_named_as_prometheus_wants(tmp_path
         report = (await api.get("/api/status"))[1]
     times = {"counts": [1, 2, 3], "sum": 1500.0}
     totals = {"since_start": {}, "bounds_ms": [1, 1000], "first_token_ms": times, "own_ms": times}
-    text = metrics_text({**report, "totals": totals, "n_editors": 0})
+    row = {"root": "/a", "language": "python", **asdict(Counts())}
+    text = metrics_text({**report, "totals": totals, "n_editors": 0, "acceptance": [row]})
     names = {sample.name for family in text_string_to_metric_families(text) for sample in family.samples}
     assert {re.sub("_(bucket|count|sum|created)$", "", name) for name in names} == DOCUMENTED
     assert all(re.fullmatch("[a-z]+(_[a-z]+)+", name) for name in names if not name.startswith("llamacpp:"))

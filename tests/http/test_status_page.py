@@ -22,6 +22,7 @@ from tests.support.shared_daemon import Daemon, a_daemon
 
 ROOT = "/project"
 URI = f"file://{ROOT}/app.py"
+OUTCOMES = ("shown", "accepted", "accepted_in_part", "typed_out", "rejected")
 
 
 # --- who is let in ---------------------------------------------------------------------------------------------------
@@ -179,13 +180,14 @@ def test_an_edit_appears(page: tuple[Daemon, Browser]) -> None:
 @pytest.mark.slow
 def test_every_figure_is_that_of_the_json(page: tuple[Daemon, Browser]) -> None:
     daemon, shown = page
-    status, context = daemon.client.get("status"), daemon.client.get("context", root=ROOT)
-    shown_again(shown)
+    status, context = shown_state(daemon, shown)
     today, figures = status["totals"]["today"], text(shown, "#figures")
     for value in (today["saved"], today["n_cached"], today["processed_ahead"], status["checkpoints"]["count"]):
         assert f"{value:,}" in figures
     assert f"of {today['prompt']:,} in the prompts of {today['n_requests']:,} requests" in figures
     assert f"{context['n_resident']:,} tokens of at most {context['n_ctx']:,}" in text(shown, "#context p")
+    assert f"{context['n_on_disk']:,} on disk as well" in text(shown, "#context p")
+    assert f"{status['records']['count']:,} records" in figures
     rows = text(shown, "#context tbody tr").splitlines()
     assert len(rows) == len(context["segments"])
     for row, segment in zip(rows, context["segments"], strict=True):
@@ -195,6 +197,36 @@ def test_every_figure_is_that_of_the_json(page: tuple[Daemon, Browser]) -> None:
     assert text(shown, "#first p").startswith(f"{n_first:,} request")
     requests = daemon.client.get("requests", last="20")["requests"]
     assert text(shown, "#requests .why").splitlines() == [request["why"] for request in requests]
+
+
+@pytest.mark.slow
+def test_whether_it_helps_is_that_of_the_json(page: tuple[Daemon, Browser]) -> None:
+    daemon, shown = page
+    for outcome in ("accepted", "rejected"):
+        number = complete(daemon, 20)["request"]
+        daemon.client.post("complete/outcome", {"request": number})
+        daemon.client.post("complete/outcome", {"request": number, "outcome": outcome})
+    [row] = daemon.client.get("status")["acceptance"]
+    assert (row["shown"], row["accepted"], row["rejected"]) == (2, 1, 1)
+    shown_again(shown)
+    told = "Of the completions shown (2): 1 accepted, 0 in part, 0 typed by hand as proposed, 1 rejected."
+    assert text(shown, "#helps p").startswith(told)
+    cells = "[...document.querySelectorAll('#helps td')].map((e) => e.textContent).join('|')"
+    *counts, _, _, ms, saved = shown.do("evaluate", script=cells).split("|")
+    assert counts == [ROOT, "other", *(f"{row[name]:,}" for name in OUTCOMES)]
+    assert saved == f"{row['tokens_saved']:,}"
+    average = row["latency_ms"] / row["n_answers"]
+    assert float(ms.split(" ")[0]) == pytest.approx(average / (1000 if ms.endswith(" s") else 1), abs=0.5)
+
+
+def shown_state(daemon: Daemon, shown: Browser) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What the JSON says, of a moment at which the page asked for it: what contexts hold goes to disk meanwhile."""
+    while True:
+        before = daemon.client.get("status")["records"]
+        shown_again(shown)
+        status, context = daemon.client.get("status"), daemon.client.get("context", root=ROOT)
+        if status["records"] == before:
+            return status, context
 
 
 def shown_again(shown: Browser) -> None:

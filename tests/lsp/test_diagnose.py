@@ -5,8 +5,12 @@ from typing import Any
 
 import pytest
 
+from scrubjay.http.app import serving
+from scrubjay.service.service import Service
+from scrubjay.service.settings import ServiceSettings
 from tests.lsp.conftest import StartEditor
 from tests.support.lsp_editor import Editor
+from tests.support.service import engine_settings, model, until_state
 from tests.support.shared_daemon import Daemon
 
 PROGRAM = "def area(width, height):\n    return width * height\n\n\ndef perimeter(width, height):\n    ret"
@@ -27,6 +31,25 @@ async def test_nothing_is_wrong(start: StartEditor, shared_daemon: Daemon) -> No
     assert not wrong(findings)
     assert findings[-1]["what"].startswith("the model has a text for this place: '")
     assert all(finding["help"] == "" for finding in findings)
+
+
+@pytest.mark.slow
+async def test_a_model_whose_memory_was_freed_is_nothing_wrong(start: StartEditor, tmp_path: Path) -> None:
+    settings = ServiceSettings(engine_settings(model()), warm=False, rules=False, idle_unload_s=0.1)
+    service, path = Service(settings), tmp_path / "s"
+    service.start()
+    try:
+        async with serving(service, path):
+            editor = await start(socket=path)
+            buffer = editor.open("a.py", PROGRAM)
+            await editor.synchronised()
+            await until_state(service, "unloaded")
+            findings = await editor.command("diagnose", buffer.uri, END)
+            assert not wrong(findings)
+            assert [finding for finding in findings if finding["what"].endswith("is unloaded until something is asked")]
+            await editor.stop()
+    finally:
+        await service.close()
 
 
 @pytest.mark.slow

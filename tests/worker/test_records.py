@@ -305,6 +305,17 @@ def test_a_disk_that_takes_nothing_is_seen_and_disturbs_nobody(number: int, fold
     assert lives.run(prompt).processed == 700
 
 
+def test_the_status_says_how_much_of_a_context_is_on_disk(folder: Path) -> None:
+    lives = Lives("dense", folder)
+    lives.run(text(1, 600), "/project")
+    assert [context.n_on_disk for context in lives.worker.status().contexts] == [0]
+    lives.rest(SAVE_ALL_AFTER_S)
+    [context] = lives.worker.status().contexts
+    assert 512 <= context.n_on_disk <= context.n_resident
+    lives.worker.forget("")
+    assert not [context.n_on_disk for context in lives.worker.status().contexts if context.n_on_disk]
+
+
 def test_forgetting_takes_all_of_a_project(folder: Path) -> None:
     lives, one, other = Lives("deltanet", folder), text(18, 600), text(19, 600)
     lives.run(one, "/home/one")

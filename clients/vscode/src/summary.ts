@@ -29,6 +29,8 @@ export function summarize(known: Known): Summary {
   if (known.offFor) return entry("circle-slash", "off", [`Ghost text is switched off for ${escape(known.offFor)}.`, ...details(known)]);
   if (!daemon) return entry("loading~spin", "starting", ["Waiting for the daemon."]);
   if (daemon.state === "loading") return entry("loading~spin", "loading", [loading(known), ...details(known)]);
+  if (daemon.state === "unloaded")
+    return entry("circle-outline", "unloaded", ["The model's memory is free; the next completion loads it again.", ...details(known)]);
   return entry("check", daemon.state === "ready" ? "ready" : escape(daemon.state), details(known));
 }
 

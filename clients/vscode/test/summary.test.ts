@@ -32,6 +32,13 @@ test("off, loading and starting can be told apart", () => {
   assert.match(summarize({ enabled: true }).tooltip, /starting/);
 });
 
+test("a model whose memory was freed is not called ready, and it is said what loads it", () => {
+  const { text, tooltip, severity } = summarize(known({ status: aStatus({ state: "unloaded" }) }));
+  assert.equal(text, "$(circle-outline) Scrubjay");
+  assert.match(tooltip, /Scrubjay: unloaded\*\*\n\nThe model's memory is free; the next completion loads it again/);
+  assert.equal(severity, "normal");
+});
+
 test("a model's name cannot write Markdown", () => {
   const model = { name: "[x](command:evil)", memory_class: "dense", n_ctx: 1 };
   assert.match(summarize(known({ status: aStatus({ model }) })).tooltip, /\\\[x\\\]\\\(command:evil\\\)/);

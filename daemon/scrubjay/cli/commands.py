@@ -162,6 +162,7 @@ def warm(arguments: argparse.Namespace) -> int:
 
 def forget(arguments: argparse.Namespace) -> int:
     """Remove what is kept of a project, or of all."""
+    from scrubjay.process.acceptance_file import acceptance_file, wipe_acceptance
     from scrubjay.process.claim import is_running
     from scrubjay.process.records import records_folder, wipe_records
 
@@ -173,6 +174,8 @@ def forget(arguments: argparse.Namespace) -> int:
         told = client.post("forget", {"root": root})
         folder = Path(client.get("status")["config"]["options"]["data_dir"]) / folder.name
         n_records, n_bytes = told["records"], told["bytes"]
+    else:
+        wipe_acceptance(acceptance_file(config.data_dir), root)
     # What the engine could not: there is none, or it is loading.
     wiped = wipe_records(folder, root)
     n_records, n_bytes = n_records + wiped.n_records, n_bytes + wiped.n_bytes

@@ -32,6 +32,9 @@ def status_lines(report: Json) -> Iterator[str]:
     yield from _records(report.get("records"))
     for project in report["projects"]:
         yield f"Project    {project['root']}: {project['n_documents']} documents open, {project['n_files']} files known"
+    for row in report.get("acceptance", []):
+        if row["shown"]:
+            yield f"Helps      {row['root']}, {row['language'] or 'other'}: {helps(row)}"
     queue, counters = report["queue"], report["counters"]
     yield f"Requests   {counters['n_accepted']} accepted, {queue['queued']} waiting, now: {queue['running'] or 'none'}"
     yield from _places(report.get("config") or {})
@@ -111,6 +114,24 @@ def _places(config: Json) -> Iterator[str]:
     yield f"HTTP       {', '.join(config['http']) or 'none; --http HOST:PORT adds it'}"
     yield f"Log        {config['log'] or 'on standard error, which whoever started it keeps'}"
     yield f"Options    {config['file'] or 'no file'}; `scrubjay config` lists them"
+
+
+def helps(row: Json) -> str:
+    """What became of the completions in a row of `acceptance`, or in several whose numbers were added."""
+    names = {
+        "accepted": "accepted",
+        "accepted_in_part": "in part",
+        "typed_out": "typed by hand",
+        "rejected": "rejected",
+    }
+    counts = ", ".join(f"{row[name]:,} {words}" for name, words in names.items())
+    looks = {"after_5_min": "5 minutes later", "at_save": "at save"}
+    kept = [f"{_share(row[look])} {when}" for look, when in looks.items() if row[look]["characters"]]
+    return f"{row['shown']:,} shown, {counts}" + (f"; kept: {', '.join(kept)}" if kept else "")
+
+
+def _share(look: Json) -> str:
+    return f"{100 * look['kept'] / look['characters']:.0f} %"
 
 
 def missing_gpu(model: Json, gpu: str | None = None) -> str:

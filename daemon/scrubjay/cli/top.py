@@ -2,11 +2,13 @@
 
 import os
 import select
+import signal
 import sys
 import termios
 import tty
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import partial
 from queue import Empty, Queue
 from threading import Event, Thread
 from time import monotonic
@@ -16,7 +18,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from scrubjay.cli.status import summary
+from scrubjay.cli.status import helps, summary
 from scrubjay.errors import DaemonError, RequestError, ScrubjayError
 from scrubjay.process.client import Client, Json
 
@@ -36,17 +38,18 @@ _STYLES = {
     "middle": ("on dark_orange3",),
     "tail": ("on purple",),
 }
-HELP = "w warm   p pause or resume   ↑↓ project   q quit"
+HELP = "w warm   f forget   p pause or resume   ↑↓ project   q quit"
 
 
 def run_top(client: Client) -> int:
-    """Show it until `q` or Ctrl-C; the terminal is left as it was, whatever happens."""
+    """Show it until `q`, Ctrl-C or SIGTERM; the terminal is left as it was, whatever happens."""
     console = Console()
     if not (sys.stdin.isatty() and console.is_terminal):
         raise RequestError("`scrubjay top` needs a terminal; `scrubjay status` and `scrubjay why` print the same.")
     news: Queue[Json | ScrubjayError] = Queue()
     Thread(target=_listen, args=(client, news), daemon=True).start()
     top = Top(client)
+    signal.signal(signal.SIGTERM, _end)
     with _keys() as next_key, Live(console=console, screen=True, auto_refresh=False) as live:
         while top.is_open:
             live.update(top.view(console.height), refresh=True)
@@ -66,10 +69,15 @@ class Top:
         self._said = ""
         self._chosen = 0
         self._due = 0.0
+        self._footer = HELP
+        # What is done if the user says yes.
+        self._confirmed: Callable[[], None] | None = None
         self.is_open = True
         self._actions: Mapping[str, Callable[[], None]] = {
             "q": self._quit,
+            "": self._quit,
             "w": self._warm,
+            "f": self._ask_to_forget,
             "p": self._pause,
             "\x1b[A": lambda: self._choose(-1),
             "\x1b[B": lambda: self._choose(1),
@@ -77,10 +85,10 @@ class Top:
 
     # --- what happens -------------------------------------------------------------------------------------------------
 
-    def take(self, news: "Queue[Json | ScrubjayError]", next_key: Callable[[float], str]) -> None:
+    def take(self, news: "Queue[Json | ScrubjayError]", next_key: Callable[[float], str | None]) -> None:
         """Wait for a key or for something that happens; ask for what there is if it is time."""
-        if action := self._actions.get(next_key(AGAIN_S)):
-            self._safely(action)
+        if (key := next_key(AGAIN_S)) is not None:
+            self._press(key)
         with suppress(Empty):
             while True:
                 self._note(news.get_nowait())
@@ -116,12 +124,32 @@ class Top:
 
     # --- keys -----------------------------------------------------------------------------------------------------------
 
+    def _press(self, key: str) -> None:
+        confirmed, self._confirmed, self._footer = self._confirmed, None, HELP
+        if confirmed and key != "":
+            if key == "y":
+                self._safely(confirmed)
+        elif action := self._actions.get(key):
+            self._safely(action)
+
     def _quit(self) -> None:
         self.is_open = False
 
     def _warm(self) -> None:
         if self._root:
             self._client.post("warm", {"root": self._root, "wait": False})
+
+    def _ask_to_forget(self) -> None:
+        if root := self._root:
+            self._confirmed = partial(self._forget, root)
+            self._footer = (
+                f"Remove what is kept of {root}: records, memory, counts? y removes it, any other key does not."
+            )
+
+    def _forget(self, root: str) -> None:
+        told = self._client.post("forget", {"root": root})
+        self._footer = f"Removed {told['records']:,} records ({told['bytes'] / MIB:.1f} MiB) and the counts of {root}."
+        self._due = 0.0
 
     def _pause(self) -> None:
         is_paused = self._client.post("pause", {"paused": not self._status.get("paused")})["paused"]
@@ -142,9 +170,12 @@ class Top:
         """All of it, for a terminal of so many lines."""
         if not self._status:
             return Group(Text("Scrubjay", "bold"), Text(self._said or "Connecting."), Text("q quit", "dim"))
-        n_requests = max((height - 14 - len(self._status["projects"])) // 2, 1)
+        n_lines = 15 + len(self._status["projects"]) + 2 * len(self._helps)
+        n_requests = max((height - n_lines) // 2, 1)
         parts = [self._head(), self._memory(), self._projects(), self._strip(), self._last(n_requests)]
-        return Group(*parts, Text(self._said, "bold") if self._said else Text(HELP, "dim"))
+        return Group(
+            *parts, Text(self._said or self._footer, "dim" if self._footer == HELP and not self._said else "bold")
+        )
 
     def _head(self) -> Text:
         status = self._status
@@ -160,10 +191,18 @@ class Top:
         used = f"{checkpoints['bytes'] / MIB:,.1f} of {checkpoints['budget'] / MIB:,.0f} MiB"
         memory = f"{checkpoints['count']:,} checkpoints, {used}"
         text = f"Memory: {memory}; model {(rss['engine'] or 0) / MIB:,.0f} MiB, daemon {rss['daemon'] / MIB:,.0f} MiB\n"
+        if records := self._status["records"]:
+            sizes = f"{records['bytes'] / MIB:,.1f} of {records['budget'] / MIB:,.0f} MiB"
+            text += f"On disk: {records['count']:,} records, {sizes}\n"
+        saved = f"Today: {today['saved']:,} of {today['prompt']:,} prompt tokens saved in {today['n_requests']:,} requests\n"
         return Text(
-            text
-            + f"Today: {today['saved']:,} of {today['prompt']:,} prompt tokens saved in {today['n_requests']:,} requests\n"
+            text + saved + "".join(f"Helps, {row['language'] or 'other'}: {helps(row)}\n" for row in self._helps)
         )
+
+    @property
+    def _helps(self) -> list[Json]:
+        """What was counted of completions in the chosen project."""
+        return [row for row in self._status.get("acceptance", []) if row["root"] == self._root and row["shown"]]
 
     def _projects(self) -> RenderableType:
         if not self._status["projects"]:
@@ -214,20 +253,31 @@ class _Strip:
 
 
 @contextmanager
-def _keys() -> Iterator[Callable[[float], str]]:
-    """What waits so many seconds for a key, "" if none comes. The terminal is set back at the end."""
+def _keys() -> Iterator[Callable[[float], str | None]]:
+    """What waits so many seconds for a key: None if none comes, "" if the terminal is gone. It is set back at the end."""
     descriptor = sys.stdin.fileno()
     before = termios.tcgetattr(descriptor)
     tty.setcbreak(descriptor)
 
-    def next_key(wait_s: float) -> str:
+    def next_key(wait_s: float) -> str | None:
         is_there, _, _ = select.select([descriptor], [], [], wait_s)
-        return os.read(descriptor, 8).decode(errors="replace") if is_there else ""
+        if not is_there:
+            return None
+        try:
+            return os.read(descriptor, 8).decode(errors="replace")
+        except OSError:
+            return ""
 
     try:
         yield next_key
     finally:
-        termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
+        with suppress(termios.error):  # there may be none any more
+            termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
+
+
+def _end(number: int, _frame: object) -> None:
+    """Leave by way of everything that sets the terminal back."""
+    sys.exit(128 + number)
 
 
 def _listen(client: Client, news: "Queue[Json | ScrubjayError]") -> None:

@@ -3,7 +3,7 @@
 docs/http.md lists them all. Counters of the engine begin again at 0 when its process is started again.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate
 from typing import Any
 
@@ -37,6 +37,19 @@ _SUMS = {
     "processed": ("prompt_tokens_processed", "Of these, put through the model; the others were reused."),
     "processed_ahead": ("prompt_tokens_processed_ahead", "Tokens of prompts processed before anybody asked."),
 }
+_OF_PROJECTS = {
+    "shown": ("completions_shown", "Completions that editors showed.", 1),
+    "n_answers": ("completion_answers", "Answers to requests for completions.", 1),
+    "latency_ms": ("completion_answer_seconds", "How long these took.", 1e-3),
+    "tokens_saved": ("completion_tokens_saved", "Tokens of their prompts that did not have to be processed.", 1),
+}
+"""By the name in the report: the metric's, what it counts, and in which unit."""
+_BECAME = ("accepted", "accepted_in_part", "typed_out", "rejected")
+_KEPT = {
+    "characters": ("accepted_characters", "Characters of accepted completions that were looked at later."),
+    "kept": ("accepted_characters_kept", "Of these, still there."),
+}
+_LOOKS = ("after_5_min", "at_save")
 
 _OF_MODEL: Mapping[str, tuple[type[CounterMetricFamily | GaugeMetricFamily], str, Callable[[Json], float]]] = {
     "ready": (GaugeMetricFamily, "Whether a model is loaded.", lambda model: model["state"] == "ready"),
@@ -75,6 +88,7 @@ class _Report(Collector):
         yield from _models(self._report.get("models", ()))
         if totals := self._report.get("totals"):
             yield from _totals(totals)
+        yield from _acceptance(self._report.get("acceptance", []))
 
     def _daemon(self) -> Iterator[Family]:
         report, model = self._report, self._report["model"] or {}
@@ -137,6 +151,24 @@ def _totals(totals: Json) -> Iterator[Family]:
     yield from _counters(_SUMS, totals["since_start"])
     yield _histogram("first_token_seconds", "From a request to its first token.", totals, "first_token_ms")
     yield _histogram("own_seconds", "Time of a completion outside of the model.", totals, "own_ms")
+
+
+def _acceptance(rows: list[Json]) -> Iterator[Family]:
+    """Whether completions help, by project and language."""
+    for key, (name, what, unit) in _OF_PROJECTS.items():
+        yield _by_project(name, what, (((), row, unit * row[key]) for row in rows))
+    outcomes = (((outcome,), row, row[outcome]) for row in rows for outcome in _BECAME)
+    yield _by_project("completion_outcomes", "What became of them, as far as it is known.", outcomes, "outcome")
+    for key, (name, what) in _KEPT.items():
+        yield _by_project(name, what, (((look,), row, row[look][key]) for row in rows for look in _LOOKS), "when")
+
+
+def _by_project(name: str, what: str, values: Iterable[tuple[tuple[str, ...], Json, float]], *labels: str) -> Family:
+    """`values`, each of a row of the report, with the values of `labels`."""
+    family = CounterMetricFamily(f"scrubjay_{name}", what, labels=["project", "language", *labels])
+    for more, row, value in values:
+        family.add_metric([row["root"], row["language"], *more], value)
+    return family
 
 
 def _counters(names: Mapping[str, tuple[str, str]], values: Json) -> Iterator[Family]:

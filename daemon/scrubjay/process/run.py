@@ -11,6 +11,7 @@ import socket
 import sys
 from collections.abc import Callable, MutableMapping
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from scrubjay.http.app import MAX_DESCRIPTORS, Listeners, serving
 from scrubjay.http.guard import Address
 from scrubjay.model_tables import ModelTable
 from scrubjay.process.about import About
+from scrubjay.process.acceptance_file import acceptance_file, keeping_acceptance, read_acceptance
 from scrubjay.process.claim import SocketClaim, claim_socket, is_running
 from scrubjay.process.records import records_folder
 from scrubjay.protocol.messages import EngineSettings
@@ -180,10 +182,12 @@ async def _run_until(
 ) -> None:
     """Be the daemon until `stop` is set; then take no more work, answer what is in flight, and end the engine."""
     asyncio.get_running_loop().set_exception_handler(log_loop_error)
-    service = Service(service_settings(config))
+    counts = acceptance_file(config.data_dir)
+    service = Service(replace(service_settings(config), acceptance=read_acceptance(counts)))
     service.start()
     try:
-        async with serving(service, config.socket, address, config.anchor, about, given) as listeners:
+        answering = serving(service, config.socket, address, config.anchor, about, given)
+        async with keeping_acceptance(service, counts), answering as listeners:
             claim.note_bound()
             about.urls = listeners.urls
             for place in (str(config.socket), *listeners.urls):

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
+from scrubjay.completion.proposals import Told
 from scrubjay.completion.requests import Completion, CompletionRequest, RawRequest
 from scrubjay.engine.interface import EngineEvent
 from scrubjay.errors import ScrubjayError
@@ -123,6 +124,19 @@ class NextEditOutcome:
 
     number: int
     outcome: Outcome
+    reply: "asyncio.Future[None]" = field(default_factory=asyncio.Future)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CompletionOutcome:
+    """What a client knows to have become of the completions that answered the request of that number.
+
+    With `tells`, it is one that also tells of all that is accepted.
+    """
+
+    number: int
+    outcome: Told
+    tells: bool = False
     reply: "asyncio.Future[None]" = field(default_factory=asyncio.Future)
 
 
@@ -262,6 +276,7 @@ ClientEvent = (
     | AddTail
     | AskNextEdit
     | NextEditOutcome
+    | CompletionOutcome
     | Pause
     | RequestStatus
     | ForgetRoot

@@ -20,12 +20,14 @@ from scrubjay.errors import RequestError, ScrubjayError
 from scrubjay.notifications import Broadcaster, Notification
 from scrubjay.prompt.view import ProjectView
 from scrubjay.protocol.messages import EngineStatus, Piece, PrefillDone, PrefillProgress
+from scrubjay.service.acceptance_log import AcceptanceLog
 from scrubjay.service.client_requests import ClientRequests
 from scrubjay.service.dispatcher import Dispatcher
 from scrubjay.service.engine_supervisor import EngineSupervisor
 from scrubjay.service.events import (
     AddTail,
     Complete,
+    CompletionOutcome,
     Drain,
     Embed,
     Event,
@@ -54,7 +56,7 @@ from scrubjay.workspace.workspace import Workspace
 
 logger = logging.getLogger(__name__)
 
-NO_TURN = frozenset((EngineStatus, Piece, PrefillDone, PrefillProgress, RequestStatus, StatusDue))
+NO_TURN = frozenset((CompletionOutcome, EngineStatus, Piece, PrefillDone, PrefillProgress, RequestStatus, StatusDue))
 """Events after which the queue is as it was before, or the dispatcher has taken its turn already."""
 NEEDS_ENGINE = frozenset((Complete, Embed, Generate, OpenModel, Warm))
 
@@ -74,6 +76,7 @@ class Service:
         self.broadcaster = Broadcaster()
         self.models = Models(settings, self._post_to, self.broadcaster.publish, self._on_ready, make_engine)
         projects, history = Projects(canonical_path, monotonic), CompletionHistory()
+        self.acceptance = AcceptanceLog(projects, settings.acceptance, monotonic)
         may_warm = partial(self._may_warm, settings.warm, settings.warm_on_battery)
         self._warmer = Warmer(projects, self.dispatcher, self.post, settings.warm_delay_ms, may_warm, self._can_go_back)
         self._speculator = Speculator(self.dispatcher, history, may_warm, settings.unasked)
@@ -173,9 +176,9 @@ class Service:
             RequestStatus: lambda event: self.models.ask_status(event.reply),
         }
         workspace = dict.fromkeys(get_args(WorkspaceEvent), self._absorb) | {ChangeDocument: self._change}
-        parts = (requests, NextEdits(self.projects, monotonic))
+        parts = (requests, NextEdits(self.projects, monotonic), self.acceptance)
         handlers = {event: handler for part in parts for event, handler in part.handlers.items()}
-        return handlers | workspace | own
+        return self.acceptance.watching(handlers | workspace | own)
 
     # --- the workspace ------------------------------------------------------------------------------------------------
 
@@ -203,6 +206,7 @@ class Service:
 
     def _on_shown(self, view: ProjectView, request: CompletionRequest, completion: Completion) -> None:
         self._speculator.on_shown(view, request, completion.items)
+        self.acceptance.answered(view, request, completion)
         for project in self._at(view.project.root):
             project.use_up(view.project.tails)
             self._warmer.touched(project)

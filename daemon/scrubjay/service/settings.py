@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from scrubjay.completion.acceptance import AcceptanceTable
 from scrubjay.completion.rules import Unasked
 from scrubjay.model_tables import Purpose
 from scrubjay.prompt.fim import PromptStyle
@@ -44,6 +45,7 @@ class ServiceSettings:
         prompt_style: how the model is asked to fill in; see `styled`.
         unasked: what is shown for which nobody asked.
         idle_unload_s: after how long without work the engine is ended until there is some; 0 for never.
+        acceptance: what was counted so far of what became of completions.
         show_secrets: whether these may be files that usually hold keys or passwords.
         name, purposes: of the model, see `ModelSettings`.
         others: more models, each loaded when it is asked for first.
@@ -63,6 +65,7 @@ class ServiceSettings:
     unasked: Unasked = field(default_factory=Unasked)
     show_secrets: bool = False
     idle_unload_s: float = 0.0
+    acceptance: AcceptanceTable = field(default_factory=AcceptanceTable)
     name: str = ""
     purposes: tuple[Purpose, ...] = ("complete",)
     others: tuple[ModelSettings, ...] = ()

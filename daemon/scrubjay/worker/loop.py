@@ -168,6 +168,7 @@ class Worker:
                 context.n_resident,
                 tuple(item.n_tokens for item in context.checkpoints),
                 sum(item.size for item in context.checkpoints),
+                self.records.n_covered(context.resident) if self.records else 0,
             )
             for key, context in self.contexts.all()
         )

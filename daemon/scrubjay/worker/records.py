@@ -88,6 +88,11 @@ class ContextRecords:
             self._bring(tokens, 0, 0, None)
             self._branches.wanted = set()
 
+    def n_covered(self, tokens: Tokens) -> int:
+        """How many of the first tokens are in records."""
+        way = self.store.way(tokens)
+        return way[-1][1] if way else 0
+
     def _bring(self, prompt: Tokens, n_common: int, start: int, context: CheckpointedContext | None) -> None:
         while True:
             way = [part for part in self.store.way(prompt) if part[0].record.end <= self._n_ctx]
@@ -241,16 +246,11 @@ class ContextRecords:
         self._writing = self.store.write(self._drafts.popleft())
         return True
 
-    def _covered(self, tokens: Tokens) -> int:
-        """How many of the first tokens are in records."""
-        way = self.store.way(tokens)
-        return way[-1][1] if way else 0
-
     def _of_contexts(self, is_all: bool) -> list[Draft]:
         """The next part of what a context holds that is in no record."""
         for key, context in self._contexts.all():
             limit = min(context.n_prompt if is_all else context.n_stable, context.n_resident)
-            begin = self._covered(context.resident[:limit])
+            begin = self.n_covered(context.resident[:limit])
             end = self._end_of_next(context, begin, limit)
             if end - begin < MIN_RECORD_TOKENS:
                 continue
@@ -274,7 +274,7 @@ class ContextRecords:
     def _of_branches(self) -> list[Draft]:
         """A branch that is in no record, and continues what is in one."""
         for branch in self._branches:
-            covered = self._covered(branch.tokens)
+            covered = self.n_covered(branch.tokens)
             n_new = len(branch.tokens) - covered
             has_state = any(item.kind == "grid" and item.n_tokens > covered for item in branch.checkpoints)
             is_small = n_new < MIN_RECORD_TOKENS and not branch.n_sequels

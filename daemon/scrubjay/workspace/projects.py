@@ -16,7 +16,7 @@ from scrubjay.workspace.document import Document
 from scrubjay.workspace.git import worktree_within
 from scrubjay.workspace.project import File, Project
 from scrubjay.workspace.roots import is_home_or_above
-from scrubjay.workspace.text import Change, Position, PositionEncoding
+from scrubjay.workspace.text import Change, Position, PositionEncoding, Replacement
 
 MAX_PROJECTS = 16
 """With more than this, projects in which nothing is open are forgotten, the one closed longest ago first."""
@@ -40,6 +40,9 @@ class Projects:
     Args:
         canonical: the one path that all spellings of a path mean (symbolic links resolved); it may read the disk.
         clock: seconds, from any start; it tells apart edits by the pauses between them.
+
+    Attributes:
+        on_change: called with a document that was changed, and what was replaced in it.
     """
 
     def __init__(self, canonical: Callable[[str], str] = _unchanged, clock: Callable[[], float] = lambda: 0.0) -> None:
@@ -55,6 +58,7 @@ class Projects:
         self._keys: dict[str, str] = {}
         self._uris: dict[str, set[str]] = {}
         self._numbers = count(1)
+        self.on_change: Callable[[Document, Sequence[Replacement]], None] = lambda _document, _changes: None
 
     def __iter__(self) -> Iterator[Project]:
         return iter(self._projects.values())
@@ -112,6 +116,7 @@ class Projects:
         done = copy.document.apply(version, changes, encoding, base_version)
         self._touch(copy, owner)
         copy.project.record_edit(copy.document, next(self._numbers), done, self._clock())
+        self.on_change(copy.document, done)
         return copy.document
 
     def saved(self, uri: str, owner: str = "") -> Project:

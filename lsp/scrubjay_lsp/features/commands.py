@@ -41,8 +41,15 @@ def register(server: ScrubjayServer) -> None:
 
     @server.command(ACCEPT)
     async def accept(*arguments: Any) -> None:
-        """The user took the suggestion with that number: the next one will be asked for at its end."""
-        suggestion = server.completions.suggestions.accepted(arguments[0] if arguments else None)
+        """The user took the suggestion with that number: the next one will be asked for at its end.
+
+        With a length, only so much of it was taken.
+        """
+        number, length = (*arguments, None, None)[:2]
+        if type(length) is int:
+            server.completions.suggestions.accepted_in_part(number, length)
+            return
+        suggestion = server.completions.suggestions.accepted(number)
         if suggestion is None or not server.daemon.is_connected:
             return
         end = end_of(suggestion.position, suggestion.text, server.documents.encoding)

@@ -64,10 +64,12 @@ async def _model_findings(server: ScrubjayServer) -> AsyncIterator[Json]:
         yield _finding(False, "the daemon tells its state", str(error))
         return
     model, style = status["model"] or {}, (status["fim"] or {}).get("style")
+    state = status["state"]
+    word = "unloaded until something is asked" if state == "unloaded" else "ready"
     yield _finding(
-        status["state"] == "ready",
-        f"the model {model.get('name', '')} is ready".replace("  ", " "),
-        f"it is {status['state']}. {status['message']}".strip(),
+        state in ("ready", "unloaded"),
+        f"the model {model.get('name', '')} is {word}".replace("  ", " "),
+        f"it is {state}. {status['message']}".strip(),
     )
     if style:
         yield _finding(

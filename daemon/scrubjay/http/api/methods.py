@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 from scrubjay.completion.postprocess import RULES
+from scrubjay.completion.proposals import Told
 from scrubjay.completion.requests import Completion, CompletionRequest, Item, Trigger
 from scrubjay.errors import RequestError
 from scrubjay.http.params import Fields, Params, changes_of, encoding_of, optional, position_of
@@ -15,6 +16,7 @@ from scrubjay.service.events import (
     AddTail,
     AskNextEdit,
     Complete,
+    CompletionOutcome,
     ForgetRoot,
     NextEditAnswer,
     NextEditOutcome,
@@ -39,6 +41,7 @@ Call = (
     | AddTail
     | AskNextEdit
     | NextEditOutcome
+    | CompletionOutcome
     | Pause
     | ForgetRoot
     | RequestStatus
@@ -53,6 +56,7 @@ The fields may be read in a thread; the event is then made in the event loop, to
 
 _TRIGGERS: tuple[Trigger, ...] = ("automatic", "invoked")
 _OUTCOMES: tuple[Outcome, ...] = ("shown", "accepted", "rejected")
+_TOLD: tuple[Told, ...] = ("shown", "accepted", "accepted_in_part", "rejected")
 MAX_ALTERNATIVES = 16
 _DEFAULT = Sampling()
 _CHANGE: Fields = {
@@ -171,6 +175,11 @@ def next_edit_outcome(params: Params, _: str = "") -> Callable[[], NextEditOutco
     return partial(NextEditOutcome, params.integer("id"), params.choice("outcome", _OUTCOMES, "shown"))
 
 
+def outcome(params: Params, _: str = "") -> Callable[[], CompletionOutcome]:
+    told, tells = params.choice("outcome", _TOLD, "shown"), params.flag("tells", default=False)
+    return partial(CompletionOutcome, params.integer("request"), told, tells)
+
+
 def next_edit_json(answer: NextEditAnswer) -> Json:
     """What `/api/next-edit` answers."""
     return {"edit": answer.edit and _edit_json(answer.edit), "quiet": answer.quiet, "version": answer.version}
@@ -260,6 +269,7 @@ METHODS: Mapping[str, Method] = {
     "documents/save": (save_document, nothing_json),
     "documents/focus": (focus_document, nothing_json),
     "complete": (complete, completion_json),
+    "complete/outcome": (outcome, nothing_json),
     "warm": (warm, warm_json),
     "tail": (tail, nothing_json),
     "next-edit": (next_edit, next_edit_json),
