@@ -102,6 +102,9 @@ class RecordingLlama(LlamaContext):
         """Whether `resident` are the tokens of `made_of`: none of them came back from a branch."""
         position = 0
         for start, tokens, kept in self.made_of:
+            # A recurrent state in the middle of a decode is that of other decodes, and came with a branch's checkpoint.
+            if self.ranges.has_state and kept < len(tokens):
+                return False
             if start != position or not np.array_equal(tokens[:kept], resident[start : start + kept]):
                 return False
             position = start + kept

@@ -153,6 +153,14 @@ class BranchStore:
             n_common = steps[-1][1]
         return steps
 
+    def end_of_trunk(self, tokens: Tokens, begin: int) -> int:
+        """How many of `tokens` a branch grows out of, at most; `begin` if none grows out of more than that."""
+        longer = [branch for branch in self._branches if begin < branch.begin <= len(tokens)]
+        grown = (
+            branch.begin for branch in longer if np.array_equal(branch.tokens[: branch.begin], tokens[: branch.begin])
+        )
+        return max(grown, default=begin)
+
     def make_room(self, worth: float = float("inf")) -> bool:
         """Drop what would be missed least, a branch or one of its checkpoints; False if all is worth `worth` or more.
 

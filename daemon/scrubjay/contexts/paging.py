@@ -110,9 +110,10 @@ class Paging:
             store.touch(branch)
         begin = held[-1][1] if held else n_kept
         own = self._give_back_checkpoints(resident, n_kept, begin)
-        tokens = self._worth_keeping(resident, begin, own)
-        if len(tokens) - begin >= MIN_BRANCH_TOKENS:
-            self._keep(tokens, begin, own)
+        tokens, trunk = self._worth_keeping(resident, begin, own), store.end_of_trunk(resident, begin)
+        # What other branches grow out of is of use however short it is.
+        if len(tokens) - begin >= MIN_BRANCH_TOKENS or trunk > begin:
+            self._keep(tokens if len(tokens) >= trunk else frozen(resident[:trunk].copy()), begin, own)
         self._pool.release(own)
         store.wanted = needed
         store.shrink()
