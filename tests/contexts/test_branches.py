@@ -96,6 +96,19 @@ def test_what_was_put_away_comes_back(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", CLASSES)
+@pytest.mark.parametrize("n_trunk", [12, 40])
+def test_however_short_what_a_branch_grows_out_of_is_kept_with_it(n_trunk: int, kind: str) -> None:
+    with make_rig(kind) as r:
+        trunk = tokens(17, n_trunk)
+        here, there = joined(trunk, tokens(18, 300)), joined(trunk, tokens(19, 300))
+        for prompt in (here, there, here):
+            sync(r, prompt)
+        r.warm.put_away()
+        assert sync(r, here).processed <= INTERVAL
+        assert sync(r, there).processed <= INTERVAL
+
+
+@pytest.mark.parametrize("kind", CLASSES)
 def test_only_what_is_new_is_kept_again(kind: str) -> None:
     with make_rig(kind) as r:
         trunk, a, b = tokens(10, 200), tokens(11, 300), tokens(12, 300)
@@ -119,7 +132,7 @@ def test_the_budget_holds_and_what_was_not_used_for_longest_goes(kind: str) -> N
         branches = list(r.branches)
         memory = sum(branch.memory.nbytes for branch in branches if branch.memory is not None)
         sizes = [item.size for branch in branches for item in branch.checkpoints]
-        r.branches.budget = int(3.2 * (memory + sum(sorted(sizes)[-5:])))
+        r.branches.budget = int(3.2 * (memory + sum(sorted(sizes)[-3:])))
         for place in places[2:]:
             sync(r, place)
             assert r.branches.n_bytes <= r.branches.budget

@@ -255,3 +255,31 @@ def test_a_full_context_ends_a_generation_and_refuses_a_longer_prompt() -> None:
             r.warm.sync(random_tokens(np.random.default_rng(13), r.warm.n_ctx))
         assert r.warm.n_resident == r.warm.n_ctx, "a refused prompt costs nothing"
         assert r.warm.sync(prompt).processed == 1
+
+
+def test_a_place_gets_its_checkpoint_when_that_has_been_missed_for_as_much_as_it_costs() -> None:
+    """Two tokens after another one it takes five edits: each decode costs as much as some eight tokens."""
+    rng = np.random.default_rng(6)
+    with rig("recurrent") as r:
+        base = random_tokens(rng, 1200)
+        r.warm.sync(base)
+        costs = []
+        for number in range(7):
+            prompt = as_tokens([*base[:1170], number % 2 + 1, *base[1171:]])
+            costs.append(r.warm.sync(prompt))
+            r.check_integrity()
+        assert [cost.excess for cost in costs] == [2, 2, 2, 2, 2, 0, 0]
+        assert [cost.n_decodes for cost in costs] == [2, 2, 2, 2, 3, 2, 2]
+
+
+def test_where_the_grid_has_a_cut_at_the_end_one_checkpoint_does_for_both() -> None:
+    with rig("recurrent") as r:
+        prompt = random_tokens(np.random.default_rng(7), 4 * r.interval)
+        r.warm.sync(prompt)
+        assert [item.n_tokens for item in r.warm.checkpoints] == [r.interval, 2 * r.interval, 3 * r.interval, 255]
+        assert [item.kind for item in r.warm.checkpoints] == ["grid"] * 4
+        assert r.warm.sync(prompt).processed == 1
+        assert r.warm.sync(as_tokens([*prompt, 5])).processed == 1
+        # Now that it is a place in the middle, its state is worth having.
+        assert r.warm.checkpoints.at(4 * r.interval) is not None
+        assert r.warm.sync(as_tokens([*prompt, 6])).processed == 1

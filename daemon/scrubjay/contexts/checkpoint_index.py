@@ -47,9 +47,9 @@ class EditPredictor:
         self._reach = reach
         self._recent: list[int] = []
 
-    def __contains__(self, position: int) -> bool:
-        """Whether one of the recent edits first changed exactly the token at `position`."""
-        return position in self._recent
+    def n_at(self, position: int) -> int:
+        """How many of the recent edits first changed exactly the token at `position`."""
+        return self._recent.count(position)
 
     def record(self, position: int) -> None:
         """An edit first changed the token at `position`."""

@@ -94,7 +94,7 @@ class CheckpointedContext(Context):
         back = self._way_back(prompt, resident_common)
         common = back.common if back else resident_common
         keep = min(common, len(prompt) - 1)
-        is_again, is_edit = keep in self.checkpoints.edits, resident_common < self.n_resident
+        n_before, is_edit = self.checkpoints.edits.n_at(keep), resident_common < self.n_resident
         if is_edit:
             # A change in the middle: the next one is likely to be near. At the end people go on writing, which needs no hint.
             self.checkpoints.edits.record(keep)
@@ -103,8 +103,9 @@ class CheckpointedContext(Context):
         restored, reason = self._page_in(prompt, back) if back else self._rewind(prompt, keep, from_zero)
         self.n_prompt, self.n_stable = len(prompt), n_stable
         start, rewound = self.n_resident, perf_counter()
-        # A checkpoint exactly where prompts part: other endings of the same beginning will cost only themselves.
-        parting = (keep,) if is_edit and keep - start >= (1 if is_again else MIN_CUT_TOKENS) else ()
+        # A checkpoint exactly where prompts part: other endings of the same beginning will cost only themselves. It costs a
+        # decode, so not before that would have been made good by what was processed again for want of it.
+        parting = (keep,) if is_edit and (keep - start) * max(n_before, 1) >= MIN_CUT_TOKENS else ()
         cuts = self._plan(prompt, boundaries, hot, parting)
         self._save_if_planned(start)
         n_decodes = self._prefill(prompt, cuts, control)
@@ -228,8 +229,9 @@ class CheckpointedContext(Context):
             cuts += parting
         self._planned = dict.fromkeys(cuts, "boundary")
         self._planned.update(dict.fromkeys((*map(self.grid.fine, hot), *parting), "hot"))
-        # Not after the last token: the state after it has no logits, so one token must be evaluated again anyway.
-        self._planned[len(prompt) - 1] = "tip"
+        # Not after the last token: the state after it has no logits, so one token must be evaluated again anyway. Where the grid
+        # has a cut there, the one before it stands for that one.
+        self._planned[len(prompt) - 1] = "tip" if len(prompt) % self.grid.interval else "grid"
         return cuts
 
     def _decode_range(self, prompt: Tokens, begin: int, end: int, control: Control) -> None:
@@ -260,7 +262,8 @@ class CheckpointedContext(Context):
             raise DecodeFailed(f"The state after {n_tokens} tokens could not be restored after an abort.")
 
     def _save_if_planned(self, n_tokens: int) -> None:
-        kind = "grid" if n_tokens % self.grid.interval == 0 else self._planned.get(n_tokens)
+        is_grid = n_tokens % self.grid.interval == 0 and n_tokens != self.n_prompt
+        kind = "grid" if is_grid else self._planned.get(n_tokens)
         if kind and n_tokens and self._keeps_checkpoints and self.checkpoints.at(n_tokens) is None:
             self._save(kind)
 

@@ -12,6 +12,10 @@ FADE = 0.5
 """A context is so much cheaper to lose than the one that was used after it."""
 STALE = 0.25
 """The checkpoints of a context matter so much less than those of the one that was used after it."""
+HALF_LIFE = 32
+"""Prompts of others after which they matter half as much as before."""
+LEAST = 1 / 16
+"""However long ago a context was used, this much remains: its project may be opened again."""
 MAX_CHEAP_TOKENS = 256
 """Losing so few tokens is no reason to make another context."""
 
@@ -28,7 +32,8 @@ class ContextPool:
         self._create = create
         self._max_contexts = max_contexts
         self._recent: list[tuple[str, CheckpointedContext]] = []  # the most recently used first
-        self._n_unnamed = 0
+        self._n_unnamed = self._n_chosen = 0
+        self._used: dict[CheckpointedContext, int] = {}  # when, in prompts
 
     def all(self) -> list[tuple[str, CheckpointedContext]]:
         """The contexts with their keys, the most recently used first."""
@@ -47,8 +52,11 @@ class ContextPool:
         if found is None:
             found = (key or self._unnamed_key(), self._spare())
         self._recent = [found, *(item for item in self._recent if item[1] is not found[1])]
+        self._n_chosen += 1
+        self._used[found[1]] = self._n_chosen
         for age, (_, context) in enumerate(self._recent):
-            context.importance = STALE**age
+            n_since = self._n_chosen - self._used.get(context, 0)
+            context.importance = STALE**age * max(0.5 ** (n_since / HALF_LIFE), LEAST)
         found[1].note_key(found[0])
         return found
 
