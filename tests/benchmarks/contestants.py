@@ -1,4 +1,4 @@
-"""The contestants: Scrubjay's engine, llama-server twice, llama-cpp-python's own class, and the physical limit.
+"""The contestants: Scrubjay's engine, llama-server twice, llama-cpp-python's own class; the physical limit is in `limit`.
 
 All of them load the same file, with the same number of threads, and are asked for one token: the time until it is there is the
 time to the first token. Only one of them works at a time.
@@ -11,21 +11,18 @@ import subprocess
 import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
 from typing import Any, Protocol
 
 import aiohttp
 import llama_cpp
-import numpy as np
 import psutil
 
 from scrubjay.cli.demo.outcome import Pieces
 from scrubjay.engine.client import EngineClient
 from scrubjay.engine.interface import EngineGone
-from scrubjay.llama.context import DecodeResult, LlamaContext
-from scrubjay.llama.model import Model
 from scrubjay.protocol.messages import (
     Done,
     EngineSettings,
@@ -42,11 +39,8 @@ from scrubjay.protocol.messages import (
     Stopped,
 )
 from scrubjay.tokens import Tokens
-from scrubjay.worker.load import probe
 from tests.benchmarks.peer import program
 
-N_UBATCH = 512
-"""llama.cpp's own default, and its fastest on the machines tried: the limit is to be a limit."""
 N_CHECKED = 8
 """So many tokens of each warm answer are compared with the cold one."""
 PATIENCE_S = 60.0
@@ -130,14 +124,18 @@ class Ours:
         self, prompt: Tokens, sampling: Sampling, context: str = "", cuts: tuple[int, ...] = (), cold: bool = False
     ) -> tuple[Any, Done, Pieces]:
         """What the prompt cost, how the generation ended, and what was generated."""
-        self._job += 1
-        self._started().run(Run(self._job, context or self._context, prompt, cuts, sampling=sampling, cold=cold))
-        got = await self._until(Done)
+        got = await self.run(Run(0, context or self._context, prompt, cuts, sampling=sampling, cold=cold))
         (cost,) = (event.cost for event in got if isinstance(event, PrefillDone))
         pieces = [(event.text, list(event.margins)) for event in got if isinstance(event, Piece)]
         done = got[-1]
         assert isinstance(done, Done)
         return cost, done, pieces
+
+    async def run(self, run: Run) -> list[object]:
+        """All that the engine says about `run`, which gets a number of its own."""
+        self._job += 1
+        self._started().run(replace(run, job=self._job))
+        return await self._until(Done)
 
     async def cancelled_preload(self, prompt: Tokens) -> None:
         """Begin to process `prompt` ahead of need, and stop as soon as a part of it is done."""
@@ -156,8 +154,12 @@ class Ours:
     async def close(self) -> None:
         await self._started().close()
 
+    @property
+    def pid(self) -> int:
+        return self._started().pid
+
     def rss(self) -> int:
-        return int(psutil.Process(self._started().pid).memory_info().rss)
+        return int(psutil.Process(self.pid).memory_info().rss)
 
     def _started(self) -> EngineClient:
         assert self._client
@@ -219,14 +221,22 @@ class Server:
 
     async def post(self, path: str, body: dict[str, object]) -> Answer:
         """One token from `path`."""
-        common = {"n_predict": 1, "temperature": 0.0, "cache_prompt": True, "samplers": ["temperature"]}
         begun = perf_counter()
-        async with self._http.post(self._base + path, json={**common, **body}) as response:
-            answer = await response.json()
+        answer = await self._posted(path, body)
         ms = (perf_counter() - begun) * 1e3
+        return Answer(ms, answer["timings"]["prompt_n"], prompt=answer["tokens_evaluated"])
+
+    async def timings(self, body: dict[str, object]) -> dict[str, Any]:
+        """What it says of the times of a completion."""
+        return dict((await self._posted("/completion", body))["timings"])
+
+    async def _posted(self, path: str, body: dict[str, object]) -> dict[str, Any]:
+        common = {"n_predict": 1, "temperature": 0.0, "cache_prompt": True, "samplers": ["temperature"]}
+        async with self._http.post(self._base + path, json={**common, **body}) as response:
+            answer: dict[str, Any] = await response.json()
         if response.status != 200:
             raise BenchmarkFailed(f"{self.name} answered {response.status}: {answer}")
-        return Answer(ms, answer["timings"]["prompt_n"], prompt=answer["tokens_evaluated"])
+        return answer
 
     async def close(self) -> None:
         await self._http.close()
@@ -234,8 +244,12 @@ class Server:
         self._process.wait()
         self._log.close()
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     def rss(self) -> int:
-        return int(psutil.Process(self._process.pid).memory_info().rss)
+        return int(psutil.Process(self.pid).memory_info().rss)
 
     def _last_words(self) -> str:
         self._log.seek(0)
@@ -264,82 +278,6 @@ class HighLevel:
 
     def rss(self) -> int:
         return int(psutil.Process().memory_info().rss) - self._before
-
-
-class Limit:
-    """What no reuse can beat: the library itself, put where the prompt departs from what it has, does only what is new.
-
-    Its state at the place is brought there beforehand, outside the time that counts. All but the last of the needed tokens
-    are processed in decodes as long as is best, then the last one, whose output is the next token.
-    """
-
-    name = "limit"
-
-    def __init__(self, model: Path, n_ctx: int, n_threads: int) -> None:
-        settings = EngineSettings(str(model), n_threads=n_threads, gpu_layers=-1)
-        self._model = Model(model, settings, mapped=True)
-        self._llama = LlamaContext(self._model, settings, n_ctx, min(N_UBATCH, n_ctx), False, 0)
-        self._is_cuttable = probe(self._model, self._llama, False) == "dense"
-        self._states: dict[int, Any] = {}
-        self._resident = 0
-        self._prompt: Tokens | None = None
-
-    def prepare(self, prompt: Tokens, places: Sequence[int]) -> None:
-        """Process `prompt` and keep the state at each of `places`, in tokens. Only lengths matter for what follows: any later
-        prompt may be asked for, of the same length or shorter."""
-        self._states.clear()
-        self._llama.clear()
-        self._resident, self._prompt = 0, prompt
-        for place in sorted({*places, len(prompt)}):
-            self._forward(prompt, place)
-            if not self._is_cuttable and place < len(prompt):
-                self._states[place] = self._saved()
-
-    def time(self, keep: int, n_prompt: int) -> Answer:
-        """The time for a prompt of `n_prompt` tokens of which `keep` are there."""
-        assert self._prompt is not None
-        self._rewind(keep)
-        begun = perf_counter()
-        self._forward(self._prompt, n_prompt - 1)
-        self._forward(self._prompt, n_prompt, want_logits=True)
-        self._llama.logits().argmax()
-        return Answer((perf_counter() - begun) * 1e3, n_prompt - keep, n_prompt - keep)
-
-    def close(self) -> None:
-        self._llama.close()
-        self._model.close()
-
-    def _rewind(self, keep: int) -> None:
-        """Have exactly `keep` tokens."""
-        assert self._prompt is not None
-        if self._is_cuttable:
-            start = min(keep, self._resident)
-        else:
-            start = max((place for place in self._states if place <= keep), default=0)
-            if not start:
-                self._llama.clear()
-            elif not self._llama.load_state(self._states[start]):
-                raise BenchmarkFailed("The limit could not restore its own state.")
-        if start and not self._llama.truncate(start):
-            raise BenchmarkFailed("The limit could not cut its memory.")
-        if not start:
-            self._llama.clear()
-        self._resident = start
-        self._forward(self._prompt, keep)
-
-    def _forward(self, prompt: Tokens, end: int, want_logits: bool = False) -> None:
-        while self._resident < end:
-            stop = min(end, self._resident + self._llama.n_ubatch)
-            tokens = prompt[self._resident : stop]
-            result = self._llama.decode(tokens, self._resident, want_logits and stop == end, abortable=False)
-            if result is not DecodeResult.DONE:
-                raise BenchmarkFailed("The limit could not decode.")
-            self._resident = stop
-
-    def _saved(self) -> Any:
-        buffer = np.empty(self._llama.state_size(), dtype=np.uint8)
-        self._llama.save_state(buffer)
-        return buffer
 
 
 def default_server(model: Path, n_ctx: int, n_threads: int) -> Server:

@@ -23,7 +23,6 @@ from tests.benchmarks.contestants import (
     BenchmarkFailed,
     Contestant,
     HighLevel,
-    Limit,
     Ours,
     Server,
     default_server,
@@ -31,8 +30,9 @@ from tests.benchmarks.contestants import (
     settle,
     tuned_server,
 )
+from tests.benchmarks.limit import Limit
 from tests.benchmarks.peer import program
-from tests.benchmarks.plan import CUT_ANYWHERE, HYBRIDS, N_FOR_ALL, Cell
+from tests.benchmarks.plan import CUT_ANYWHERE, N_FOR_ALL, WITHOUT_FLASH, Cell
 from tests.benchmarks.work import Change, Step, Trace, base_prompt, edited, line_ends, raw_prompt, read_files
 from tests.support.daemon_process import running_daemon
 from tests.support.gguf_models import tiny_model, true_shape
@@ -80,15 +80,15 @@ class Bench:
         return made
 
     async def servers(self, interval: int, prompt: Tokens) -> list[Server]:
-        """llama-server as it comes and at its strongest, for hybrids also without flash attention; none where it has not
-        been built."""
+        """llama-server as it comes and at its strongest, also without flash attention where we do without it; none where it
+        has not been built."""
         if program("llama-server") is None:
             return []
         ends = line_ends(self.vocabulary, prompt)
         made = [default_server(self.model, self.n_ctx, n_cores())]
         made += [
             tuned_server(self.model, self.n_ctx, n_cores(), interval, ends, flash_attention)
-            for flash_attention in ((True, False) if self.cell.kind in HYBRIDS else (True,))
+            for flash_attention in ((True, False) if self.cell.kind in WITHOUT_FLASH else (True,))
         ]
         for server in made:
             self.stack.push_async_callback(server.close)
@@ -291,7 +291,7 @@ async def _speed(bench: Bench) -> AsyncIterator[Sample]:
             speed = await _generation(engine, prompt[: depth or N_FIRST])
             yield {"contestant": name, "round": number, "depth": depth, "tokens_per_s": speed}
         await settle()
-        for name, speed in _llama_bench(bench.model, depth, "0,1" if bench.cell.kind in HYBRIDS else "1"):
+        for name, speed in _llama_bench(bench.model, depth, "0,1" if bench.cell.kind in WITHOUT_FLASH else "1"):
             yield {"contestant": name, "round": number, "depth": depth, "tokens_per_s": speed}
     for is_eager in (True, False):
         fresh = await bench.ours(replace(settings, eager_load=is_eager))

@@ -20,7 +20,7 @@ CUT_ANYWHERE = ("dense", "swa")
 N_REPEATS = 3
 """Rounds of edits are repeated from a new beginning, and the best times compared: the same work takes up to twice as long now
 and then, where others have the rest of the machine."""
-HYBRIDS = ("shortconv", "deltanet", "mamba2_hybrid")
+WITHOUT_FLASH = ("shortconv", "deltanet", "mamba2_hybrid", "dense")
 """Scrubjay runs these without flash attention on CPUs: so the strongest llama-server is perhaps one that does, too."""
 START_S = 12.0
 """All contestants of a cell have to load the model."""

@@ -1,6 +1,7 @@
 """The whole engine: contexts by project or content, jobs, and what becomes of bad ones. The process itself is in test_process."""
 
 from collections.abc import Iterator
+from itertools import pairwise
 from types import SimpleNamespace
 from typing import Literal
 
@@ -9,7 +10,7 @@ import psutil
 import pytest
 
 from scrubjay.contexts.checkpointed import CheckpointedContext
-from scrubjay.contexts.context_pool import ContextPool
+from scrubjay.contexts.context_pool import HALF_LIFE, LEAST, STALE, ContextPool
 from scrubjay.contexts.naive import Control, Interrupted
 from scrubjay.errors import ModelRefused, PromptRefused
 from scrubjay.llama.model import Model, can_offload
@@ -299,11 +300,12 @@ def test_the_memory_class_is_found_by_probing(kind: str, memory_class: str) -> N
         ("shortconv", "q8_0", True),
         ("hybrid_swa", "f16", True),
         ("swa", "f16", True),
-        ("dense", "f16", True),
+        ("dense", "f16", False),
+        ("dense", "q8_0", True),
     ],
 )
 @pytest.mark.skipif(can_offload(), reason="a GPU is best used with flash attention")
-def test_hybrids_do_without_flash_attention_where_short_decodes_take_longer_with_it(
+def test_models_do_without_flash_attention_where_short_decodes_take_longer_with_it(
     kind: str, kv_type: Literal["f16", "q8_0"], has_it: bool
 ) -> None:
     """llama.cpp refuses an 8-bit cache of values without it."""
@@ -311,6 +313,24 @@ def test_hybrids_do_without_flash_attention_where_short_decodes_take_longer_with
     model = Model(path, EngineSettings(str(path), kv_type=kv_type), mapped=True)
     assert model.flash_attention is has_it
     model.close()
+
+
+def test_checkpoints_of_a_project_that_was_left_matter_less_and_less_but_never_nothing() -> None:
+    served = Served("shortconv", max_contexts=2)
+
+    def importance_of_a() -> float:
+        return next(context.importance for key, context in served.worker.contexts.all() if key == "/a")
+
+    served.run(as_tokens([1, 2, 3]), "/a")
+    seen = [importance_of_a()]
+    for number in range(4 * HALF_LIFE + 8):
+        served.run(as_tokens([4, 5, number % 7]), "/b")
+        seen.append(importance_of_a())
+    assert seen[0] == 1.0
+    assert all(after <= before for before, after in pairwise(seen))
+    assert seen[-1] == STALE * LEAST
+    served.run(as_tokens([1, 2, 3]), "/a")
+    assert importance_of_a() == 1.0
 
 
 def test_a_sliding_window_is_kept_whole_where_that_is_less_memory_than_checkpoints() -> None:

@@ -102,8 +102,8 @@ class Model:
         self.is_recurrent: bool = lib.llama_model_is_recurrent(self.handle)
         self.size: int = lib.llama_model_size(self.handle)
         self.n_params: int = lib.llama_model_n_params(self.handle)
-        # Never AUTO, which may resolve differently elsewhere. Hybrids do best without: docs/architecture.md has the figures.
-        can_do_without = self.is_hybrid and not self.n_swa and settings.kv_type == "f16"
+        # Never AUTO, which may resolve differently elsewhere. On CPUs most do best without: docs/architecture.md has the figures.
+        can_do_without = not self.n_swa and not self.is_recurrent and settings.kv_type == "f16"
         self.flash_attention = not can_do_without or bool(settings.gpu_layers and can_offload())
 
     def metadata(self, key: str) -> str:
