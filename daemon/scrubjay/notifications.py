@@ -2,12 +2,19 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Collection, Mapping
+from typing import Any
 
 Notification = Mapping[str, object]
 """An event as JSON: `type` is one of project, files, edit, checkpoint, restore, progress, completion, state, model."""
 
+
 MAX_QUEUED = 1000
 """Events that wait for a slow listener; beyond that the oldest are dropped."""
+
+
+def facts_of(thing: Any) -> dict[str, Any]:
+    """The fields of a dataclass that has nothing nested. `asdict` looks into each of them, which takes ten times as long."""
+    return {name: getattr(thing, name) for name in thing.__dataclass_fields__}
 
 
 class Subscription:

@@ -22,14 +22,17 @@ Replies = list["asyncio.Future[Completion]"]
 class Clock:
     """Where the time of a request goes, in seconds; `waiting_since` is set while the request waits for the engine.
 
-    `spent` is what the model did for it.
+    The rest is what the model did for it, as in `Timings`.
     """
 
     accepted: float = field(default_factory=perf_counter)
     waiting_since: float | None = None
     waited: float = 0.0
     generating_since: float = 0.0
-    spent: Timings = field(default_factory=Timings)
+    prompt_n: int = 0
+    prompt_ms: float = 0.0
+    predicted_n: int = 0
+    predicted_ms: float = 0.0
 
     def wait(self) -> None:
         """From now on the request waits."""
@@ -44,18 +47,18 @@ class Clock:
 
     def prefilled(self, cost: PrefillCost) -> None:
         """The prompt has cost that much."""
-        ms = self.spent.prompt_ms + cost.prefill_ms + cost.restore_ms
-        self.spent = replace(self.spent, prompt_n=self.spent.prompt_n + cost.processed, prompt_ms=ms)
+        self.prompt_n += cost.processed
+        self.prompt_ms += cost.prefill_ms + cost.restore_ms
         self.generating_since = perf_counter()
 
     def corrected(self, old: PrefillCost, new: PrefillCost) -> None:
         """The prompt has not cost what was said, but this."""
-        self.spent = replace(self.spent, prompt_n=self.spent.prompt_n + new.processed - old.processed)
+        self.prompt_n += new.processed - old.processed
 
     def generated(self, done: Done) -> None:
         """A text has cost that much."""
-        n, ms = self.spent.predicted_n + done.n_generated, self.spent.predicted_ms + done.generate_ms
-        self.spent = replace(self.spent, predicted_n=n, predicted_ms=ms)
+        self.predicted_n += done.n_generated
+        self.predicted_ms += done.generate_ms
 
     @property
     def elapsed_ms(self) -> float:
@@ -65,8 +68,8 @@ class Clock:
     def timings(self) -> Timings:
         """The account, with what is left for the daemon itself."""
         queue_ms = self.waited * 1e3
-        own_ms = self.elapsed_ms - queue_ms - self.spent.prompt_ms - self.spent.predicted_ms
-        return replace(self.spent, own_ms=max(0.0, own_ms), queue_ms=queue_ms)
+        own_ms = max(0.0, self.elapsed_ms - queue_ms - self.prompt_ms - self.predicted_ms)
+        return Timings(self.prompt_n, self.prompt_ms, self.predicted_n, self.predicted_ms, own_ms, queue_ms)
 
 
 @dataclass(slots=True, eq=False)

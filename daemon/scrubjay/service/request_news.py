@@ -4,10 +4,9 @@ import asyncio
 import logging
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
 
 from scrubjay.completion.requests import Completion, Cost, Reuse
-from scrubjay.notifications import Notification
+from scrubjay.notifications import Notification, facts_of
 from scrubjay.prompt.segments import Prompt
 from scrubjay.protocol.messages import PrefillCost
 from scrubjay.service.active_request import ActiveRequest
@@ -84,7 +83,7 @@ class RequestNews:
         if ask.cold or ask.is_speculative:
             return None
         noted = Cost(ask.uri, cost.processed, cost.needed, cost.prefill_ms + cost.restore_ms, cost.reason)
-        self._tell({"type": "edit", "root": ask.context, "model": self._model(), **asdict(noted)})
+        self._tell({"type": "edit", "root": ask.context, "model": self._model(), **facts_of(noted)})
         if cost.restored:
             counts = {"restored": cost.restored, "processed": cost.processed}
             self._tell({"type": "restore", "root": ask.context, "model": self._model(), **counts})
@@ -94,7 +93,7 @@ class RequestNews:
         """It has its answer; listeners are told if they want to know of its kind."""
         self._end(request, "cached" if is_known else "answered", completion)
         if request.ask.event and not is_known:
-            costs = {"timings": asdict(completion.timings), "reuse": asdict(completion.reuse)}
+            costs = {"timings": facts_of(completion.timings), "reuse": facts_of(completion.reuse)}
             self._tell({**self._about(request, request.ask.event), "n_items": len(completion.items), **costs})
 
     def _about(self, request: ActiveRequest, event: str) -> Notification:
@@ -137,9 +136,9 @@ def _fields(record: RequestRecord) -> dict[str, object]:
     if about:
         fields |= {"kind": about.kind, "model": record.model, "root": about.root, "uri": about.uri}
     if cost:
-        fields |= asdict(Reuse.of(cost)) | {"first_token_ms": round(record.first_token_ms, 1)}
+        fields |= facts_of(Reuse.of(cost)) | {"first_token_ms": round(record.first_token_ms, 1)}
     if timings:
-        fields |= {name: round(value, 1) for name, value in asdict(timings).items()} | {"n_items": record.n_items}
+        fields |= {name: round(value, 1) for name, value in facts_of(timings).items()} | {"n_items": record.n_items}
     return fields
 
 

@@ -10,6 +10,7 @@ from scrubjay.completion.proposals import Told
 from scrubjay.completion.requests import Completion, CompletionRequest, Item, Trigger
 from scrubjay.errors import RequestError
 from scrubjay.http.params import Fields, Params, changes_of, encoding_of, optional, position_of
+from scrubjay.notifications import facts_of
 from scrubjay.protocol.messages import Sampling
 from scrubjay.protocol.records import Forgotten
 from scrubjay.service.events import (
@@ -216,7 +217,7 @@ def completion_json(completion: Completion) -> Json:
     return {
         "items": [_item_json(item) for item in completion.items],
         "timings": timings_json(completion),
-        "reuse": asdict(completion.reuse),
+        "reuse": facts_of(completion.reuse),
         **_request(completion),
         "version": completion.version,
         "model": completion.model,
@@ -236,7 +237,7 @@ def forgotten_json(forgotten: Forgotten) -> Json:
 
 def warm_json(completion: Completion) -> Json:
     """What `/api/warm` answers."""
-    return {"timings": timings_json(completion), "reuse": asdict(completion.reuse), **_request(completion)}
+    return {"timings": timings_json(completion), "reuse": facts_of(completion.reuse), **_request(completion)}
 
 
 def _request(completion: Completion) -> Json:
@@ -245,7 +246,7 @@ def _request(completion: Completion) -> Json:
 
 
 def timings_json(completion: Completion) -> Json:
-    return {key: round(value, 3) for key, value in asdict(completion.timings).items()}
+    return {key: round(value, 3) for key, value in facts_of(completion.timings).items()}
 
 
 def _check_rules(names: tuple[str, ...]) -> None:
