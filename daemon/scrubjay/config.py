@@ -80,7 +80,9 @@ class Config:
         None, parse_path_or_none, "PATH", "file with the key of a remote model's server"
     )
     ctx: int = _option(0, whole_from(32, "auto"), "N", "tokens of context (default: auto)")
-    threads: int = _option(0, whole_from(1, "auto"), "N", "threads of the model (default: auto, the physical cores)")
+    threads: int = _option(
+        0, whole_from(1, "auto"), "N", "threads of the model (default: auto, the physical cores that others leave free)"
+    )
     interval: int = _option(0, whole_from(1, "auto"), "N", "tokens between checkpoints (default: auto)")
     checkpoint_budget: int = _option(
         0, parse_size, "SIZE", "memory for checkpoints and branches in bytes, such as 2GiB (default: auto)"

@@ -30,6 +30,7 @@ from scrubjay.protocol.messages import (
     Stopped,
 )
 from scrubjay.workspace.watcher import NICENESS
+from tests.benchmarks.contestants import n_cores
 from tests.support.api import connected, next_prefill
 from tests.support.daemon_process import running_daemon
 from tests.support.engine_rig import random_tokens
@@ -160,12 +161,12 @@ async def measure(kind: str) -> None:
     print(f"{kind}: a second client's wait ms: median {statistics.median(queued):.1f}, worst {max(queued):.1f}")
     assert bench.client
     await bench.client.close()
-    for n_threads, niceness in ((1, 0), (0, 0), (0, NICENESS)):
+    for n_threads, niceness in ((1, 0), (n_cores(), 0), (n_cores(), NICENESS)):
         await beside_a_busy_thread(kind, n_threads, niceness)
 
 
 async def beside_a_busy_thread(kind: str, n_threads: int, niceness: int) -> None:
-    """Print what a busy thread of the daemon takes from generation with `n_threads` threads, 0 for one on each core.
+    """Print what a busy thread of the daemon takes from generation with `n_threads` threads.
 
     With a thread on each core and one more that wants as much of a core, the most that can be had is 2 / 3 on two cores: a decode
     is as slow as the slowest of its threads.
@@ -178,7 +179,7 @@ async def beside_a_busy_thread(kind: str, n_threads: int, niceness: int) -> None
         with BusyThread(niceness):
             beside.append(await bench.generation_speed(101 + 2 * pair))
     quiet, busy = statistics.median(alone), statistics.median(beside)
-    where = f"{n_threads or 'all'} threads, a busy one at nice {niceness}"
+    where = f"{n_threads} threads, a busy one at nice {niceness}"
     print(f"{kind}: {where}: {quiet:.1f} tokens/s alone, {busy:.1f} beside it: {busy / quiet:.2f}")
     assert bench.client
     await bench.client.close()

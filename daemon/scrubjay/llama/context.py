@@ -111,6 +111,10 @@ class LlamaContext:
             _raw.llama_set_abort_callback(ctypes.cast(self.handle, ctypes.c_void_p), *target)
             self._abortable = abortable
 
+    def set_threads(self, n: int) -> None:
+        """Use `n` threads from the next decode on."""
+        lib.llama_set_n_threads(self.handle, n, n)
+
     def logits(self) -> Logits:
         """A view of the last output row, `n_vocab` floats, valid until the next decode."""
         return np.ctypeslib.as_array(lib.llama_get_logits_ith(self.handle, -1), (self.n_vocab,))

@@ -40,6 +40,10 @@ class EmbeddingContext:
             batch.pos[i], batch.n_seq_id[i], batch.seq_id[i][0], batch.logits[i] = i, 1, 0, 1
         self._tokens = np.ctypeslib.as_array(batch.token, (n_ctx,))
 
+    def set_threads(self, n: int) -> None:
+        """Use `n` threads from the next text on."""
+        lib.llama_set_n_threads(self.handle, n, n)
+
     def whole(self, tokens: Tokens) -> Tokens:
         """`tokens` with what the vocabulary wants after them."""
         has_end = len(tokens) >= len(self._end) and np.array_equal(tokens[len(tokens) - len(self._end) :], self._end)

@@ -124,6 +124,7 @@ class Run:
         sampling: None only warms.
         cold: reuse nothing, in a context of its own whose content is never reused: the reference for equality.
         parts: arrays that the tokens begin with, as far as they are known; not sent.
+        is_unasked: nobody waits for it, so it gives way to other programs that want the processors.
     """
 
     job: int
@@ -134,6 +135,7 @@ class Run:
     sampling: Sampling | None = None
     cold: bool = False
     parts: tuple[Tokens, ...] = field(default=(), repr=False)
+    is_unasked: bool = False
 
 
 @dataclass(frozen=True, slots=True)

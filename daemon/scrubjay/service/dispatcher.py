@@ -207,9 +207,9 @@ class Dispatcher:
         if ask.context and not ask.cold:
             self.news.runs(request, prompt, self.residency.known(ask.context))
             self.residency.begin(ask.context, prompt)
-        context = "" if ask.cold else ask.context
-        tokens, boundaries, hot = prompt.tokens, prompt.boundaries, prompt.hot
-        self._engine.run(Run(request.number, context, tokens, boundaries, hot, sampling, ask.cold, prompt.parts))
+        context, is_unasked = "" if ask.cold else ask.context, ask.is_unasked and not request.replies
+        what = (context, prompt.tokens, prompt.boundaries, prompt.hot, sampling, ask.cold, prompt.parts, is_unasked)
+        self._engine.run(Run(request.number, *what))
 
     # --- what the engine says -----------------------------------------------------------------------------------------
 

@@ -24,6 +24,7 @@ from scrubjay.protocol.messages import (
 )
 from scrubjay.protocol.records import Forgotten
 from scrubjay.worker.load import load_weights
+from scrubjay.worker.threads import threads_for
 from scrubjay.worker.tuning import with_threads
 from scrubjay.worker.warmup import Report
 
@@ -39,14 +40,21 @@ class Embedder:
         ModelRefused: llama.cpp cannot load the model, or it makes no vectors.
         OSError: the file cannot be read.
         """
-        settings, begun = with_threads(settings), perf_counter()
+        wanted, begun = settings.n_threads, perf_counter()
+        settings = with_threads(settings)
         self._model = load_weights(settings, report, psutil.virtual_memory().available)
         self._context = EmbeddingContext(
             self._model, settings, settings.n_ctx or min(self._model.n_ctx_train, DEFAULT_TOKENS)
         )
+        self._threads = threads_for(settings, wanted)
         self._n_decoded = self._n_decodes = 0
         self.records = None
         self.info = _info(self._model, settings, self._context.n_ctx, (perf_counter() - begun) * 1e3)
+
+    def pace(self, worked_s: float, is_unasked: bool) -> float:  # noqa: ARG002
+        """As `Worker.pace`; nothing is ever embedded unasked."""
+        self._threads.look([self._context])
+        return 0.0
 
     def run(self, job: Run, control: Control, send: Callable[[FromEngine], None]) -> Done | Stopped:
         """Send the vector of the tokens of `job`.

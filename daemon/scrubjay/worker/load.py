@@ -20,6 +20,7 @@ from scrubjay.llama.context import FULL, PARTIAL, DecodeResult, LlamaContext
 from scrubjay.llama.model import Model, can_offload, device
 from scrubjay.protocol.messages import MAX_DECODE_TOKENS, EngineSettings, ModelInfo
 from scrubjay.tokens import as_tokens
+from scrubjay.worker.threads import Threads, threads_for
 from scrubjay.worker.tuning import (
     choose_interval,
     choose_max_contexts,
@@ -49,6 +50,7 @@ class LoadedModel:
     memory_class: MemoryClass
     grid: DecodeGrid
     info: ModelInfo
+    threads: Threads
 
 
 def open_model(settings: EngineSettings, abort_address: int, report: Report) -> LoadedModel:
@@ -58,9 +60,10 @@ def open_model(settings: EngineSettings, abort_address: int, report: Report) -> 
         ModelRefused: llama.cpp cannot load it, or there is no memory for a context.
         OSError: the file cannot be read.
     """
+    begun, wanted = perf_counter(), settings.n_threads
     settings = with_threads(settings)
-    begun = perf_counter()
     model = load_weights(settings, report, psutil.virtual_memory().available)
+    threads = threads_for(settings, wanted)
     n_ctx = settings.n_ctx or min(model.n_ctx_train, DEFAULT_CTX_TOKENS)
     swa_full = choose_swa_full(model, settings)
     process = psutil.Process()
@@ -69,7 +72,7 @@ def open_model(settings: EngineSettings, abort_address: int, report: Report) -> 
     llama = LlamaContext(model, settings, n_ctx, n_ubatch, swa_full, abort_address)
     context_bytes = max(1, process.memory_info().rss - rss)
     memory_class, load_ms = probe(model, llama, swa_full), (perf_counter() - begun) * 1e3
-    warm_up = WarmUp(model, llama, report)
+    warm_up = WarmUp(model, llama, threads, report)
     if settings.eager_load:
         warm_up.run()
     state_size = _largest_state(model, llama, memory_class)
@@ -102,7 +105,7 @@ def open_model(settings: EngineSettings, abort_address: int, report: Report) -> 
         warm_up_ms=warm_up.elapsed_ms,
         cold_ratio=warm_up.cold_ratio,
     )
-    return LoadedModel(model, llama, settings, swa_full, memory_class, grid, info)
+    return LoadedModel(model, llama, settings, swa_full, memory_class, grid, info, threads)
 
 
 def probe(model: Model, llama: LlamaContext, swa_full: bool) -> MemoryClass:

@@ -64,6 +64,10 @@ MIN_PROGRESS_TOKENS = 64
 IDLE_S = 0.5
 """After so long without a message the contexts are checked."""
 
+PAUSES = 3.0
+"""How many times as long as a decode took what is unasked pauses after it, where others wait for processors."""
+MAX_PAUSE_S = 5.0
+
 SAVE_S = 2.0
 """How long the end of the process waits for records to be written."""
 
@@ -120,6 +124,16 @@ class Worker:
                 n_tokens = len(job.tokens)
                 return Stopped(job.job, min(context.n_resident, n_tokens) if context else 0, n_tokens)
         return Done(job.job, made.stop_reason, made.stop_word, made.n_tokens, made.elapsed_ms)
+
+    def pace(self, worked_s: float, is_unasked: bool) -> float:
+        """Before a decode: have as many threads as the machine has room for.
+
+        Returns:
+            How many seconds to do nothing, so that others come to their work, after `worked_s` of work.
+        """
+        threads = self._loaded.threads
+        threads.look(self._llamas)
+        return min(PAUSES * worked_s, MAX_PAUSE_S) if is_unasked and threads.count.is_crowded else 0.0
 
     def rest(self, idle_s: float) -> float | None:
         """What is done after jobs, when there was none for `idle_s`; returns after how long there is more, None for never."""
@@ -233,6 +247,7 @@ class Worker:
     def _new_llama(self) -> LlamaContext:
         m = self._loaded
         llama = LlamaContext(m.model, m.settings, m.llama.n_ctx, m.llama.n_ubatch, m.swa_full, self._abort.address)
+        llama.set_threads(m.threads.count.n)
         self._llamas.append(llama)
         return llama
 
@@ -331,11 +346,15 @@ def _answer(
 ) -> Done | Stopped | Failed:
     """Do `job`; whatever happens, exactly one final answer comes of it."""
 
+    worked_since = monotonic()
+
     def check() -> None:
+        nonlocal worked_since
         # Before each decode: what was said since the last one leaves now, while the model works anyway.
         outbox.flush()
-        if inbox.is_stopped(job.job):
+        if inbox.is_stopped(job.job, worker.pace(monotonic() - worked_since, job.is_unasked)):
             raise Interrupted
+        worked_since = monotonic()
 
     def note(n_tokens: int) -> None:
         if len(job.tokens) - n_tokens >= MIN_PROGRESS_TOKENS:

@@ -3,6 +3,7 @@
 import select
 import socket
 from collections import deque
+from time import monotonic
 
 from scrubjay.protocol.codec import Decoder, encode
 from scrubjay.protocol.messages import FromEngine, Message, Stop
@@ -37,11 +38,14 @@ class Inbox:
         """Wait for something to receive, at most `seconds`, None for ever; whether there is something."""
         return bool(self._waiting or select.select([self._connection], [], [], seconds)[0])
 
-    def is_stopped(self, job: int) -> bool:
-        """Whether `job` was asked to end; does not wait."""
-        while select.select([self._connection], [], [], 0)[0]:
+    def is_stopped(self, job: int, seconds: float = 0.0) -> bool:
+        """Whether `job` was asked to end; waits at most `seconds` for that."""
+        until = monotonic() + seconds
+        while job not in self._stopped:
+            if not select.select([self._connection], [], [], max(0.0, until - monotonic()))[0]:
+                return False
             self._read()
-        return job in self._stopped
+        return True
 
     def forget(self, job: int) -> None:
         """`job` has ended: a `Stop` for it means nothing any more."""

@@ -11,6 +11,7 @@ from scrubjay.llama.sampler import Sampler
 from scrubjay.llama.typed_text import pieces_of
 from scrubjay.protocol.messages import Sampling
 from scrubjay.tokens import Tokens, as_tokens
+from scrubjay.worker.threads import Threads
 from scrubjay.worker.tuning import INTERVALS
 
 MAX_PROBE_S = 2.5
@@ -25,9 +26,10 @@ class WarmUp:
     It measures prefill speed by decode length in tokens/s, generation speed, and `ModelInfo.cold_ratio`.
     """
 
-    def __init__(self, model: Model, llama: LlamaContext, report: Report) -> None:
+    def __init__(self, model: Model, llama: LlamaContext, threads: Threads, report: Report) -> None:
         self._model = model
         self._llama = llama
+        self._threads = threads
         self._report = report
         self.speeds: dict[int, float] = {}
         self.generation_speed = self.cold_ratio = self.elapsed_ms = 0.0
@@ -52,6 +54,7 @@ class WarmUp:
 
     def _timed(self, length: int) -> float:
         """Seconds that a decode of `length` tokens takes in an empty context."""
+        self._threads.look([self._llama])
         begun = perf_counter()
         self._llama.decode(self._some_tokens(length), 0, want_logits=False, abortable=False)
         elapsed = perf_counter() - begun
