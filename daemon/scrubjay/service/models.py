@@ -33,6 +33,8 @@ class Models:
         make_engine: see `Service`.
 
     Attributes:
+        all: every model.
+        first: the one that completes code.
         log: the last requests for any of them.
         lines: writes of each request into the daemon's log file.
     """
@@ -47,28 +49,24 @@ class Models:
     ) -> None:
         self.log = RequestLog(time)
         self.lines = RequestLines()
-        self._models: list[ServedModel] = []
-        self.memory = MemoryBudget(self._models, settings.memory_budget)
+        self.all: list[ServedModel] = []
+        self.memory = MemoryBudget(self.all, settings.memory_budget)
         for each in settings.models:
-            start = make_engine if make_engine and not self._models else factory_for(each.engine)
-            self._models.append(self._make(each, start, post, tell, on_ready))
+            start = make_engine if make_engine and not self.all else factory_for(each.engine)
+            self.all.append(self._make(each, start, post, tell, on_ready))
+        self.first = self.all[0]
 
     def __iter__(self) -> Iterator[ServedModel]:
-        return iter(self._models)
+        return iter(self.all)
 
     def start(self) -> None:
         """Start the engine of the first model; each of the others is started when it is asked for."""
-        for model in self._models[1:]:
+        for model in self.all[1:]:
             model.supervisor.state = "unloaded"
         self.first.supervisor.start()
 
-    @property
-    def first(self) -> ServedModel:
-        """The one that completes code."""
-        return self._models[0]
-
     def __len__(self) -> int:
-        return len(self._models)
+        return len(self.all)
 
     def choose(self, purpose: Purpose | None, name: str = "") -> ServedModel:
         """The model that a client means by `name`, of those that can do what `purpose` needs; else the one for it.
@@ -108,7 +106,7 @@ class Models:
     def forget(self, event: ForgetRoot) -> None:
         """Have each forget, one after the other because they share a folder, and reply with what all of them did."""
         done: list[Forgotten] = []
-        rest = iter(self._models)
+        rest = iter(self.all)
 
         def go_on(told: "asyncio.Future[Forgotten] | None" = None) -> None:
             done.extend([told.result()] if told else [])
@@ -136,13 +134,15 @@ class Models:
         tell: Tell,
         on_ready: Callable[[ServedModel], None],
     ) -> ServedModel:
-        news = RequestNews(tell, self.log, self.lines, lambda: model.name)
+        news = RequestNews(tell, self.log, self.lines, settings.name)
+
+        def is_ready(model: ServedModel) -> None:
+            news.model = model.name
+            on_ready(model)
 
         async def start_with_room(deliver: Deliver) -> Engine:
             await self.memory.room_for(model)
             return await start(deliver)
 
-        model: ServedModel = ServedModel(
-            settings, start_with_room, lambda event: post(model, event), news, tell, on_ready, self.memory.enforce
-        )
+        model = ServedModel(settings, start_with_room, post, news, tell, is_ready, self.memory.enforce)
         return model

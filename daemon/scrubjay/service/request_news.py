@@ -31,25 +31,25 @@ class RequestNews:
     Args:
         log: the last requests, of all models.
         lines: writes of each of them into the daemon's log file.
-        model: gives the model's name.
+        model: the model's name, "" until it is known.
     """
 
     def __init__(
-        self, tell: Callable[[Notification], None], log: RequestLog, lines: "RequestLines", model: Callable[[], str]
+        self, tell: Callable[[Notification], None], log: RequestLog, lines: "RequestLines", model: str
     ) -> None:
         self._tell = tell
         self._lines = lines
-        self._model = model
+        self.model = model
         self.log = log
 
     def accepted(self, request: ActiveRequest) -> None:
         """A client has asked for it."""
-        request.record.model = self._model()
+        request.record.model = self.model
         self.log.note(request.record, request.ask)
 
     def runs(self, request: ActiveRequest, prompt: Prompt, context: ContextResidency) -> None:
         """Its prompt is run in `context`, which still has its last one."""
-        request.record.model = self._model()
+        request.record.model = self.model
         self.log.run(request.record, request.ask, prompt, context)
 
     def ended(self, request: ActiveRequest, outcome: Outcome) -> None:
@@ -83,10 +83,10 @@ class RequestNews:
         if ask.cold or ask.is_speculative:
             return None
         noted = Cost(ask.uri, cost.processed, cost.needed, cost.prefill_ms + cost.restore_ms, cost.reason)
-        self._tell({"type": "edit", "root": ask.context, "model": self._model(), **facts_of(noted)})
+        self._tell({"type": "edit", "root": ask.context, "model": self.model, **facts_of(noted)})
         if cost.restored:
             counts = {"restored": cost.restored, "processed": cost.processed}
-            self._tell({"type": "restore", "root": ask.context, "model": self._model(), **counts})
+            self._tell({"type": "restore", "root": ask.context, "model": self.model, **counts})
         return noted
 
     def answered(self, request: ActiveRequest, completion: Completion, is_known: bool) -> None:
@@ -98,7 +98,7 @@ class RequestNews:
 
     def _about(self, request: ActiveRequest, event: str) -> Notification:
         ask = request.ask
-        return {"type": event, "job": request.number, "root": ask.context, "uri": ask.uri, "model": self._model()}
+        return {"type": event, "job": request.number, "root": ask.context, "uri": ask.uri, "model": self.model}
 
     def _end(self, request: ActiveRequest, outcome: Logged, completion: Completion | None = None) -> None:
         self.log.end(request.record, request.ask, outcome, completion)

@@ -24,6 +24,7 @@ from scrubjay.service.events import (
     ClientGone,
     Embed,
     EngineHalted,
+    Event,
     Generate,
     OpenModel,
     Post,
@@ -48,6 +49,7 @@ class ServedModel:
     """What serves one model. Called by the service's loop only; what it has to say to itself later goes to `post`.
 
     Args:
+        post: has an event handled that concerns the model.
         news: told of what becomes of its requests.
         tell: told of what becomes of its engine.
         on_ready: called when it is loaded, each time.
@@ -62,24 +64,24 @@ class ServedModel:
         self,
         settings: ModelSettings,
         make_engine: EngineFactory,
-        post: Post,
+        post: Callable[["ServedModel", Event], None],
         news: RequestNews,
         tell: Callable[[Notification], None],
         on_ready: Callable[["ServedModel"], None],
         on_status: Callable[[], None],
     ) -> None:
         self.settings = settings
-        self.post = post
-        self.supervisor = EngineSupervisor(make_engine, settings, post)
+        self.post: Post = partial(post, self)
+        self.supervisor = EngineSupervisor(make_engine, settings, self.post)
         self.builder = PromptBuilder(settings.layout, style=settings.prompt_style)
         self.dispatcher = Dispatcher(
             self.supervisor,
             self.builder,
-            lambda request, made: post(PromptMade(request, made)),
+            lambda request, made: self.post(PromptMade(request, made)),
             news,
             Budgets(settings.context_budget, settings.latency_budget_ms),
         )
-        self._poller = EngineStatusPoller(self.supervisor, tell, post)
+        self._poller = EngineStatusPoller(self.supervisor, tell, self.post)
         self._on_ready = on_ready
         self._on_status = on_status
         # They wait until the vocabulary is open.

@@ -66,6 +66,9 @@ class Service:
 
     Args:
         make_engine: makes the engines of the first model; those of its settings unless something else is given.
+
+    Attributes:
+        first: the model that completes code.
     """
 
     def __init__(self, settings: ServiceSettings, make_engine: EngineFactory | None = None) -> None:
@@ -75,12 +78,14 @@ class Service:
         self._drained: asyncio.Future[None] | None = None
         self.broadcaster = Broadcaster()
         self.models = Models(settings, self._post_to, self.broadcaster.publish, self._on_ready, make_engine)
+        self.first = self.models.first
+        self._told: object = None  # of the state of `first`
         projects, history = Projects(canonical_path, monotonic), CompletionHistory()
         self.acceptance = AcceptanceLog(projects, settings.acceptance, monotonic)
         may_warm = partial(self._may_warm, settings.warm, settings.warm_on_battery)
         self._warmer = Warmer(projects, self.dispatcher, self.post, settings.warm_delay_ms, may_warm, self._can_go_back)
         self._speculator = Speculator(self.dispatcher, history, may_warm, settings.unasked)
-        requests = ClientRequests(settings, projects, self.models.first, history, self._warmer, self._on_shown)
+        requests = ClientRequests(settings, projects, self.first, history, self._warmer, self._on_shown)
         self._workspace = Workspace(
             projects, self.post, self.broadcaster.publish, settings.watch, settings.show_secrets
         )
@@ -94,20 +99,20 @@ class Service:
     @property
     def supervisor(self) -> EngineSupervisor:
         """Of the engine of the model that completes code."""
-        return self.models.first.supervisor
+        return self.first.supervisor
 
     @property
     def dispatcher(self) -> Dispatcher:
         """Of the requests for the model that completes code."""
-        return self.models.first.dispatcher
+        return self.first.dispatcher
 
     def state_news(self) -> Notification:
         """The present state of the model that completes code, as listeners are told it."""
-        return {"type": "state", **self.models.first.state()}
+        return {"type": "state", **self.first.state()}
 
     def post(self, event: Event) -> None:
         """Have `event` handled: now, in the caller's stack, or after the one that is being handled. Never raises."""
-        self._post_to(self.models.first, event)
+        self._post_to(self.first, event)
 
     def _post_to(self, model: ServedModel, event: Event) -> None:
         self._inbox.append((model, event))
@@ -143,7 +148,7 @@ class Service:
                     has_turn |= type(event) not in NO_TURN
                     self._handle_safely(model, event)
                 if has_turn:
-                    for model in self.models:
+                    for model in self.models.all:
                         model.dispatcher.take_turn()
                     self._publish()
         finally:
@@ -266,7 +271,7 @@ class Service:
 
     def _on_ready(self, model: ServedModel) -> None:
         """A model is loaded: if it completes code, there is something to warm projects with."""
-        if model is self.models.first and (info := model.supervisor.info):
+        if model is self.first and (info := model.supervisor.info):
             self._workspace.model_is_ready(info.prefill_speed, info.n_ctx)
             self._warmer.all_touched()
 
@@ -274,8 +279,11 @@ class Service:
 
     def _publish(self) -> None:
         """Tell listeners of new states; tell the client that waits for the drain that it is over."""
-        self.broadcaster.publish_change(self.state_news())
-        if len(self.models) > 1:
+        engine = self.first.supervisor
+        if (state := (engine.state, engine.message, engine.progress)) != self._told:
+            self._told = state
+            self.broadcaster.publish_change(self.state_news())
+        if len(self.models.all) > 1:
             self.models.memory.note_change()
             for model in self.models:
                 self.broadcaster.publish_change({"type": "model", "name": model.name, **model.state()})
