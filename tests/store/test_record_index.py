@@ -33,7 +33,7 @@ def test_a_way_is_the_longest_that_hangs_together(made: list[tuple[Tokens, int]]
         index.remove(Path(str(number)))
     left = made[n_gone:]
     n = 0
-    for step, end in index.way(prompt):
+    for step, end in index.find(prompt, 12).way:
         record = step.record
         assert record.begin <= n < end <= record.end
         assert np.array_equal(record.tokens[: end - record.begin], prompt[record.begin : end])

@@ -88,7 +88,7 @@ def parts(text: Tokens, key: str = "/p", size: int = 5000) -> list[Draft]:
 def require_right(store: RecordStore, text: Tokens) -> int:
     """How far the records go with `text`; what they have must be what was written."""
     end = 0
-    for filed, reaches in store.way(text):
+    for filed, reaches in store.find(text).way:
         record = filed.record
         assert record.memory
         for n, section in [(record.end, record.memory), *record.states.items()]:
@@ -109,7 +109,7 @@ def test_what_was_written_is_there_for_the_next_daemon(make: Maker) -> None:
     assert len(second) == 4
     assert require_right(second, text) == len(text)
     other = as_tokens(np.concatenate([text[:250], tokens(1, 100)]))
-    assert [end for _, end in second.way(other)] == [100, 200, 250]
+    assert [end for _, end in second.find(other).way] == [100, 200, 250]
     assert second.n_bytes == sum(path.stat().st_size for path in make.files())
     assert second.n_bytes_today >= second.n_bytes
 
@@ -125,7 +125,7 @@ def test_the_budget_holds_and_what_was_not_used_for_longest_goes(make: Maker) ->
     old, new = tokens(0), tokens(1)
     store = make(size=42_000)
     write(store, *parts(old))
-    store.touch([filed for filed, _ in store.way(old)])
+    store.touch([filed for filed, _ in store.find(old).way])
     write(store, *parts(new))
     assert store.n_bytes <= 42_000
     assert require_right(store, new) == 4 * PART
@@ -169,7 +169,7 @@ def test_records_of_other_models_and_options_are_no_use_but_stay(make: Maker, ch
     text = tokens(0)
     write(make(), *parts(text))
     other = make(origin={**ORIGIN, **change}, size=40_000)
-    assert (other.way(text), len(make.files())) == ([], 4)
+    assert (other.find(text).way, len(make.files())) == ([], 4)
     write(other, *parts(text))
     assert other.n_bytes <= 40_000
     assert require_right(other, text) == 4 * PART
@@ -214,10 +214,10 @@ def test_a_record_that_vanishes_is_missed_and_forgotten(make: Maker) -> None:
     text = tokens(0)
     store = make()
     write(store, *parts(text))
-    second = store.way(text)[1][0]
+    second = store.find(text).way[1][0]
     second.path.unlink()
     assert require_right(store, text) == PART
-    assert [end for _, end in store.way(text)] == [PART]
+    assert [end for _, end in store.find(text).way] == [PART]
     assert len(store) == 3
 
 

@@ -10,105 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scrubjay.contexts.naive import Control
-from scrubjay.protocol.messages import EngineSettings, PrefillCost, PrefillDone, Run
-from scrubjay.store.record_store import RecordStore
-from scrubjay.tokens import Tokens, as_tokens
-from scrubjay.worker.load import LoadedModel, open_model
-from scrubjay.worker.loop import Worker
-from scrubjay.worker.records import RETRY_S, SAVE_AFTER_S, SAVE_ALL_AFTER_S
-from tests.support.engine_rig import AbortFlag, logits_after, nmse, random_tokens
-from tests.support.faulty_files import FaultyFiles
-from tests.support.gguf_models import MODEL_CLASSES, tiny_model
-
-MIB = 1 << 20
-INTERVAL = 64
-CLASSES = (*MODEL_CLASSES, "swa_full", "hybrid_swa")
-NOISE = 1e-3
-"""See tests/contexts/test_checkpointed.py: state of another prefix gives above 0.1."""
-
-
-class Lives:
-    """One engine after the other on the same folder, as after restarts.
-
-    Attributes:
-        files: those of the present engine, which can be made to fail.
-    """
-
-    def __init__(self, kind: str, folder: Path, **more: object) -> None:
-        self.folder = folder
-        self.files = FaultyFiles()
-        options = {
-            "n_ctx": 2048,
-            "n_threads": 1,
-            "interval": INTERVAL,
-            "eager_load": False,
-            "checkpoint_budget": 32 * MIB,
-        }
-        self.settings = EngineSettings(
-            str(tiny_model("swa" if kind == "swa_full" else kind)),
-            **(options | {"store": str(folder), "swa_full": kind == "swa_full", "max_contexts": 2} | more),  # type: ignore[arg-type]
-        )
-        self.worker = self._begin()
-
-    def _begin(self) -> Worker:
-        self.loaded: LoadedModel = open_model(self.settings, 0, lambda *_: None)
-        worker = Worker(self.loaded, AbortFlag())  # type: ignore[arg-type]
-        assert worker.records
-        self.files = FaultyFiles()
-        worker.records.store._files = self.files
-        worker.records.read_ahead()
-        return worker
-
-    @property
-    def store(self) -> RecordStore:
-        assert self.worker.records
-        return self.worker.records.store
-
-    @property
-    def bytes_per_token(self) -> float:
-        """What a context holds of a token, with the checkpoints of the grid."""
-        tokens = text(99, 512)
-        self.run(tokens, "/measured")
-        (context,) = (context for key, context in self.worker.contexts.all() if key == "/measured")
-        (copy,) = context.copies(0, 512)
-        states = sum(item.size for item in copy.checkpoints if item.kind == "grid")
-        return ((copy.memory.nbytes if copy.memory is not None else 0) + states) / 512
-
-    def begin_again(self, in_order: bool = True) -> None:
-        """End the engine, in good order or by force, and start another one."""
-        if in_order:
-            self.worker.close()
-        self.worker = self._begin()
-
-    def rest(self, seconds: float) -> None:
-        """Let the engine be idle for `seconds`, as far as it has anything to do then."""
-        while (wait := self.worker.rest(seconds)) == 0.0:
-            pass
-        assert wait is None or 0.0 < wait <= max(SAVE_ALL_AFTER_S, RETRY_S)
-        assert self.store.settle(30)
-
-    def run(self, tokens: Tokens, key: str = "/p") -> PrefillCost:
-        """Bring in a prompt; the answer must be a cold one's."""
-        answers: list[object] = []
-        self.worker.run(Run(1, key, tokens), Control(), answers.append)
-        (done,) = (answer for answer in answers if isinstance(answer, PrefillDone))
-        (context,) = (context for name, context in self.worker.contexts.all() if name == done.context)
-        warm = logits_after(context)
-        self.worker.run(Run(2, "", tokens, cold=True), Control(), answers.append)
-        assert nmse(warm, logits_after(self.worker._cold_context())) <= NOISE, done.cost
-        assert np.array_equal(context.resident, tokens)
-        self.worker.check_integrity()
-        assert self.worker._counters.n_integrity_failures == 0
-        return done.cost
-
-
-def text(seed: int, n: int) -> Tokens:
-    return random_tokens(np.random.default_rng(seed), n)
-
-
-def joined(*parts: Tokens | list[int]) -> Tokens:
-    return as_tokens(np.concatenate([np.asarray(part, dtype=np.int32) for part in parts]))
+from scrubjay.worker.records import MAX_WASTE, SAVE_AFTER_S, SAVE_ALL_AFTER_S
+from tests.support.engine_rig import CLASSES, INTERVAL, MIB
+from tests.support.gguf_models import tiny_model
+from tests.support.lives import Lives, joined, text
 
 
 @pytest.fixture
@@ -118,7 +23,7 @@ def folder(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.mark.parametrize("in_order", [True, False])
 @pytest.mark.parametrize("kind", CLASSES)
-def test_after_a_restart_a_prompt_costs_an_interval(kind: str, in_order: bool, folder: Path) -> None:
+def test_after_a_restart_a_prompt_costs_a_token(kind: str, in_order: bool, folder: Path) -> None:
     lives = Lives(kind, folder)
     prompt = text(0, 1500)
     assert lives.run(prompt).processed == 1500
@@ -126,9 +31,37 @@ def test_after_a_restart_a_prompt_costs_an_interval(kind: str, in_order: bool, f
         lives.rest(SAVE_ALL_AFTER_S)
     lives.begin_again(in_order)
     cost = lives.run(prompt)
-    assert cost.processed <= INTERVAL
-    assert (cost.reason, cost.paged > 1400) == ("paged", True)
+    assert (cost.processed, cost.reason, cost.paged) == (1, "paged", 1499)
+    typed = joined(prompt, [5, 6, 7])
+    assert lives.run(typed).processed == 3
+    lives.begin_again()
+    assert lives.run(typed).processed == 1
+
+
+def test_a_state_at_a_prompts_end_is_found_beside_longer_records(folder: Path) -> None:
+    """Records that go on from before there are the way then, and do not have the state."""
+    lives, prompt = Lives("deltanet", folder), text(21, 1000)
+    lives.run(joined(prompt, text(22, 400)))
+    lives.begin_again()
+    assert lives.run(prompt).processed <= INTERVAL
+    lives.begin_again()
+    n_bytes = lives.store.n_bytes
     assert lives.run(prompt).processed == 1
+    lives.begin_again()
+    assert lives.store.n_bytes == n_bytes
+
+
+def test_ends_of_prompts_are_written_as_far_as_the_rest_allows(folder: Path) -> None:
+    """At each of many pauses: all that is written is at most a fifth more than the memory and the states of the grid."""
+    lives = Lives("deltanet", folder)
+    per_token, prompt, n_computed = lives.bytes_per_token, text(23, 1000), 512
+    for seed in range(12):
+        prompt = joined(prompt, text(100 + seed, 40))
+        n_computed += lives.run(prompt).processed
+        lives.rest(SAVE_ALL_AFTER_S)
+    n_ends = sum(n % INTERVAL > 0 for filed in lives.store._index for n in filed.record.states)
+    assert n_ends > 2
+    assert lives.store.n_bytes_today <= MAX_WASTE * per_token * n_computed
 
 
 @pytest.mark.parametrize("kind", CLASSES)

@@ -21,6 +21,34 @@ class Filed:
     used_ns: int
 
 
+Part = tuple[Filed, int]
+"""A record, and how far it goes with a prompt."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What records have of a prompt.
+
+    Args:
+        way: records that, one after the other, have the longest beginning of the prompt.
+        states: by the number of tokens that they follow, the records with the states in that beginning: others, too.
+    """
+
+    way: list[Part]
+    states: dict[int, Filed]
+
+    @property
+    def n_tokens(self) -> int:
+        """How long that beginning is."""
+        return self.way[-1][1] if self.way else 0
+
+    def place(self, most: int, needs_state: bool) -> int:
+        """After how many tokens, `most` at most, one would go on from here, perhaps only from a state."""
+        if not needs_state:
+            return min(self.n_tokens, most)
+        return max((n for n in self.states if n <= most), default=0)
+
+
 @dataclass(slots=True)
 class RecordIndex:
     """Records by the prefixes that they continue.
@@ -57,23 +85,17 @@ class RecordIndex:
         if not named:
             del self._by_begin[filed.record.begin]
 
-    def way(self, tokens: Tokens) -> list[tuple[Filed, int]]:
-        """Records that, one after the other, have the longest beginning of `tokens`, and how far each goes with it.
-
-        The first begins with the first token, each other one within what those before it have.
-        """
+    def find(self, tokens: Tokens, longest: int) -> Found:
+        """What records of texts of at most `longest` tokens have of `tokens`."""
         parts = [
-            (filed, begin + common_length(filed.record.tokens, tokens[begin:])) for begin, filed in self._starts(tokens)
+            (filed, begin + common_length(filed.record.tokens, tokens[begin:]))
+            for begin, filed in self._starts(tokens)
+            if filed.record.end <= longest
         ]
-        way: list[tuple[Filed, int]] = []
-        n = 0
-        while parts := [(filed, end) for filed, end in parts if end > n]:
-            fitting = [part for part in parts if part[0].record.begin <= n]
-            if not fitting:
-                break
-            way.append(max(fitting, key=lambda part: part[1]))
-            n = way[-1][1]
-        return way
+        way = _chained(parts)
+        n = way[-1][1] if way else 0
+        states = {at: filed for filed, end in parts for at in filed.record.states if at <= min(end, n)}
+        return Found(way, states)
 
     def recent_tokens(self) -> Tokens:
         """The longest text whose parts are those records of its beginning that were used last."""
@@ -97,3 +119,13 @@ class RecordIndex:
             done = begin
             starts += [(begin, filed) for filed in self._by_begin[begin].get(name.digest(), ())]
         return starts
+
+
+def _chained(parts: list[Part]) -> list[Part]:
+    """The first begins with the first token, each other one within what those before it have."""
+    way: list[Part] = []
+    n = 0
+    while fitting := [(filed, end) for filed, end in parts if filed.record.begin <= n < end]:
+        way.append(max(fitting, key=lambda part: part[1]))
+        n = way[-1][1]
+    return way

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from scrubjay.store.files import Bytes, FileFacts, Files, view_of
 from scrubjay.store.record_file import (
+    MAX_TOKENS,
     Draft,
     Origin,
     Record,
@@ -23,7 +24,7 @@ from scrubjay.store.record_file import (
     parse_head,
     size_of_head,
 )
-from scrubjay.store.record_index import Filed, RecordIndex
+from scrubjay.store.record_index import Filed, Found, RecordIndex
 from scrubjay.tokens import Tokens
 
 logger = logging.getLogger(__name__)
@@ -129,9 +130,9 @@ class RecordStore:
     def n_bytes_today(self) -> int:
         return self._day.n_bytes if self._day.number == self._today() else 0
 
-    def way(self, tokens: Tokens) -> list[tuple[Filed, int]]:
-        """See `RecordIndex.way`."""
-        return self._index.way(tokens) if len(self._index) else []
+    def find(self, tokens: Tokens, longest: int = MAX_TOKENS) -> Found:
+        """See `RecordIndex.find`."""
+        return self._index.find(tokens, longest)
 
     def recent_tokens(self) -> Tokens:
         """See `RecordIndex.recent_tokens`."""
@@ -322,7 +323,7 @@ class RecordStore:
 
     def _has_room(self, size: int, draft: Draft) -> bool:
         """Whether `size` bytes fit without removing what the draft continues."""
-        kept = sum(filed.record.size for filed, _ in self.way(draft.tokens))
+        kept = sum(filed.record.size for filed, _ in self.find(draft.tokens).way)
         return kept + size <= self.limits.size
 
     def _today(self) -> int:

@@ -237,9 +237,7 @@ class Worker:
         limits = StoreLimits(settings.store_budget, settings.store_daily)
         store = RecordStore(Path(settings.store), origin, limits, time_ns)
         store.open()
-        records = ContextRecords(
-            store, m.memory_class, m.llama.n_ctx, self.contexts, self.checkpoints, self.branches, self._distrust
-        )
+        records = ContextRecords(store, m, self.contexts, self.checkpoints, self.branches, self._distrust)
         for _, context in self.contexts.all():
             context.recall = records.recall
         return records

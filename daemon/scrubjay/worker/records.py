@@ -6,22 +6,26 @@ The store does the files. Here is decided what is worth them.
 import logging
 from collections import deque
 from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from math import inf
 from time import monotonic
 
 import numpy as np
 
 from scrubjay.contexts.branches import Branch, BranchStore
-from scrubjay.contexts.checkpoint_index import Checkpoint
+from scrubjay.contexts.checkpoint_index import Checkpoint, CheckpointKind
 from scrubjay.contexts.checkpoint_pool import CheckpointPool
-from scrubjay.contexts.checkpointed import CheckpointedContext
+from scrubjay.contexts.checkpointed import MIN_CUT_TOKENS, CheckpointedContext
 from scrubjay.contexts.context_pool import ContextPool
-from scrubjay.contexts.naive import CUT_ANYWHERE, MemoryClass
+from scrubjay.contexts.naive import CUT_ANYWHERE
 from scrubjay.contexts.paging import MAX_BRANCH_TOKENS
 from scrubjay.errors import IntegrityError
+from scrubjay.store.files import view_of
 from scrubjay.store.record_file import Draft
-from scrubjay.store.record_index import Filed
+from scrubjay.store.record_index import Filed, Found
 from scrubjay.store.record_store import RecordStore, Wiped, is_inside
 from scrubjay.tokens import Tokens, prefix_digest
+from scrubjay.worker.load import LoadedModel
 
 logger = logging.getLogger(__name__)
 
@@ -35,10 +39,32 @@ MIN_RECORD_TOKENS = 32
 MIN_GAIN_TOKENS = 32
 """Fewer are as quickly processed as read."""
 MAX_WASTE = 1.2
-"""A branch is written whole: how many times the tokens of it that are not in records."""
+"""How many times the bytes of what is in no record yet are written: a branch is written whole, and the end of a prompt has a
+state of its own."""
 
-Part = tuple[Filed, int]
-"""A record, and how far it goes with a prompt."""
+HEAD_BYTES = 4096
+"""What describes a record takes about as much."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Planned:
+    """A record to be written.
+
+    Args:
+        n_useful: how many of its bytes are the memory of tokens that are in no record, and their share of the grid's states.
+    """
+
+    draft: Draft
+    n_useful: float
+
+    @property
+    def size(self) -> int:
+        return HEAD_BYTES + sum(view_of(part).nbytes for part in self.draft.parts)
+
+    @property
+    def earns(self) -> float:
+        """How many bytes more, or fewer, may be spent on what is not useful."""
+        return MAX_WASTE * self.n_useful - self.size
 
 
 class ContextRecords:
@@ -52,22 +78,24 @@ class ContextRecords:
     def __init__(
         self,
         store: RecordStore,
-        memory_class: MemoryClass,
-        n_ctx: int,
+        loaded: LoadedModel,
         contexts: ContextPool,
         pool: CheckpointPool,
         branches: BranchStore,
         distrust: Callable[[list[str], IntegrityError], None],
     ) -> None:
         self.store = store
-        self._needs_state = memory_class not in CUT_ANYWHERE
-        self._n_ctx = n_ctx
+        self._needs_state = loaded.memory_class not in CUT_ANYWHERE
+        self._n_ctx = loaded.llama.n_ctx
+        self._interval = loaded.grid.interval
         self._contexts = contexts
         self._pool = pool
         self._branches = branches
         self._distrust = distrust
-        self._drafts: deque[Draft] = deque()
-        self._writing: Generator[None, None, None] | None = None
+        self._planned: deque[_Planned] = deque()
+        self._writing: tuple[_Planned, Generator[None, None, None]] | None = None
+        self._spare = 0.0
+        """Bytes that may be spent on what is not useful."""
         self.is_saved = True
         """Whether all that is worth a record is in one."""
 
@@ -79,54 +107,46 @@ class ContextRecords:
             return
         start = context.start_without(prompt, min(n_common, len(prompt) - 1))
         if len(prompt) - start > MIN_GAIN_TOKENS:
-            self._bring(prompt, n_common, start, context)
+            self._bring(prompt, len(prompt) - 1, n_common, start, context)
 
     def read_ahead(self) -> None:
         """Have the records that were used last among the branches."""
         tokens = self.store.recent_tokens()[: self._n_ctx - 1]
         if len(tokens):
-            self._bring(tokens, 0, 0, None)
+            # All of them: the prompt that they are the end of has one more.
+            self._bring(tokens, len(tokens), 0, 0, None)
             self._branches.wanted = set()
 
     def n_covered(self, tokens: Tokens) -> int:
         """How many of the first tokens are in records."""
-        way = self.store.way(tokens)
-        return way[-1][1] if way else 0
+        return self.store.find(tokens).n_tokens if len(self.store) else 0
 
-    def _bring(self, prompt: Tokens, n_common: int, start: int, context: CheckpointedContext | None) -> None:
+    def _bring(self, prompt: Tokens, most: int, n_common: int, start: int, context: CheckpointedContext | None) -> None:
         while True:
-            way = [part for part in self.store.way(prompt) if part[0].record.end <= self._n_ctx]
-            at = self._place_of(way, prompt)
-            known = self._branches.way_back(prompt, n_common)
-            if at - max(start, self._best_known(prompt, known)) < MIN_GAIN_TOKENS:
+            found = self.store.find(prompt, self._n_ctx)
+            at = found.place(most, self._needs_state)
+            if at - max(start, self._best_known(prompt, most, n_common)) < MIN_GAIN_TOKENS:
                 return
-            # Whatever cannot be read is no longer part of the next way.
-            if self._read(way, prompt, n_common, at, context):
-                self.store.touch([filed for filed, _ in way])
+            # Whatever cannot be read is no longer among what is found next.
+            if self._read(found, prompt, n_common, at, context):
+                self.store.touch([filed for filed, _ in found.way])
                 return
 
-    def _place_of(self, way: list[Part], prompt: Tokens) -> int:
-        """From where on a prompt would be processed after this way."""
-        most = min(way[-1][1], len(prompt) - 1) if way else 0
-        if not self._needs_state:
-            return most
-        return max((n for filed, end in way for n in filed.record.states if n <= min(end, most)), default=0)
-
-    def _best_known(self, prompt: Tokens, known: list[tuple[Branch, int]]) -> int:
+    def _best_known(self, prompt: Tokens, most: int, n_common: int) -> int:
+        """Where one would go on by branches alone."""
+        known = self._branches.way_back(prompt, n_common)
         if not known:
             return 0
-        most = min(known[-1][1], len(prompt) - 1)
+        most = min(known[-1][1], most)
         if not self._needs_state:
             return most
         items = (item.n_tokens for _, item in self._branches.checkpoints_of(prompt))
         return max((n for n in items if n <= most), default=0)
 
-    def _read(
-        self, way: list[Part], prompt: Tokens, n_common: int, at: int, context: CheckpointedContext | None
-    ) -> bool:
+    def _read(self, found: Found, prompt: Tokens, n_common: int, at: int, context: CheckpointedContext | None) -> bool:
         """Read the memory of the tokens in [n_common, at), and the state there; False if something is not as it was written."""
         last: Branch | None = None
-        for filed, _ in way:
+        for filed, _ in found.way:
             if filed.record.begin < at and filed.record.end > n_common:
                 branch = self._branch(filed, prompt)
                 if branch is None:
@@ -134,8 +154,7 @@ class ContextRecords:
                 last = branch
         if not self._needs_state:
             return True
-        # Not any record that has a state there: it may have parted from the prompt before.
-        filed = next(filed for filed, end in way if at <= end and at in filed.record.states)
+        filed = found.states[at]
         section = filed.record.states[at]
         buffer = self._pool.take(section.size)
         if buffer is None:
@@ -143,7 +162,8 @@ class ContextRecords:
         if not self.store.read(filed, section, buffer[: section.size]):
             self._pool.give_back(buffer)
             return False
-        item = Checkpoint(at, prefix_digest(prompt, at), "grid", buffer, section.size)
+        kind: CheckpointKind = "tip" if at % self._interval else "grid"
+        item = Checkpoint(at, prefix_digest(prompt, at), kind, buffer, section.size)
         if at <= n_common and context is not None:
             self._pool.attach(context.checkpoints, item)
         elif last is not None and last in tuple(self._branches):
@@ -178,10 +198,8 @@ class ContextRecords:
 
     def interrupt(self) -> None:
         """There is something to do: give up what is being written. To be called before each job."""
-        if self._writing is not None:
-            self._writing.close()
-        self._writing = None
-        self._drafts.clear()
+        self._give_up()
+        self._planned.clear()
         self._branches.wanted = set()
         self.is_saved = False
 
@@ -207,16 +225,16 @@ class ContextRecords:
             return RETRY_S
         self.is_saved = True
         for _, context in self._contexts.all():
-            self.store.touch([filed for filed, _ in self.store.way(context.resident)])
+            self.store.touch([filed for filed, _ in self.store.find(context.resident).way])
         return None
 
     def save_all(self, seconds: float) -> None:
         """Write everything, as far as that can be done within `seconds`."""
         deadline = monotonic() + seconds
+        self._spare = inf
         while monotonic() < deadline and self._write_slice(is_all=True):
             pass
-        if self._writing is not None:
-            self._writing.close()
+        self._give_up()
         self.store.settle(max(0.0, deadline - monotonic()))
 
     def forget(self, root: str) -> Wiped:
@@ -233,20 +251,31 @@ class ContextRecords:
     def _write_slice(self, is_all: bool) -> bool:
         """Write a part of a record; False if there is nothing to write, or it cannot be."""
         if self._writing is not None:
-            if next(self._writing, "end") is None:
+            planned, slices = self._writing
+            if next(slices, "end") is None:
                 return True
             self._writing = None
-        if not self._drafts:
+            self._spare += planned.earns
+        if not self._planned:
             # What was written last is to be seen before more is looked for.
             if not self.store.settle(5.0) or not self.store.may_write():
                 return False
-            self._drafts += self._of_contexts(is_all) or self._of_branches()
-        if not self._drafts:
+            self._planned += self._of_contexts(is_all) or self._of_branches() or (self._of_ends() if is_all else [])
+        if not self._planned:
             return False
-        self._writing = self.store.write(self._drafts.popleft())
+        planned = self._planned.popleft()
+        self._writing = planned, self.store.write(planned.draft)
         return True
 
-    def _of_contexts(self, is_all: bool) -> list[Draft]:
+    def _give_up(self) -> None:
+        """Write no more of the record that is being written."""
+        if self._writing is not None:
+            planned, slices = self._writing
+            slices.close()
+            self._spare -= planned.size
+        self._writing = None
+
+    def _of_contexts(self, is_all: bool) -> list[_Planned]:
         """The next part of what a context holds that is in no record."""
         for key, context in self._contexts.all():
             limit = min(context.n_prompt if is_all else context.n_stable, context.n_resident)
@@ -254,15 +283,17 @@ class ContextRecords:
             end = self._end_of_next(context, begin, limit)
             if end - begin < MIN_RECORD_TOKENS:
                 continue
-            try:
-                copies = context.copies(begin, end)
-            except IntegrityError as error:
-                self._distrust([key], error)
-                continue
-            drafts = [self._draft(copy, key) for copy in copies]
-            if any(not self.store.was_written(draft) for draft in drafts):
-                return drafts
+            planned = [self._plan(copy, key, copy.n_own) for copy in self._copies(key, context, begin, end)]
+            if any(not self.store.was_written(one.draft) for one in planned):
+                return planned
         return []
+
+    def _copies(self, key: str, context: CheckpointedContext, begin: int, end: int) -> list[Branch]:
+        try:
+            return context.copies(begin, end)
+        except IntegrityError as error:
+            self._distrust([key], error)
+            return []
 
     def _end_of_next(self, context: CheckpointedContext, begin: int, limit: int) -> int:
         most = min(begin - begin % MAX_BRANCH_TOKENS + MAX_BRANCH_TOKENS, limit)
@@ -271,7 +302,25 @@ class ContextRecords:
         ends = [item.n_tokens for item in context.checkpoints if item.kind == "grid" and begin < item.n_tokens <= limit]
         return max((end for end in ends if end <= most), default=min(ends, default=begin))
 
-    def _of_branches(self) -> list[Draft]:
+    def _of_ends(self) -> list[_Planned]:
+        """The rest of a context's prompt, with the state at its end, if enough bytes may be spent on one beside the grid."""
+        for key, context in self._contexts.all():
+            end = min(context.n_prompt, context.n_resident)
+            if self._needs_state:
+                end = max((item.n_tokens for item in context.checkpoints if item.n_tokens <= end), default=0)
+            found = self.store.find(context.resident[:end])
+            n_gained = end - found.place(end, self._needs_state)
+            # When the process ends there is no later.
+            if n_gained < (1 if self._spare == inf else MIN_CUT_TOKENS if self._needs_state else MIN_RECORD_TOKENS):
+                continue
+            copies = self._copies(key, context, min(found.n_tokens, end - 1), end)
+            planned = [self._plan(copy, key, copy.n_own, end) for copy in copies]
+            new = [one for one in planned if not self.store.was_written(one.draft)]
+            if new and self._spare + sum(one.earns for one in new) >= 0:
+                return new
+        return []
+
+    def _of_branches(self) -> list[_Planned]:
         """A branch that is in no record, and continues what is in one."""
         for branch in self._branches:
             covered = self.n_covered(branch.tokens)
@@ -280,11 +329,18 @@ class ContextRecords:
             is_small = n_new < MIN_RECORD_TOKENS and not branch.n_sequels
             if covered < branch.begin or n_new <= 0 or is_small or (self._needs_state and not has_state):
                 continue
-            draft = self._draft(branch, branch.key)
-            if branch.n_own <= MAX_WASTE * n_new and not self.store.was_written(draft):
-                return [draft]
+            planned = self._plan(branch, branch.key, n_new)
+            if branch.n_own <= MAX_WASTE * n_new and not self.store.was_written(planned.draft):
+                return [planned]
         return []
 
-    def _draft(self, branch: Branch, key: str) -> Draft:
-        states = [(item.n_tokens, item.buffer[: item.size]) for item in branch.checkpoints if item.kind == "grid"]
-        return Draft(key, branch.tokens, branch.begin, branch.memory, states if self._needs_state else [])
+    def _plan(self, branch: Branch, key: str, n_new: int, end: int = 0) -> _Planned:
+        """A record of a branch with `n_new` new tokens, with the states of the grid, and the one after `end` tokens."""
+        items = [item for item in branch.checkpoints if item.kind == "grid" or item.n_tokens == end]
+        states = [(item.n_tokens, item.buffer[: item.size]) for item in items if self._needs_state]
+        memory = branch.memory.nbytes if branch.memory is not None else 0
+        useful = memory * n_new / branch.n_own
+        if states:
+            n_due = min(len(states), n_new / self._interval)
+            useful += n_due * sum(state.nbytes for _, state in states) / len(states)
+        return _Planned(Draft(key, branch.tokens, branch.begin, branch.memory, states), useful)
