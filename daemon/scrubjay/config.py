@@ -19,6 +19,7 @@ from scrubjay.model_tables import MODEL_OPTIONS, PURPOSES, ModelTable, model_key
 from scrubjay.option_values import (
     one_of,
     parse_address,
+    parse_draft,
     parse_flag,
     parse_path,
     parse_path_or_none,
@@ -95,6 +96,9 @@ class Config:
     )
     gpu_layers: int = _option(-1, whole_from(0, "all", -1), "N", "layers on the GPU (default: all)")
     kv_type: Literal["f16", "q8_0"] = _option("f16", one_of("f16", "q8_0"), "TYPE", "type of the KV cache: f16 or q8_0")
+    draft: int = _option(
+        -1, parse_draft, "N", "longest draft that is tried ahead, in tokens; off: none (default: auto, as many as pay)"
+    )
     context_budget: int = _option(0, whole_from(64, "auto"), "N", "most tokens of a project's prompt (default: auto)")
     layout: Literal["anchored", "plain"] = _option(
         "anchored", one_of("anchored", "plain"), "LAYOUT", "prompt layout: anchored (the most is reused) or plain"

@@ -21,6 +21,7 @@ MODEL_OPTIONS = (
     "store_daily",
     "gpu_layers",
     "kv_type",
+    "draft",
     "context_budget",
     "layout",
     "prompt_style",

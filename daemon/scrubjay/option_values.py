@@ -47,6 +47,11 @@ def whole_from(least: int, word: str = "", meaning: int = 0) -> Callable[[str], 
     return parse
 
 
+def parse_draft(value: str) -> int:
+    """Tokens of a draft: -1 for as many as pay, 0 for none."""
+    return 0 if value.lower() == "off" else whole_from(1, "auto", -1)(value)
+
+
 def parse_size(value: str) -> int:
     """Bytes: a number with an optional unit, K, M, G or T, each 1024 of the one before."""
     if value.lower() == "auto":

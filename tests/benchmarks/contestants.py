@@ -23,10 +23,10 @@ import psutil
 from scrubjay.cli.demo.outcome import Pieces
 from scrubjay.engine.client import EngineClient
 from scrubjay.engine.interface import EngineGone
+from scrubjay.protocol.contexts import EngineStatus
 from scrubjay.protocol.messages import (
     Done,
     EngineSettings,
-    EngineStatus,
     Failed,
     LoadFailed,
     ModelInfo,

@@ -13,10 +13,10 @@ import pytest
 
 from scrubjay.engine.client import MODEL_THREAD_SPINS, NON_TEMPORAL_COPIES, EngineClient, environment, how_it_ended
 from scrubjay.engine.interface import EngineEvent, EngineGone
+from scrubjay.protocol.contexts import EngineStatus
 from scrubjay.protocol.messages import (
     Done,
     EngineSettings,
-    EngineStatus,
     LoadFailed,
     Opened,
     Piece,

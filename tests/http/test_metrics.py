@@ -9,7 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from scrubjay.completion.acceptance import Counts
 from scrubjay.http.metrics import COUNTERS, OUTCOMES, metrics_text
-from scrubjay.protocol.messages import EngineStatus
+from scrubjay.protocol.contexts import EngineStatus
 from scrubjay.service.scheduler import Outcome
 from tests.support.api import BASE, running_api
 from tests.support.gguf_models import tiny_model

@@ -8,13 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scrubjay.protocol.codec import Decoder, encode
-from scrubjay.protocol.contexts import ContextStatus
+from scrubjay.protocol.contexts import ContextStatus, EngineStatus
 from scrubjay.protocol.messages import (
     AskStatus,
     Close,
     Done,
     EngineSettings,
-    EngineStatus,
     Failed,
     LoadFailed,
     LoadProgress,
@@ -53,7 +52,7 @@ MESSAGES: list[Message] = [
     Done(1, "stop", "\n", 5, 2.5),
     Stopped(1, 2, 3),
     Failed(1, "sentence", "engine"),
-    EngineStatus((ContextStatus("#1", 5, (2, 4), 100), ContextStatus("k", 0, (), 0)), *range(17)),
+    EngineStatus((ContextStatus("#1", 5, (2, 4), 100), ContextStatus("k", 0, (), 0)), *range(19)),
 ]
 
 

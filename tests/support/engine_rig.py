@@ -92,7 +92,7 @@ class RecordingLlama(LlamaContext):
         if self._ask is not None:
             lib.llama_set_abort_callback(self.handle, self._ask if abortable else lib.ggml_abort_callback(), None)
 
-    def decode(self, tokens: Tokens, start: int, want_logits: bool, abortable: bool) -> DecodeResult:
+    def decode(self, tokens: Tokens, start: int, want_logits: int, abortable: bool) -> DecodeResult:
         result = super().decode(tokens, start, want_logits, abortable)
         if result is DecodeResult.DONE:
             self.made_of.append((start, as_tokens(tokens), len(tokens)))

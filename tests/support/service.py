@@ -40,9 +40,10 @@ async def running_service(
     warm_on_battery: bool = False,
     max_contexts: int = 0,
     warm_delay_ms: float = 1,
+    draft: int = 0,
 ) -> AsyncIterator[Service]:
-    """A service on `model`, which is loading; nothing is warmed unasked unless `warm`."""
-    engine = replace(engine_settings(model, n_ctx), max_contexts=max_contexts)
+    """A service on `model`, which is loading; nothing is warmed unasked unless `warm`. Before drafts it is measured."""
+    engine = replace(engine_settings(model, n_ctx), max_contexts=max_contexts, draft=draft, eager_load=draft > 0)
     settings = ServiceSettings(engine, warm=warm, warm_delay_ms=warm_delay_ms, layout=layout, rules=rules)
     service = Service(replace(settings, warm_on_battery=warm_on_battery))
     service.start()

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from scrubjay.contexts.checkpointed import CheckpointedContext
 from scrubjay.errors import IntegrityError
 from scrubjay.protocol.codec import Decoder, encode
-from scrubjay.protocol.messages import AskStatus, Close, Done, EngineStatus, Message, Run
+from scrubjay.protocol.contexts import EngineStatus
+from scrubjay.protocol.messages import AskStatus, Close, Done, Message, Run
 from scrubjay.tokens import as_tokens
 from scrubjay.worker.loop import serve_jobs
 from scrubjay.worker.mailbox import Inbox, Outbox

@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 
 from scrubjay.protocol.codec import Decoder, encode
+from scrubjay.protocol.contexts import EngineStatus
 from scrubjay.protocol.messages import (
     AskStatus,
     Close,
     Done,
     EngineSettings,
-    EngineStatus,
     Failed,
     FromEngine,
     LoadFailed,

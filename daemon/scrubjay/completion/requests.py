@@ -91,7 +91,8 @@ class Item:
 class Timings:
     """Tokens processed for the prompt and generated, and milliseconds.
 
-    `own_ms` is what the request spent outside the model and not waiting for it, `queue_ms` what it waited.
+    `own_ms` is what the request spent outside the model and not waiting for it, `queue_ms` what it waited. `draft_n` tokens were
+    decoded ahead of what was certain, of which `draft_n_accepted` turned out to be right.
     """
 
     prompt_n: int = 0
@@ -100,6 +101,8 @@ class Timings:
     predicted_ms: float = 0.0
     own_ms: float = 0.0
     queue_ms: float = 0.0
+    draft_n: int = 0
+    draft_n_accepted: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,10 @@ start      = where the prefill begins: keep itself, where the memory can be cut 
 """
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from time import perf_counter
+
+import numpy as np
 
 from scrubjay.contexts.branches import Branch, BranchStore
 from scrubjay.contexts.checkpoint_index import Checkpoint, CheckpointIndex, CheckpointKind
@@ -24,9 +27,9 @@ from scrubjay.contexts.naive import (
 )
 from scrubjay.contexts.paging import Paging, WayBack
 from scrubjay.errors import IntegrityError
-from scrubjay.llama.context import LlamaContext
+from scrubjay.llama.context import Buffer, LlamaContext
 from scrubjay.protocol.messages import PrefillCost, Reason
-from scrubjay.tokens import EMPTY, Tokens, common_length, prefix_digest
+from scrubjay.tokens import EMPTY, Tokens, as_tokens, common_length, prefix_digest
 
 MIN_ABORTABLE_TOKENS = 5
 """Shorter decodes end by themselves sooner than the state for aborting them is saved."""
@@ -34,6 +37,14 @@ GENERATION_INTERVAL_TOKENS = 128
 """Between checkpoints while generating."""
 MIN_CUT_TOKENS = 8
 """Processing this many tokens costs about as much as one more decode: fewer are not worth a cut."""
+
+
+@dataclass(slots=True)
+class _Trial:
+    """Tokens of which it is not certain that they stay, and the state before them, where a memory cannot be cut."""
+
+    n_tokens: int = 0
+    before: Buffer = field(default_factory=lambda: np.empty(0, dtype=np.uint8))
 
 
 class CheckpointedContext(Context):
@@ -68,6 +79,7 @@ class CheckpointedContext(Context):
         """Brings what is kept elsewhere of a prompt, of which so many tokens are resident, among the branches and checkpoints."""
         self._planned: dict[int, CheckpointKind] = {}
         self._checkpoint_seconds = 0.0
+        self._trial = _Trial()
         pool.register(self)
 
     def sync(
@@ -145,11 +157,50 @@ class CheckpointedContext(Context):
         self._pool.unregister(self)
         super().close()
 
-    def note_generated(self) -> None:
+    def note_generated(self, n: int) -> None:
         # The next prompt shows which of the generated tokens were accepted: perhaps a part.
-        n = self.n_resident
-        if n % self.grid.interval == 0 or n % GENERATION_INTERVAL_TOKENS == 0:
+        before, now = self.n_resident - n, self.n_resident
+        if any(now // step > before // step for step in (self.grid.interval, GENERATION_INTERVAL_TOKENS)):
             self._save("grid")
+
+    # --- tokens on trial ----------------------------------------------------------------------------------------------
+
+    @property
+    def can_try(self) -> bool:
+        # Where in a window's ring a restored state stands changes the order of sums, and with it bits.
+        return self.memory_class not in ("opaque", "hybrid-swa")
+
+    @property
+    def redoes_tries(self) -> bool:
+        return self.memory_class in ("hybrid", "recurrent")
+
+    def try_decode(self, tokens: Tokens) -> None:
+        if self.redoes_tries:
+            size = self.llama.state_size()
+            if len(self._trial.before) != size:
+                self._trial.before = np.empty(size, dtype=np.uint8)
+            self.llama.save_state(self._trial.before)
+        self.decode(tokens, want_logits=len(tokens))
+        self._trial.n_tokens = len(tokens)
+
+    def keep_tried(self, n: int) -> Tokens:
+        n_tried = self._trial.n_tokens
+        begin = self.n_resident - n_tried
+        kept = as_tokens(self.resident[begin : begin + n])
+        if n == n_tried:
+            is_right = True
+        elif self.redoes_tries:
+            is_right = self.llama.load_state(self._trial.before) and self._truncate(begin)
+        else:
+            # A decode overwrites of a sliding window only what its first token does not look at.
+            is_right = self._can_truncate(begin + n) and self._truncate(begin + n)
+        if not is_right:
+            self.clear()
+            raise DecodeFailed(f"The state after {begin + n} tokens could not be restored after a draft.")
+        n_stayed = self.n_resident - begin
+        if n_stayed:
+            self.note_generated(n_stayed)
+        return kept[n_stayed:]
 
     # --- back to where prompt and memory agree ------------------------------------------------------------------------
 

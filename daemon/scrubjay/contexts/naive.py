@@ -60,6 +60,8 @@ class Counters:
     n_aborted: int = 0
     n_repaired: int = 0
     n_integrity_failures: int = 0
+    n_drafted: int = 0
+    n_draft_accepted: int = 0
 
 
 class Context(ABC):
@@ -114,8 +116,11 @@ class Context(ABC):
             Interrupted: as `control` wished; the finished decodes are kept.
         """
 
-    def decode(self, tokens: Tokens, want_logits: bool, abortable: bool = False) -> bool:
+    def decode(self, tokens: Tokens, want_logits: int, abortable: bool = False) -> bool:
         """Append `tokens`, one decode; False if it was aborted: then the caller must restore the state.
+
+        Args:
+            want_logits: see `LlamaContext.decode`.
 
         Raises:
             DecodeFailed: llama.cpp refused; the context is empty now.
@@ -133,9 +138,35 @@ class Context(ABC):
         self.counters.n_decodes += 1
         return True
 
+    @property
+    def can_try(self) -> bool:
+        """Whether `try_decode` may be called."""
+        return False
+
+    @property
+    def redoes_tries(self) -> bool:
+        """Whether `keep_tried` takes away all where it cannot keep all."""
+        return False
+
+    def try_decode(self, tokens: Tokens) -> None:
+        """Append `tokens`, with the logits of each; `keep_tried`, which is to be called next, says which of them stay.
+
+        Raises:
+            DecodeFailed: see `decode`.
+        """
+        raise NotImplementedError
+
+    def keep_tried(self, n: int) -> Tokens:
+        """Of the tokens of `try_decode` the first `n` stay; returns those of them that did not, and come next again.
+
+        Raises:
+            DecodeFailed: the state before could not be restored; the context is empty now.
+        """
+        raise NotImplementedError
+
     @abstractmethod
-    def note_generated(self) -> None:
-        """To be called after each generated token was decoded."""
+    def note_generated(self, n: int) -> None:
+        """To be called when `n` generated tokens were decoded."""
 
     def clear(self) -> None:
         """Hold nothing."""
@@ -187,7 +218,7 @@ class Context(ABC):
 class NaiveContext(Context):
     """Processes each prompt from its first token."""
 
-    def note_generated(self) -> None:
+    def note_generated(self, n: int) -> None:
         """Nothing is kept."""
 
     def sync(

@@ -25,6 +25,8 @@ COUNTERS = {
     "n_decodes": ("decodes", "Calls of the model."),
     "n_reused_graphs": ("graphs_reused", "Calls of the model for which no graph had to be built."),
     "n_aborted": ("decodes_aborted", "Calls of the model that were aborted."),
+    "n_drafted": ("tokens_drafted", "Tokens that were decoded ahead of what was certain."),
+    "n_draft_accepted": ("tokens_drafted_accepted", "Of these, right ones."),
     "n_repaired": ("prompts_repaired", "Prompts processed from their start because a restore or a decode failed."),
     "n_integrity_failures": ("integrity_failures", "Contexts cleared because a check of their books failed."),
 }

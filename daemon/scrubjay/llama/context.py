@@ -81,20 +81,29 @@ class LlamaContext:
         self._abortable = False
         self.n_ctx: int = lib.llama_n_ctx(self.handle)
         self.n_vocab = model.vocabulary.n_tokens
+        self.row = -1
+        """Which of the tokens of the last decode `logits` and samplers look at; -1 for the last one."""
         self._batch = batch = lib.llama_batch_init(self.n_batch, 0, 1)
         fields = (np.ctypeslib.as_array(field, (self.n_batch,)) for field in (batch.token, batch.pos, batch.logits))
         self._fields = tuple(fields)
         for i in range(self.n_batch):
             batch.n_seq_id[i], batch.seq_id[i][0] = 1, _SEQUENCE
 
-    def decode(self, tokens: Tokens, start: int, want_logits: bool, abortable: bool) -> DecodeResult:
-        """Put 1 to `n_batch` tokens through the model, after the first `start` tokens."""
+    def decode(self, tokens: Tokens, start: int, want_logits: int, abortable: bool) -> DecodeResult:
+        """Put 1 to `n_batch` tokens through the model, after the first `start` tokens.
+
+        Args:
+            want_logits: of how many of the last tokens, at most `MAX_OUTPUTS`; true for the last one.
+        """
+        if want_logits > MAX_OUTPUTS:
+            raise ValueError(f"{want_logits} outputs are more than the {MAX_OUTPUTS} for which there is room")
         n = len(tokens)
         own_tokens, positions, outputs = self._fields
         own_tokens[:n] = tokens
         positions[:n] = np.arange(start, start + n)
         outputs[:n] = 0
-        outputs[n - 1] = want_logits
+        outputs[n - want_logits : n] = 1
+        self.row = -1
         self._batch.n_tokens = n
         self.let_abort(abortable)
         _Backend.is_quiet = abortable
@@ -116,8 +125,8 @@ class LlamaContext:
         lib.llama_set_n_threads(self.handle, n, n)
 
     def logits(self) -> Logits:
-        """A view of the last output row, `n_vocab` floats, valid until the next decode."""
-        return np.ctypeslib.as_array(lib.llama_get_logits_ith(self.handle, -1), (self.n_vocab,))
+        """A view of the logits after the token `row` of the last decode, `n_vocab` floats, valid until the next decode."""
+        return np.ctypeslib.as_array(lib.llama_get_logits_ith(self.handle, self.row), (self.n_vocab,))
 
     def truncate(self, n: int) -> bool:
         """Forget all but the first `n` tokens; False if this memory cannot (then nothing changed)."""

@@ -45,7 +45,7 @@ class Sampler:
         return self._constraint is not None and self._constraint.is_complete
 
     def sample(self, context: LlamaContext) -> int | None:
-        """Choose the next token from the last output row, and remember it for the penalties and the grammar.
+        """Choose the next token from `context.logits()`, and remember it for the penalties and the grammar.
 
         Returns:
             None if the grammar lets nothing follow.
@@ -77,7 +77,7 @@ class Sampler:
     def _choose(self, context: LlamaContext) -> int:
         if self._chain is None:  # handing over a large vocabulary takes longer than all else that is done for a token
             return int(context.logits().argmax())
-        return int(lib.llama_sampler_sample(self._chain, context.handle, -1))
+        return int(lib.llama_sampler_sample(self._chain, context.handle, context.row))
 
     def close(self) -> None:
         """Free the chain; may be called twice."""

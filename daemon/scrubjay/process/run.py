@@ -152,6 +152,7 @@ def _model_settings(config: Config, table: ModelTable) -> ModelSettings:
         gpu_layers=config.gpu_layers,
         kv_type=config.kv_type,
         eager_load=config.eager_load,
+        draft=config.draft,
         store=str(records_folder(config)) if config.store else "",
         tokenizer=str(config.tokenizer or ""),
         remote_key_file=str(config.remote_key_file or ""),

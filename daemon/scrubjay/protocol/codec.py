@@ -8,12 +8,12 @@ from typing import Any, get_args, get_type_hints
 
 import numpy as np
 
+from scrubjay.protocol.contexts import EngineStatus
 from scrubjay.protocol.messages import (
     AskStatus,
     Close,
     Done,
     Embedded,
-    EngineStatus,
     Failed,
     LoadFailed,
     LoadProgress,

@@ -8,8 +8,8 @@ and each key has five of them. The codec does no I/O: bytes in, messages out.
 from dataclasses import dataclass, field
 from typing import Literal
 
-from scrubjay.protocol.contexts import ContextStatus
-from scrubjay.protocol.records import Forget, Forgotten, RecordStatus
+from scrubjay.protocol.contexts import EngineStatus
+from scrubjay.protocol.records import Forget, Forgotten
 from scrubjay.tokens import EMPTY, Tokens
 
 Reason = Literal["append", "truncate", "checkpoint", "paged", "cold", "repaired"]
@@ -35,6 +35,7 @@ class EngineSettings:
         gpu_layers: layers on the GPU, -1 for all.
         kv_type: type of the numbers in the KV cache.
         eager_load: read all weights and warm up before the first request.
+        draft: the longest draft in tokens, 0 for none, -1 for as long as pays.
         swa_full: keep every token of sliding-window layers; None chooses.
         max_contexts: how many contexts there may be at a time.
         graph_reuse: let llama.cpp reuse the graph of the decode before.
@@ -61,6 +62,7 @@ class EngineSettings:
     embeds: bool = False
     tokenizer: str = ""
     remote_key_file: str = ""
+    draft: int = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,8 @@ class Sampling:
     to their logits. `with_tokens`: pieces name their tokens; `n_probs` from 0 on: also how likely each was, and that many
     of the likeliest at its place. `typed`: with what the text begins, in tokens that the model chooses; it is no part of what is
     given out, nor of the count of tokens. Not together with a grammar, or with tokens. `with_confidence`: pieces say
-    how likely the first tokens were.
+    how likely the first tokens were. `prediction` is what the client thinks will be written, `expected` are texts of which
+    parts may be: they save time.
     """
 
     max_tokens: int = 128
@@ -97,6 +100,8 @@ class Sampling:
     n_probs: int = -1
     typed: str = ""
     with_confidence: bool = False
+    prediction: str = ""
+    expected: tuple[str, ...] = ()
 
 
 # --- from the daemon to the engine -----------------------------------------------------------------------------------
@@ -315,6 +320,14 @@ class Embedded:
 
 
 @dataclass(frozen=True, slots=True)
+class DraftCounts:
+    """Tokens that were drafted, to be decoded ahead of what was certain, and those of them that turned out to be right."""
+
+    n_drafted: int = 0
+    n_accepted: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Done:
     """`job` is done. `cost` is there if the engine has learnt since `PrefillDone` what the prompt really cost."""
 
@@ -324,6 +337,7 @@ class Done:
     n_generated: int = 0
     generate_ms: float = 0.0
     cost: PrefillCost | None = None
+    drafts: DraftCounts = DraftCounts()
 
 
 @dataclass(frozen=True, slots=True)
@@ -346,35 +360,6 @@ class Failed:
     job: int
     message: str
     fault: Literal["request", "engine"] = "request"
-
-
-@dataclass(frozen=True, slots=True)
-class EngineStatus:
-    """Counters since the start of the engine process; sizes in bytes.
-
-    `n_repaired` counts prompts that were processed from 0 because a restore or a decode failed; `n_integrity_failures` contexts
-    that were cleared because a check of their bookkeeping failed while the engine was idle.
-    """
-
-    contexts: tuple[ContextStatus, ...]
-    checkpoint_bytes: int = 0
-    checkpoint_budget: int = 0
-    n_checkpoints: int = 0
-    n_saved: int = 0
-    n_restored: int = 0
-    n_branches: int = 0
-    branch_bytes: int = 0
-    branch_budget: int = 0
-    n_paged_in: int = 0
-    n_evicted: int = 0
-    n_decoded: int = 0
-    n_decodes: int = 0
-    n_reused_graphs: int = 0
-    n_aborted: int = 0
-    n_repaired: int = 0
-    n_integrity_failures: int = 0
-    rss: int = 0
-    records: RecordStatus | None = None
 
 
 ToEngine = Open | Run | Stop | AskStatus | Forget | Close

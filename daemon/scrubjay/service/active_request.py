@@ -33,6 +33,8 @@ class Clock:
     prompt_ms: float = 0.0
     predicted_n: int = 0
     predicted_ms: float = 0.0
+    draft_n: int = 0
+    draft_n_accepted: int = 0
 
     def wait(self) -> None:
         """From now on the request waits."""
@@ -59,6 +61,8 @@ class Clock:
         """A text has cost that much."""
         self.predicted_n += done.n_generated
         self.predicted_ms += done.generate_ms
+        self.draft_n += done.drafts.n_drafted
+        self.draft_n_accepted += done.drafts.n_accepted
 
     @property
     def elapsed_ms(self) -> float:
@@ -69,7 +73,8 @@ class Clock:
         """The account, with what is left for the daemon itself."""
         queue_ms = self.waited * 1e3
         own_ms = max(0.0, self.elapsed_ms - queue_ms - self.prompt_ms - self.predicted_ms)
-        return Timings(self.prompt_n, self.prompt_ms, self.predicted_n, self.predicted_ms, own_ms, queue_ms)
+        drafts = (self.draft_n, self.draft_n_accepted)
+        return Timings(self.prompt_n, self.prompt_ms, self.predicted_n, self.predicted_ms, own_ms, queue_ms, *drafts)
 
 
 @dataclass(slots=True, eq=False)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 
 from scrubjay.notifications import Notification
-from scrubjay.protocol.messages import EngineStatus
+from scrubjay.protocol.contexts import EngineStatus
 from scrubjay.service.engine_supervisor import EngineSupervisor
 from scrubjay.service.events import Post, StatusDue
 

@@ -14,7 +14,8 @@ from scrubjay.errors import EngineError, RequestError, ScrubjayError
 from scrubjay.notifications import Notification
 from scrubjay.prompt.limits import Budgets, Limits
 from scrubjay.prompt.recipe import PromptTools
-from scrubjay.protocol.messages import Done, EngineStatus, LoadFailed, ModelInfo, Opened, Stopped
+from scrubjay.protocol.contexts import EngineStatus
+from scrubjay.protocol.messages import Done, LoadFailed, ModelInfo, Opened, Stopped
 from scrubjay.service.active_request import ActiveRequest
 from scrubjay.service.ask import Ask
 from scrubjay.service.dispatcher import Dispatcher

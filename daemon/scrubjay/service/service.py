@@ -19,7 +19,8 @@ from scrubjay.engine.remote.engine import REMOTE
 from scrubjay.errors import RequestError, ScrubjayError
 from scrubjay.notifications import Broadcaster, Notification
 from scrubjay.prompt.view import ProjectView
-from scrubjay.protocol.messages import EngineStatus, Piece, PrefillDone, PrefillProgress
+from scrubjay.protocol.contexts import EngineStatus
+from scrubjay.protocol.messages import Piece, PrefillDone, PrefillProgress
 from scrubjay.service.acceptance_log import AcceptanceLog
 from scrubjay.service.client_requests import ClientRequests
 from scrubjay.service.dispatcher import Dispatcher

@@ -9,8 +9,7 @@ from typing import Any
 import psutil
 
 from scrubjay import __version__
-from scrubjay.protocol.contexts import ContextStatus
-from scrubjay.protocol.messages import EngineStatus
+from scrubjay.protocol.contexts import ContextStatus, EngineStatus
 from scrubjay.service.request_log import BOUNDS_MS, TokenSums
 from scrubjay.service.scheduler import Scheduler
 from scrubjay.service.served_model import ServedModel

@@ -10,11 +10,11 @@ from scrubjay.contexts.naive import Control, Interrupted
 from scrubjay.errors import PromptRefused
 from scrubjay.llama.embedding import EmbeddingContext
 from scrubjay.llama.model import Model, can_offload, device
+from scrubjay.protocol.contexts import EngineStatus
 from scrubjay.protocol.messages import (
     Done,
     Embedded,
     EngineSettings,
-    EngineStatus,
     FromEngine,
     ModelInfo,
     PrefillCost,

@@ -12,9 +12,9 @@ from scrubjay.llama.context import Logits
 from scrubjay.llama.sampler import Sampler
 from scrubjay.llama.typed_text import TypedText, pieces_of
 from scrubjay.llama.vocabulary import Vocabulary
-from scrubjay.protocol.messages import CONFIDENCE_TOKENS, GeneratedToken, Sampling, StopReason, TokenChoice
-from scrubjay.tokens import as_tokens
+from scrubjay.protocol.messages import CONFIDENCE_TOKENS, DraftCounts, GeneratedToken, Sampling, StopReason, TokenChoice
 from scrubjay.worker.detokenizer import IncrementalDetokenizer
+from scrubjay.worker.drafting import Advance, Drafting
 
 MAX_MARGIN = 100.0
 """What stands for the margin of a token that was the only one possible."""
@@ -28,6 +28,7 @@ class Generated:
     stop_word: str
     n_tokens: int
     elapsed_ms: float
+    drafts: DraftCounts
 
 
 class Generation:
@@ -61,10 +62,13 @@ class Generation:
     def __exit__(self, *_: object) -> None:
         self._sampler.close()
 
-    def run(self, context: Context, control: Control) -> Generated:
+    def run(self, context: Context, control: Control, drafting: Drafting | None = None) -> Generated:
         """Generate after the resident tokens of `context`, whose last decode must have left logits.
 
         What is generated stays resident: the next prompt shows whether it was accepted.
+
+        Args:
+            drafting: what is decoded ahead, where the context can go back; None for nothing.
 
         Raises:
             Interrupted: as `control` wished; what was decoded is kept.
@@ -72,13 +76,18 @@ class Generation:
         """
         begun = perf_counter()
         deadline = begun + self._sampling.max_ms / 1e3 if self._sampling.max_ms else float("inf")
-        reason = self._generate(context, control, deadline)
+        advance = Advance(context, (context.can_try and drafting) or Drafting(), self._sampling.max_tokens)
+        try:
+            reason = self._generate(context, advance, control, deadline)
+        finally:
+            advance.finish()
         self._give_out(self._stream.finish())
-        return Generated(reason, self._stream.stop_word, self._n_tokens, (perf_counter() - begun) * 1e3)
+        elapsed_ms = (perf_counter() - begun) * 1e3
+        return Generated(reason, self._stream.stop_word, self._n_tokens, elapsed_ms, advance.counts)
 
-    def _generate(self, context: Context, control: Control, deadline: float) -> StopReason:
+    def _generate(self, context: Context, advance: Advance, control: Control, deadline: float) -> StopReason:
         while True:
-            token = self._next_token(context, control)
+            token = self._next_token(context, advance, control)
             if token is None or self._ends(token):
                 return "end"
             self._take(token, context)
@@ -86,28 +95,26 @@ class Generation:
                 return "stop"
             if self._sampler.is_complete:
                 return "end"
-            if self._n_tokens >= self._sampling.max_tokens or context.is_full:
+            if self._n_tokens >= self._sampling.max_tokens or advance.is_full:
                 return "length"
             if self._has_newline and perf_counter() > deadline:
                 return "time"
             control.check()
-            context.decode(as_tokens([token]), want_logits=True)
-            context.note_generated()
+            advance.step(token)
 
-    def _next_token(self, context: Context, control: Control) -> int | None:
+    def _next_token(self, context: Context, advance: Advance, control: Control) -> int | None:
         if self._typed and self._typed.left:
             if len(allowed := self._typed.allowed()):
                 return self._sampler.sample_of(allowed, context.llama)
-            self._write_typed(self._typed, context, control)
+            self._write_typed(self._typed, advance, control)
         return self._sampler.sample(context.llama)
 
-    def _write_typed(self, typed: TypedText, context: Context, control: Control) -> None:
+    def _write_typed(self, typed: TypedText, advance: Advance, control: Control) -> None:
         """Put what is left of the typed text through the model as it is: the vocabulary has no tokens with just its bytes."""
         for token in self._vocabulary.tokenize(typed.left.decode(errors="replace")).tolist():
             control.check()
-            if not context.is_full:
-                context.decode(as_tokens([token]), want_logits=True)
-                context.note_generated()
+            if not advance.is_full:
+                advance.step(token)
         typed.accept(typed.left)
 
     def _ends(self, token: int) -> bool:

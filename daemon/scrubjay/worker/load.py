@@ -20,6 +20,8 @@ from scrubjay.llama.context import FULL, PARTIAL, DecodeResult, LlamaContext
 from scrubjay.llama.model import Model, can_offload, device
 from scrubjay.protocol.messages import MAX_DECODE_TOKENS, EngineSettings, ModelInfo
 from scrubjay.tokens import as_tokens
+from scrubjay.worker.drafting import DraftPolicy
+from scrubjay.worker.lengths import draft_lengths
 from scrubjay.worker.threads import Threads, threads_for
 from scrubjay.worker.tuning import (
     choose_interval,
@@ -51,6 +53,7 @@ class LoadedModel:
     grid: DecodeGrid
     info: ModelInfo
     threads: Threads
+    drafts: DraftPolicy
 
 
 def open_model(settings: EngineSettings, abort_address: int, report: Report) -> LoadedModel:
@@ -74,7 +77,7 @@ def open_model(settings: EngineSettings, abort_address: int, report: Report) -> 
     memory_class, load_ms = probe(model, llama, swa_full), (perf_counter() - begun) * 1e3
     warm_up = WarmUp(model, llama, threads, report)
     if settings.eager_load:
-        warm_up.run()
+        warm_up.run(memory_class, has_drafts=settings.draft != 0)
     state_size = _largest_state(model, llama, memory_class)
     budget = settings.checkpoint_budget or min(psutil.virtual_memory().available // 4, MAX_CHECKPOINT_BYTES)
     interval = choose_interval(settings.interval, warm_up.speeds, state_size, budget, llama.n_ctx, n_ubatch)
@@ -105,7 +108,8 @@ def open_model(settings: EngineSettings, abort_address: int, report: Report) -> 
         warm_up_ms=warm_up.elapsed_ms,
         cold_ratio=warm_up.cold_ratio,
     )
-    return LoadedModel(model, llama, settings, swa_full, memory_class, grid, info, threads)
+    drafts = DraftPolicy(model.vocabulary, *draft_lengths(warm_up.lengths, settings.draft))
+    return LoadedModel(model, llama, settings, swa_full, memory_class, grid, info, threads, drafts)
 
 
 def probe(model: Model, llama: LlamaContext, swa_full: bool) -> MemoryClass:

@@ -20,13 +20,12 @@ from scrubjay.contexts.context_pool import ContextPool
 from scrubjay.contexts.naive import Context, Control, Counters, Interrupted, NaiveContext, require_possible
 from scrubjay.errors import EngineError, IntegrityError, ModelRefused, PromptRefused
 from scrubjay.llama.context import LlamaContext
-from scrubjay.protocol.contexts import ContextStatus
+from scrubjay.protocol.contexts import ContextStatus, EngineStatus
 from scrubjay.protocol.messages import (
     AskStatus,
     Close,
     Done,
     EngineSettings,
-    EngineStatus,
     Failed,
     FromEngine,
     GeneratedToken,
@@ -117,13 +116,13 @@ class Worker:
                 control.check()
                 key, context = ("", self._cold_context()) if job.cold else self.contexts.choose(job.context, job.tokens)
                 send(PrefillDone(job.job, context.sync(job.tokens, job.boundaries, job.hot, control), key))
-                if generation is None:
+                if generation is None or job.sampling is None:
                     return Done(job.job, "none")
-                made = generation.run(context, control)
+                made = generation.run(context, control, self._loaded.drafts.drafting(job.sampling))
             except Interrupted:
                 n_tokens = len(job.tokens)
                 return Stopped(job.job, min(context.n_resident, n_tokens) if context else 0, n_tokens)
-        return Done(job.job, made.stop_reason, made.stop_word, made.n_tokens, made.elapsed_ms)
+        return Done(job.job, made.stop_reason, made.stop_word, made.n_tokens, made.elapsed_ms, drafts=made.drafts)
 
     def pace(self, worked_s: float, is_unasked: bool) -> float:
         """Before a decode: have as many threads as the machine has room for.
@@ -204,6 +203,8 @@ class Worker:
             n_aborted=self._counters.n_aborted,
             n_repaired=self._counters.n_repaired,
             n_integrity_failures=self._counters.n_integrity_failures,
+            n_drafted=self._counters.n_drafted,
+            n_draft_accepted=self._counters.n_draft_accepted,
             rss=psutil.Process().memory_info().rss,
             records=_record_status(self.records) if self.records else None,
         )

@@ -4,17 +4,23 @@ from collections.abc import Callable
 from time import perf_counter
 
 import numpy as np
+import xxhash
 
+from scrubjay.contexts.naive import CUT_ANYWHERE, MemoryClass
 from scrubjay.llama.context import LlamaContext
 from scrubjay.llama.model import Model
 from scrubjay.llama.sampler import Sampler
 from scrubjay.llama.typed_text import pieces_of
 from scrubjay.protocol.messages import Sampling
 from scrubjay.tokens import Tokens, as_tokens
+from scrubjay.worker.lengths import MAX_DRAFT_DECODE, PROBED
 from scrubjay.worker.threads import Threads
 from scrubjay.worker.tuning import INTERVALS
 
 MAX_PROBE_S = 2.5
+MAX_LENGTHS_S = 2.5
+"""After so long no further length of decodes with drafts is measured."""
+PARTED_TOKENS = 544
 
 Report = Callable[[str, float], None]
 """Takes the name of a stage and the fraction of it that is done."""
@@ -23,7 +29,8 @@ Report = Callable[[str, float], None]
 class WarmUp:
     """Does at load what the first completion would have to do otherwise: page faults, threads, graphs, kernels.
 
-    It measures prefill speed by decode length in tokens/s, generation speed, and `ModelInfo.cold_ratio`.
+    It measures prefill speed by decode length in tokens/s, generation speed, `ModelInfo.cold_ratio`, and for
+    drafts what `measure_lengths` says.
     """
 
     def __init__(self, model: Model, llama: LlamaContext, threads: Threads, report: Report) -> None:
@@ -32,9 +39,10 @@ class WarmUp:
         self._threads = threads
         self._report = report
         self.speeds: dict[int, float] = {}
+        self.lengths: dict[int, tuple[float, bytes]] = {}
         self.generation_speed = self.cold_ratio = self.elapsed_ms = 0.0
 
-    def run(self) -> None:
+    def run(self, memory_class: MemoryClass, has_drafts: bool) -> None:
         begun = perf_counter()
         longest = self._llama.n_ubatch
         first = self._timed(longest)
@@ -46,6 +54,8 @@ class WarmUp:
                 self.speeds[length] = length / self._timed(length)
         self._generate()
         self._touch_states()
+        if has_drafts:
+            self.lengths = self.measure_lengths(memory_class)
         steady = longest / self.speeds[longest]
         self.cold_ratio = first / steady
         self._llama.reset_counters()
@@ -61,8 +71,8 @@ class WarmUp:
         self._llama.clear()
         return elapsed
 
-    def _some_tokens(self, length: int) -> Tokens:
-        return as_tokens(np.arange(length) % self._model.vocabulary.n_tokens)
+    def _some_tokens(self, length: int, start: int = 0) -> Tokens:
+        return as_tokens(np.arange(start, start + length) % self._model.vocabulary.n_tokens)
 
     def _generate(self, n_tokens: int = 4) -> None:
         sampler = Sampler(self._model.vocabulary, Sampling())
@@ -76,6 +86,44 @@ class WarmUp:
         self._model.vocabulary.tokenize("def warm(up):\n    return up\n")
         pieces_of(self._model.vocabulary).agreeing(b" ")
         self.generation_speed = 1 / min(elapsed)
+
+    def measure_lengths(self, memory_class: MemoryClass) -> dict[int, tuple[float, bytes]]:
+        """How long decodes of each length take, in seconds, and a digest of their logits: equal where no bit differs.
+
+        Empty where it would take too long.
+        """
+        llama, begun = self._llama, perf_counter()
+        # From 512 tokens on flash attention adds up a single token's sums in parts. Nothing else depends on what is resident.
+        n_before = PARTED_TOKENS if self._model.flash_attention else 2 * MAX_DRAFT_DECODE
+        n_before = min(n_before, llama.n_ctx - MAX_DRAFT_DECODE)
+        if n_before < 1 or n_before / max(self.speeds.values(), default=1.0) > MAX_PROBE_S:
+            return {}
+        for start in range(0, n_before, llama.n_ubatch):
+            n = min(llama.n_ubatch, n_before - start)
+            llama.decode(self._some_tokens(n, start), start, want_logits=0, abortable=False)
+        state = np.empty(llama.state_size(), dtype=np.uint8)
+        is_cut = memory_class in (*CUT_ANYWHERE, "swa")
+        if not is_cut:
+            llama.save_state(state)
+        measured = {}
+        for length in PROBED:
+            if length <= llama.n_ubatch and perf_counter() - begun < MAX_LENGTHS_S:
+                measured[length] = self._measured(n_before, length)
+                if not is_cut:
+                    llama.load_state(state)
+                llama.truncate(n_before)
+        llama.clear()
+        return measured
+
+    def _measured(self, start: int, length: int) -> tuple[float, bytes]:
+        tokens, digest, seconds = self._some_tokens(MAX_DRAFT_DECODE, start), xxhash.xxh3_128(), []
+        for at in range(0, MAX_DRAFT_DECODE, length):
+            n, begun = min(length, MAX_DRAFT_DECODE - at), perf_counter()
+            self._llama.decode(tokens[at : at + n], start + at, want_logits=n, abortable=False)
+            seconds.append((perf_counter() - begun) * length / n)
+            for self._llama.row in range(n):
+                digest.update(self._llama.logits().data)
+        return min(seconds), digest.digest()
 
     def _touch_states(self) -> None:
         buffer = np.empty(self._llama.state_size(), dtype=np.uint8)

@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 from scrubjay.engine.interface import EngineGone
 from scrubjay.engine.remote.engine import RemoteEngine, session_name
 from scrubjay.process.lifecycle import stop_daemon
+from scrubjay.protocol.contexts import EngineStatus
 from scrubjay.protocol.messages import (
     Done,
-    EngineStatus,
     Failed,
     LoadFailed,
     Opened,

@@ -88,3 +88,34 @@ async def test_the_usage_is_that_of_all_prompts(client: openai.AsyncOpenAI) -> N
 async def test_no_room_for_text_ends_by_length(client: openai.AsyncOpenAI) -> None:
     answer = await client.completions.create(**{**COMPLETION, "max_tokens": 0})
     assert (answer.choices[0].text, answer.choices[0].finish_reason) == ("", "length")
+
+
+@pytest.mark.slow
+async def test_a_prediction_saves_decodes_and_changes_nothing(tmp_path: Path) -> None:
+    """Right or wrong, in parts or alone, streamed or not; and what it was good for is told."""
+    port = unused_port()
+    address = Address("127.0.0.1", port)
+    async with (
+        running_service(tiny_model("dense"), 4096, draft=8) as service,
+        serving(service, tmp_path / "s", address),
+        openai.AsyncOpenAI(base_url=f"http://127.0.0.1:{port}/v1", api_key="any") as client,
+    ):
+        await until_state(service, "ready")
+
+        async def drafted(prediction: Any) -> tuple[str, int, int]:
+            answer = await client.chat.completions.create(
+                **CHAT | {"max_tokens": 40}, messages=MESSAGES, prediction={"type": "content", "content": prediction}
+            )
+            details = answer.usage.completion_tokens_details if answer.usage else None
+            assert details
+            n_right, n_wrong = details.accepted_prediction_tokens or 0, details.rejected_prediction_tokens or 0
+            assert answer.timings["draft_n"] == n_right + n_wrong
+            return answer.choices[0].message.content or "", n_right, n_wrong
+
+        text, _, n_wrong = await drafted("nothing of that")
+        assert n_wrong > 0
+        again, n_right, n_wrong = await drafted(text)
+        assert again == text
+        assert n_right >= 10
+        parts: Any = [{"type": "text", "text": text[:20]}, {"type": "text", "text": text[20:]}]
+        assert (await drafted(parts))[0] == text

@@ -201,6 +201,8 @@ class LlamaDialect:
             "samplers": ["penalties", "top_k", "top_p", "min_p", "temperature", "infill"] if s.infill else None,
             "n_probs": 1 if s.with_confidence and not is_scrubjay else None,
         }
+        if is_scrubjay:
+            optional["prediction"] = s.prediction
         if s.typed and is_scrubjay:
             optional["typed"] = s.typed
         elif s.typed:

@@ -26,17 +26,8 @@ from scrubjay.engine.remote.sent import RAW, SentPrompts
 from scrubjay.engine.remote.vocabulary import find_vocabulary
 from scrubjay.engine.remote.wire import Wire
 from scrubjay.errors import RemoteFailed, ScrubjayError
-from scrubjay.protocol.messages import (
-    Done,
-    EngineSettings,
-    EngineStatus,
-    Failed,
-    LoadFailed,
-    ModelInfo,
-    Opened,
-    Run,
-    Stopped,
-)
+from scrubjay.protocol.contexts import EngineStatus
+from scrubjay.protocol.messages import Done, EngineSettings, Failed, LoadFailed, ModelInfo, Opened, Run, Stopped
 from scrubjay.protocol.records import Forgotten
 
 logger = logging.getLogger(__name__)

@@ -91,6 +91,7 @@ _SAMPLING: Fields = {
     "stop": Params.texts,
     "t_max_predict_ms": partial(Params.number, default=0),
     "margins": partial(Params.flag, default=False),
+    "prediction": partial(Params.text, default=""),
 }
 _OPTIONAL = ("pieces", "stop_word", "n_replaced", "tokens")
 """Fields of an item that are left out where they say nothing."""

@@ -48,6 +48,8 @@ def timings(completion: Completion) -> Json:
         "predicted_per_second": _ratio(t.predicted_n * 1e3, t.predicted_ms),
         # Not llama.cpp's: how long the request has waited for the model.
         "queue_ms": round(t.queue_ms, 3),
+        # As llama.cpp has it, only where there were drafts.
+        **({"draft_n": t.draft_n, "draft_n_accepted": t.draft_n_accepted} if t.draft_n else {}),
     }
 
 

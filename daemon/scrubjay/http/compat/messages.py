@@ -7,15 +7,13 @@ from typing import Any
 
 from scrubjay.errors import RequestError
 from scrubjay.http.compat.chat_reply import CALL, END_THINK, THINK, Form, Section
-from scrubjay.http.compat.reading import CompatRequest, generation
+from scrubjay.http.compat.reading import CompatRequest, content_of, generation
 from scrubjay.http.params import Params
 from scrubjay.prompt.chat import ChatPrompt
 from scrubjay.prompt.client_prompts import RawPrompt
 
 Json = dict[str, Any]
 MAX_MESSAGES = 2_000
-_TEXT_PARTS = {"text": "text", "input_text": "text", "output_text": "text", "refusal": "refusal"}
-"""Types of parts that are text, and the field that has it."""
 
 
 def chat_prompt(params: Params) -> ChatPrompt:
@@ -92,25 +90,10 @@ def _message(item: Params) -> Json:
     """A message as templates want it: its content is text, and what tools are called with are objects."""
     role = item.text("role")
     # OpenAI's newer word; templates know the older one.
-    message = {**item.values, "role": "system" if role == "developer" else role, "content": _content(item)}
+    message = {**item.values, "role": "system" if role == "developer" else role, "content": content_of(item)}
     if item.has("tool_calls"):
         message["tool_calls"] = [_tool_call(call.values) for call in item.items("tool_calls")]
     return message
-
-
-def _content(item: Params) -> str:
-    if not isinstance(item.values.get("content"), list):
-        return item.text("content", "")
-    return "\n".join(map(_part, item.items("content")))
-
-
-def _part(part: Params) -> str:
-    kind = part.text("type", "text")
-    if kind not in _TEXT_PARTS:
-        raise RequestError(
-            f"Only text is understood here, not a part of type {kind!r}; leave images, files and sounds out of `content`."
-        )
-    return part.text(_TEXT_PARTS[kind], "")
 
 
 def _tool_call(call: Json) -> Json:

@@ -202,11 +202,17 @@ class OpenAi:
         """What the request has cost: tokens of all prompts, times of the first."""
         n_prompt = sum(completion.reuse.prompt for completion in completions)
         n_generated = sum(item.n_tokens for completion in completions for item in completion.items)
+        accepted = sum(completion.timings.draft_n_accepted for completion in completions)
+        rejected = sum(completion.timings.draft_n for completion in completions) - accepted
         usage = {
             "prompt_tokens": n_prompt,
             "completion_tokens": n_generated,
             "total_tokens": n_prompt + n_generated,
             "prompt_tokens_details": {"cached_tokens": sum(map(n_cached, completions))},
+            "completion_tokens_details": {
+                "accepted_prediction_tokens": accepted,
+                "rejected_prediction_tokens": rejected,
+            },
         }
         first = completions[0]
         return {"usage": usage, "timings": timings(first), "reuse": asdict(first.reuse), "request": first.request}

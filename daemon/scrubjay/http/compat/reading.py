@@ -31,6 +31,8 @@ INFILL_TOKENS = 128
 """What a client that fills in gets, if it does not say how much it wants."""
 FORBIDDEN = -1e9
 _ANYTHING = 1e300
+_TEXT_PARTS = {"text": "text", "input_text": "text", "output_text": "text", "refusal": "refusal"}
+"""Types of parts that are text, and the field that has it."""
 _LIMITS = ("n_predict", "max_completion_tokens", "max_tokens")
 
 
@@ -144,6 +146,7 @@ def sampling(params: Params, max_tokens: int) -> Sampling:
         max_ms=int(number(params, "t_max_predict_ms", 0, 0, 1e9)),
         ignore_end=params.flag("ignore_eos", default=False),
         with_tokens=params.flag("return_tokens", default=False),
+        prediction=_prediction(params),
     )
 
 
@@ -181,6 +184,33 @@ def extras(params: Params, name: str) -> tuple[Extra, ...]:
 def number(params: Params, name: str, default: float, low: float, high: float) -> float:
     """A number, brought into its range."""
     return max(low, min(high, params.number(name, default, low=-_ANYTHING, high=_ANYTHING)))
+
+
+def content_of(item: Params) -> str:
+    """The text of `content`, which may come in parts."""
+    if not isinstance(item.values.get("content"), list):
+        return item.text("content", "")
+    return "\n".join(map(_part, item.items("content")))
+
+
+def _part(part: Params) -> str:
+    kind = part.text("type", "text")
+    if kind not in _TEXT_PARTS:
+        raise RequestError(
+            f"Only text is understood here, not a part of type {kind!r}; leave images, files and sounds out of `content`."
+        )
+    return part.text(_TEXT_PARTS[kind], "")
+
+
+def _prediction(params: Params) -> str:
+    """What the client thinks will be written: `{"type": "content", "content": ...}`, as OpenAI has it, or the text alone."""
+    if not params.has("prediction"):
+        return ""
+    return (
+        params.text("prediction")
+        if isinstance(params.values["prediction"], str)
+        else content_of(params.nested("prediction"))
+    )
 
 
 def _limit(params: Params, default: int) -> int:

@@ -1,0 +1,149 @@
+"""What may come next, taken from texts that are there already. Pure, and never trusted: see `drafting.Drafting`.
+
+Most of what an edit writes stands somewhere: in the prompt, in what the client expects, in what was just deleted.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from scrubjay.tokens import Tokens
+
+MIN_MATCH = 3
+"""Tokens that must agree before a place in a text is one that may go on in the same way."""
+MAX_MATCH = 16
+NEAR_TOKENS = 64
+"""So near after the place where an expected text was left, one token that agrees is enough."""
+MAX_PLACES = 256
+"""Places that are compared; the last ones, where there are more."""
+MEMORY = 64.0
+"""Tokens on which a chance is founded, at most: what was long ago counts no more."""
+FORGIVING = 0.97
+"""What is left of a bad record each time that its drafter is not asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """Tokens that may come next; `key` names the drafter, and how much agreed."""
+
+    tokens: Tokens
+    key: str
+
+
+class Drafter(Protocol):
+    """Something that knows what may come next."""
+
+    def propose(self, known: Tokens, n: int) -> Draft | None:
+        """At most `n` tokens, and at least one, that may follow `known`: the prompt and what was generated."""
+
+
+class RepeatDrafter:
+    """What followed where the last tokens stood before."""
+
+    def propose(self, known: Tokens, n: int) -> Draft | None:
+        ends, lengths = places(known[:-1], known)
+        if not len(ends) or (longest := int(lengths.max())) < MIN_MATCH:
+            return None
+        end = int(ends[lengths == longest][-1])
+        return Draft(known[end : end + n], f"repeat {_grade(longest)}")
+
+
+class ExpectedDrafter:
+    """A text that is expected to be written, as far as it agrees with what is.
+
+    Args:
+        name: of its kind.
+        text: its tokens.
+        from_start: whether its first token is the first that is expected; if not, a place in it must be found first.
+    """
+
+    def __init__(self, name: str, text: Tokens, from_start: bool) -> None:
+        self._name = name
+        self._text = text
+        self._at = 0
+        self._is_begun = not from_start
+
+    def propose(self, known: Tokens, n: int) -> Draft | None:
+        """Of the places that agree the most, the first after the one before."""
+        if not self._is_begun:
+            self._is_begun = True
+            return self._draft(0, MIN_MATCH, n)
+        ends, lengths = places(self._text, known)
+        is_near = (ends >= self._at) & (ends < self._at + NEAR_TOKENS)
+        fits = is_near | (lengths >= MIN_MATCH)
+        if not fits.any():
+            return None
+        ends, lengths, is_near = ends[fits], lengths[fits], is_near[fits]
+        # Where it was expected to go on is worth as much as two more tokens that agree.
+        best = np.lexsort((ends, ends < self._at, -(lengths + 2 * is_near)))[0]
+        self._at = int(ends[best])
+        return self._draft(self._at, int(lengths[best]), n)
+
+    def _draft(self, at: int, n_agree: int, n: int) -> Draft | None:
+        tokens = self._text[at : at + n]
+        return Draft(tokens, f"{self._name} {_grade(n_agree)}") if len(tokens) else None
+
+
+def places(text: Tokens, known: Tokens) -> tuple[Tokens, Tokens]:
+    """Where in `text` the last token of `known` stands: the positions after it, and how many tokens agree before each."""
+    if not len(text) or not len(known):
+        return text[:0], text[:0]
+    ends = (np.flatnonzero(text == known[-1])[-MAX_PLACES:] + 1).astype(np.int32)
+    lengths = np.ones_like(ends)
+    alive = np.arange(len(ends))
+    for n in range(2, min(MAX_MATCH, len(known)) + 1):
+        alive = alive[ends[alive] >= n]
+        alive = alive[text[ends[alive] - n] == known[-n]]
+        if not len(alive):
+            break
+        lengths[alive] = n
+    return ends, lengths
+
+
+class Record:
+    """How often drafts were right, by their keys. It outlives requests."""
+
+    def __init__(self) -> None:
+        self._counts: dict[str, tuple[float, float]] = {}
+
+    def chance(self, key: str) -> float:
+        """How likely a token of such a draft is right, given that those before it were."""
+        right, wrong = self._counts.get(key, (0.0, 0.0))
+        # As if six of eight had been right before anything was seen.
+        return (right + 6) / (right + wrong + 8)
+
+    def note(self, key: str, n_right: int, is_wrong: bool) -> None:
+        """Of a draft the first `n_right` tokens were right, and then one wrong, or none was left."""
+        right, wrong = self._counts.get(key, (0.0, 0.0))
+        right, wrong = right + n_right, wrong + is_wrong
+        kept = min(1.0, MEMORY / max(right + wrong, 1.0))
+        self._counts[key] = right * kept, wrong * kept
+
+    def forgive(self, key: str) -> None:
+        """It was not asked, for its record is bad: so it will be asked again some time."""
+        right, wrong = self._counts.get(key, (0.0, 0.0))
+        self._counts[key] = right * FORGIVING, wrong * FORGIVING
+
+    def best(self, drafters: Iterable[Drafter], known: Tokens, n: int) -> Draft | None:
+        """The draft of which the most tokens are likely to be right."""
+        drafts = [draft for drafter in drafters if (draft := drafter.propose(known, n))]
+        return max(drafts, key=lambda draft: expected(self.chance(draft.key), len(draft.tokens)), default=None)
+
+
+def expected(chance: float, n: int) -> float:
+    """How many of the `n` tokens of a draft are right, on average."""
+    return float(n) if chance >= 1 else chance * (1 - chance**n) / (1 - chance)
+
+
+def drafters_for(prediction: Tokens, others: Sequence[Tokens]) -> list[Drafter]:
+    """The drafters of a request whose client expects `prediction`, and whose workspace knows `others`."""
+    made: list[Drafter] = [RepeatDrafter()]
+    if len(prediction):
+        made.append(ExpectedDrafter("prediction", prediction, from_start=True))
+    return [*made, *(ExpectedDrafter("workspace", text, from_start=False) for text in others)]
+
+
+def _grade(n_agree: int) -> str:
+    return "well" if n_agree >= 2 * MIN_MATCH else "fairly" if n_agree >= MIN_MATCH else "barely"

@@ -1,0 +1,127 @@
+"""What may come next, by text alone: the interface of drafters, and what is made of how often they were right."""
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scrubjay.tokens import EMPTY, as_tokens
+from scrubjay.worker.drafters import (
+    MAX_MATCH,
+    Draft,
+    ExpectedDrafter,
+    Record,
+    RepeatDrafter,
+    drafters_for,
+    expected,
+    places,
+)
+
+TEXTS = st.lists(st.integers(0, 3), max_size=40).map(as_tokens)
+
+
+def proposed(draft: Draft | None) -> list[int]:
+    return draft.tokens.tolist() if draft else []
+
+
+@given(TEXTS, TEXTS)
+def test_places_are_where_the_last_tokens_stand(text: np.ndarray, known: np.ndarray) -> None:
+    ends, lengths = places(text, known)
+    for end, n in zip(ends.tolist(), lengths.tolist(), strict=True):
+        assert 1 <= n <= MAX_MATCH
+        assert text[end - n : end].tolist() == known[len(known) - n :].tolist()
+        is_whole = n in (MAX_MATCH, end, len(known))
+        assert is_whole or text[end - n - 1] != known[len(known) - n - 1]
+    assert ends.tolist() == [i + 1 for i, token in enumerate(text) if len(known) and token == known[-1]]
+
+
+@given(TEXTS, TEXTS, TEXTS, st.integers(1, 8))
+def test_a_draft_has_as_many_tokens_as_are_wanted_or_fewer(
+    prediction: np.ndarray, other: np.ndarray, known: np.ndarray, n: int
+) -> None:
+    for drafter in drafters_for(prediction, [other]):
+        draft = drafter.propose(known, n)
+        assert draft is None or 1 <= len(draft.tokens) <= n
+
+
+def test_what_was_repeated_goes_on_as_it_went_on() -> None:
+    drafter = RepeatDrafter()
+    assert proposed(drafter.propose(as_tokens([1, 2, 3, 4, 5, 9, 1, 2, 3]), 2)) == [4, 5]
+    assert drafter.propose(as_tokens([1, 2, 3, 4, 5, 9, 0, 2, 3]), 2) is None, "two tokens say too little"
+
+
+def test_the_longest_agreement_counts_and_of_equals_the_last() -> None:
+    drafter = RepeatDrafter()
+    assert proposed(drafter.propose(as_tokens([7, 1, 2, 3, 4, 0, 1, 2, 3, 5, 7, 1, 2, 3]), 1)) == [4]
+    assert proposed(drafter.propose(as_tokens([0, 1, 2, 3, 4, 9, 1, 2, 3, 5, 8, 1, 2, 3]), 1)) == [5]
+
+
+def test_a_prediction_begins_with_its_beginning_and_goes_on_after_a_change() -> None:
+    drafter = ExpectedDrafter("prediction", as_tokens([10, 11, 12, 13, 14, 15, 16]), from_start=True)
+    prompt = [1, 2]
+    assert proposed(drafter.propose(as_tokens(prompt), 3)) == [10, 11, 12]
+    # 11 became 90: one token that agrees is enough, so near.
+    assert drafter.propose(as_tokens([*prompt, 10, 90]), 3) is None
+    assert proposed(drafter.propose(as_tokens([*prompt, 10, 90, 12]), 3)) == [13, 14, 15]
+    assert drafter.propose(as_tokens([*prompt, 10, 90, 12, 13, 14, 15, 16]), 3) is None, "it is at its end"
+
+
+def test_of_equal_places_in_a_prediction_the_next_one_counts() -> None:
+    drafter = ExpectedDrafter("prediction", as_tokens([1, 2, 3, 4, 1, 2, 3, 5, 1, 2, 3, 6]), from_start=True)
+    drafter.propose(as_tokens([0]), 4)
+    assert proposed(drafter.propose(as_tokens([0, 1, 2, 3]), 1)) == [4]
+    assert proposed(drafter.propose(as_tokens([0, 1, 2, 3, 4, 1, 2, 3]), 1)) == [5]
+    assert proposed(drafter.propose(as_tokens([0, 1, 2, 3, 4, 1, 2, 3, 5, 1, 2, 3]), 1)) == [6]
+
+
+def test_a_text_of_the_workspace_needs_a_place_to_begin() -> None:
+    drafter = ExpectedDrafter("workspace", as_tokens([4, 5, 6, 7]), from_start=False)
+    assert drafter.propose(EMPTY, 2) is None
+    assert proposed(drafter.propose(as_tokens([1, 4, 5, 6]), 2)) == [7]
+
+
+def test_a_drafter_that_keeps_being_wrong_is_trusted_less_and_forgiven_later() -> None:
+    record = Record()
+    at_first = record.chance("a")
+    for _ in range(50):
+        record.note("a", 0, is_wrong=True)
+    assert record.chance("a") < 0.15 < at_first == record.chance("b")
+    for _ in range(200):
+        record.forgive("a")
+    assert record.chance("a") > 0.7
+
+
+def test_what_was_long_ago_counts_no_more() -> None:
+    record = Record()
+    for _ in range(1000):
+        record.note("a", 1, is_wrong=False)
+    for _ in range(100):
+        record.note("a", 0, is_wrong=True)
+    assert record.chance("a") < 0.3
+
+
+class Saying:
+    """A drafter that says one thing."""
+
+    def __init__(self, key: str, n: int) -> None:
+        self._draft = Draft(as_tokens([n] * n), key)
+
+    def propose(self, known: np.ndarray, n: int) -> Draft | None:  # noqa: ARG002
+        return self._draft
+
+
+def test_the_draft_with_the_most_tokens_that_are_likely_right_wins() -> None:
+    record = Record()
+    for _ in range(20):
+        record.note("good", 8, is_wrong=False)
+        record.note("bad", 0, is_wrong=True)
+    best = record.best([Saying("bad", 30), Saying("good", 4)], EMPTY, 31)
+    assert best and best.key == "good"
+    best = record.best([Saying("good", 4), Saying("good", 9)], EMPTY, 31)
+    assert best and len(best.tokens) == 9
+    assert record.best([], EMPTY, 31) is None
+
+
+@given(st.floats(0, 1), st.integers(0, 40))
+def test_how_many_tokens_of_a_draft_are_right(chance: float, n: int) -> None:
+    got = expected(chance, n)
+    assert got == sum(chance**i for i in range(1, n + 1)) or abs(got - sum(chance**i for i in range(1, n + 1))) < 1e-6

@@ -1,0 +1,182 @@
+"""Whatever is drafted, the same answers come out: hostile drafters, every memory class, every way to sample."""
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import cycle
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from scrubjay.contexts.naive import Control, Interrupted
+from scrubjay.protocol.messages import DraftCounts, GeneratedToken, Sampling
+from scrubjay.tokens import Tokens, as_tokens
+from scrubjay.worker.drafters import Draft
+from scrubjay.worker.drafting import Drafting
+from scrubjay.worker.generate import Generated, Generation
+from scrubjay.worker.lengths import MAX_DRAFT_DECODE, DecodeLengths
+from scrubjay.worker.warmup import WarmUp
+from tests.support.engine_rig import CLASSES, Rig, interrupt_after, random_tokens, rig
+
+N_TOKENS = 24
+N_REQUESTS = int(os.environ.get("SCRUBJAY_DRAFT_REQUESTS", "160"))
+"""Over all classes; the variable sets more."""
+
+
+@dataclass
+class Answer:
+    """All that a generation gives out."""
+
+    tokens: list[int]
+    logprobs: list[float]
+    margins: list[float]
+    text: str
+    made: Generated
+
+
+class Hostile:
+    """Drafts what it is told, however wrong.
+
+    Args:
+        answer: what will be generated.
+        right: how many tokens of each draft are right, in turn.
+        n: how long its drafts are, room for them or not.
+    """
+
+    def __init__(self, n_prompt: int, answer: Sequence[int], right: Sequence[int], n: int, end: int) -> None:
+        self._n_prompt = n_prompt
+        self._answer = list(answer)
+        self._right = cycle(right)
+        self._n = n
+        self._end = end
+
+    def propose(self, known: Tokens, n: int) -> Draft | None:
+        """The answer, from some place on wrong: with tokens that end a text, or others."""
+        at = len(known) - self._n_prompt
+        rest, n_right = self._answer[at : at + self._n], next(self._right)
+        wrong = [self._end if (at + i) % 3 else (token + 1) % 700 for i, token in enumerate(rest[n_right:])]
+        drafted = [*rest[:n_right], *wrong] or [self._end] * self._n
+        return Draft(as_tokens(drafted[:n]), "hostile") if drafted[:n] else None
+
+
+def answer(r: Rig, prompt: Tokens, sampling: Sampling, drafting: Drafting) -> Answer:
+    """What the warm context answers."""
+    pieces: list[tuple[str, int, tuple[float, ...], tuple[GeneratedToken, ...], float]] = []
+    # From nothing, so that the prompt has the same bits each time.
+    r.warm.clear()
+    r.branches.clear()
+    r.warm.sync(prompt)
+    with Generation(r.model.vocabulary, sampling, lambda *piece: pieces.append(piece)) as generation:
+        made = generation.run(r.warm, Control(), drafting)
+    r.check_integrity()
+    given = [token for piece in pieces for token in piece[3]]
+    written = [token.choice.id for token in given]
+    resident = r.warm.resident[len(prompt) :].tolist()
+    assert resident == written[: len(resident)], "what was drafted in vain is gone"
+    return Answer(
+        written,
+        [choice.logprob for token in given for choice in (token.choice, *token.top)],
+        [value for piece in pieces for value in piece[2]],
+        "".join(piece[0] for piece in pieces),
+        made,
+    )
+
+
+def paired(r: Rig) -> DecodeLengths:
+    """All lengths of which the warm-up found that they give the same bits."""
+    warm_up = WarmUp(r.model, r.loaded.llama, r.loaded.threads, lambda *_: None)
+    warm_up.speeds = {1: 1e9}
+    measured = warm_up.measure_lengths(r.loaded.memory_class)
+    alike = {length for length, (_, digest) in measured.items() if digest == measured[2][1]}
+    return DecodeLengths(dict.fromkeys(alike, 1.0), most=MAX_DRAFT_DECODE - 1)
+
+
+def a_token_that_ends(r: Rig) -> int:
+    return next(token for token in range(r.model.vocabulary.n_tokens) if r.model.vocabulary.is_end(token))
+
+
+SAMPLINGS = st.builds(
+    Sampling,
+    max_tokens=st.integers(1, N_TOKENS),
+    temperature=st.sampled_from([0.0, 0.0, 0.7, 1.5]),
+    seed=st.integers(0, 1000),
+    repeat_penalty=st.sampled_from([1.0, 1.0, 1.3]),
+    presence_penalty=st.sampled_from([0.0, 0.0, 0.5]),
+    logit_bias=st.sampled_from([(), (), ((5, 4.0), (9, -100.0))]),
+    grammar=st.sampled_from(["", "", 'root ::= ("a" | "b" | " ")+']),
+    with_margins=st.booleans(),
+    n_probs=st.sampled_from([-1, 3]),
+    with_tokens=st.just(True),
+    ignore_end=st.booleans(),
+)
+
+
+@pytest.fixture(scope="module", params=[kind for kind in CLASSES if kind != "hybrid_swa"])
+def served(request: pytest.FixtureRequest) -> Iterator[tuple[Rig, DecodeLengths]]:
+    with rig(request.param, n_ctx=512) as made:
+        yield made, paired(made)
+
+
+@pytest.mark.slow
+def test_an_answer_is_the_same_whatever_was_drafted(served: tuple[Rig, DecodeLengths]) -> None:
+    """Bit for bit, its probabilities too: by drafters that are always right, always wrong, or something between."""
+    r, lengths = served
+    assert sorted(lengths.seconds) == [2, 3, 4, 8, 16, 32]
+    n = max(N_REQUESTS // (len(CLASSES) - 1), 1)
+
+    @settings(max_examples=n, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @given(
+        SAMPLINGS,
+        st.integers(0, 10_000),
+        st.sampled_from([3, 40, 300, 500]),
+        st.lists(st.integers(0, 40), min_size=1, max_size=4),
+        st.integers(1, 40),
+    )
+    def check(sampling: Sampling, seed: int, n_prompt: int, right: list[int], n_draft: int) -> None:
+        prompt = random_tokens(np.random.default_rng(seed), n_prompt)
+        undrafted = answer(r, prompt, sampling, Drafting(lengths=lengths))
+        hostile = Hostile(n_prompt, undrafted.tokens, right, n_draft, a_token_that_ends(r))
+        drafted = answer(r, prompt, sampling, Drafting([hostile], lengths))
+        assert drafted.tokens == undrafted.tokens
+        assert drafted.text == undrafted.text
+        assert (drafted.logprobs, drafted.margins) == (undrafted.logprobs, undrafted.margins)
+        assert drafted.made.stop_reason == undrafted.made.stop_reason
+
+    check()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n_checks", [1, 4, 9])
+def test_who_is_interrupted_while_tokens_are_on_trial_keeps_only_what_is_certain(
+    served: tuple[Rig, DecodeLengths], n_checks: int
+) -> None:
+    r, lengths = served
+    prompt = random_tokens(np.random.default_rng(n_checks), 100)
+    sampling = Sampling(max_tokens=N_TOKENS, with_tokens=True, ignore_end=True)
+    want = answer(r, prompt, sampling, Drafting(lengths=lengths))
+    hostile = Hostile(len(prompt), want.tokens, [3, 0, 40], 8, a_token_that_ends(r))
+    r.warm.clear()
+    r.branches.clear()
+    r.warm.sync(prompt)
+    with (
+        Generation(r.model.vocabulary, sampling, lambda *_: None) as generation,
+        pytest.raises(Interrupted),
+    ):
+        generation.run(r.warm, Control(check=interrupt_after(n_checks)), Drafting([hostile], lengths))
+    r.check_integrity()
+    made = r.warm.resident[len(prompt) :].tolist()
+    assert made == want.tokens[: len(made)]
+    assert answer(r, prompt, sampling, Drafting([hostile], lengths)).tokens == want.tokens
+
+
+def test_a_window_beside_a_recurrent_state_is_not_drafted() -> None:
+    """Going back would change where in its ring the window stands, and with that the order of sums."""
+    with rig("hybrid_swa") as r:
+        prompt = random_tokens(np.random.default_rng(0), 50)
+        sampling = Sampling(max_tokens=8, with_tokens=True, ignore_end=True)
+        want = answer(r, prompt, sampling, Drafting())
+        hostile = Hostile(len(prompt), want.tokens, [40], 8, a_token_that_ends(r))
+        got = answer(r, prompt, sampling, Drafting([hostile], DecodeLengths({2: 1.0, 8: 1.0}, most=8)))
+        assert (got.tokens, got.made.drafts) == (want.tokens, DraftCounts())
