@@ -22,7 +22,18 @@ PACKAGES = {
 FOLDERS = ("daemon", "lsp", "tests", "tools", "clients")
 LANGUAGE_SERVER = "scrubjay_lsp"
 PYTHON_CLIENT = ROOT / "clients" / "python" / "scrubjay_client.py"
-PURE = ("errors", "positions", "tokens", "code_text", "protocol", "tokenizer", "prompt", "completion", "nextedit")
+PURE = (
+    "errors",
+    "positions",
+    "tokens",
+    "code_text",
+    "outline",
+    "protocol",
+    "tokenizer",
+    "prompt",
+    "completion",
+    "nextedit",
+)
 MAX_LINES = 400
 MAX_METHODS = 15
 MAX_FIELDS = 12
@@ -40,6 +51,7 @@ DOORS = {
     "watchdog": ("scrubjay.workspace.folder_watches",),
     "aiohttp.web": ("scrubjay.http",),
     "pygls": ("scrubjay_lsp",),
+    "tree_sitter": ("scrubjay.outline.grammars",),
 }
 """What only one module, or one package, may import."""
 MACHINE_PATH = re.compile(

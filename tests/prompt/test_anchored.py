@@ -14,6 +14,7 @@ from scrubjay.prompt.frame import LayoutInput
 from scrubjay.prompt.layouts import LayoutName, Layouts
 from scrubjay.prompt.limits import Limits
 from scrubjay.prompt.segments import Prompt
+from scrubjay.tokenizer.token_cache import TokenCache
 from scrubjay.tokens import common_length
 from scrubjay.workspace.text import Change
 from tests.prompt.test_plain import Workspace, cache_of, workspace
@@ -43,6 +44,10 @@ class Editor:
     def text(self) -> str:
         return self.jay.document(self.name).text
 
+    @property
+    def cache(self) -> TokenCache:
+        return cache_of(self.jay.kind)
+
     def replace(self, start: int, end: int, new: str) -> None:
         document = self.jay.document(self.name)
         change = Change(new, document.position_at(start, "utf-32"), document.position_at(end, "utf-32"))
@@ -53,7 +58,12 @@ class Editor:
         template = self.jay.template or find_template(self.jay.vocabulary)
         place = (self.jay.project, self.jay.document(self.name), self.cursor)
         limits = Limits(self.n_ctx, 128, window=self.window_limit)
-        prompt = self.layouts.prompt(LayoutInput(*place, template, cache_of(self.jay.kind), limits, is_idle))
+        if is_idle:
+            for preparation in self.layouts.parts(self.jay.project.root).missing(
+                self.jay.project, limits, self.cache.alone
+            ):
+                preparation.keep(preparation.run())
+        prompt = self.layouts.prompt(LayoutInput(*place, template, self.cache, limits, is_idle))
         if self.last is not None:
             n_common = min(common_length(prompt.tokens, self.last.tokens), len(prompt.tokens) - 1)
             self.costs.append(len(prompt.tokens) - n_common)

@@ -83,3 +83,23 @@ def test_a_speculative_prompt_leaves_the_layout_as_it_was() -> None:
     assert not tools.layouts.state(view.project.root).anchors
     DocumentRecipe(view).make(tools)
     assert tools.layouts.state(view.project.root).anchors
+
+
+def test_in_idle_time_large_files_are_cut_into_parts_in_a_thread() -> None:
+    large = "".join(f"def f_{number}(x):\n    y = x\n    y += {number}\n    return y\n\n" for number in range(700))
+    jay = workspace(a=large, now=TEXT)
+    tools = make_tools(jay)
+    prepare(DocumentRecipe(view_of(jay)), tools)
+    assert DocumentRecipe(view_of(jay)).preparations(tools) == [], "not while somebody waits"
+    idle = DocumentRecipe(view_of(jay), is_idle=True)
+    assert n_untokenized(idle, tools) == len(large)
+    prepare(idle, tools)
+    assert idle.preparations(tools) == []
+    seen = {label: text for kind, label, text in jay.shown(idle.make(tools)) if kind == "file"}
+    assert "def f_0(x):" in seen["a.py"]
+    assert "return y" not in seen["a.py"]
+    jay.edit("a.py", large.replace("y += 3\n", "y += 33\n"))
+    idle = DocumentRecipe(view_of(jay), is_idle=True)
+    prepare(idle, tools)
+    seen = {label: text for kind, label, text in jay.shown(idle.make(tools)) if kind == "file"}
+    assert "y += 33" in seen["a.py"], "what was edited, with what it is in"

@@ -49,8 +49,11 @@ class DocumentRecipe:
         return sum(len(document.text) for document in self.view.project.documents.values())
 
     def preparations(self, tools: PromptTools, /) -> list[Preparation]:
-        documents = self.view.project.documents.values()
-        return tools.token_cache.missing([(document.key, document.text) for document in documents])
+        project, cache = self.view.project, tools.token_cache
+        missing = cache.missing([(document.key, document.text) for document in project.documents.values()])
+        if self.is_idle:
+            missing += tools.layouts.parts(project.root).missing(project, tools.limits, cache.alone)
+        return missing
 
     def make(self, tools: PromptTools) -> Prompt:
         view = self.view

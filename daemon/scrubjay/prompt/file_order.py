@@ -5,9 +5,10 @@ end, but to move it there costs something too. This is the ski rental problem: a
 as much as the move costs, and is moved then. So it never costs more than twice what the better of the two would have.
 """
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from scrubjay.prompt.parts import FileParts
 from scrubjay.tokens import Tokens
 from scrubjay.workspace.document import Document
 
@@ -19,9 +20,10 @@ class FileSlot:
     Args:
         key: the document's key.
         text: its text when it was laid out here.
-        tokens: path and text.
+        tokens: path, and text or parts.
         cost_in_place: how many tokens after it its edits have cost since it was put here.
         reason: why it stands here and like this.
+        parts: those that are shown, if it is not shown whole.
     """
 
     key: str
@@ -30,10 +32,21 @@ class FileSlot:
     tokens: Tokens
     cost_in_place: int = 0
     reason: str = "another file of the project; it was opened after those before it"
+    parts: FileParts | None = None
+
+    def shows(self, document: Document, parts: FileParts | None) -> bool:
+        """Whether it shows what `document` is to be shown by: its `parts`, or all of its text."""
+        if parts is None or self.parts is None:
+            return parts is self.parts and self.text == document.text
+        return parts.tokens is self.parts.tokens
 
 
 def reorder(
-    slots: Sequence[FileSlot], recent: Sequence[Document], current: str, make: Callable[[Document], FileSlot]
+    slots: Sequence[FileSlot],
+    recent: Sequence[Document],
+    current: str,
+    make: Callable[[Document], FileSlot],
+    parts: Mapping[str, FileParts] | None = None,
 ) -> tuple[FileSlot, ...]:
     """The slots after some of `recent` were opened, edited or closed, or changed on disk.
 
@@ -42,15 +55,16 @@ def reorder(
         recent: all documents, least recently edited first.
         current: key of the document that is being edited. Once it is, its old text must not stand anywhere.
         make: a new slot at the end for a document.
+        parts: of documents that are not shown whole.
     """
     by_key = {document.key: document for document in recent if document.text}
     stay: list[FileSlot] = []
     moved: dict[str, FileSlot] = {}
     for slot, n_after in _with_tokens_after(slots):
         document = by_key.get(slot.key)
-        if document is None or (slot.key == current and slot.text != document.text):
+        if document is None or (slot.key == current and (slot.parts or slot.text != document.text)):
             continue
-        if slot.text == document.text:
+        if slot.key == current or slot.shows(document, (parts or {}).get(slot.key)):
             stay.append(slot)
         elif (cost := slot.cost_in_place + n_after) > len((new := make(document)).tokens):
             moved[slot.key] = replace(

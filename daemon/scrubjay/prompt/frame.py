@@ -1,11 +1,12 @@
 """What every project's prompt has around the text of the current file, whichever layout makes it."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from scrubjay.errors import PromptRefused
 from scrubjay.prompt.fim import FimTemplate
 from scrubjay.prompt.limits import Limits
+from scrubjay.prompt.parts import FileParts
 from scrubjay.prompt.segments import Segment, count_tokens, part_tokens
 from scrubjay.tokenizer.token_cache import TokenCache, TokenizedText
 from scrubjay.workspace.document import Document
@@ -28,6 +29,7 @@ class LayoutInput:
         is_idle: nobody waits for the prompt, so this is the time for what typing should not have to pay.
         shows_rest: the suffix begins at the cursor, even if nothing but closers follows in the line.
         n_typed: how many characters after `offset` the cursor is.
+        parts: those of files that are too large to be shown whole, by key; see `KnownParts`.
     """
 
     project: Project
@@ -39,6 +41,7 @@ class LayoutInput:
     is_idle: bool = False
     shows_rest: bool = False
     n_typed: int = 0
+    parts: Mapping[str, FileParts] = field(default_factory=dict)
 
     @property
     def cursor(self) -> int:
@@ -60,12 +63,18 @@ class LayoutInput:
         return [one for one in documents if one.key == self.document.key or not self.tokenized(one).has_long_chunk]
 
     def file_segment(self, document: Document) -> Segment:
-        """The whole of `document`, after its path."""
-        label = self.project.label(document)
-        parts = (*self.template.header(label), self.tokenized(document).tokens)
-        if self.template.separator is None and not document.text.endswith("\n"):
+        """The whole of `document`, or its parts, after its path."""
+        label, known = self.project.label(document), self.parts.get(document.key)
+        reason = "another file of the project; the most recently edited come last"
+        if known:
+            tokens, text = known.tokens, known.shown[-1] if known.shown else ""
+            reason = "parts of another file of the project: what was edited, and the beginnings of definitions"
+        else:
+            tokens, text = self.tokenized(document).tokens, document.text
+        parts = (*self.template.header(label), tokens)
+        if self.template.separator is None and not text.endswith("\n"):
             parts = (*parts, "\n")
-        return Segment("file", label, parts, reason="another file of the project; the most recently edited come last")
+        return Segment("file", label, parts, reason=reason)
 
 
 @dataclass(frozen=True, slots=True)

@@ -132,7 +132,7 @@ def _best_place(old: LayoutState, layout: LayoutInput, budget: TokenBudget) -> P
     options = options or _new_places(old, known, layout, budget)
     choices = []
     for place in options:
-        true = _fitting(place, reorder(place.slots, recent, place.key, make), layout, budget)
+        true = _fitting(place, reorder(place.slots, recent, place.key, make, layout.parts), layout, budget)
         # What moving a file has cost is known by the last place; an older one counts as it was, or not at all.
         if place is options[0] or not _n_stale(place.slots, layout):
             choices += [(true, true)]
@@ -172,7 +172,9 @@ def _n_new(place: Place, known: Sequence[Place]) -> int:
 def _n_stale(slots: Sequence[FileSlot], layout: LayoutInput) -> int:
     """How many characters of other files are not shown as they are now."""
     documents = layout.project.documents
-    return sum(_n_changed(slot.text, documents[slot.key].text if slot.key in documents else "") for slot in slots)
+    # Parts are looked for in idle time only, and are as they were until then.
+    whole = [slot for slot in slots if slot.parts is None or slot.key not in documents]
+    return sum(_n_changed(slot.text, documents[slot.key].text if slot.key in documents else "") for slot in whole)
 
 
 def _n_changed(old: str, new: str) -> int:
@@ -199,15 +201,17 @@ def _is_same(slots: Sequence[FileSlot], others: Sequence[FileSlot]) -> bool:
 
 
 def _n_other_tokens(layout: LayoutInput) -> int:
-    others = [
-        (other.key, other.text) for other in layout.project.documents.values() if other.key != layout.document.key
-    ]
-    return layout.token_cache.count(others)
+    others = [other for other in layout.project.documents.values() if other.key != layout.document.key]
+    whole = [(other.key, other.text) for other in others if other.key not in layout.parts]
+    n_parts = sum(len(layout.parts[other.key].tokens) for other in others if other.key in layout.parts)
+    return layout.token_cache.count(whole) + n_parts
 
 
 def _slot(layout: LayoutInput, other: Document) -> FileSlot:
     segment = layout.file_segment(other)
-    return FileSlot(other.key, segment.label, other.text, part_tokens(segment.parts, layout.token_cache))
+    parts = layout.parts.get(other.key)
+    slot = FileSlot(other.key, segment.label, other.text, part_tokens(segment.parts, layout.token_cache))
+    return replace(slot, text=parts.text, reason=segment.reason, parts=parts) if parts else slot
 
 
 def _file_segment(slot: FileSlot) -> Segment:

@@ -100,6 +100,10 @@ class TokenCache:
         """The tokens of `text`, standing alone."""
         return self._remembered(text, after_cut=False)
 
+    def alone(self, text: str) -> Tokens:
+        """The same without looking or remembering: for any thread."""
+        return self._tokens(text, after_cut=False)
+
     def after_cut(self, text: str) -> Tokens:
         """The tokens of `text`, standing after a cut in a longer text."""
         return self._remembered(text, after_cut=self._rule is not None and self._rule.n_lead > 0)

@@ -23,6 +23,7 @@ MAX_JOINED_CHARACTERS = 1000
 MAX_CHARACTERS = 64 << 10
 """What all edits hold together, four bytes a character at most; the oldest are dropped."""
 MAX_TAKEN_BACK = 16
+MAX_PLACES = 16
 N_CONTEXT_LINES = 3
 
 _HUNK = re.compile(r"@@ -(\d+)(,\d+)? \+(\d+)(,\d+)? @@")
@@ -152,6 +153,18 @@ class EditHistory:
         """The edits of one document that are known to follow each other up to its present text, oldest first."""
         edits = (self._edits[index] for index in self._backwards(key))
         return [*takewhile(lambda edit: edit.epoch == self._epochs[key], edits)][::-1]
+
+    def places(self, key: str) -> list[int]:
+        """Where the last edits of one document are in its present text, the last one first; see `of`."""
+        found: list[int] = []
+        later: list[Edit] = []
+        for edit in self.of(key)[: -MAX_PLACES - 1 : -1]:
+            at = edit.start
+            for other in reversed(later):
+                at += other.delta if at > other.start else 0
+            found.append(max(at, 0))
+            later.append(edit)
+        return found
 
     def current(self) -> list[Edit]:
         """All edits that are known to lead to the present texts of their documents; none if the last one does not."""
