@@ -56,7 +56,7 @@ def _model(report: Json) -> Iterator[str]:
     yield f"Device     {model['device']}, {_threads(model['n_threads'])}"
     if advice := missing_gpu(model):
         yield f"           {advice}"
-    yield f"Speed      {model['prefill_speed']:.0f} tokens/s in, {model['generation_speed']:.0f} out, as measured at the start"
+    yield f"Speed      {model['prefill_speed']:.0f} tokens/s in, {model['generation_speed']:.0f} out, as measured at a start"
 
 
 def _others(report: Json) -> Iterator[str]:

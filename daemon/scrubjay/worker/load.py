@@ -22,6 +22,7 @@ from scrubjay.protocol.messages import MAX_DECODE_TOKENS, EngineSettings, ModelI
 from scrubjay.tokens import as_tokens
 from scrubjay.worker.drafting import DraftPolicy
 from scrubjay.worker.lengths import draft_lengths
+from scrubjay.worker.speeds import KnownSpeeds, Speeds, speed_key
 from scrubjay.worker.threads import Threads, threads_for
 from scrubjay.worker.tuning import (
     choose_interval,
@@ -65,8 +66,8 @@ def open_model(settings: EngineSettings, abort_address: int, report: Report) -> 
     """
     begun, wanted = perf_counter(), settings.n_threads
     settings = with_threads(settings)
-    model = load_weights(settings, report, psutil.virtual_memory().available)
     threads = threads_for(settings, wanted)
+    model = load_weights(settings, report, psutil.virtual_memory().available)
     n_ctx = settings.n_ctx or min(model.n_ctx_train, DEFAULT_CTX_TOKENS)
     swa_full = choose_swa_full(model, settings)
     process = psutil.Process()
@@ -74,10 +75,12 @@ def open_model(settings: EngineSettings, abort_address: int, report: Report) -> 
     n_ubatch = min(max_ubatch(settings), settings.interval or MAX_DECODE_TOKENS, n_ctx)
     llama = LlamaContext(model, settings, n_ctx, n_ubatch, swa_full, abort_address)
     context_bytes = max(1, process.memory_info().rss - rss)
+    # What others did while the weights were read says how many threads there is room for now.
+    threads.look([llama])
     memory_class, load_ms = probe(model, llama, swa_full), (perf_counter() - begun) * 1e3
     warm_up = WarmUp(model, llama, threads, report)
     if settings.eager_load:
-        warm_up.run(memory_class, has_drafts=settings.draft != 0)
+        _warm_up(warm_up, memory_class, settings)
     state_size = _largest_state(model, llama, memory_class)
     budget = settings.checkpoint_budget or min(psutil.virtual_memory().available // 4, MAX_CHECKPOINT_BYTES)
     interval = choose_interval(settings.interval, warm_up.speeds, state_size, budget, llama.n_ctx, n_ubatch)
@@ -110,6 +113,15 @@ def open_model(settings: EngineSettings, abort_address: int, report: Report) -> 
     )
     drafts = DraftPolicy(model.vocabulary, *draft_lengths(warm_up.lengths, settings.draft))
     return LoadedModel(model, llama, settings, swa_full, memory_class, grid, info, threads, drafts)
+
+
+def _warm_up(warm_up: WarmUp, memory_class: MemoryClass, settings: EngineSettings) -> None:
+    key = speed_key(split_parts(Path(settings.model)), settings, warm_up.llama, warm_up.model.flash_attention)
+    kept = KnownSpeeds(Path(settings.store) if settings.store else None, key)
+    known = kept.read()
+    warm_up.run(memory_class, settings.draft != 0, known)
+    if known is None:
+        kept.write(Speeds(warm_up.speeds, warm_up.generation_speed, warm_up.lengths))
 
 
 def probe(model: Model, llama: LlamaContext, swa_full: bool) -> MemoryClass:

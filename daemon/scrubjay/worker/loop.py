@@ -89,13 +89,17 @@ class Worker:
         self.contexts = ContextPool(lambda: self._checkpointed(self._new_llama()), loaded.info.max_contexts)
         self.contexts.adopt(self._checkpointed(loaded.llama))
         self._cold: Context | None = None
+        self._n_unready = 0
+        """Buffers for checkpoints that are to be allocated, and touched."""
         if loaded.settings.eager_load and loaded.info.state_size:
             n_ctx, grid = loaded.llama.n_ctx, loaded.grid
             # The longest prompt has a state saved after each of its decodes: to go on from, or to go back to after an abort.
-            n_decodes = sum(1 for _ in grid.ranges(0, n_ctx, grid.tail_cuts(n_ctx)))
-            self.checkpoints.prepare(loaded.info.state_size, n_decodes + SPARE_BUFFERS)
+            self._n_unready = SPARE_BUFFERS + sum(1 for _ in grid.ranges(0, n_ctx, grid.tail_cuts(n_ctx)))
         if loaded.settings.store:
             self.records = self._open_records()
+        if self.records is None or not len(self.records.store):
+            # Where there is something to go back to, the first prompt is not long, and should be answered soon: see `rest`.
+            self._make_ready(self._n_unready)
 
     def run(self, job: Run, control: Control, send: Send) -> Done | Stopped:
         """Bring in the prompt of `job` and generate after it; `send` takes what is said meanwhile.
@@ -139,7 +143,14 @@ class Worker:
         if not self._is_checked:
             self.check_integrity()
             self.checkpoints.prepare_to_lend(FREE_PARTS)
+        if self._n_unready:
+            self._make_ready(1)
+            return 0.0
         return self.records.step(idle_s) if self.records else None
+
+    def _make_ready(self, count: int) -> None:
+        self.checkpoints.prepare(self.info.state_size, count)
+        self._n_unready -= count
 
     def forget(self, root: str) -> Forgotten:
         """Hold nothing any more of the project at `root`, or nothing at all."""

@@ -14,6 +14,7 @@ from scrubjay.llama.typed_text import pieces_of
 from scrubjay.protocol.messages import Sampling
 from scrubjay.tokens import Tokens, as_tokens
 from scrubjay.worker.lengths import MAX_DRAFT_DECODE, PROBED
+from scrubjay.worker.speeds import Speeds
 from scrubjay.worker.threads import Threads
 from scrubjay.worker.tuning import INTERVALS
 
@@ -30,21 +31,34 @@ class WarmUp:
     """Does at load what the first completion would have to do otherwise: page faults, threads, graphs, kernels.
 
     It measures prefill speed by decode length in tokens/s, generation speed, `ModelInfo.cold_ratio`, and for
-    drafts what `measure_lengths` says.
+    drafts what `measure_lengths` says; unless that is known from an earlier start, for it takes longer than to bring back what
+    contexts held.
     """
 
     def __init__(self, model: Model, llama: LlamaContext, threads: Threads, report: Report) -> None:
-        self._model = model
-        self._llama = llama
+        self.model = model
+        self.llama = llama
         self._threads = threads
         self._report = report
         self.speeds: dict[int, float] = {}
         self.lengths: dict[int, tuple[float, bytes]] = {}
         self.generation_speed = self.cold_ratio = self.elapsed_ms = 0.0
 
-    def run(self, memory_class: MemoryClass, has_drafts: bool) -> None:
+    def run(self, memory_class: MemoryClass, has_drafts: bool, known: Speeds | None) -> None:
         begun = perf_counter()
-        longest = self._llama.n_ubatch
+        if known is None:
+            self._measure(begun, memory_class, has_drafts)
+        else:
+            self._generate(1)
+            self._touch_states()
+            self.speeds, self.lengths = dict(known.prefill), dict(known.lengths)
+            self.generation_speed = known.generation
+        self.llama.reset_counters()
+        self.elapsed_ms = (perf_counter() - begun) * 1e3
+        self._report("warm-up", 1.0)
+
+    def _measure(self, begun: float, memory_class: MemoryClass, has_drafts: bool) -> None:
+        longest = self.llama.n_ubatch
         first = self._timed(longest)
         lengths = sorted({longest, *(i for i in INTERVALS if i < longest)}, reverse=True)
         for done, length in enumerate(lengths):
@@ -58,33 +72,30 @@ class WarmUp:
             self.lengths = self.measure_lengths(memory_class)
         steady = longest / self.speeds[longest]
         self.cold_ratio = first / steady
-        self._llama.reset_counters()
-        self.elapsed_ms = (perf_counter() - begun) * 1e3
-        self._report("warm-up", 1.0)
 
     def _timed(self, length: int) -> float:
         """Seconds that a decode of `length` tokens takes in an empty context."""
-        self._threads.look([self._llama])
+        self._threads.look([self.llama])
         begun = perf_counter()
-        self._llama.decode(self._some_tokens(length), 0, want_logits=False, abortable=False)
+        self.llama.decode(self._some_tokens(length), 0, want_logits=False, abortable=False)
         elapsed = perf_counter() - begun
-        self._llama.clear()
+        self.llama.clear()
         return elapsed
 
     def _some_tokens(self, length: int, start: int = 0) -> Tokens:
-        return as_tokens(np.arange(start, start + length) % self._model.vocabulary.n_tokens)
+        return as_tokens(np.arange(start, start + length) % self.model.vocabulary.n_tokens)
 
     def _generate(self, n_tokens: int = 4) -> None:
-        sampler = Sampler(self._model.vocabulary, Sampling())
+        sampler = Sampler(self.model.vocabulary, Sampling())
         elapsed = []
         for position in range(n_tokens):
             begun = perf_counter()
-            self._llama.decode(self._some_tokens(1), position, want_logits=True, abortable=False)
-            self._model.vocabulary.piece(sampler.sample(self._llama) or 0)
+            self.llama.decode(self._some_tokens(1), position, want_logits=True, abortable=False)
+            self.model.vocabulary.piece(sampler.sample(self.llama) or 0)
             elapsed.append(perf_counter() - begun)
         sampler.close()
-        self._model.vocabulary.tokenize("def warm(up):\n    return up\n")
-        pieces_of(self._model.vocabulary).agreeing(b" ")
+        self.model.vocabulary.tokenize("def warm(up):\n    return up\n")
+        pieces_of(self.model.vocabulary).agreeing(b" ")
         self.generation_speed = 1 / min(elapsed)
 
     def measure_lengths(self, memory_class: MemoryClass) -> dict[int, tuple[float, bytes]]:
@@ -92,9 +103,9 @@ class WarmUp:
 
         Empty where it would take too long.
         """
-        llama, begun = self._llama, perf_counter()
+        llama, begun = self.llama, perf_counter()
         # From 512 tokens on flash attention adds up a single token's sums in parts. Nothing else depends on what is resident.
-        n_before = PARTED_TOKENS if self._model.flash_attention else 2 * MAX_DRAFT_DECODE
+        n_before = PARTED_TOKENS if self.model.flash_attention else 2 * MAX_DRAFT_DECODE
         n_before = min(n_before, llama.n_ctx - MAX_DRAFT_DECODE)
         if n_before < 1 or n_before / max(self.speeds.values(), default=1.0) > MAX_PROBE_S:
             return {}
@@ -119,14 +130,14 @@ class WarmUp:
         tokens, digest, seconds = self._some_tokens(MAX_DRAFT_DECODE, start), xxhash.xxh3_128(), []
         for at in range(0, MAX_DRAFT_DECODE, length):
             n, begun = min(length, MAX_DRAFT_DECODE - at), perf_counter()
-            self._llama.decode(tokens[at : at + n], start + at, want_logits=n, abortable=False)
+            self.llama.decode(tokens[at : at + n], start + at, want_logits=n, abortable=False)
             seconds.append((perf_counter() - begun) * length / n)
-            for self._llama.row in range(n):
-                digest.update(self._llama.logits().data)
+            for self.llama.row in range(n):
+                digest.update(self.llama.logits().data)
         return min(seconds), digest.digest()
 
     def _touch_states(self) -> None:
-        buffer = np.empty(self._llama.state_size(), dtype=np.uint8)
-        if self._llama.save_state(buffer):
-            self._llama.load_state(buffer)
-        self._llama.clear()
+        buffer = np.empty(self.llama.state_size(), dtype=np.uint8)
+        if self.llama.save_state(buffer):
+            self.llama.load_state(buffer)
+        self.llama.clear()
