@@ -3,6 +3,7 @@
 import re
 from dataclasses import asdict, fields
 from pathlib import Path
+from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -46,6 +47,71 @@ async def test_the_metrics_are_the_report_s(tmp_path: Path) -> None:
         assert got["scrubjay_context_tokens", ""] == report["contexts"][0]["n_resident"]
         assert got["scrubjay_documents_open", ""] == got["scrubjay_projects", ""] == got["scrubjay_ready", ""] == 1
         assert got["scrubjay_resident_memory_bytes", "engine"] == report["rss"]["engine"]
+
+
+async def test_every_sample_is_in_the_report(tmp_path: Path) -> None:
+    """Those of acceptance are in `tests/http/api/test_acceptance.py`."""
+    async with running_api(tiny_model("deltanet"), tmp_path / "s") as (_, api):
+        await api.open("file:///project/a.py", source())
+        for line in (3, 3, 9):
+            await api.complete("file:///project/a.py", line)
+        report = {**(await api.get("/api/status"))[1], "acceptance": []}
+    totals, counters, queue = report["totals"], report["counters"], report["queue"]
+    checkpoints, branches, records = report["checkpoints"], report["branches"], report["records"] or {}
+    sums, [model] = totals["since_start"], report["models"]
+    by_hand: dict[str, Any] = {
+        "scrubjay_info": 1,
+        "scrubjay_ready": 1,
+        "scrubjay_uptime_seconds": report["uptime_s"],
+        "scrubjay_projects": 1,
+        "scrubjay_documents_open": 1,
+        "scrubjay_editors_connected": report["n_editors"],
+        "llamacpp:requests_processing": 0,
+        "llamacpp:requests_deferred": queue["queued"],
+        "llamacpp:n_decode_total": counters["n_decodes"],
+        "scrubjay_requests_running": 0,
+        "scrubjay_requests_queued": queue["queued"],
+        **{f"scrubjay_{name}_total": counters[key] for key, (name, _) in COUNTERS.items()},
+        "scrubjay_checkpoints": checkpoints["count"],
+        "scrubjay_checkpoint_bytes": checkpoints["bytes"],
+        "scrubjay_checkpoint_budget_bytes": checkpoints["budget"],
+        "scrubjay_branches": branches["count"],
+        "scrubjay_branch_bytes": branches["bytes"],
+        "scrubjay_branch_budget_bytes": branches["budget"],
+        "scrubjay_records": records.get("count", 0),
+        "scrubjay_record_bytes": records.get("bytes", 0),
+        "scrubjay_record_budget_bytes": records.get("budget", 0),
+        "scrubjay_record_bytes_written_today": records.get("bytes_today", 0),
+        "scrubjay_contexts": len(report["contexts"]),
+        "scrubjay_context_tokens": sum(context["n_resident"] for context in report["contexts"]),
+        "scrubjay_completions_total": sums["n_requests"],
+        "scrubjay_completions_known_total": sums["n_cached"],
+        "scrubjay_prompt_tokens_total": sums["prompt"],
+        "scrubjay_prompt_tokens_processed_total": sums["processed"],
+        "scrubjay_prompt_tokens_processed_ahead_total": sums["processed_ahead"],
+    }
+    labelled: dict[tuple[str, str], Any] = {
+        **{("scrubjay_requests_ended_total", name): counters.get(f"n_{name}", 0) for name in OUTCOMES},
+        **{("scrubjay_resident_memory_bytes", process): n for process, n in report["rss"].items()},
+        ("scrubjay_model_ready", model["name"]): 1,
+        ("scrubjay_model_resident_memory_bytes", model["name"]): model["rss"],
+        ("scrubjay_model_requests_running", model["name"]): 0,
+        ("scrubjay_model_requests_queued", model["name"]): 0,
+        ("scrubjay_model_tokens_decoded_total", model["name"]): counters["n_decoded"],
+    }
+    for name, key in (("first_token", "first_token_ms"), ("own", "own_ms")):
+        counts, bounds = totals[key]["counts"], [*(str(ms / 1e3) for ms in totals["bounds_ms"]), "+Inf"]
+        for n, bound in enumerate(bounds):
+            labelled[f"scrubjay_{name}_seconds_bucket", bound] = sum(counts[: n + 1])
+        labelled[f"scrubjay_{name}_seconds_count", ""] = sum(counts) == 3 and 3
+        labelled[f"scrubjay_{name}_seconds_sum", ""] = totals[key]["sum"] / 1e3
+    got = samples(metrics_text(report))
+    info = {key: value for key, value in got.items() if key[0] == "scrubjay_info"}
+    assert [*info.values()] == [1]
+    assert {key: value for key, value in got.items() if key not in info} == {
+        **{(name, ""): value for name, value in by_hand.items() if name != "scrubjay_info"},
+        **labelled,
+    }
 
 
 async def test_every_metric_is_documented_and_named_as_prometheus_wants(tmp_path: Path) -> None:

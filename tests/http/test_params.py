@@ -15,6 +15,7 @@ from scrubjay.http.params import (
     AT_ONCE,
     MAX_BODY,
     MAX_VALUES,
+    N_SLICE,
     Params,
     optional,
     parse_object,
@@ -40,6 +41,13 @@ async def test_a_body_is_the_same_in_whatever_way_it_is_read(body: dict[str, obj
     assert parse_object(text.encode(encoding)).values == body
     assert (await read_any_size(padded.encode(encoding), whole)).values == body
     assert (await read_any_size(padded, whole)).values == body
+
+
+@given(st.integers(0, 3), st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "utf-32"]))
+async def test_characters_at_the_borders_of_slices_are_whole(n: int, encoding: str) -> None:
+    body = {"text": "x" * n + "\N{GRINNING FACE}" * (N_SLICE // 3)}
+    text = json.dumps(body, ensure_ascii=False)
+    assert (await read_any_size(text.encode(encoding), whole)).values == body
 
 
 @pytest.mark.parametrize("body", [b"\xff\xfe", b"{", b"[]", b'"x"', b"1", "größe".encode("latin-1"), b"[" * 100_000])

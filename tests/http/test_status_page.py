@@ -2,9 +2,13 @@
 
 import json
 import re
+import sys
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from math import floor
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import aiohttp
@@ -128,6 +132,35 @@ def browser() -> aiohttp.ClientSession:
     return aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True))
 
 
+COMPUTED = ("service/status.py", "service/why.py", "service/prompt_change.py", "http/metrics.py", "http/page.py")
+"""What is only there for those who look."""
+
+
+async def test_nothing_is_computed_where_nobody_looks(tmp_path: Path) -> None:
+    calls: Counter[str] = Counter()
+
+    def note(frame: FrameType, what: str, _: object) -> None:
+        calls[frame.f_code.co_filename.rpartition("/scrubjay/")[2]] += what == "call"
+
+    async with running_api(tiny_model("deltanet"), tmp_path / "s") as (_, api):
+        await api.open(URI, source(20))
+        sys.setprofile(note)
+        try:
+            for version in range(2, 6):
+                place = {"line": 10, "character": 0}
+                changes = [{"range": {"start": place, "end": place}, "text": "x = 1\n"}]
+                await api.post("/api/documents/change", {"uri": URI, "version": version, "changes": changes})
+                assert (await api.complete(URI, 11))[0] == 200
+            assert calls["service/dispatcher.py"]
+            assert not [name for name in COMPUTED if calls[name]]
+            await api.get("/api/status")
+            await api.get("/api/requests")
+        finally:
+            sys.setprofile(None)
+    assert calls["service/status.py"]
+    assert calls["service/why.py"]
+
+
 # --- what a browser shows --------------------------------------------------------------------------------------------
 
 
@@ -180,23 +213,57 @@ def test_an_edit_appears(page: tuple[Daemon, Browser]) -> None:
 @pytest.mark.slow
 def test_every_figure_is_that_of_the_json(page: tuple[Daemon, Browser]) -> None:
     daemon, shown = page
-    status, context = shown_state(daemon, shown)
-    today, figures = status["totals"]["today"], text(shown, "#figures")
-    for value in (today["saved"], today["n_cached"], today["processed_ahead"], status["checkpoints"]["count"]):
-        assert f"{value:,}" in figures
-    assert f"of {today['prompt']:,} in the prompts of {today['n_requests']:,} requests" in figures
-    assert f"{context['n_resident']:,} tokens of at most {context['n_ctx']:,}" in text(shown, "#context p")
-    assert f"{context['n_on_disk']:,} on disk as well" in text(shown, "#context p")
-    assert f"{status['records']['count']:,} records" in figures
+    status, context, requests = shown_state(shown)
+    assert text(shown, "#state") == status["state"] == "ready"
+    model, today, checkpoints = status["model"], status["totals"]["today"], status["checkpoints"]
+    assert (
+        text(shown, "#model")
+        == f"{model['name']}, {model['memory_class']} memory, {model['n_ctx']:,} tokens of context"
+    )
+    records, rss, queue = status["records"], status["rss"], status["queue"]
+    n_projects = f"{len(status['projects']):,} project{'s' * (len(status['projects']) != 1)}"
+    assert text(shown, "#figures > div").splitlines() == [
+        f"Tokens saved today{today['saved']:,}of {today['prompt']:,} in the prompts of {today['n_requests']:,} requests",
+        f"Known without the model{today['n_cached']:,}of {today['n_requests']:,} requests today",
+        f"Processed ahead{today['processed_ahead']:,}tokens today, before they were asked for",
+        f"Checkpoints{mib(checkpoints['bytes'])}{checkpoints['count']:,} of them; at most {mib(checkpoints['budget'])}",
+        f"On disk{mib(records['bytes'])}{records['count']:,} records; at most {mib(records['budget'])}",
+        f"Memory{mib(rss['daemon'] + rss['engine'])}model {mib(rss['engine'])}, daemon {mib(rss['daemon'])}",
+        f"Queue{queue['queued']:,}waiting; nothing is running",
+        f"Editors{status['n_editors']:,}connected; {n_projects}",
+    ]
+    assert text(shown, "#context > p").splitlines()[0] == (
+        f"{context['n_resident']:,} tokens of at most {context['n_ctx']:,} are in memory, {context['n_on_disk']:,} on disk as "
+        f"well; {len(context['checkpoints']):,} checkpoints, one every {context['interval']:,} tokens."
+    )
+    assert [*map(float, places(shown, "#context .mark"))] == pytest.approx(
+        [100 * n / max(context["n_resident"], context["segments"][-1]["end"]) for n in context["checkpoints"]], abs=0.01
+    )
     rows = text(shown, "#context tbody tr").splitlines()
     assert len(rows) == len(context["segments"])
     for row, segment in zip(rows, context["segments"], strict=True):
         size = segment["end"] - segment["start"]
         assert row == f"{segment['kind']}{segment['label']}{segment['start']:,}{size:,}{segment['reason']}"
-    n_first = sum(status["totals"]["first_token_ms"]["counts"])
-    assert text(shown, "#first p").startswith(f"{n_first:,} request")
-    requests = daemon.client.get("requests", last="20")["requests"]
+    for place, name in (("first", "first_token_ms"), ("own", "own_ms")):
+        counts = status["totals"][name]["counts"]
+        assert text(shown, f"#{place} p").startswith(f"{sum(counts):,} request")
+        assert text(shown, f"#{place} td.n").splitlines() == [f"{n:,}" for n in counts]
+    costs = [one["reuse"] for one in requests if one["reuse"]]
+    assert text(shown, ".costs .n").splitlines() == [f"{cost['processed']:,} of {cost['prompt']:,}" for cost in costs]
     assert text(shown, "#requests .why").splitlines() == [request["why"] for request in requests]
+    assert requests == daemon.client.get("requests", last="20")["requests"]
+
+
+def mib(n_bytes: int) -> str:
+    """As the page has it."""
+    size = n_bytes / (1 << 20)
+    return f"{size:.1f} MiB" if size < 10 else f"{floor(size + 0.5):,} MiB"
+
+
+def places(shown: Browser, selector: str) -> list[str]:
+    """Where on the strip these elements are, in percent."""
+    script = f"[...document.querySelectorAll({json.dumps(selector)})].map((e) => parseFloat(e.style.left)).join(' ')"
+    return str(shown.do("evaluate", script=script)).split()
 
 
 @pytest.mark.slow
@@ -219,19 +286,38 @@ def test_whether_it_helps_is_that_of_the_json(page: tuple[Daemon, Browser]) -> N
     assert float(ms.split(" ")[0]) == pytest.approx(average / (1000 if ms.endswith(" s") else 1), abs=0.5)
 
 
-def shown_state(daemon: Daemon, shown: Browser) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What the JSON says, of a moment at which the page asked for it: what contexts hold goes to disk meanwhile."""
-    while True:
-        before = daemon.client.get("status")["records"]
-        shown_again(shown)
-        status, context = daemon.client.get("status"), daemon.client.get("context", root=ROOT)
-        if status["records"] == before:
-            return status, context
+def shown_state(shown: Browser) -> tuple[dict[str, Any], dict[str, Any], list[dict[str, Any]]]:
+    """The JSON that the page has just shown: status, context, requests."""
+    keep = (
+        "(window.asked = fetch, window.got = {}, window.fetch = async (path) => { const answer = await asked(path);"
+        " got[path.split('?')[0]] = await answer.clone().json(); return answer; }, 'kept')"
+    )
+    shown.do("evaluate", script=keep)
+    shown_again(shown)
+    got = json.loads(shown.do("evaluate", script="(window.fetch = asked, JSON.stringify(got))"))
+    return got["/api/status"], got["/api/context"], got["/api/requests"]["requests"]
 
 
 def shown_again(shown: Browser) -> None:
     """Let the page ask again, and wait until it has."""
     shown.do("evaluate", script="refresh().then(() => 'done')")
+
+
+@pytest.mark.slow
+def test_a_page_that_is_not_seen_asks_for_nothing(page: tuple[Daemon, Browser]) -> None:
+    daemon, shown = page
+    shown_again(shown)
+    turn = "(Object.defineProperty(document, 'hidden', {{ configurable: true, get: () => {} }}), {}, 'turned')"
+    shown.do("evaluate", script=turn.format("true", "document.dispatchEvent(new Event('visibilitychange'))"))
+    n_asked = "String(performance.getEntriesByType('resource').length)"
+    before = shown.do("evaluate", script=n_asked)
+    assert shown.do("evaluate", script="String(events)") == "undefined"
+    complete(daemon, 20)
+    shown_again(shown)
+    assert shown.do("evaluate", script=n_asked) == before
+    shown.do("evaluate", script=turn.format("false", "document.dispatchEvent(new Event('visibilitychange'))"))
+    last = daemon.client.get("requests", last="1")["requests"][0]["number"]
+    shown.do("wait", selector=f"body[data-shown='{last}']")
 
 
 @pytest.mark.slow

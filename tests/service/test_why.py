@@ -127,6 +127,12 @@ async def test_twenty_actions() -> None:
         assert above["why"] == "app.py changed at line 10, before the cursor."
         assert place(above) == ("prefix app.py", 10, "    return a * 4 + b - 2", "    yield a * 4 + b - 2")
 
+        for line in (7, 3):
+            await user.edit("app.py", (line, 4), (line, 10), "yield")
+        twice = await user.ask("app.py", 30)
+        assert twice["why"] == "app.py changed at line 4, before the cursor."
+        assert place(twice) == ("prefix app.py", 4, "    return a * 1 + b - 2", "    yield a * 1 + b - 2")
+
         await user.edit("app.py", (40, 4), (40, 4), "other_")
         below = await user.ask("app.py", 30)
         assert below["why"] == "app.py changed at line 41, after the cursor."

@@ -108,6 +108,11 @@ def take_page(picture: Path) -> None:
         browser.do("look", scheme="light", width="1000")
         browser.do("open", url=daemon.client.post("page", {})["url"])
         browser.do("wait", selector="#last")
+        # As much as ends with a part of the page.
+        bottom = (
+            "String(Math.ceil(document.getElementById('costs').closest('section').getBoundingClientRect().bottom) + 14)"
+        )
+        browser.do("look", scheme="light", width="1000", height=browser.do("evaluate", script=bottom))
         browser.do("screenshot", path=str(picture), full="no")
 
 

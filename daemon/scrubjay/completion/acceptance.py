@@ -63,8 +63,23 @@ class Counts:
         """The same without what is pending: what a file holds, because nobody will ever know about these."""
         return Counts(**{**self._values(), "shown": self.shown - self.pending, "pending": 0})
 
+    def add_to(self, stored: "Counts", before: "Counts") -> None:
+        """Have what is `stored` by now, and what was counted here since it was `before`."""
+        outcomes = ("accepted", "accepted_in_part", "typed_out", "rejected")
+        for name in (*outcomes, "n_answers", "latency_ms", "tokens_saved"):
+            _add(self, name, stored, before)
+        for look in ("after_5_min", "at_save"):
+            for name in ("characters", "kept"):
+                _add(getattr(self, look), name, getattr(stored, look), getattr(before, look))
+        self.shown = self.pending + sum(getattr(self, name) for name in outcomes)
+
     def _values(self) -> dict[str, Any]:
         return {each.name: getattr(self, each.name) for each in fields(self)}
+
+
+def _add(counts: object, name: str, stored: object, before: object) -> None:
+    # What was counted before may be stored no more, because it was forgotten: less than nothing is left of nothing.
+    setattr(counts, name, max(0, getattr(stored, name) + getattr(counts, name) - getattr(before, name)))
 
 
 class AcceptanceTable:
@@ -93,9 +108,22 @@ class AcceptanceTable:
         """Count nothing any more of the project at `root` and of those inside of it, or with "" of any."""
         self._rows = {name: counts for name, counts in self._rows.items() if not _is_inside(name[0], root)}
 
+    def add_to(self, stored: "AcceptanceTable", before: "AcceptanceTable") -> None:
+        """Have what is `stored` by now, and what was counted here since it was `before`: others count as well, and forget."""
+        here, nothing = self._rows, Counts()
+        others = [name for name in stored._rows if name not in here]
+        self._rows = {name: here.get(name) or Counts() for name in (*others, *here)}
+        for name, counts in list(self._rows.items()):
+            counts.add_to(stored._rows.get(name, nothing), before._rows.get(name, nothing))
+            if counts == nothing:
+                del self._rows[name]
+        for name in list(self._rows)[:-MAX_ROWS]:
+            del self._rows[name]
+
     def as_json(self) -> list[Json]:
         """What a file holds."""
-        return [{"root": root, "language": language, **asdict(counts.settled())} for root, language, counts in self]
+        rows = ((root, language, counts.settled()) for root, language, counts in self)
+        return [{"root": root, "language": language, **asdict(row)} for root, language, row in rows if row != Counts()]
 
     @classmethod
     def of_json(cls, rows: object) -> "AcceptanceTable":

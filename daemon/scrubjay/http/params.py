@@ -7,6 +7,7 @@ import asyncio
 import json
 import math
 import re
+from codecs import iterdecode
 from collections.abc import Awaitable, Callable, Mapping, Sequence, Sized
 from concurrent.futures import ThreadPoolExecutor
 from json.decoder import JSONArray, JSONObject, scanstring  # type: ignore[attr-defined]
@@ -45,7 +46,7 @@ MAX_BODY = 16 << 20
 MAX_VALUES = 1 << 19
 """Of one body: freeing its values, or looking through them for garbage, cannot be interrupted either."""
 N_SLICE = 1 << 18
-"""Characters of a string that are read at a time."""
+"""Bytes of a body, and characters of a string, that are read at a time."""
 N_OF_CONTAINER = 4
 """As many values an object or an array counts for, beside what is in it."""
 AT_ONCE = 32 << 10
@@ -86,11 +87,17 @@ async def read_any_size(body: bytes | str, read: Callable[["Params"], V]) -> V:
 
 def _parsed(body: bytes | str, parse: Callable[[str], Any]) -> Any:
     try:
-        text = body if isinstance(body, str) else body.decode(json.detect_encoding(body))
+        text = body if isinstance(body, str) else _decoded(body)
         # A byte order mark is no JSON, but some write it.
         return parse(text.removeprefix("\ufeff")) if body else {}
     except (ValueError, RecursionError) as error:
         raise RequestError(f"The body is not JSON ({error}); send one JSON object.") from error
+
+
+def _decoded(body: bytes) -> str:
+    """Its text, read in slices: where not all is ASCII, other threads would wait for one call."""
+    slices = (body[start : start + N_SLICE] for start in range(0, len(body), N_SLICE))
+    return "".join(iterdecode(slices, json.detect_encoding(body)))
 
 
 # Where a string may be cut: before an escape that is none's second half, or after characters of which none is an escape's.

@@ -1,11 +1,15 @@
-"""The file with the counts of what became of completions: in the data folder, for this user only, written at idle moments."""
+"""The file with the counts of what became of completions: in the data folder, for this user only, written at idle moments.
+
+Daemons of one user may share it: each adds what it has counted to what is there, and has the sum from then on.
+"""
 
 import asyncio
+import fcntl
 import json
 import logging
 import os
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
 from scrubjay.completion.acceptance import AcceptanceTable, Json
@@ -45,10 +49,11 @@ def wipe_acceptance(path: Path, root: str) -> None:
     """
     if not path.exists():
         return
-    table = read_acceptance(path)
-    table.forget(root)
     try:
-        _write(path, table.as_json())
+        with _alone(path):
+            table = read_acceptance(path)
+            table.forget(root)
+            _write(path, table.as_json())
     except OSError as error:
         raise DaemonError(f"{path} cannot be written: {_why(error)}.") from error
 
@@ -71,15 +76,17 @@ class _Writer:
     def __init__(self, path: Path, table: AcceptanceTable, is_idle: Callable[[], bool]) -> None:
         self._path = path
         self._table = table
+        # Of that, what is in the file.
+        self._before = _copy(table)
         self._is_idle = is_idle
         self._timer: asyncio.TimerHandle | None = None
         self._is_changed = False
 
-    def changed(self, is_urgent: bool) -> None:
-        """The table has changed; what is urgent is on disk when this returns."""
+    def changed(self, forgotten: str | None) -> None:
+        """The table has changed; where a root was forgotten, it is in no file any more when this returns."""
         self._is_changed = True
-        if is_urgent:
-            self.close()
+        if forgotten is not None:
+            self._write(forgotten)
         elif self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(WRITE_S, self._due)
 
@@ -96,19 +103,47 @@ class _Writer:
         if self._is_idle():
             self._write()
         else:
-            self.changed(False)
+            self.changed(None)
 
-    def _write(self) -> None:
+    def _write(self, forgotten: str | None = None) -> None:
         self._is_changed = False
         try:
-            _write(self._path, self._table.as_json())
+            with _alone(self._path):
+                stored = read_acceptance(self._path)
+                if forgotten is not None:
+                    stored.forget(forgotten)
+                    self._before.forget(forgotten)
+                self._table.add_to(stored, self._before)
+                self._before = stored
+                _write(self._path, self._table.as_json())
+                self._before = _copy(self._table)
         except OSError as error:
             logger.warning("%s cannot be written: %s.", self._path, _why(error))
 
 
+def _copy(table: AcceptanceTable) -> AcceptanceTable:
+    return AcceptanceTable.of_json(table.as_json())
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """No other daemon reads or writes the file meanwhile, which takes it a moment. The folder is locked: files come and go.
+
+    Raises:
+        OSError: there is no such folder, and none can be made.
+    """
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        with suppress(OSError):  # some network file systems have no locks: then the last one wins
+            fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
+
+
 def _write(path: Path, rows: list[Json]) -> None:
     """Replace the file: it is the old one or the new one, whatever happens. A power failure may cost the last minutes."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     temporary = path.with_name(f"{path.name}.{os.getpid()}")
     try:
         fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)

@@ -38,7 +38,7 @@ class AcceptanceLog:
         clock: seconds, from any start.
 
     Attributes:
-        on_change: called when something was counted; with true if it was forgotten.
+        on_change: called when something was counted, with None; or when a root was forgotten, with that.
     """
 
     def __init__(self, projects: Projects, table: AcceptanceTable, clock: Callable[[], float]) -> None:
@@ -49,7 +49,7 @@ class AcceptanceLog:
         self._proposals = Proposals(self._kept)
         # By the numbers of their requests, the oldest first.
         self._answers: dict[int, _Answer] = {}
-        self.on_change: Callable[[bool], None] = lambda _: None
+        self.on_change: Callable[[str | None], None] = lambda _: None
         projects.on_change = self._changed
 
     @property
@@ -62,7 +62,7 @@ class AcceptanceLog:
         def saved(event: SaveDocument) -> None:
             handlers[SaveDocument](event)
             self._kept.saved(self._projects.document(event.uri, event.owner), self._clock())
-            self.on_change(False)
+            self.on_change(None)
 
         def closed(event: CloseOwner) -> None:
             handlers[CloseOwner](event)
@@ -88,7 +88,7 @@ class AcceptanceLog:
             self._answers[completion.request] = _Answer(counts, *place, texts)
             if len(self._answers) > MAX_REMEMBERED:
                 del self._answers[next(iter(self._answers))]
-        self.on_change(False)
+        self.on_change(None)
 
     def rows(self) -> list[Json]:
         """What there is to tell of each project and language."""
@@ -103,7 +103,7 @@ class AcceptanceLog:
             self._proposals.forget(counts)
             self._kept.forget(counts)
             self._answers = {n: known for n, known in self._answers.items() if known.counts is not counts}
-        self.on_change(True)
+        self.on_change(root)
 
     def close(self) -> None:
         """Nothing more is going to happen: what is pending was not wanted."""
@@ -115,7 +115,7 @@ class AcceptanceLog:
             self._show(event.number, event.tells)
         else:
             self._proposals.told(event.number, event.outcome, self._clock())
-        self.on_change(False)
+        self.on_change(None)
         answer(event.reply, None)
 
     def _show(self, number: int, tells: bool) -> None:

@@ -164,6 +164,31 @@ async def test_it_is_kept_over_restarts_for_this_user_only_and_forgotten(tmp_pat
         assert json.loads(path.read_text()) == []
 
 
+@pytest.mark.slow
+async def test_two_daemons_with_one_file(tmp_path: Path) -> None:
+    path = acceptance_file(tmp_path)
+    async with (
+        running_daemon(tiny_model("deltanet"), tmp_path / "a") as one,
+        running_daemon(tiny_model("deltanet"), tmp_path / "b") as other,
+    ):
+        for daemon in (one, other):
+            await daemon.ready()
+            await session(daemon.api)
+        for daemon in (one, other):
+            daemon.process.terminate()
+            await daemon.process.wait()
+    assert counted({"acceptance": json.loads(path.read_text())}, ROOT) == {name: 2 * n for name, n in BY_HAND.items()}
+    async with (
+        running_daemon(tiny_model("deltanet"), tmp_path / "a") as one,
+        running_daemon(tiny_model("deltanet"), tmp_path / "b") as other,
+    ):
+        await one.api.post("/api/forget")
+        assert json.loads(path.read_text()) == []
+        other.process.terminate()
+        await other.process.wait()
+        assert json.loads(path.read_text()) == [], "what another daemon has read before does not come back"
+
+
 def test_a_file_that_nobody_here_has_written(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = acceptance_file(tmp_path)
     assert not [*read_acceptance(path)]
@@ -180,7 +205,7 @@ def test_forgetting_without_a_daemon(tmp_path: Path) -> None:
     assert not path.exists()
     table = read_acceptance(path)
     for root in ("/a", "/b"):
-        table.at(root, "python")
+        table.at(root, "python").answered(1.0, 2)
     path.write_text(json.dumps(table.as_json()))
     wipe_acceptance(path, "/a")
     assert [root for root, _, _ in read_acceptance(path)] == ["/b"]
