@@ -78,6 +78,11 @@ least recently ends, unless it is at work. What its contexts held is in the reco
 
 A request chooses by its `model`: a name, else a purpose, else the beginning of a name. Any other name is ignored, and the model
 with the purpose of the route answers, or else the one that completes code. Embeddings need a model with the purpose `embed`.
+
+A model for `edit` proposes [next edits](http.md#post-apinext-edit). Such models each have a format of their own, which the
+name of the table or of the file says: `sweep` (Sweep's 0.5B and 1.5B), `sweep-v2` (7B), `zeta-2` or `zeta-2.1` (Zed's), for
+example `--model zeta-2.1=/models/zeta.gguf` with `purposes = ["edit"]` in its table. They were tried with the formats as
+published, and not with the real weights.
 """
 PLACES = {
     "socket": "`$XDG_RUNTIME_DIR/scrubjay/daemon.sock`, or the platform's folder",

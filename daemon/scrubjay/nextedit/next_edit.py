@@ -44,7 +44,7 @@ class NextEdit:
     """`new` is proposed in the place of `old`, which is [start, end) of the document `key`.
 
     `kind` names what it was concluded from: "definition", a definition was renamed; "renamed", a name was replaced by
-    another one twice; "twice", two edits were alike; "line", an equal line was changed.
+    another one twice; "twice", two edits were alike; "line", an equal line was changed; "model", a model made it.
     """
 
     key: str

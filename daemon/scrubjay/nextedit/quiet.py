@@ -19,8 +19,12 @@ PRIOR: Mapping[str, tuple[float, float]] = {
     "renamed": (8.5, 1.5),
     "twice": (9.6, 0.4),
     "line": (8.6, 1.4),
+    "model": (6.5, 3.5),
 }
-"""Accepted and not accepted, of ten, before anything is known of this user: what was right in the benchmark."""
+"""Accepted and not accepted, of ten, before anything is known of this user: what was right in the benchmark.
+
+Of a model nothing is known: it is shown until more than about one in three was not accepted.
+"""
 
 
 class Passed(NamedTuple):
@@ -90,8 +94,12 @@ def undoes(case: Case) -> bool:
 
 def is_typing(case: Case) -> bool:
     """The user is typing."""
-    edits = case.moment.edits
-    return bool(edits) and case.moment.now_s - edits[-1].at_s < TYPING_S
+    return is_typing_at(case.moment)
+
+
+def is_typing_at(moment: Moment) -> bool:
+    """Whether there was a key just before."""
+    return bool(moment.edits) and moment.now_s - moment.edits[-1].at_s < TYPING_S
 
 
 def was_passed_over(case: Case) -> bool:

@@ -1,9 +1,10 @@
 """Next edits as they are shown: each with a number, until it is known what has become of it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 
+from scrubjay.nextedit.formats import KIND
 from scrubjay.nextedit.next_edit import Moment, NextEdit, Proposer
 from scrubjay.nextedit.quiet import Experience, reason_to_be_quiet
 from scrubjay.nextedit.repetition import repetitions
@@ -43,9 +44,19 @@ class Suggestions:
     _is_shown: bool = False
 
     def suggest(self, moment: Moment) -> Suggestion:
-        """The next edit after `moment`. What was shown before and is another one now counts as not accepted."""
+        """The next edit after `moment`. What was shown before and is another one now counts as not accepted.
+
+        What a model has made stays as long as the texts do: it is not asked again.
+        """
+        last = self._last
+        if last is not None and last.proposal.kind == KIND and self._is_still(last.proposal, moment):
+            return Suggestion(last)
+        return self.consider(moment, (proposal for proposer in self.proposers for proposal in proposer(moment)))
+
+    def consider(self, moment: Moment, proposals: Iterable[NextEdit]) -> Suggestion:
+        """The first of these that there is no reason to be quiet about."""
         quiet: dict[str, None] = {}
-        for proposal in (proposal for proposer in self.proposers for proposal in proposer(moment)):
+        for proposal in proposals:
             if self._is_still(proposal, moment):
                 return Suggestion(self._last)
             self._pass_over()

@@ -1,13 +1,16 @@
 """Answers clients that ask what is to be edited next."""
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from itertools import count
 from typing import Any
 
-from scrubjay.errors import RequestError
-from scrubjay.nextedit.next_edit import Moment, OpenText
-from scrubjay.nextedit.suggestions import Suggested, Suggestions
+from scrubjay.errors import RequestError, ScrubjayError
+from scrubjay.nextedit.next_edit import Moment, NextEdit, OpenText
+from scrubjay.nextedit.quiet import is_typing_at
+from scrubjay.nextedit.suggestions import Suggested, Suggestion, Suggestions
 from scrubjay.service.events import AskNextEdit, NextEditAnswer, NextEditOutcome, PlacedEdit
+from scrubjay.service.model_edits import ModelEdits
 from scrubjay.workspace.document import Document
 from scrubjay.workspace.events import answer
 from scrubjay.workspace.project import Project
@@ -22,11 +25,13 @@ class NextEdits:
     """The next edits of each project.
 
     Args:
+        model: asked where nothing is to be repeated.
         clock: that of the edits, in seconds.
     """
 
-    def __init__(self, projects: Projects, clock: Callable[[], float]) -> None:
+    def __init__(self, projects: Projects, model: ModelEdits, clock: Callable[[], float]) -> None:
         self._projects = projects
+        self._model = model
         self._clock = clock
         self._numbers = count(1)
         self._suggestions: dict[str, Suggestions] = {}
@@ -41,11 +46,39 @@ class NextEdits:
             raise RequestError(
                 f"{event.uri} is at version {document.version}, not {event.version}; send its changes first.", 409
             )
-        suggestions = self._of(project)
-        suggestion = suggestions.suggest(self._moment(project, document))
-        suggested = suggestion.suggested
-        edit = _placed(project, suggested, event, suggestions) if suggested else None
-        answer(event.reply, NextEditAnswer(edit, suggestion.quiet, document.version))
+        suggestions, moment = self._of(project), self._moment(project, document)
+        found = suggestions.suggest(moment)
+        asked = None
+        if not found.suggested and not found.quiet and self._model.is_there:
+            if is_typing_at(moment):
+                found = Suggestion(None, ("typing",))
+            else:
+                go_on = partial(self._on_made, event, project, document, moment)
+                asked = self._model.ask(project, document, moment, event.owner, go_on)
+        if asked is None:
+            self._answer(event, project, document, found)
+        else:
+            event.reply.add_done_callback(lambda reply: asked.cancel() if reply.cancelled() else None)
+
+    def _on_made(
+        self,
+        event: AskNextEdit,
+        project: Project,
+        document: Document,
+        moment: Moment,
+        made: NextEdit | str | ScrubjayError,
+    ) -> None:
+        """The model has made an edit, or none."""
+        if isinstance(made, NextEdit):
+            self._answer(event, project, document, self._of(project).consider(moment, [made]))
+        elif isinstance(made, str):
+            self._answer(event, project, document, Suggestion(None, (made,) if made else ()))
+        elif not event.reply.done():
+            event.reply.set_exception(made)
+
+    def _answer(self, event: AskNextEdit, project: Project, document: Document, found: Suggestion) -> None:
+        edit = _placed(project, found.suggested, event, self._of(project)) if found.suggested else None
+        answer(event.reply, NextEditAnswer(edit, found.quiet, document.version))
 
     def _of(self, project: Project) -> Suggestions:
         """What was suggested in `project`; what was in projects that are known no more is forgotten."""

@@ -42,6 +42,7 @@ from scrubjay.service.events import (
     StatusDue,
     Warm,
 )
+from scrubjay.service.model_edits import ModelEdits
 from scrubjay.service.models import Models
 from scrubjay.service.next_edits import NextEdits
 from scrubjay.service.power import is_on_battery
@@ -182,7 +183,7 @@ class Service:
             RequestStatus: lambda event: self.models.ask_status(event.reply),
         }
         workspace = dict.fromkeys(get_args(WorkspaceEvent), self._absorb) | {ChangeDocument: self._change}
-        parts = (requests, NextEdits(self.projects, monotonic), self.acceptance)
+        parts = (requests, NextEdits(self.projects, ModelEdits(self.models), monotonic), self.acceptance)
         handlers = {event: handler for part in parts for event, handler in part.handlers.items()}
         return self.acceptance.watching(handlers | workspace | own)
 
