@@ -43,8 +43,8 @@ const actions = {
     const texts = await page.locator(GHOST).evaluateAll(inReadingOrder);
     return texts.join("").replaceAll("\u00a0", " ");
   },
-  /** Wait until there is no ghost text. */
-  gone: () => page.locator(GHOST).first().waitFor({ ...WAIT, state: "detached" }).then(() => true),
+  /** Wait until nothing matches a CSS selector: no ghost text, if none is given. */
+  gone: ({ selector = GHOST }) => page.locator(selector).first().waitFor({ ...WAIT, state: "detached" }).then(() => true),
   /** Wait until the text of the editor, as it is shown, contains `text`. */
   shows: ({ text }) =>
     page.waitForFunction(

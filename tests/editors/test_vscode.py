@@ -40,6 +40,7 @@ CONNECTED = f"{READY}, {LOADING}"
 """To a daemon, whose model may not be there yet."""
 RESTRICTED = 'footer [aria-label*="Restricted Mode"]'
 CURSOR = 'footer [id="status.editor.selection"]'
+NEXT_EDIT = '.view-lines [class*="ced-"]'
 UNSAVED, SAVED = ".tab.active.dirty", ".tab.active:not(.dirty)"
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # the first run installs VS Code
 
@@ -235,6 +236,45 @@ def test_the_key_asks_again_and_the_view_keeps_the_project(start: Open, own_daem
     browser.do("press", key=SHOW_CONTEXT)
     assert str(editor.source.parent) in browser.do("framed", selector='h3:has-text("project")')
     editor.picture("context")
+
+
+def test_a_next_edit_is_gone_to_made_and_dropped(start: Open, shared_daemon: Daemon) -> None:
+    """A parameter of both functions is renamed by hand where it is defined; its use is what comes next."""
+    only_these = {"editor.inlineSuggest.enabled": False, "scrubjay.nextEdit": {"python": True}}
+    editor = start(**{"scrubjay.socket": str(shared_daemon.path), **only_these})
+    browser = editor.browser
+    browser.do("wait", selector=CONNECTED)
+    rename(browser, n_lines=0, n_columns=9)
+    browser.do("wait", selector=NEXT_EDIT)
+    editor.picture("next-edit")
+    cursor = browser.do("wait", selector=CURSOR)
+    browser.do("press", key="Tab")
+    browser.do("leaves", selector=CURSOR, text=cursor)
+    browser.do("press", key="Tab")
+    browser.do("shows", text="return breadth * height")
+    browser.do("gone", selector=NEXT_EDIT)
+    once = PROGRAM.replace("area(width", "area(breadth").replace("return width", "return breadth")
+    assert editor.saved() == once
+    # What is dropped stays as it is, and Tab is the editor's again.
+    browser.do("press", key="Control+End")
+    browser.do("type", text="    return width")
+    browser.do("shows", text="    return width")
+    rename(browser, n_lines=4, n_columns=14)
+    browser.do("wait", selector=NEXT_EDIT)
+    browser.do("press", key="Escape")
+    browser.do("gone", selector=NEXT_EDIT)
+    cursor = browser.do("wait", selector=CURSOR)
+    browser.do("press", key="Tab")
+    browser.do("leaves", selector=CURSOR, text=cursor)
+    assert editor.saved().endswith("    return width")
+
+
+def rename(browser: Browser, n_lines: int, n_columns: int) -> None:
+    """Type "breadth" over the word that begins there."""
+    browser.do("press", key="Control+Home")
+    for key in (*["ArrowDown"] * n_lines, *["ArrowRight"] * n_columns, "Control+Shift+ArrowRight"):
+        browser.do("press", key=key)
+    browser.do("type", text="breadth")
 
 
 def test_a_language_that_is_switched_off_is_not_called_ready(start: Open, shared_daemon: Daemon) -> None:

@@ -12,6 +12,7 @@ function get<T>(key: string, fallback: T): T {
 
 export const program = () => located(get("path", "scrubjay") || "scrubjay");
 export const isEnabled = () => get("inline.enabled", true);
+export const nextEdit = () => get<Languages>("nextEdit", {});
 export const languages = () => get<Languages>("languages", {});
 
 /** Write a setting where it is set already, else for the user. */
@@ -26,6 +27,7 @@ export function initializationOptions(version: string): object {
   return {
     inline: get("inline", {}),
     languages: languages(),
+    nextEdit: nextEdit(),
     maxTokens: get("maxTokens", 0),
     progress: get("progress", true),
     startDaemon: get("startDaemon", true),

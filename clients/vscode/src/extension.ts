@@ -3,6 +3,7 @@
 import { window, workspace, type ExtensionContext } from "vscode";
 import * as commands from "./commands";
 import { LanguageServer } from "./languageServer";
+import * as nextEdit from "./nextEdit";
 import * as statusBar from "./statusBar";
 import * as statusView from "./statusView";
 import { StatusWatcher } from "./statusWatcher";
@@ -19,6 +20,7 @@ export async function activate(context: ExtensionContext): Promise<void> {
   const watcher = new StatusWatcher(started);
   context.subscriptions.push(log, watcher);
   commands.activate(context, started);
+  nextEdit.activate(context, started);
   statusBar.activate(context, watcher);
   statusView.activate(context, watcher);
   context.subscriptions.push(

@@ -6,16 +6,19 @@ import {
   EventEmitter,
   window,
   workspace,
+  type CancellationToken,
   type ExtensionContext,
   type InlineCompletionItem,
   type InlineCompletionList,
   type LogOutputChannel,
+  type Position,
+  type TextDocument,
   type TextDocumentChangeEvent,
 } from "vscode";
 import { LanguageClient, RevealOutputChannelOn, State } from "vscode-languageclient/node";
 import * as config from "./config";
 import { ENVIRONMENT, FOLDER, INSTALL, whyNotRunnable } from "./program";
-import type { Connection, Context, DaemonState, Finding, Place, Status } from "./wire";
+import type { Connection, Context, DaemonState, Finding, NextEdit, Place, Status } from "./wire";
 
 export class LanguageServer {
   private client: LanguageClient | undefined;
@@ -67,6 +70,26 @@ export class LanguageServer {
   /** Why there is no ghost text at a place, from the document to the model; undefined while there is no server. */
   async diagnose(uri: string, position: Place["position"]): Promise<Finding[] | undefined> {
     return (await this.execute("scrubjay.diagnose", uri, position)) as Finding[] | undefined;
+  }
+
+  /** What is to be edited next by a user at that place; undefined if nothing is proposed. */
+  async nextEdit(document: TextDocument, position: Position, token: CancellationToken): Promise<NextEdit | undefined> {
+    const textDocument = { uri: document.uri.toString(), version: document.version };
+    const { line, character } = position;
+    const client = this.client?.state === State.Running ? this.client : undefined;
+    try {
+      const params = { textDocument, position: { line, character } };
+      const answer = (await client?.sendRequest("textDocument/copilotInlineEdit", params, token)) as { edits: NextEdit[] } | undefined;
+      return answer?.edits[0];
+    } catch (error) {
+      if (!token.isCancellationRequested) this.log.warn(String(error));
+      return undefined;
+    }
+  }
+
+  /** The user sees `edit`. */
+  async tellShown(edit: NextEdit): Promise<void> {
+    await this.client?.sendNotification("textDocument/didShowInlineEdit", { item: { command: edit.command } });
   }
 
   /** Run one of the server's own commands; undefined while there is no server. */

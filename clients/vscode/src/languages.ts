@@ -1,4 +1,4 @@
-// Which languages get ghost text: the rule that the language server follows. Pure: no VS Code in here.
+// Which languages get ghost text and next edits: the rules that the language server follows. Pure: no VS Code in here.
 
 export type Languages = Readonly<Record<string, boolean>>;
 
@@ -10,4 +10,9 @@ export function completes(languages: Languages, language: string): boolean {
 /** `languages` with the other answer for `language`. */
 export function toggled(languages: Languages, language: string): Languages {
   return { ...languages, [language]: !completes(languages, language) };
+}
+
+/** Whether next edits are proposed to a user who is in a document in `language`. */
+export function proposes(languages: Languages, language: string): boolean {
+  return languages[language] ?? languages["*"] ?? false;
 }

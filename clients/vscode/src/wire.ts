@@ -62,6 +62,14 @@ export interface Place {
   position: { line: number; character: number };
 }
 
+/** One of the answer of `textDocument/copilotInlineEdit`: `text` is proposed in the place of `range`. */
+export interface NextEdit {
+  text: string;
+  range: { start: Place["position"]; end: Place["position"] };
+  textDocument: { uri: string; version: number };
+  command: { title: string; command: string; arguments: number[] };
+}
+
 /** The notification `didChangeStatus`: how the connection to the daemon is. */
 export interface Connection {
   kind: "Normal" | "Inactive" | "Error";
