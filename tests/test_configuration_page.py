@@ -23,10 +23,12 @@ def test_every_default_can_be_written() -> None:
 
 
 def test_the_examples() -> None:
-    toml, models = re.findall(r"```toml\n(.*?)```", page(), re.DOTALL)
+    toml, models, keys = re.findall(r"```toml\n(.*?)```", page(), re.DOTALL)
     config = build_config(toml, "config.toml", HOME, {})
     assert (config.ctx, config.http, config.warm_on_battery) == (32768, ("127.0.0.1", 8012), True)
     assert [table.name for table in build_config(models, "config.toml", HOME, {}).served] == ["fim", "talk"]
+    hashed = keys.replace("sha256:...", "a" * 64, 1).replace("sha256:...", "b" * 64)
+    assert [key.name for key in build_config(hashed, "config.toml", HOME, {}).keys] == ["anna", "bob"]
     variables = dict(re.findall(r"(SCRUBJAY_\w+)=(\S+)", page()))
     assert build_config("", "", HOME | variables, {}) == build_config(
         "", "", HOME, {"ctx": "32768", "warm_on_battery": "true"}

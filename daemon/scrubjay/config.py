@@ -2,7 +2,8 @@
 
 Every option is one field of `Config`: its name, with hyphens, is the flag and the key in the file; in capitals, the variable.
 All values arrive as text, whatever their source, so each has one parser and one way to be wrong. A table `[models.NAME]` of the
-file describes one model more, with options of its own; `--model NAME=MODEL` is the same with nothing but its source.
+file describes one model more, with options of its own; `--model NAME=MODEL` is the same with nothing but its source. A table
+`[keys.NAME]` lets in somebody more.
 """
 
 import logging
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from scrubjay.errors import UsageError
+from scrubjay.key_tables import KeyTable, key_tables, parse_hash, parse_name, parse_weight
 from scrubjay.model_tables import MODEL_OPTIONS, PURPOSES, ModelTable, model_key, model_tables
 from scrubjay.option_values import (
     one_of,
@@ -39,7 +41,8 @@ CONFIG_VARIABLE = "SCRUBJAY_CONFIG"
 """Names the TOML file, where `--config` does not."""
 REMOTE_KEY_VARIABLE = "SCRUBJAY_REMOTE_KEY"  # the key itself; no option, so that no flag shows it
 
-_TABLE = re.compile(r"models\.(?P<name>.*)\.(?P<key>\w+)", re.DOTALL)
+_TABLE = re.compile(r"(?P<kind>models|keys)\.(?P<name>.*)\.(?P<key>\w+)", re.DOTALL)
+_OF_KEY = {"hash": parse_hash, "weight": parse_weight, "group": parse_name, "max_requests": whole_from(1)}
 _DEFAULT_WORD = re.compile(r"\(default: (\w[\w.]*)")
 
 
@@ -64,6 +67,7 @@ class Config:
     Args:
         models: those that have names; the first of them completes code, unless `has_plain_model`.
         has_plain_model: whether there is one beside them: that of the option `model`.
+        keys: who may use `http` beside this machine's user.
     """
 
     socket: Path = _place("the daemon's Unix socket")
@@ -152,6 +156,7 @@ class Config:
     )
     models: tuple[ModelTable, ...] = ()
     has_plain_model: bool = True
+    keys: tuple[KeyTable, ...] = ()
 
     @property
     def served(self) -> tuple[ModelTable, ...]:
@@ -192,14 +197,15 @@ def build_config(toml: str, toml_name: str, environment: Mapping[str, str], flag
         UsageError: something is unknown or wrong; one sentence that names the source.
     """
     values: dict[str, Any] = {}
-    tables: dict[str, dict[str, Any]] = {}
+    tables: dict[str, dict[str, dict[str, Any]]] = {"models": {}, "keys": {}}
     parsers = {option.name: option.metadata["parse"] for option in options()}
     of_model = {name: parsers[name] for name in MODEL_OPTIONS} | {"source": parse_text, "purposes": some_of(*PURPOSES)}
     for name, text, source in _settings(toml, toml_name, environment, flags):
         table = _TABLE.fullmatch(name)
-        known, key = (of_model, table["key"]) if table else (parsers, name)
+        kind, key = (table["kind"], table["key"]) if table else ("", name)
+        known: Mapping[str, Any] = {"models": of_model, "keys": _OF_KEY, "": parsers}[kind]
         if key not in known:
-            what = "no option of a model" if table else "no option of Scrubjay"
+            what = f"no option of a {kind[:-1]}" if table else "no option of Scrubjay"
             sentence = f"{source} is {what}{_nearest(key, known)}"
             if source.startswith(PREFIX):
                 # It may be of another version, or another program's: no reason to refuse every command.
@@ -207,18 +213,18 @@ def build_config(toml: str, toml_name: str, environment: Mapping[str, str], flag
                 continue
             raise UsageError(sentence)
         try:
-            (tables.setdefault(table["name"], {}) if table else values)[key] = known[key](text)
+            (tables[kind].setdefault(table["name"], {}) if table else values)[key] = known[key](text)
         except ValueError as error:
             raise UsageError(f"{source}: {text!r} is not {error}.") from error
     # Looked for only where nothing is said: on some machines there are none.
     for name, default in (("socket", default_socket), ("data_dir", default_data_dir)):
         if name not in values:
             values[name] = default(environment)
-    models = model_tables(tables)
+    models = model_tables(tables["models"])
     has_plain_model = "model" in values or not models or "complete" not in models[0].purposes
     if not has_plain_model:
         values["model"] = models[0].source
-    return Config(**values, models=models, has_plain_model=has_plain_model)
+    return Config(**values, models=models, has_plain_model=has_plain_model, keys=key_tables(tables["keys"]))
 
 
 def read_config(flags: Mapping[str, str] | None = None, file: Path | None = None) -> Config:
@@ -351,13 +357,13 @@ def _keyed(name: str, text: str) -> tuple[str, str]:
 
 
 def _flat(toml: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """The keys of the file and their values; those of models with the names of their tables before them."""
+    """The keys of the file and their values; those of models and keys with the names of their tables before them."""
     for key, value in toml.items():
-        tables = value if key == "models" and isinstance(value, dict) else {}
+        tables = value if key in ("models", "keys") and isinstance(value, dict) else {}
         if not tables or not all(isinstance(table, dict) for table in tables.values()):
             yield key, value
         for name, table in tables.items():
-            yield from ((f"models.{name}.{of_table}", each) for of_table, each in dict(table).items())
+            yield from ((f"{key}.{name}.{of_table}", each) for of_table, each in dict(table).items())
 
 
 def _parse_toml(toml: str, name: str) -> dict[str, Any]:

@@ -68,6 +68,12 @@ def test_a_model_that_does_not_fill_in_is_named_as_such(style: str, words: str) 
     assert words in "\n".join(status_lines(report(style)))
 
 
+def test_keys_have_their_figures() -> None:
+    key = {"name": "anna", "n_requests": 12, "prompt": 3000, "saved": 2900, "generated": 140, "n_in_flight": 1}
+    says = "anna: 12 requests, 1 in flight; 2,900 of 3,000 prompt tokens saved, 140 written"
+    assert says in "\n".join(status_lines(report() | {"keys": [key]}))
+
+
 def test_a_daemon_of_another_version_is_named() -> None:
     assert "scrubjay restart" in "\n".join(status_lines(report() | {"version": "0.0.1"}))
 

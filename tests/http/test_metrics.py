@@ -11,6 +11,7 @@ from scrubjay.completion.acceptance import Counts
 from scrubjay.http.metrics import COUNTERS, OUTCOMES, metrics_text
 from scrubjay.protocol.contexts import EngineStatus
 from scrubjay.service.scheduler import Outcome
+from scrubjay.service.tenants import TenantSums
 from tests.support.api import BASE, running_api
 from tests.support.gguf_models import tiny_model
 from tests.support.service import source
@@ -120,7 +121,8 @@ async def test_every_metric_is_documented_and_named_as_prometheus_wants(tmp_path
     times = {"counts": [1, 2, 3], "sum": 1500.0}
     totals = {"since_start": {}, "bounds_ms": [1, 1000], "first_token_ms": times, "own_ms": times}
     row = {"root": "/a", "language": "python", **asdict(Counts())}
-    text = metrics_text({**report, "totals": totals, "n_editors": 0, "acceptance": [row]})
+    key = {"name": "anna", "n_refused": 0, "n_in_flight": 1, **asdict(TenantSums())}
+    text = metrics_text({**report, "totals": totals, "n_editors": 0, "acceptance": [row], "keys": [key]})
     names = {sample.name for family in text_string_to_metric_families(text) for sample in family.samples}
     assert {re.sub("_(bucket|count|sum|created)$", "", name) for name in names} == DOCUMENTED
     assert all(re.fullmatch("[a-z]+(_[a-z]+)+", name) for name in names if not name.startswith("llamacpp:"))

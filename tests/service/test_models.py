@@ -116,7 +116,7 @@ async def test_each_model_reuses_its_own_contexts_however_they_take_turns() -> N
             )
             assert again.reuse.processed <= 64
             assert more.reuse.processed <= number + 1
-        assert {record.model for record in service.models.log} == {"talk", "scrubjay-test-deltanet"}
+        assert {record.model for record in service.models.logs.of("")} == {"talk", "scrubjay-test-deltanet"}
         assert service.models.first.supervisor.pid != talk.supervisor.pid
 
 

@@ -31,7 +31,7 @@ async def test_a_paused_daemon_answers_but_warms_nothing() -> None:
         await open_document(service, "file:///project/a.py", source(20))
         answer = await complete(service, "file:///project/a.py", 4)
         assert answer.reuse.reason == "cold"
-        assert not [one for one in service.dispatcher.news.log if one.about and one.about.is_unasked]
+        assert not [one for one in service.models.logs.of("") if one.about and one.about.is_unasked]
         news = service.broadcaster.subscribe()
         await open_document(service, "file:///project/b.py", source(20, seed=1))
         await pause(service, False)
@@ -48,5 +48,5 @@ async def test_a_pause_ends_a_warming_that_runs() -> None:
         await until(news, is_progress)
         await pause(service, True)
         assert service.dispatcher.is_idle
-        [warming] = [one for one in service.dispatcher.news.log if one.about and one.about.is_unasked]
+        [warming] = [one for one in service.models.logs.of("") if one.about and one.about.is_unasked]
         assert warming.outcome == "cancelled"

@@ -1,5 +1,6 @@
 """The scheduler's law: every accepted job ends in exactly one way, the most urgent runs, no warming is lost."""
 
+from dataclasses import replace
 from itertools import count
 
 import pytest
@@ -8,10 +9,13 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from scrubjay.errors import ScrubjayError
-from scrubjay.service.scheduler import Job, Outcome, Priority, Scheduler
+from scrubjay.service.fair_queue import Job, Priority
+from scrubjay.service.scheduler import Outcome, Scheduler
+from scrubjay.service.tenants import OWNER, Tenant
 from tests.support.growth import calls_of
 
 KEYS = st.sampled_from([None, "a", "b", ("warm", "root")])
+TENANTS = st.sampled_from([OWNER, OWNER, Tenant("a", "a", 2.0), Tenant("b", "a")])
 
 
 class SchedulerMachine(RuleBasedStateMachine):
@@ -33,9 +37,10 @@ class SchedulerMachine(RuleBasedStateMachine):
     def live(self) -> list[Job]:
         return [job for number, job in self.jobs.items() if number not in self.fates]
 
-    @rule(priority=st.sampled_from(Priority), key=KEYS)
-    def submit(self, priority: Priority, key: object) -> None:
-        job = Job(next(self.numbers), priority, key)
+    @rule(priority=st.sampled_from(Priority), key=KEYS, tenant=TENANTS)
+    def submit(self, priority: Priority, key: object, tenant: Tenant) -> None:
+        job = Job(next(self.numbers), priority, (key, tenant.name) if key else None, tenant)
+        key = job.key
         expected = {old.number for old in self.live() if key is not None and old.key == key}
         superseded = self.scheduler.submit(job)
         assert set(superseded) == expected
@@ -58,7 +63,18 @@ class SchedulerMachine(RuleBasedStateMachine):
     def demote(self, data: st.DataObject) -> None:
         job = data.draw(st.sampled_from(self.live()))
         self.scheduler.demote(job.number, Priority.WARM)
-        self.jobs[job.number] = Job(job.number, Priority.WARM, job.key)
+        self.jobs[job.number] = replace(job, priority=Priority.WARM)
+
+    @precondition(lambda self: self.live())
+    @rule(data=st.data(), n_tokens=st.integers(0, 9000), n_written=st.integers(0, 300))
+    def estimate(self, data: st.DataObject, n_tokens: int, n_written: int) -> None:
+        self.scheduler.queue.estimate(data.draw(st.sampled_from(self.live())).number, n_tokens, n_written)
+
+    @precondition(lambda self: self.in_engine)
+    @rule(n_tokens=st.integers(0, 256), n_written=st.integers(0, 4))
+    def work(self, n_tokens: int, n_written: int) -> None:
+        assert self.in_engine
+        self.scheduler.served(self.in_engine, n_tokens, n_written)
 
     @rule()
     def start(self) -> None:
@@ -66,8 +82,12 @@ class SchedulerMachine(RuleBasedStateMachine):
         if self.in_engine is not None:
             assert job is None, "one job at a time"
             return
-        assert job == min(self.live(), key=lambda other: (other.priority, other.number), default=None)
+        heads: dict[str, Job] = {}
+        for other in sorted(self.live(), key=lambda other: (other.priority, other.number)):
+            heads.setdefault(other.tenant.name, other)
+        assert job is None if not heads else job in heads.values()
         if job:
+            assert not job.priority.is_background or all(other.priority.is_background for other in heads.values())
             self.scheduler.start(job.number)
             self.in_engine = job.number
 
@@ -81,8 +101,14 @@ class SchedulerMachine(RuleBasedStateMachine):
         assert number == running.number
         assert number not in self.stops, "asked to stop once"
         self.stops.append(number)
-        urgent = [job for job in self.live() if job.priority < running.priority]
-        assert number in self.fates or (running.priority.is_background and urgent)
+        own = [job for job in self.live() if job.tenant == running.tenant and job.priority < running.priority]
+        others = [job for job in self.live() if job.tenant != running.tenant]
+        assert number in self.fates or (running.priority.is_background and own) or others
+        assert (
+            number in self.fates
+            or own
+            or not all(job.priority.is_background > running.priority.is_background for job in others)
+        )
 
     @precondition(lambda self: self.in_engine)
     @rule(outcome=st.sampled_from([Outcome.DONE, Outcome.FAILED]))
@@ -127,16 +153,18 @@ class SchedulerMachine(RuleBasedStateMachine):
     @invariant()
     def nothing_is_lost(self) -> None:
         running = [self.scheduler.running] if self.scheduler.running else []
-        known = sorted((*self.scheduler.queued, *running), key=lambda job: job.number)
+        known = sorted((*self.scheduler.queue.waiting, *running), key=lambda job: job.number)
         assert known == self.live()
 
     @invariant()
     def nothing_urgent_waits_for_background_work(self) -> None:
         running = self.scheduler.running
         if running and running.priority.is_background and running.number not in self.stops:
-            urgent = any(job.priority < running.priority for job in self.scheduler.queued)
-            assert not urgent or self.scheduler.job_to_stop() == running.number
-            if urgent:
+            own = [job for job in self.scheduler.queue.waiting if job.tenant == running.tenant]
+            urgent = any(job.priority < running.priority for job in own)
+            stopped = self.scheduler.job_to_stop()
+            assert not urgent or stopped == running.number
+            if stopped:
                 self.stops.append(running.number)
 
     def teardown(self) -> None:
@@ -158,7 +186,7 @@ def test_order_is_by_priority_then_by_arrival() -> None:
     scheduler = Scheduler()
     for number, priority in enumerate([Priority.WARM, Priority.COMPLETION, Priority.FOCUS, Priority.COMPLETION]):
         scheduler.submit(Job(number, priority))
-    assert [job.number for job in scheduler.queued] == [2, 1, 3, 0]
+    assert [job.number for job in scheduler.queue.waiting] == [2, 1, 3, 0]
 
 
 def test_preempted_warming_goes_on_after_the_completion() -> None:
@@ -201,7 +229,7 @@ def test_words_of_the_engine_about_other_jobs_change_nothing() -> None:
     assert not scheduler.finish(1, Outcome.DONE)
     assert not scheduler.give_back(7)
     assert scheduler.lose_engine() is None
-    assert scheduler.queued == [Job(1, Priority.WARM)]
+    assert scheduler.queue.waiting == [Job(1, Priority.WARM)]
 
 
 def test_only_one_job_runs() -> None:

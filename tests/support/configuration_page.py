@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from scrubjay.config import options
+from scrubjay.key_tables import MAX_REQUESTS
 from scrubjay.model_tables import MODEL_OPTIONS, PURPOSES
 
 PAGE = Path(__file__).parents[2] / "docs" / "configuration.md"
@@ -83,6 +84,29 @@ A model for `edit` proposes [next edits](http.md#post-apinext-edit). Such models
 name of the table or of the file says: `sweep` (Sweep's 0.5B and 1.5B), `sweep-v2` (7B), `zeta-2` or `zeta-2.1` (Zed's), for
 example `--model zeta-2.1=/models/zeta.gguf` with `purposes = ["edit"]` in its table. They were tried with the formats as
 published, and not with the real weights.
+
+## Keys for several people
+
+`scrubjay key new NAME` prints a key for somebody, and the lines that let it in. The file has only the key's SHA-256:
+
+```toml
+http = "0.0.0.0:8012"
+
+[keys.anna]
+hash = "sha256:..."
+group = "backend"
+weight = 2
+
+[keys.bob]
+hash = "sha256:..."
+group = "backend"
+max-requests = 4
+```
+
+Contexts, checkpoints, records and the log of requests are those of one key, and used for nobody else, unless keys name
+the same `group`. Where several want the model, each has a part of it by his `weight` (default: 1). `max-requests`
+(default: {max_requests}) are those that he may have in flight.
+[scaling.md](scaling.md#a-box-for-a-few-colleagues) has more.
 """
 PLACES = {
     "socket": "`$XDG_RUNTIME_DIR/scrubjay/daemon.sock`, or the platform's folder",
@@ -95,7 +119,11 @@ def page() -> str:
     """The text of the page."""
     of_model = ", ".join(f"`{name.replace('_', '-')}`" for name in MODEL_OPTIONS)
     purposes = ", ".join(f"`{purpose}`" for purpose in PURPOSES)
-    return HEAD + "".join(map(_row, options())) + TAIL.format(purposes=purposes, options=of_model)
+    return (
+        HEAD
+        + "".join(map(_row, options()))
+        + TAIL.format(purposes=purposes, options=of_model, max_requests=MAX_REQUESTS)
+    )
 
 
 def _row(option: Field[Any]) -> str:

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from scrubjay.cli.configuration import config
+from scrubjay.cli.configuration import config, key
 from scrubjay.cli.models import model, say
 from scrubjay.cli.service import service
 from scrubjay.cli.setup import setup
@@ -190,6 +190,7 @@ COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
     "restart": restart,
     "status": status,
     "config": config,
+    "key": key,
     "doctor": doctor,
     "why": why,
     "top": top,

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from scrubjay.config import Config, config_file, option_sources, options, read_config, value_text
 from scrubjay.errors import UsageError
+from scrubjay.key_tables import new_key
 
 
 def config(arguments: argparse.Namespace) -> int:
@@ -24,6 +25,17 @@ def config(arguments: argparse.Namespace) -> int:
         print(json.dumps(_report(values, sources, file), separators=(",", ":")))
     else:
         print("\n".join(_lines(values, sources, file)))
+    return 0
+
+
+def key(arguments: argparse.Namespace) -> int:
+    """Print a new key, and the lines that let in who has it: the only place where the key is."""
+    made, lines = new_key(arguments.name)
+    print(f"Key, for {arguments.name} alone: it is not shown again, and nothing keeps it.\n\n{made}\n")
+    print(
+        f"Lines for {config_file() or 'the configuration file'}; `scrubjay restart` makes them count:\n\n{lines}",
+        end="",
+    )
     return 0
 
 
@@ -70,6 +82,8 @@ def _lines(values: Config, sources: Mapping[str, str], file: Path | None) -> Ite
         yield f"{key:<20} {shown:<40} {sources.get(option.name, 'default')}"
     for table in values.models:
         yield f"models.{table.name:<13} {table.source:<40} {', '.join(table.purposes)}"
+    for each in values.keys:
+        yield f"keys.{each.name:<15} {f'group {each.group}, weight {each.weight:g}':<40} {each.max_requests} requests"
 
 
 def _report(values: Config, sources: Mapping[str, str], file: Path | None) -> dict[str, object]:
@@ -81,7 +95,11 @@ def _report(values: Config, sources: Mapping[str, str], file: Path | None) -> di
         for option in options()
     }
     models = [{"name": table.name, "source": table.source, "purposes": table.purposes} for table in values.models]
-    return {"file": str(file) if file else None, "options": rows, "models": models}
+    keys = [
+        {"name": each.name, "group": each.group, "weight": each.weight, "max_requests": each.max_requests}
+        for each in values.keys
+    ]
+    return {"file": str(file) if file else None, "options": rows, "models": models, "keys": keys}
 
 
 def _example() -> Iterator[str]:

@@ -170,14 +170,16 @@ def _socket(path: Path) -> Iterator[Finding]:
 def _daemon(config: Config) -> Iterator[Finding]:
     if not is_running(config.socket):
         yield Finding("daemon", "hint", "does not run", "`scrubjay start`, or just use an editor")
-        yield exposure([f"{config.http[0]}:{config.http[1]}"] if config.http else [], bool(config.api_key))
+        yield exposure(
+            [f"{config.http[0]}:{config.http[1]}"] if config.http else [], bool(config.api_key or config.keys)
+        )
         return
     report = Client(config.socket, ANSWER_S).get("status")
     yield from _state(report)
     if model := report["model"]:
         yield from _running_model(model, report["fim"])
     running = report.get("config") or {"http": [], "options": {}}
-    yield exposure(running["http"], bool(running["options"].get("api_key")))
+    yield exposure(running["http"], bool(running["options"].get("api_key") or report.get("keys")))
 
 
 def _state(report: Json) -> Iterator[Finding]:
@@ -222,7 +224,7 @@ def exposure(addresses: list[str], has_key: bool) -> Finding:
         address for address in addresses if not re.search(r"(127\.\d+\.\d+\.\d+|\[?::1\]?|localhost):\d+", address)
     ]
     if others:
-        key = "with the key" if has_key else "without any key"
+        key = "with a key" if has_key else "without any key"
         do = "leave --http out, or bind it to 127.0.0.1, if that is not meant"
         return Finding(
             "exposed", "hint" if has_key else "broken", f"other machines reach {', '.join(others)} {key}", do

@@ -163,6 +163,13 @@ def _parser() -> _Parser:
     jobs.add_parser("remove", help="stop it and delete its files")
     jobs.add_parser("status", help="show whether it is installed and runs")
 
+    key = commands.add_parser("key", help="let in somebody more over --http")
+    key.set_defaults(command="key")
+    new = key.add_subparsers(dest="action", required=True, metavar="ACTION")
+    new.add_parser("new", help="print a new key, and its lines for the configuration file").add_argument(
+        "name", metavar="NAME"
+    )
+
     model = commands.add_parser("model", help="list, fetch, show, use and remove models")
     model.set_defaults(command="model", config=None)
     actions = model.add_subparsers(dest="action", required=True, metavar="ACTION")

@@ -37,6 +37,9 @@ def status_lines(report: Json) -> Iterator[str]:
             yield f"Helps      {row['root']}, {row['language'] or 'other'}: {helps(row)}"
     queue, counters = report["queue"], report["counters"]
     yield f"Requests   {counters['n_accepted']} accepted, {queue['queued']} waiting, now: {queue['running'] or 'none'}"
+    for key in report.get("keys", []):
+        saved = f"{key['saved']:,} of {key['prompt']:,} prompt tokens saved, {key['generated']:,} written"
+        yield f"Key        {key['name']}: {key['n_requests']:,} requests, {key['n_in_flight']} in flight; {saved}"
     yield from _places(report.get("config") or {})
     if error := report.get("last_error"):
         yield f"Last {error['level']:<6}{error['message']} ({error['time']})"

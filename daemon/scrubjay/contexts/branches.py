@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from scrubjay.context_keys import group_of
 from scrubjay.contexts.checkpoint_index import Checkpoint
 from scrubjay.contexts.checkpoint_pool import CheckpointPool
 from scrubjay.errors import IntegrityError
@@ -51,6 +52,11 @@ class Branch:
     key: str = ""
 
     @property
+    def group(self) -> str:
+        """Whose it is: nobody else comes back to it."""
+        return group_of(self.key)
+
+    @property
     def n_bytes(self) -> int:
         own = self.memory.nbytes if self.memory is not None else 0
         return own + sum(item.size for item in self.checkpoints)
@@ -63,6 +69,8 @@ class Branch:
     def continues(self, other: "Branch") -> bool:
         """Whether it grows out of `other`: is of no use where the tokens of that one are missing."""
         n = self.begin
+        if self.group != other.group:
+            return False
         return other.begin < n <= len(other.tokens) and np.array_equal(self.tokens[:n], other.tokens[:n])
 
 
@@ -125,37 +133,39 @@ class BranchStore:
         if branch.memory is not None:
             self._pool.give_back(branch.memory)
 
-    def parts_of(self, tokens: Tokens, n_common: int) -> list[tuple[Branch, int]]:
-        """The branches that grow out of the first `n_common` of `tokens` and go on with them, and how far they do."""
+    def parts_of(self, tokens: Tokens, n_common: int, group: str = "") -> list[tuple[Branch, int]]:
+        """The branches of `group` that grow out of the first `n_common` of `tokens` and go on with them, and how far they do."""
         # One token tells most of them apart: this is asked for each prompt.
         likely = (
             branch
             for branch in self._branches
             if branch.begin <= n_common < min(len(branch.tokens), len(tokens))
             and branch.tokens[n_common] == tokens[n_common]
+            and branch.group == group
         )
         shared = ((branch, common_length(branch.tokens, tokens)) for branch in likely)
         return [(branch, end) for branch, end in shared if end > n_common]
 
-    def checkpoints_of(self, tokens: Tokens) -> list[tuple[Branch, Checkpoint]]:
-        """The checkpoints of all branches that belong to a beginning of `tokens`, with their branches."""
-        shared = [(branch, common_length(branch.tokens, tokens)) for branch in self._branches]
+    def checkpoints_of(self, tokens: Tokens, group: str = "") -> list[tuple[Branch, Checkpoint]]:
+        """The checkpoints of all branches of `group` that belong to a beginning of `tokens`, with their branches."""
+        own = (branch for branch in self._branches if branch.group == group)
+        shared = [(branch, common_length(branch.tokens, tokens)) for branch in own]
         return [(branch, item) for branch, end in shared for item in branch.checkpoints if item.n_tokens <= end]
 
-    def way_back(self, prompt: Tokens, n_common: int) -> list[tuple[Branch, int]]:
-        """Branches that, one after the other, have the longest beginning of `prompt`, and how far each goes with it.
+    def way_back(self, prompt: Tokens, n_common: int, group: str = "") -> list[tuple[Branch, int]]:
+        """Branches of `group` that, one after the other, have the longest beginning of `prompt`, and how far each goes with it.
 
         The first grows out of the first `n_common` tokens of the prompt, each other one out of what those before it have.
         """
         steps: list[tuple[Branch, int]] = []
-        while parts := self.parts_of(prompt, n_common):
+        while parts := self.parts_of(prompt, n_common, group):
             steps.append(max(parts, key=lambda part: part[1]))
             n_common = steps[-1][1]
         return steps
 
-    def end_of_trunk(self, tokens: Tokens, begin: int) -> int:
-        """How many of `tokens` a branch grows out of, at most; `begin` if none grows out of more than that."""
-        longer = [branch for branch in self._branches if begin < branch.begin <= len(tokens)]
+    def end_of_trunk(self, tokens: Tokens, begin: int, group: str = "") -> int:
+        """How many of `tokens` a branch of `group` grows out of, at most; `begin` if none grows out of more than that."""
+        longer = [branch for branch in self._branches if begin < branch.begin <= len(tokens) and branch.group == group]
         grown = (
             branch.begin for branch in longer if np.array_equal(branch.tokens[: branch.begin], tokens[: branch.begin])
         )

@@ -145,8 +145,13 @@ class CheckpointedContext(Context):
         return self._paging.copies(self.resident, begin, end)
 
     def note_key(self, key: str) -> None:
-        """It serves the project `key` from now on."""
+        """It serves the project, or the group, of `key` from now on; what it holds must be of that, or nothing."""
         self._paging.key = key
+
+    @property
+    def group(self) -> str:
+        """Whose it is."""
+        return self._paging.group
 
     def clear(self) -> None:
         super().clear()

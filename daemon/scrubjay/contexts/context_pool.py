@@ -2,12 +2,11 @@
 
 from collections.abc import Callable
 
+from scrubjay.context_keys import UNNAMED, group_of, unnamed_key
 from scrubjay.contexts.checkpointed import CheckpointedContext
 from scrubjay.errors import ModelRefused
 from scrubjay.tokens import Tokens, common_length, is_sequel
 
-UNNAMED = "#"
-"""Begins the keys of contexts that no project claims."""
 FADE = 0.5
 """A context is so much cheaper to lose than the one that was used after it."""
 STALE = 0.25
@@ -43,14 +42,14 @@ class ContextPool:
         """Take in a context that exists already, as the least recently used."""
         self._recent.append((self._unnamed_key(), context))
 
-    def choose(self, key: str, prompt: Tokens) -> tuple[str, CheckpointedContext]:
-        """The context for `prompt`, with its key: that of `key`; without one, the context that shares most with the prompt.
+    def choose(self, key: str, prompt: Tokens, group: str = "") -> tuple[str, CheckpointedContext]:
+        """The context for `prompt`, with its key: that of `key`; without one, that of `group` which shares most with the prompt.
 
         It becomes the most recently used one.
         """
-        found = self._by_key(key) if key else self._by_content(prompt)
+        found = self._by_key(key) if key else self._by_content(prompt, group)
         if found is None:
-            found = (key or self._unnamed_key(), self._spare())
+            found = (key or self._unnamed_key(group), self._spare())
         self._recent = [found, *(item for item in self._recent if item[1] is not found[1])]
         self._n_chosen += 1
         self._used[found[1]] = self._n_chosen
@@ -70,8 +69,9 @@ class ContextPool:
     def _by_key(self, key: str) -> tuple[str, CheckpointedContext] | None:
         return next((item for item in self._recent if item[0] == key), None)
 
-    def _by_content(self, prompt: Tokens) -> tuple[str, CheckpointedContext] | None:
-        shared = [(common_length(context.resident, prompt), (key, context)) for key, context in self._recent]
+    def _by_content(self, prompt: Tokens, group: str) -> tuple[str, CheckpointedContext] | None:
+        own = ((key, context) for key, context in self._recent if group_of(key) == group)
+        shared = [(common_length(context.resident, prompt), (key, context)) for key, context in own]
         if not shared:
             return None
         _, best = max(shared, key=lambda pair: pair[0])
@@ -94,6 +94,6 @@ class ContextPool:
         victim.put_away()
         return victim
 
-    def _unnamed_key(self) -> str:
+    def _unnamed_key(self, group: str = "") -> str:
         self._n_unnamed += 1
-        return f"{UNNAMED}{self._n_unnamed}"
+        return unnamed_key(self._n_unnamed, group)

@@ -29,7 +29,15 @@ CUT_ANYWHERE: tuple[MemoryClass, ...] = ("dense", "swa-full")
 
 
 class Interrupted(Exception):
-    """The running work was asked to end; what was decoded before is kept."""
+    """The running work was asked to end; what was decoded before is kept.
+
+    Args:
+        goes_on: it is to go on later where it was.
+    """
+
+    def __init__(self, goes_on: bool = False) -> None:
+        super().__init__()
+        self.goes_on = goes_on
 
 
 class DecodeFailed(EngineError):

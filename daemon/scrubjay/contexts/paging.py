@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from scrubjay.context_keys import group_of
 from scrubjay.contexts.branches import RETURN, Branch, BranchStore
 from scrubjay.contexts.checkpoint_index import Checkpoint, CheckpointIndex
 from scrubjay.contexts.checkpoint_pool import CheckpointPool
@@ -71,19 +72,26 @@ class Paging:
         self._pool = pool
         self._branches = branches
         self.key = ""
-        """Whose the context is."""
+        """The context's."""
         self._typed_at: int | None = None
         """Where the last edit was, in tokens, if what it replaced was kept."""
 
+    @property
+    def group(self) -> str:
+        """Whose the context is, and the branches that it may go back to."""
+        return group_of(self.key)
+
     def way_back(self, prompt: Tokens, n_common: int) -> WayBack | None:
         """How to make more of `prompt` resident than the `n_common` tokens that are; None: no way."""
-        steps = self._branches.way_back(prompt, n_common)
+        steps = self._branches.way_back(prompt, n_common, self.group)
         if not steps:
             return None
         end, most = steps[-1][1], min(steps[-1][1], len(prompt) - 1)
         if not self._needs_state:
             return WayBack(tuple(branch for branch, _ in steps), most, end, None)
-        items = [item for _, item in self._branches.checkpoints_of(prompt) if n_common < item.n_tokens <= most]
+        items = [
+            item for _, item in self._branches.checkpoints_of(prompt, self.group) if n_common < item.n_tokens <= most
+        ]
         if not items:
             return None
         checkpoint = max(items, key=lambda item: item.n_tokens)
@@ -105,12 +113,12 @@ class Paging:
         store.tick()
         needed = {id(part) for part in (*back.branches, back.checkpoint)} if back else set()
         store.wanted = set(needed)
-        held = store.way_back(resident, n_kept)
+        held = store.way_back(resident, n_kept, self.group)
         for branch, _ in held:
             store.touch(branch)
         begin = held[-1][1] if held else n_kept
         own = self._give_back_checkpoints(resident, n_kept, begin)
-        tokens, trunk = self._worth_keeping(resident, begin, own), store.end_of_trunk(resident, begin)
+        tokens, trunk = self._worth_keeping(resident, begin, own), store.end_of_trunk(resident, begin, self.group)
         # What other branches grow out of is of use however short it is.
         if len(tokens) - begin >= MIN_BRANCH_TOKENS or trunk > begin:
             self._keep(tokens if len(tokens) >= trunk else frozen(resident[:trunk].copy()), begin, own)
@@ -156,7 +164,7 @@ class Paging:
 
     def bring_checkpoints(self, resident: Tokens) -> None:
         """Have the checkpoints of branches that belong to what is `resident`, now that it has come back: the last step of all."""
-        for branch, item in self._branches.checkpoints_of(resident):
+        for branch, item in self._branches.checkpoints_of(resident, self.group):
             if self._checkpoints.at(item.n_tokens) is None:
                 branch.checkpoints.remove(item)
                 self._pool.attach(self._checkpoints, item)
@@ -172,7 +180,7 @@ class Paging:
     def _give_back_checkpoints(self, resident: Tokens, n_kept: int, begin: int) -> list[Checkpoint]:
         """Give the checkpoints after `n_kept` tokens to the branches that they are of; returns those after `begin`."""
         items = self._pool.detach(self._checkpoints, n_kept)
-        for branch in self._branches:
+        for branch in (each for each in self._branches if each.group == self.group):
             end, has = common_length(branch.tokens, resident), {item.n_tokens for item in branch.checkpoints}
             given = [item for item in items if branch.begin < item.n_tokens <= end and item.n_tokens not in has]
             branch.checkpoints = sorted((*branch.checkpoints, *given), key=lambda item: item.n_tokens)

@@ -92,10 +92,10 @@ class EngineClient(Engine):
         self._wire.write(encode(run, self._last_run))
         self._last_run = run
 
-    def stop(self, job: int) -> None:
-        """Ask the engine to end `job`, also from inside a decode."""
+    def stop(self, job: int, goes_on: bool = False) -> None:
+        """Ask the engine to end `job`, also from inside a decode; see `Engine.stop`."""
         # The message first: an engine that the byte interrupts looks for the reason.
-        self._send(Stop(job))
+        self._send(Stop(job, goes_on))
         self._abort[0] = 1
 
     def end_early(self, job: int) -> None:

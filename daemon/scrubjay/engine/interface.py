@@ -44,8 +44,10 @@ class Engine(Protocol):
     def run(self, run: Run) -> None:
         """Do a job. The engine must be free: it has one job at a time, and no queue."""
 
-    def stop(self, job: int) -> None:
+    def stop(self, job: int, goes_on: bool = False) -> None:
         """End `job` as soon as possible, inside a decode if need be.
+
+        With `goes_on` it will be run again soon; an engine that can goes on with its text then, and says so in `PrefillDone`.
 
         It is answered by `Stopped`, or by `Done` if it was quicker. Every decode that had finished is kept in the context.
         Without effect if `job` has ended.

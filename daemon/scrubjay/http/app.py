@@ -17,7 +17,8 @@ from scrubjay.http.compat import compat_routes
 from scrubjay.http.connections import Connections, note_answer
 from scrubjay.http.errors import answer_errors
 from scrubjay.http.guard import Address, guard, is_loopback
-from scrubjay.http.page import PageAccess, page_routes
+from scrubjay.http.keys import KeyRing
+from scrubjay.http.page import FOR_KEYS, PageAccess, page_routes
 from scrubjay.http.params import MAX_BODY
 from scrubjay.service.service import Service
 from scrubjay.service.status import Json, StatusReport
@@ -110,7 +111,8 @@ async def serving(
     reporter = StatusReport(service, about)
     compatible = compat_routes(service, reporter, anchor)
     async with AsyncExitStack() as stack:
-        page = _Page(stack, NativeRoutes(service, reporter))
+        native = NativeRoutes(service, reporter)
+        page = _Page(stack, native)
         connections = Connections(_n_descriptors() // 2)
         app = make_app(service, reporter, [*compatible, web.post("/api/page", page.give)], connections)
         listeners = Listeners(path, await _set_up(stack, app), connections, given)
@@ -121,9 +123,12 @@ async def serving(
             raise DaemonError(f"The socket {path} cannot be made: {error.strerror or error}.") from error
         if address:
             address.require_safe()
-            routes = [*compatible, *page.routes] if is_loopback(address.host) else compatible
-            listeners.urls = await _listen(stack, address, routes)
-            page.url = listeners.urls[0] if routes is not compatible else ""
+            ring = KeyRing(address.keys, address.api_key)
+            reporter.tenants, reporter.n_refused = ring.tenants, ring.n_refused
+            has_page = is_loopback(address.host)
+            seen = page.routes if has_page else [web.get(path, native.seen[path]) for path in FOR_KEYS if ring.tenants]
+            listeners.urls = await _listen(stack, address, [*compatible, *seen], ring)
+            page.url = listeners.urls[0] if has_page else ""
         yield listeners
 
 
@@ -171,9 +176,11 @@ def make_app(
     return app
 
 
-def make_tcp_app(address: Address, routes: list[web.RouteDef], connections: Connections) -> web.Application:
+def make_tcp_app(
+    address: Address, routes: list[web.RouteDef], connections: Connections, ring: KeyRing | None = None
+) -> web.Application:
     """What clients over TCP may use: never the documents."""
-    app = _application(connections, guard(address))
+    app = _application(connections, guard(address, ring or KeyRing(address.keys, address.api_key)))
     app.add_routes(routes)
     return app
 
@@ -200,10 +207,12 @@ async def _set_up(stack: AsyncExitStack, app: web.Application) -> web.Server:
     return runner.server
 
 
-async def _listen(stack: AsyncExitStack, address: Address, routes: list[web.RouteDef]) -> tuple[str, ...]:
+async def _listen(
+    stack: AsyncExitStack, address: Address, routes: list[web.RouteDef], ring: KeyRing | None = None
+) -> tuple[str, ...]:
     """Answer on `address`; its URLs."""
     connections = Connections(min(MAX_TCP, _n_descriptors() // 4))
-    connect = await _set_up(stack, make_tcp_app(address, routes, connections))
+    connect = await _set_up(stack, make_tcp_app(address, routes, connections, ring))
     try:
         server = await asyncio.get_running_loop().create_server(
             _factory(connect, connections), address.host, address.port

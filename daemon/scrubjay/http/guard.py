@@ -1,6 +1,5 @@
 """The TCP side is for programs of this machine, or those that have the key; never for web pages."""
 
-import hmac
 from dataclasses import dataclass
 from ipaddress import ip_address
 
@@ -8,40 +7,52 @@ from aiohttp import web
 from aiohttp.typedefs import Middleware
 
 from scrubjay.errors import RequestError, UsageError
+from scrubjay.http.keys import TENANT, KeyRing
 from scrubjay.http.page import PATHS as PAGE
 from scrubjay.http.params import Handler
+from scrubjay.key_tables import KeyTable
 
 PUBLIC = ("/health", "/v1/health", "/models", "/v1/models")
 """What may be asked without the key, as llama.cpp's server has it."""
+HEALTH = ("/health", "/v1/health")
+"""The same where several people have keys: nothing but whether it is there."""
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where the TCP side listens, and the key that clients need ("" for none)."""
+    """Where the TCP side listens, and the keys of which clients need one: this machine's user's ("" for none), and others'."""
 
     host: str
     port: int
     api_key: str = ""
+    keys: tuple[KeyTable, ...] = ()
 
     def require_safe(self) -> None:
         """Raises:
         UsageError: other machines could reach it, and no key is set.
         """
-        if not self.api_key and not is_loopback(self.host):
+        if not self.api_key and not self.keys and not is_loopback(self.host):
             raise UsageError(
-                f"--http {self.host}:{self.port} would let other machines in; add --api-key, or use 127.0.0.1."
+                f"--http {self.host}:{self.port} would let other machines in; add --api-key or [keys], or use 127.0.0.1."
             )
 
 
-def guard(address: Address) -> Middleware:
-    """The middleware that refuses everybody else."""
+def guard(address: Address, ring: KeyRing) -> Middleware:
+    """The middleware that refuses everybody else, and notes who asks."""
+    public = HEALTH if ring.tenants else PUBLIC
 
     @web.middleware
     async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
         _refuse_web_pages(request)
         _check_host(request, address)
-        _check_key(request, address.api_key)
-        return await handler(request)
+        # The page's paths are for who has its cookie, which is as good.
+        if not ring or request.path in public or (request.path in PAGE and not _given_key(request)):
+            return await handler(request)
+        if (tenant := ring.find(_given_key(request))) is None:
+            raise RequestError("This server wants its API key as a bearer token.", 401, "authentication_error")
+        request[TENANT] = tenant
+        with ring.in_flight(tenant):
+            return await handler(request)
 
     return check
 
@@ -74,15 +85,12 @@ def _check_host(request: web.Request, address: Address) -> None:
     raise RequestError(f"{host or 'No host'} is not this server; use http://{address.host}.", 403, "forbidden")
 
 
-def _check_key(request: web.Request, key: str) -> None:
-    # The page's paths are for who has its cookie, which is as good.
-    if not key or request.path in (*PUBLIC, *PAGE):
-        return
+def _given_key(request: web.Request) -> str:
+    """The key that comes with it, "" if none does."""
     # The scheme's case means nothing; a bare key is accepted, as llama.cpp's server does.
     scheme, _, rest = request.headers.get("Authorization", "").strip().partition(" ")
     given = (rest if scheme.lower() == "bearer" else scheme) or request.headers.get("X-Api-Key", "")
-    if not hmac.compare_digest(given.strip().encode(errors="replace"), key.encode()):
-        raise RequestError("This server wants its API key as a bearer token.", 401, "authentication_error")
+    return given.strip()
 
 
 def _without_port(host: str) -> str:

@@ -46,6 +46,19 @@ _OF_PROJECTS = {
     "tokens_saved": ("completion_tokens_saved", "Tokens of their prompts that did not have to be processed.", 1),
 }
 """By the name in the report: the metric's, what it counts, and in which unit."""
+_OF_KEYS = {
+    "n_requests": ("requests", "Answered requests of a key.", 1),
+    "n_refused": (
+        "requests_refused",
+        "Requests of a key that were refused, because it had all in flight that it may.",
+        1,
+    ),
+    "prompt": ("prompt_tokens", "Tokens of their prompts.", 1),
+    "processed": ("prompt_tokens_processed", "Of these, put through the model; the others were reused.", 1),
+    "generated": ("generated_tokens", "Tokens generated for a key.", 1),
+    "queue_ms": ("wait_seconds", "How long its requests waited for the model.", 1e-3),
+}
+"""By the name in the report of a key: the metric's, what it counts, and in which unit."""
 _BECAME = ("accepted", "accepted_in_part", "typed_out", "rejected")
 _KEPT = {
     "characters": ("accepted_characters", "Characters of accepted completions that were looked at later."),
@@ -84,13 +97,18 @@ class _Report(Collector):
 
     def collect(self) -> Iterator[Family]:
         """One family for each number."""
-        yield from self._daemon()
-        yield from self._requests()
-        yield from self._memory()
-        yield from _models(self._report.get("models", ()))
+        # Who has a key of his own sees what is his.
+        is_whole = "uptime_s" in self._report
+        if is_whole:
+            yield from self._daemon()
+            yield from self._requests()
+            yield from self._memory()
+            yield from _models(self._report.get("models", ()))
         if totals := self._report.get("totals"):
             yield from _totals(totals)
-        yield from _acceptance(self._report.get("acceptance", []))
+        yield from _keys(self._report.get("keys", []))
+        if is_whole:
+            yield from _acceptance(self._report.get("acceptance", []))
 
     def _daemon(self) -> Iterator[Family]:
         report, model = self._report, self._report["model"] or {}
@@ -147,6 +165,19 @@ def _models(models: Sequence[Json]) -> Iterator[Family]:
         for model in models:
             family.add_metric([model["name"]], value(model))
         yield family
+
+
+def _keys(keys: Sequence[Json]) -> Iterator[Family]:
+    """What each has asked for who has a key of his own."""
+    for field, (name, what, unit) in _OF_KEYS.items():
+        family = CounterMetricFamily(f"scrubjay_key_{name}", what, labels=["key"])
+        for key in keys:
+            family.add_metric([key["name"]], unit * key[field])
+        yield family
+    in_flight = GaugeMetricFamily("scrubjay_key_requests_in_flight", "Requests of a key in flight.", labels=["key"])
+    for key in keys:
+        in_flight.add_metric([key["name"]], key["n_in_flight"])
+    yield in_flight
 
 
 def _totals(totals: Json) -> Iterator[Family]:

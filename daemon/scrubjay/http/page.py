@@ -14,6 +14,7 @@ from typing import TypeVar
 from aiohttp import web
 
 from scrubjay.errors import RequestError
+from scrubjay.http.keys import tenant_of
 from scrubjay.http.params import Handler
 
 T = TypeVar("T")
@@ -25,6 +26,8 @@ MAX_COOKIES = 64
 """The oldest are forgotten."""
 PATHS = ("/", "/api/status", "/api/context", "/api/requests", "/api/events")
 """What the page consists of: nothing else of `/api` is there for browsers."""
+FOR_KEYS = ("/api/status", "/api/requests")
+"""Of these, what who has a key of his own may see of himself."""
 _HEADERS = {
     "Cache-Control": "no-store",
     "Referrer-Policy": "no-referrer",
@@ -84,7 +87,8 @@ def page_routes(access: PageAccess, handlers: Mapping[str, Handler]) -> list[web
         return web.Response(text=_template().replace("NONCE", nonce), content_type="text/html", headers=headers)
 
     async def data(handler: Handler, request: web.Request) -> web.StreamResponse:
-        if not _may_see(access, request):
+        tenant = tenant_of(request)
+        if not (_may_see(access, request) if tenant.is_owner else request.path in FOR_KEYS):
             raise RequestError(_REFUSAL, 401, "authentication_error")
         return await handler(request)
 

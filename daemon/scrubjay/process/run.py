@@ -59,7 +59,7 @@ async def run_daemon(config: Config, on_listening: Callable[[], None] = _nothing
         DaemonError: another daemon has the socket, or it cannot be made; or the address of --http cannot be had.
         UsageError: other machines could reach that address, and no key is set.
     """
-    address = Address(*config.http, config.api_key) if config.http else None
+    address = Address(*config.http, config.api_key, config.keys) if config.http else None
     if address:
         address.require_safe()
     _allow_descriptors()

@@ -68,9 +68,13 @@ class InfillHistory:
     """The texts that are being edited through windows; those not touched for longest are forgotten.
 
     It changes with each prompt, so only one thread may use it at a time.
+
+    Args:
+        group: whose texts they are; no other group's are looked at.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, group: str = "") -> None:
+        self._group = group
         self._numbers = count(1)
         self._clients: OrderedDict[str, InfillClient] = OrderedDict()
 
@@ -89,7 +93,7 @@ class InfillHistory:
                 client.before = before
                 self._clients.move_to_end(client.key)
                 return client
-        client = InfillClient(f"infill:{next(self._numbers)}", window)
+        client = InfillClient(f"infill:{next(self._numbers)}@{self._group}", window)
         self._clients[client.key] = client
         if len(self._clients) > MAX_CLIENTS:
             self._clients.popitem(last=False)

@@ -130,6 +130,7 @@ class Run:
         cold: reuse nothing, in a context of its own whose content is never reused: the reference for equality.
         parts: arrays that the tokens begin with, as far as they are known; not sent.
         is_unasked: nobody waits for it, so it gives way to other programs that want the processors.
+        group: whose it is: only what was held for the same group is reused.
     """
 
     job: int
@@ -141,13 +142,18 @@ class Run:
     cold: bool = False
     parts: tuple[Tokens, ...] = field(default=(), repr=False)
     is_unasked: bool = False
+    group: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """End `job` as soon as possible and keep its work; answered by that job's `Stopped` (or `Done`, if it was quicker)."""
+    """End `job` as soon as possible and keep its work; answered by that job's `Stopped` (or `Done`, if it was quicker).
+
+    `goes_on`: it is run again soon, and is to go on with its text then.
+    """
 
     job: int
+    goes_on: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,11 +272,13 @@ class PrefillDone:
 
     The worker alone chooses contexts, and this is how the daemon learns which one it was: the key that the `Run` named, or
     the one that `ContextStatus` has for a context chosen by content; "" for a cold run, after which nothing is kept.
+    `goes_on`: the job was stopped before, and goes on with its text; the cost is that of going on.
     """
 
     job: int
     cost: PrefillCost
     context: str = ""
+    goes_on: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -345,12 +353,13 @@ class Stopped:
     """`job` ended early because it was asked to.
 
     `done` of the `total` tokens of its prompt are in its context, those that were reused included. It is 0 if the job was stopped
-    before a context was chosen for it.
+    before a context was chosen for it. `n_read`: how many of them the model has read since it was run.
     """
 
     job: int
     done: int
     total: int
+    n_read: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -364,19 +373,9 @@ class Failed:
 
 ToEngine = Open | Run | Stop | AskStatus | Forget | Close
 FromEngine = (
-    LoadProgress
-    | Opened
-    | LoadFailed
-    | PrefillProgress
-    | PrefillDone
-    | Piece
-    | Embedded
-    | Done
-    | Stopped
-    | Failed
-    | Forgotten
+    LoadProgress | Opened | LoadFailed | PrefillProgress | PrefillDone | Piece | Embedded | Done | Stopped | Failed | Forgotten
     | EngineStatus
-)
+)  # fmt: skip
 Message = ToEngine | FromEngine
 
 CONFIDENCE_TOKENS = 4

@@ -11,7 +11,7 @@ from scrubjay.completion.requests import Completion, Item, Reuse, Timings, alter
 from scrubjay.errors import RequestError, ScrubjayError
 from scrubjay.prompt.fim import FimTemplate
 from scrubjay.prompt.segments import Prompt
-from scrubjay.protocol.messages import Done, ModelInfo, PrefillCost, Sampling
+from scrubjay.protocol.messages import Done, ModelInfo, PrefillCost, Reason, Sampling
 from scrubjay.service.ask import Ask
 from scrubjay.service.request_log import RequestRecord
 
@@ -19,10 +19,43 @@ Replies = list["asyncio.Future[Completion]"]
 
 
 @dataclass(slots=True)
+class Reading:
+    """How far the model is with a prompt, in the present run of its job.
+
+    Args:
+        since: when the run began; None once all is read.
+        n_resident: how many tokens are resident, None as long as that was not said.
+        n_read: how many of them the model is known to have read in this run; `n_before`: in earlier runs, which gave way.
+    """
+
+    since: float | None = None
+    n_resident: int | None = None
+    n_read: int = 0
+    n_before: int = 0
+
+    def begin(self) -> None:
+        """Its job is run (again)."""
+        self.since, self.n_resident, self.n_read = perf_counter(), None, 0
+
+    def progress(self, n_resident: int) -> int:
+        """So many tokens are resident; how many more than was said before, 0 the first time."""
+        n_new = 0 if self.n_resident is None else n_resident - self.n_resident
+        self.n_resident = n_resident
+        self.n_read += n_new
+        return n_new
+
+    def in_all(self, n_read: int) -> int:
+        """The model has read so many tokens; how many more than were known."""
+        n_new = max(0, n_read - self.n_read)
+        self.n_read += n_new
+        return n_new
+
+
+@dataclass(slots=True)
 class Clock:
     """Where the time of a request goes, in seconds; `waiting_since` is set while the request waits for the engine.
 
-    The rest is what the model did for it, as in `Timings`.
+    The rest is what the model did for it, as in `Timings`; `reading` is of its prompt.
     """
 
     accepted: float = field(default_factory=perf_counter)
@@ -35,6 +68,7 @@ class Clock:
     predicted_ms: float = 0.0
     draft_n: int = 0
     draft_n_accepted: int = 0
+    reading: Reading = field(default_factory=Reading)
 
     def wait(self) -> None:
         """From now on the request waits."""
@@ -46,11 +80,17 @@ class Clock:
         if self.waiting_since is not None:
             self.waited += perf_counter() - self.waiting_since
             self.waiting_since = None
+        self.reading.begin()
+
+    def read_for(self, cost: PrefillCost) -> None:
+        """In this run what has to be read before anything can be written was read, for that much."""
+        self.reading.since = None
+        self.prompt_ms += cost.prefill_ms + cost.restore_ms
 
     def prefilled(self, cost: PrefillCost) -> None:
         """The prompt has cost that much."""
+        self.read_for(cost)
         self.prompt_n += cost.processed
-        self.prompt_ms += cost.prefill_ms + cost.restore_ms
         self.generating_since = perf_counter()
 
     def corrected(self, old: PrefillCost, new: PrefillCost) -> None:
@@ -139,14 +179,34 @@ class ActiveRequest:
         if finish is not self.ask.finish:
             self._use(finish)
 
-    def prefilled(self, cost: PrefillCost) -> None:
-        """The prompt is in its context."""
+    def prefilled(self, cost: PrefillCost) -> PrefillCost:
+        """The prompt is in its context; what it has cost in all, its job having given way to others perhaps."""
+        cost = self._whole(cost)
         self.n_prefilled = 0
         self.clock.prefilled(cost)
         if self.prompt:
             self.prompt.note_read()
         if self.record.cost is None:
             self.record.cost, self.record.first_token_ms = cost, self.clock.elapsed_ms
+        return cost
+
+    def _whole(self, cost: PrefillCost) -> PrefillCost:
+        """With what was read of the prompt before its job gave way: that was not held before."""
+        n, self.clock.reading.n_before = self.clock.reading.n_before, 0
+        if not n:
+            return cost
+        common = max(0, cost.common - n)
+        reason: Reason = "cold" if not common else cost.reason
+        return replace(cost, common=common, processed=cost.processed + n, needed=cost.needed + n, reason=reason)
+
+    def gave_way(self, n_read: int) -> None:
+        """Its job was stopped for a more urgent one, and waits; the model has read so many tokens since it was run."""
+        clock, reading = self.clock, self.clock.reading
+        # What is read ahead of need is told as what is held, once somebody needs it.
+        if reading.since is not None and not self.ask.priority.is_background:
+            clock.prompt_ms += (perf_counter() - reading.since) * 1e3
+            reading.n_before += n_read
+        clock.wait()
 
     def end_text(self, done: Done | None = None) -> None:
         """The present text is complete: as the engine says, or because its `Finish` has ended it."""

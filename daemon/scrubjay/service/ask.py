@@ -13,7 +13,8 @@ from scrubjay.completion.requests import Completion, Item, may_choose_tokens
 from scrubjay.prompt.recipe import PromptRecipe
 from scrubjay.prompt.view import ProjectView
 from scrubjay.protocol.messages import Sampling, Vector
-from scrubjay.service.scheduler import Priority
+from scrubjay.service.fair_queue import Priority
+from scrubjay.service.tenants import OWNER, Tenant
 
 
 class Memory(Protocol):
@@ -50,6 +51,7 @@ class Ask:
         on_prompt: called when its prompt was made.
         on_answer: called with its answer, before the client has it.
         on_vector: called with the vector that the model has made of the prompt, before the answer.
+        tenant: who asks.
     """
 
     recipe: PromptRecipe
@@ -71,6 +73,7 @@ class Ask:
     on_prompt: Callable[[], None] | None = None
     on_answer: Callable[[Completion], None] | None = None
     on_vector: Callable[[Vector], None] | None = None
+    tenant: Tenant = OWNER
 
     def __post_init__(self) -> None:
         if self.sampling is not None and not may_choose_tokens(self.sampling):

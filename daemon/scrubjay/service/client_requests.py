@@ -14,7 +14,7 @@ from scrubjay.prompt.view import ProjectView
 from scrubjay.service.active_request import ActiveRequest
 from scrubjay.service.ask import Ask
 from scrubjay.service.events import Complete, Warm
-from scrubjay.service.scheduler import Priority
+from scrubjay.service.fair_queue import Priority
 from scrubjay.service.served_model import ServedModel
 from scrubjay.service.settings import ServiceSettings
 from scrubjay.service.warming import Warmer, warm_ask

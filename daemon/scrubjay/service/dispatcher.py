@@ -12,6 +12,7 @@ from itertools import count
 from typing import Any
 
 from scrubjay.completion.requests import Completion, stopping
+from scrubjay.engine.remote.engine import REMOTE
 from scrubjay.errors import EngineDied, EngineError, RequestError, ScrubjayError
 from scrubjay.prompt.fim import FimTemplate
 from scrubjay.prompt.limits import Budgets, limits_for
@@ -20,10 +21,11 @@ from scrubjay.protocol.messages import Done, Embedded, Failed, Piece, PrefillDon
 from scrubjay.service.active_request import ActiveRequest, superseded
 from scrubjay.service.debounce import TypingPace
 from scrubjay.service.engine_supervisor import EngineSupervisor
+from scrubjay.service.fair_queue import Job, Priority
 from scrubjay.service.prompt_builder import Made, PromptBuilder
 from scrubjay.service.request_news import RequestNews
 from scrubjay.service.residency import Residency
-from scrubjay.service.scheduler import Job, Outcome, Priority, Scheduler
+from scrubjay.service.scheduler import Outcome, Scheduler
 from scrubjay.service.unawaited import Unawaited
 
 logger = logging.getLogger(__name__)
@@ -144,8 +146,10 @@ class Dispatcher:
         elif self._is_prepared(request, prompt, n_needed):
             self._end(request, Outcome.DONE)
             self._answer(request)
-        elif self.residency.is_too_slow(ask.deadline_ms, prompt, n_needed, self._engine.info):
+        elif self.residency.is_too_slow(ask.deadline_ms, prompt, n_needed, self._engine.info, ask.tenant.group):
             self.on_deadline(request)
+        else:
+            self.scheduler.queue.estimate(request.number, n_needed, ask.sampling.max_tokens if ask.sampling else 0)
 
     def _prompt_failed(self, request: ActiveRequest, error: ScrubjayError) -> None:
         """There is no prompt for this request."""
@@ -186,7 +190,7 @@ class Dispatcher:
         """Stop a job that is stale or in the way of a more urgent one; if the engine is free, start the most urgent."""
         number, job = self.scheduler.next_step()
         if number is not None:
-            self._engine.stop(number)
+            self._engine.stop(number, goes_on=self.scheduler.running is not None)
         while job and self._engine.state == "ready":
             request = self._requests[job.number]
             if request.prompt is None:
@@ -209,7 +213,7 @@ class Dispatcher:
             self.residency.begin(ask.context, prompt)
         context, is_unasked = "" if ask.cold else ask.context, ask.is_unasked and not request.replies
         what = (context, prompt.tokens, prompt.boundaries, prompt.hot, sampling, ask.cold, prompt.parts, is_unasked)
-        self._engine.run(Run(request.number, *what))
+        self._engine.run(Run(request.number, *what, ask.tenant.group))
 
     # --- what the engine says -----------------------------------------------------------------------------------------
 
@@ -223,15 +227,22 @@ class Dispatcher:
             self._note_resident(request, request.ask.context, message.done)
             request.n_prefilled = message.done
             self.news.progress(request, message.total)
+            self._served(request, request.clock.reading.progress(message.done))
 
     def _on_prefilled(self, message: PrefillDone) -> None:
         if not (request := self._requests.get(message.job)):
             return
-        cost = message.cost
+        # A remote engine would have to generate the text again from its beginning.
+        must_end = self._engine.info is not None and self._engine.info.memory_class == REMOTE
+        self._served(request, request.clock.reading.in_all(message.cost.processed), must_end=must_end)
+        if message.goes_on:
+            request.clock.read_for(message.cost)
+            return
+        request.texts.restart()
         if request.record.change is None and request.prompt:
             self.news.runs(request, request.prompt, self.residency.known(message.context))
-        request.prefilled(cost)
-        self.residency.note_speed(cost)
+        self.residency.note_speed(message.cost)
+        cost = request.prefilled(message.cost)
         self._note_resident(request, message.context, cost.prompt)
         if noted := self.news.prefilled(request, cost):
             self.residency.of(message.context).costs.append(noted)
@@ -246,6 +257,7 @@ class Dispatcher:
                 request.tell(text)
             if request.texts.is_cut:
                 self._engine.end_early(piece.job)
+            self._served(request, 0, piece.n_tokens)
 
     def _on_embedded(self, message: Embedded) -> None:
         if (request := self._requests.get(message.job)) and request.ask.on_vector:
@@ -262,11 +274,13 @@ class Dispatcher:
             if self.scheduler.finish(message.job, Outcome.DONE):
                 del self._requests[message.job]
                 self._next_text(request, None)
-        elif self.scheduler.give_back(message.job) and request:
+            return
+        if request:
+            self.scheduler.served(request.number, request.clock.reading.in_all(message.n_read))
+        if self.scheduler.give_back(message.job) and request:
             self._note_resident(request, request.ask.context, message.done)
             self.news.stands_still(request)
-            request.texts.restart()
-            request.clock.wait()
+            request.gave_way(message.n_read)
 
     def _on_failed(self, message: Failed) -> None:
         if self.scheduler.finish(message.job, Outcome.FAILED) and (request := self._requests.pop(message.job, None)):
@@ -332,12 +346,17 @@ class Dispatcher:
 
     # --- helpers ------------------------------------------------------------------------------------------------------
 
+    def _served(self, request: ActiveRequest, n_read: int, n_written: int = 0, must_end: bool = False) -> None:
+        """The model has worked that much for `request`: somebody else may be next."""
+        if self.scheduler.served(request.number, n_read, n_written, must_end):
+            self.take_turn()
+
     def _template(self, request: ActiveRequest) -> FimTemplate | None:
         return self._builder.fim_template if request.ask.recipe.is_fim else None
 
     def _submit(self, request: ActiveRequest) -> None:
         request.number = next(_numbers)
-        job = Job(request.number, request.ask.priority, request.ask.supersedes)
+        job = Job(request.number, request.ask.priority, request.ask.supersedes, request.ask.tenant)
         for number in self.scheduler.submit(job):
             self._supersede(self._requests.pop(number), request)
         self._requests[request.number] = request
@@ -363,7 +382,8 @@ class Dispatcher:
         speed = self.residency.window_speed(info, is_idle=request.ask.sampling is None)
         max_tokens = sampling.max_tokens if sampling else 0
         limits = limits_for(self._budgets, info.n_ctx if info else 0, speed, max_tokens)
-        made = self._builder.make(request.ask.recipe, limits, lambda made: self._post_prompt(request, made))
+        report = partial(self._post_prompt, request)
+        made = self._builder.make(request.ask.recipe, limits, report, request.ask.tenant.group)
         if made is not None:
             self.on_prompt(request, made)
 
@@ -373,7 +393,8 @@ class Dispatcher:
             self.residency.note(context, request.prompt, n_tokens)
 
     def _n_common(self, request: ActiveRequest, prompt: Prompt) -> int:
-        return 0 if request.ask.cold else self.residency.n_common(request.ask.context, prompt)
+        ask = request.ask
+        return 0 if ask.cold else self.residency.n_common(ask.context, prompt, ask.tenant.group)
 
     def _n_needed(self, request: ActiveRequest, prompt: Prompt) -> int:
         return len(prompt.tokens) - min(self._n_common(request, prompt), len(prompt.tokens) - 1)

@@ -76,9 +76,9 @@ class EngineCalls:
         if self._engine:
             self._engine.run(run)
 
-    def stop(self, job: int) -> None:
+    def stop(self, job: int, goes_on: bool = False) -> None:
         if self._engine:
-            self._engine.stop(job)
+            self._engine.stop(job, goes_on)
 
     def end_early(self, job: int) -> None:
         if self._engine:

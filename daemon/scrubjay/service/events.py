@@ -17,6 +17,7 @@ from scrubjay.prompt.segments import Prompt
 from scrubjay.protocol.messages import Vector
 from scrubjay.protocol.records import Forgotten
 from scrubjay.service.active_request import ActiveRequest
+from scrubjay.service.tenants import OWNER, Tenant
 from scrubjay.workspace.events import (
     ChangeDocument,
     CloseDocument,
@@ -41,10 +42,11 @@ class Complete:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Generate:
-    """A completion of a prompt that the client brings; `on_text` as for `Complete`."""
+    """A completion of a prompt that the client brings, `tenant`'s; `on_text` as for `Complete`."""
 
     request: RawRequest
     on_text: Callable[[str], None] | None = None
+    tenant: Tenant = OWNER
     reply: "asyncio.Future[Completion]" = field(default_factory=asyncio.Future)
 
 
@@ -54,6 +56,7 @@ class Embed:
 
     recipe: RawPrompt
     on_vector: Callable[[Vector], None]
+    tenant: Tenant = OWNER
     reply: "asyncio.Future[Completion]" = field(default_factory=asyncio.Future)
 
 

@@ -15,8 +15,8 @@ from scrubjay.nextedit.region import Region, Window, window_at
 from scrubjay.prompt.marked import MarkedPrompt
 from scrubjay.protocol.messages import Sampling
 from scrubjay.service.ask import Ask
+from scrubjay.service.fair_queue import Priority
 from scrubjay.service.models import Models
-from scrubjay.service.scheduler import Priority
 from scrubjay.service.served_model import ServedModel
 from scrubjay.workspace.document import Document
 from scrubjay.workspace.project import Project

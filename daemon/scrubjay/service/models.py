@@ -14,7 +14,7 @@ from scrubjay.protocol.records import Forgotten
 from scrubjay.service.active_request import ActiveRequest
 from scrubjay.service.events import Event, ForgetRoot
 from scrubjay.service.memory_budget import MemoryBudget
-from scrubjay.service.request_log import RequestLog
+from scrubjay.service.request_log import RequestLogs
 from scrubjay.service.request_news import RequestLines, RequestNews
 from scrubjay.service.served_model import ServedModel
 from scrubjay.service.settings import ModelSettings, ServiceSettings
@@ -35,7 +35,7 @@ class Models:
     Attributes:
         all: every model.
         first: the one that completes code.
-        log: the last requests for any of them.
+        logs: the last requests for any of them, by whose they are.
         lines: writes of each request into the daemon's log file.
     """
 
@@ -47,7 +47,7 @@ class Models:
         on_ready: Callable[[ServedModel], None],
         make_engine: EngineFactory | None,
     ) -> None:
-        self.log = RequestLog(time)
+        self.logs = RequestLogs(time)
         self.lines = RequestLines()
         self.all: list[ServedModel] = []
         self.memory = MemoryBudget(self.all, settings.memory_budget)
@@ -134,7 +134,7 @@ class Models:
         tell: Tell,
         on_ready: Callable[[ServedModel], None],
     ) -> ServedModel:
-        news = RequestNews(tell, self.log, self.lines, settings.name)
+        news = RequestNews(tell, self.logs, self.lines, settings.name)
 
         def is_ready(model: ServedModel) -> None:
             news.model = model.name

@@ -59,7 +59,7 @@ class PromptBuilder:
     ) -> None:
         self._style = style
         self._layouts = Layouts(layout)
-        self._infill_history = InfillHistory()
+        self._infill_histories: dict[str, InfillHistory] = {}
         self._cache_bytes = cache_bytes
         self._short = ThreadPoolExecutor(max_workers=1, thread_name_prefix="short-texts")
         self._long = ThreadPoolExecutor(max_workers=1, thread_name_prefix="long-texts")
@@ -99,12 +99,16 @@ class PromptBuilder:
         """
         self._opened = await _in(self._long, partial(_open, path, name, self._cache_bytes, self._style))
 
-    def make(self, recipe: PromptRecipe, limits: Limits, report: Callable[[Made], None]) -> Made | None:
+    def make(
+        self, recipe: PromptRecipe, limits: Limits, report: Callable[[Made], None], group: str = ""
+    ) -> Made | None:
         """The prompt of `recipe`, if it can be made at once; else None, and `report` gets it later, in the event loop.
+
+        What of clients' texts is remembered from before, it is of `group` alone.
 
         Whatever goes wrong is an error in the place of the prompt; nothing is raised. The vocabulary must be open.
         """
-        return _outcome(partial(self._begin, recipe, limits, report))
+        return _outcome(partial(self._begin, recipe, limits, report, group))
 
     def use(self, work: Callable[[PromptTools], T], n_characters: int, limits: Limits) -> "asyncio.Future[T]":
         """What `work` makes of the vocabulary, with about `n_characters` to tokenise; the vocabulary must be open.
@@ -137,9 +141,9 @@ class PromptBuilder:
             self._opened.vocabulary.close()
         self._opened = None
 
-    def _begin(self, recipe: PromptRecipe, limits: Limits, report: Callable[[Made], None]) -> Prompt | None:
+    def _begin(self, recipe: PromptRecipe, limits: Limits, report: Callable[[Made], None], group: str) -> Prompt | None:
         """The prompt, or None if it is left to a task."""
-        tools = self._tools(limits)
+        tools = self._tools(limits, group)
         preparations = recipe.preparations(tools)
         n_characters = recipe.n_characters if preparations is None else _n_characters(preparations)
         if n_characters <= MAX_AT_ONCE:
@@ -147,7 +151,7 @@ class PromptBuilder:
         making = (
             self._make_in_thread(recipe, limits)
             if preparations is None
-            else self._prepare(recipe, limits, preparations)
+            else self._prepare(recipe, limits, preparations, group)
         )
         task = asyncio.create_task(self._report(making, report))
         self._keep(task)
@@ -164,14 +168,16 @@ class PromptBuilder:
         executor = self._executor(recipe.n_characters)
         return await _in(executor, lambda: recipe.make(self._tools_for_thread(limits)))
 
-    async def _prepare(self, recipe: PromptRecipe, limits: Limits, preparations: list[Preparation]) -> Prompt:
+    async def _prepare(
+        self, recipe: PromptRecipe, limits: Limits, preparations: list[Preparation], group: str
+    ) -> Prompt:
         for preparation in preparations:
             running = self._running.get(preparation.name)
             if running is None:
                 running = asyncio.ensure_future(self._run(preparation))
                 self._running[preparation.name] = running
             await running
-        return recipe.make(self._tools(limits))
+        return recipe.make(self._tools(limits, group))
 
     async def _run(self, preparation: Preparation) -> None:
         try:
@@ -182,9 +188,11 @@ class PromptBuilder:
     def _executor(self, n_characters: int) -> ThreadPoolExecutor:
         return self._short if n_characters <= MAX_SHORT else self._long
 
-    def _tools(self, limits: Limits) -> PromptTools:
+    def _tools(self, limits: Limits, group: str) -> PromptTools:
         opened = self._require_open()
-        return PromptTools(opened.vocabulary, opened.used, opened.cache, self._layouts, self._infill_history, limits)
+        if (history := self._infill_histories.get(group)) is None:
+            history = self._infill_histories[group] = InfillHistory(group)
+        return PromptTools(opened.vocabulary, opened.used, opened.cache, self._layouts, history, limits)
 
     def _tools_for_thread(self, limits: Limits) -> PromptTools:
         """Tools that nothing else uses, so that a thread may."""

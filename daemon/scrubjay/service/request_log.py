@@ -16,6 +16,7 @@ from scrubjay.prompt.view import ProjectView
 from scrubjay.protocol.messages import PrefillCost
 from scrubjay.service.ask import Ask
 from scrubjay.service.residency import ContextResidency, Loss
+from scrubjay.service.tenants import OWNER, Tenant, TenantSums
 from scrubjay.tokens import Tokens
 
 MAX_RECORDS = 200
@@ -80,11 +81,12 @@ class About:
     is_cold: bool
     is_unasked: bool
     place: Place | None
+    tenant: Tenant = OWNER
 
     @classmethod
     def of(cls, ask: Ask) -> "About":
         place = Place.of(ask.view) if ask.view else None
-        return cls(_kind(ask, place), ask.context, ask.uri, ask.cold, ask.is_unasked, place)
+        return cls(_kind(ask, place), ask.context, ask.uri, ask.cold, ask.is_unasked, place, ask.tenant)
 
 
 def _kind(ask: Ask, place: Place | None) -> Kind:
@@ -192,8 +194,31 @@ class Totals:
         return self.all, self.on_day(day)
 
 
+class RequestLogs:
+    """What each group has asked for, and the sums of each tenant.
+
+    Args:
+        clock: seconds since 1970.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._by_group: dict[str, RequestLog] = {}
+        self._sums: dict[str, TenantSums] = {}
+
+    def of(self, group: str) -> "RequestLog":
+        """The log of a group, whose numbers are its own."""
+        if (log := self._by_group.get(group)) is None:
+            log = self._by_group[group] = RequestLog(self._clock)
+        return log
+
+    def sums(self, tenant: str) -> TenantSums:
+        """What the tenant of that name has asked for."""
+        return self._sums.setdefault(tenant, TenantSums())
+
+
 class RequestLog:
-    """The last `MAX_RECORDS` requests that clients asked for, or that were run unasked.
+    """The last `MAX_RECORDS` requests that clients of one group asked for, or that were run unasked.
 
     Args:
         clock: seconds since 1970.

@@ -11,7 +11,7 @@ from scrubjay.prompt.segments import Prompt
 from scrubjay.protocol.messages import PrefillCost
 from scrubjay.service.active_request import ActiveRequest
 from scrubjay.service.request_log import Outcome as Logged
-from scrubjay.service.request_log import RequestLog, RequestRecord
+from scrubjay.service.request_log import RequestLog, RequestLogs, RequestRecord
 from scrubjay.service.residency import ContextResidency
 from scrubjay.service.scheduler import Outcome
 
@@ -29,28 +29,28 @@ class RequestNews:
     """Hands notifications about the requests for one model to `tell`.
 
     Args:
-        log: the last requests, of all models.
+        logs: the last requests, of all models.
         lines: writes of each of them into the daemon's log file.
         model: the model's name, "" until it is known.
     """
 
     def __init__(
-        self, tell: Callable[[Notification], None], log: RequestLog, lines: "RequestLines", model: str
+        self, tell: Callable[[Notification], None], logs: RequestLogs, lines: "RequestLines", model: str
     ) -> None:
         self._tell = tell
         self._lines = lines
         self.model = model
-        self.log = log
+        self._logs = logs
 
     def accepted(self, request: ActiveRequest) -> None:
         """A client has asked for it."""
         request.record.model = self.model
-        self.log.note(request.record, request.ask)
+        self._log(request).note(request.record, request.ask)
 
     def runs(self, request: ActiveRequest, prompt: Prompt, context: ContextResidency) -> None:
         """Its prompt is run in `context`, which still has its last one."""
         request.record.model = self.model
-        self.log.run(request.record, request.ask, prompt, context)
+        self._log(request).run(request.record, request.ask, prompt, context)
 
     def ended(self, request: ActiveRequest, outcome: Outcome) -> None:
         """Nothing more is done for it."""
@@ -68,7 +68,7 @@ class RequestNews:
 
     def progress(self, request: ActiveRequest, total: int) -> None:
         """Of the prompt, `n_prefilled` tokens of `total` are resident."""
-        self._tell({**self._about(request, "progress"), "done": request.n_prefilled, "total": total})
+        self._tell_of(request, {**self._about(request, "progress"), "done": request.n_prefilled, "total": total})
 
     def stands_still(self, request: ActiveRequest) -> None:
         """Nothing more is done for it now: its progress is over, so that no bar is shown that does not move."""
@@ -79,29 +79,45 @@ class RequestNews:
     def prefilled(self, request: ActiveRequest, cost: PrefillCost) -> Cost | None:
         """Its prompt has cost that much; returns the same as it is to be remembered, if it is."""
         ask = request.ask
-        self.log.prefilled(request.record, ask, cost)
+        self._log(request).prefilled(request.record, ask, cost)
         if ask.cold or ask.is_speculative:
             return None
         noted = Cost(ask.uri, cost.processed, cost.needed, cost.prefill_ms + cost.restore_ms, cost.reason)
-        self._tell({"type": "edit", "root": ask.context, "model": self.model, **facts_of(noted)})
+        self._tell_of(request, {"type": "edit", "root": ask.context, "model": self.model, **facts_of(noted)})
         if cost.restored:
             counts = {"restored": cost.restored, "processed": cost.processed}
-            self._tell({"type": "restore", "root": ask.context, "model": self.model, **counts})
+            self._tell_of(request, {"type": "restore", "root": ask.context, "model": self.model, **counts})
         return noted
 
     def answered(self, request: ActiveRequest, completion: Completion, is_known: bool) -> None:
         """It has its answer; listeners are told if they want to know of its kind."""
+        sums, timings, reuse = self._logs.sums(request.ask.tenant.name), completion.timings, completion.reuse
+        sums.n_requests += 1
+        sums.prompt += reuse.prompt
+        sums.processed += reuse.processed
+        sums.generated += timings.predicted_n
+        sums.queue_ms += timings.queue_ms
         self._end(request, "cached" if is_known else "answered", completion)
         if request.ask.event and not is_known:
             costs = {"timings": facts_of(completion.timings), "reuse": facts_of(completion.reuse)}
-            self._tell({**self._about(request, request.ask.event), "n_items": len(completion.items), **costs})
+            self._tell_of(
+                request, {**self._about(request, request.ask.event), "n_items": len(completion.items), **costs}
+            )
+
+    def _log(self, request: ActiveRequest) -> RequestLog:
+        return self._logs.of(request.ask.tenant.group)
+
+    def _tell_of(self, request: ActiveRequest, notification: Notification) -> None:
+        """Listeners are told what concerns this machine's user: what others ask for is theirs."""
+        if request.ask.tenant.is_owner:
+            self._tell(notification)
 
     def _about(self, request: ActiveRequest, event: str) -> Notification:
         ask = request.ask
         return {"type": event, "job": request.number, "root": ask.context, "uri": ask.uri, "model": self.model}
 
     def _end(self, request: ActiveRequest, outcome: Logged, completion: Completion | None = None) -> None:
-        self.log.end(request.record, request.ask, outcome, completion)
+        self._log(request).end(request.record, request.ask, outcome, completion)
         self._lines.add(request.record)
 
 
@@ -134,6 +150,7 @@ def _fields(record: RequestRecord) -> dict[str, object]:
     about, cost, timings = record.about, record.cost, record.timings
     fields: dict[str, object] = {"request": record.number, "outcome": record.outcome}
     if about:
+        fields |= {"key": about.tenant.name} if about.tenant.name else {}
         fields |= {"kind": about.kind, "model": record.model, "root": about.root, "uri": about.uri}
     if cost:
         fields |= facts_of(Reuse.of(cost)) | {"first_token_ms": round(record.first_token_ms, 1)}

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from scrubjay.completion.requests import Cost
+from scrubjay.context_keys import group_of
 from scrubjay.prompt.segments import Prompt
 from scrubjay.protocol.contexts import ContextStatus
 from scrubjay.protocol.messages import ModelInfo, PrefillCost
@@ -55,7 +56,8 @@ class Residency:
     def __init__(self) -> None:
         self._contexts: dict[str, ContextResidency] = {}
         self._tokens_per_s = 0.0
-        self._earlier: deque[Prompt] = deque(maxlen=MAX_EARLIER)
+        # Each with the group whose it is.
+        self._earlier: deque[tuple[Prompt, str]] = deque(maxlen=MAX_EARLIER)
         self._speeds: deque[float] = deque(maxlen=N_SPEEDS)
         self._window_speed = 0.0
 
@@ -67,11 +69,12 @@ class Residency:
         """The same, but nothing is kept if nothing is known."""
         return self._contexts.get(key) or ContextResidency()
 
-    def n_common(self, key: str, prompt: Prompt) -> int:
-        """How many leading tokens of `prompt` are resident: in the context `key`, or in any if the engine is to choose."""
+    def n_common(self, key: str, prompt: Prompt, group: str = "") -> int:
+        """How many leading tokens of `prompt` are resident: in the context `key`, or in any of `group` if the engine chooses."""
         if key:
             return self.of(key).n_common(prompt)
-        return max((context.n_common(prompt) for context in self._contexts.values()), default=0)
+        own = (context for key, context in self._contexts.items() if group_of(key) == group)
+        return max((context.n_common(prompt) for context in own), default=0)
 
     def begin(self, key: str, prompt: Prompt) -> None:
         """`prompt` is run in the context `key` now: what it shares with the last one stays."""
@@ -83,10 +86,11 @@ class Residency:
         context = self.of(key)
         context.prompt, context.n_resident = prompt, n_resident
         if n_resident == len(prompt.tokens):
-            last = self._earlier[-1] if self._earlier else None
-            if last and prompt.n_common(last) >= len(last.tokens) - MAX_TYPED_TOKENS:
+            last, group = self._earlier[-1] if self._earlier else (None, "")
+            is_next = last and group == group_of(key)
+            if last and is_next and prompt.n_common(last) >= len(last.tokens) - MAX_TYPED_TOKENS:
                 self._earlier.pop()
-            self._earlier.append(prompt)
+            self._earlier.append((prompt, group_of(key)))
 
     def on_status(self, contexts: Iterable[ContextStatus]) -> None:
         """These contexts are all that there are; others had to make room."""
@@ -128,20 +132,22 @@ class Residency:
             self._window_speed = max(self._window_speed, min(self._speeds))
         return self._window_speed
 
-    def least_ms(self, prompt: Prompt, n_needed: int, info: ModelInfo | None) -> float:
+    def least_ms(self, prompt: Prompt, n_needed: int, info: ModelInfo | None, group: str = "") -> float:
         """How long a prefill takes at least of `prompt`, of which `n_needed` tokens are not resident; 0 if no speed is known."""
         speed = self._tokens_per_s or (info.prefill_speed if info else 0.0)
-        return self._n_unread(prompt, n_needed) / speed * 1e3 if speed else 0.0
+        return self._n_unread(prompt, n_needed, group) / speed * 1e3 if speed else 0.0
 
-    def is_too_slow(self, deadline_ms: float | None, prompt: Prompt, n_needed: int, info: ModelInfo | None) -> bool:
-        """Whether `prompt` is surely not there in time; see `least_ms`."""
-        return deadline_ms is not None and self.least_ms(prompt, n_needed, info) > deadline_ms
+    def is_too_slow(
+        self, deadline_ms: float | None, prompt: Prompt, n_needed: int, info: ModelInfo | None, group: str = ""
+    ) -> bool:
+        """Whether `prompt` of `group` is surely not there in time; see `least_ms`."""
+        return deadline_ms is not None and self.least_ms(prompt, n_needed, info, group) > deadline_ms
 
     def is_worth_reading_ahead(self, prompt: Prompt, n_needed: int) -> bool:
         """Whether a switch to that prompt, of which `n_needed` tokens are not resident, would cost much."""
-        return self._n_unread(prompt, n_needed) >= MIN_AHEAD_TOKENS
+        return self._n_unread(prompt, n_needed, "") >= MIN_AHEAD_TOKENS
 
-    def _n_unread(self, prompt: Prompt, n_needed: int) -> int:
+    def _n_unread(self, prompt: Prompt, n_needed: int, group: str) -> int:
         """How many tokens have to be processed at least: what contexts held before, the engine may have kept."""
-        n_kept = max((prompt.n_common(earlier) for earlier in self._earlier), default=0)
+        n_kept = max((prompt.n_common(earlier) for earlier, whose in self._earlier if whose == group), default=0)
         return min(n_needed, len(prompt.tokens) - n_kept)

@@ -7,32 +7,16 @@
               cancelled  cancelled
 
 Every job that was submitted ends in exactly one of done, cancelled and failed. The engine runs one job at a time; a job
-that ends while it runs leaves the engine busy until the engine says so.
+that ends while it runs leaves the engine busy until the engine says so. Who comes first, `fair_queue` decides.
 """
 
 from collections import Counter
 from collections.abc import Hashable
 from dataclasses import dataclass, field, replace
-from enum import IntEnum, StrEnum
-from heapq import heappop, heappush
+from enum import StrEnum
 
 from scrubjay.errors import ScrubjayError
-
-
-class Priority(IntEnum):
-    """How urgent a job is; the lowest goes first."""
-
-    FOCUS = 0
-    COMPLETION = 1
-    SPECULATIVE = 2
-    WARM = 3
-    AHEAD = 4
-    SNAPSHOT = 5
-
-    @property
-    def is_background(self) -> bool:
-        """Whether nobody waits for it, so that it may be preempted."""
-        return self >= Priority.SPECULATIVE
+from scrubjay.service.fair_queue import FairQueue, Job, Priority
 
 
 class Outcome(StrEnum):
@@ -43,32 +27,17 @@ class Outcome(StrEnum):
     FAILED = "failed"
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
-    """What is to be run.
-
-    Args:
-        number: names it; larger ones were submitted later.
-        key: a job supersedes all earlier ones of the same key; None supersedes nothing.
-    """
-
-    number: int
-    priority: Priority
-    key: Hashable = None
-
-    @property
-    def urgency(self) -> tuple[int, int]:
-        """Jobs sort by this: by priority, then first come, first served."""
-        return self.priority, self.number
-
-
 @dataclass(slots=True)
 class _Running:
-    """The job in the engine; `is_wanted` until it ends, `is_stopping` once the engine has been asked to stop it."""
+    """The job in the engine; `is_wanted` until it ends, `is_stopping` once the engine has been asked to stop it.
+
+    `must_end`: stopping it would lose work, so it is in nobody's way.
+    """
 
     job: Job
     is_wanted: bool = True
     is_stopping: bool = False
+    must_end: bool = False
 
 
 @dataclass(slots=True)
@@ -77,17 +46,9 @@ class Scheduler:
 
     n_accepted: int = 0
     ended: Counter[Outcome] = field(default_factory=Counter)
-    _queued: dict[int, Job] = field(default_factory=dict)
-    # The urgencies of queued jobs, and of some that are queued no more: those are dropped when they come up. No operation
-    # looks at all jobs, so that thousands of them cost each of them no more than one does.
-    _heap: list[tuple[int, int]] = field(default_factory=list)
+    queue: FairQueue = field(default_factory=FairQueue)
     _by_key: dict[Hashable, int] = field(default_factory=dict)
     _running: _Running | None = None
-
-    @property
-    def queued(self) -> list[Job]:
-        """The jobs that wait, the most urgent first. Looks at all of them."""
-        return sorted(self._queued.values(), key=lambda job: job.urgency)
 
     @property
     def running(self) -> Job | None:
@@ -101,13 +62,14 @@ class Scheduler:
 
     def _is_live(self, number: int) -> bool:
         """Whether the job is queued or running."""
-        return number in self._queued or (self.running is not None and self.running.number == number)
+        return number in self.queue.queued or (self.running is not None and self.running.number == number)
 
     def submit(self, job: Job) -> list[int]:
         """Accept `job`; returns the number of the job that it superseded, if any, which has ended as cancelled."""
         superseded = self.supersede(job.key)
         self.n_accepted += 1
-        self._enqueue(job)
+        self.queue.accept(job)
+        self._note_key(job)
         return superseded
 
     def supersede(self, key: Hashable) -> list[int]:
@@ -119,20 +81,31 @@ class Scheduler:
         """End a job before the engine has had its say; False if it is not live (any more)."""
         if not self._is_live(number):
             return False
-        if job := self._queued.pop(number, None):
-            self._forget_key(job)
+        if job := self.queue.take(number):
+            self._forget(job)
         elif self._running:
             self._running.is_wanted = False
-            self._forget_key(self._running.job)
+            self._forget(self._running.job)
         self.ended[outcome] += 1
         return True
 
     def demote(self, number: int, priority: Priority) -> None:
         """Give a live job another priority."""
-        if number in self._queued:
-            self._enqueue(replace(self._queued[number], priority=priority))
+        if job := self.queue.queued.get(number):
+            self.queue.push(replace(job, priority=priority))
         elif self._running and self._running.job.number == number:
-            self._running.job = replace(self._running.job, priority=priority)
+            old, self._running.job = self._running.job, replace(self._running.job, priority=priority)
+            if self._running.is_wanted:
+                self.queue.change(old, self._running.job)
+
+    def served(self, number: int, n_tokens: int, n_written: int = 0, must_end: bool = False) -> bool:
+        """The model has read and written so many tokens for the running job; whether that may change who is next."""
+        running = self._running
+        if running is None or running.job.number != number or not running.is_wanted:
+            return False
+        running.must_end = running.must_end or must_end
+        self.queue.served(running.job, n_tokens, n_written)
+        return self.queue.is_contended
 
     def next_step(self) -> tuple[int | None, Job | None]:
         """The job that the engine must be asked to stop, or the one that it should start; see the two methods below."""
@@ -140,18 +113,23 @@ class Scheduler:
 
     def next_job(self) -> Job | None:
         """What the engine should start now: the most urgent job, if the engine is free."""
-        return self._most_urgent() if self.is_free else None
+        return self.queue.most_urgent() if self.is_free else None
 
     def start(self, number: int) -> None:
         """The engine has been given the job."""
         if not self.is_free:
             raise ScrubjayError("The engine runs one job at a time.")
-        self._running = _Running(self._queued.pop(number))
+        if (job := self.queue.take(number)) is None:
+            raise ScrubjayError(f"Job {number} does not wait.")
+        self._running = _Running(job)
 
     def job_to_stop(self) -> int | None:
         """The running job, once, when the engine must be asked to stop it: unwanted, or in the way of a more urgent one."""
         running = self._running
-        if running is None or running.is_stopping or (running.is_wanted and not self._is_in_the_way(running.job)):
+        if running is None or running.is_stopping:
+            return None
+        must_end = running.must_end and not running.job.priority.is_background
+        if running.is_wanted and (must_end or not self.queue.is_in_the_way(running.job)):
             return None
         running.is_stopping = True
         return running.job.number
@@ -161,7 +139,7 @@ class Scheduler:
         job = self._running.job if self._running else None
         was_wanted = self._leave(number)
         if was_wanted and job:
-            self._forget_key(job)
+            self._forget(job)
             self.ended[outcome] += 1
         return was_wanted
 
@@ -170,7 +148,7 @@ class Scheduler:
         job = self._running.job if self._running else None
         was_wanted = self._leave(number)
         if was_wanted and job:
-            self._enqueue(job)
+            self.queue.push(job)
         return was_wanted
 
     def lose_engine(self) -> int | None:
@@ -190,28 +168,20 @@ class Scheduler:
         keys = {job.key: job.number for job in self._live() if job.key is not None}
         if self._by_key != keys:
             raise ScrubjayError(f"Jobs by key are {self._by_key}, but should be {keys}.")
+        self.queue.check_integrity(self._live())
 
     def _live(self) -> list[Job]:
-        return [*self._queued.values(), *([self.running] if self.running else [])]
+        return [*self.queue.queued.values(), *([self.running] if self.running else [])]
 
-    def _enqueue(self, job: Job) -> None:
-        self._queued[job.number] = job
-        heappush(self._heap, job.urgency)
+    def _note_key(self, job: Job) -> None:
         if job.key is not None:
             self._by_key[job.key] = job.number
 
-    def _forget_key(self, job: Job) -> None:
+    def _forget(self, job: Job) -> None:
+        """`job` has ended."""
+        self.queue.leave(job)
         if self._by_key.get(job.key) == job.number:
             del self._by_key[job.key]
-
-    def _most_urgent(self) -> Job | None:
-        while self._heap:
-            urgency = self._heap[0]
-            job = self._queued.get(urgency[1])
-            if job and job.urgency == urgency:
-                return job
-            heappop(self._heap)
-        return None
 
     def _leave(self, number: int) -> bool:
         """Take the running job out of the engine; whether it was that one, and still wanted."""
@@ -220,9 +190,3 @@ class Scheduler:
         was_wanted = self._running.is_wanted
         self._running = None
         return was_wanted
-
-    def _is_in_the_way(self, job: Job) -> bool:
-        if not job.priority.is_background:
-            return False
-        other = self._most_urgent()
-        return other is not None and other.priority < job.priority

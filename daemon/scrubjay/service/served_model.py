@@ -37,9 +37,9 @@ from scrubjay.service.events import (
     VocabularyOpened,
     VocabularyRefused,
 )
+from scrubjay.service.fair_queue import Priority
 from scrubjay.service.prompt_builder import PromptBuilder
 from scrubjay.service.request_news import RequestNews
-from scrubjay.service.scheduler import Priority
 from scrubjay.service.settings import ModelSettings
 from scrubjay.workspace.events import answer
 
@@ -183,11 +183,13 @@ class ServedModel:
             deadline_ms=request.t_max_prompt_ms,
             cold=request.cold,
             event="completion",
+            tenant=event.tenant,
         )
         self.submit(ask, event.reply, event.on_text)
 
     def _embed(self, event: Embed) -> None:
-        ask = Ask(event.recipe, AsWritten(), priority=Priority.COMPLETION, cold=True, on_vector=event.on_vector)
+        how = (AsWritten(), None, 1, Priority.COMPLETION)
+        ask = Ask(event.recipe, *how, cold=True, on_vector=event.on_vector, tenant=event.tenant)
         self.submit(ask, event.reply)
 
     def ask_status(self) -> "asyncio.Future[None]":

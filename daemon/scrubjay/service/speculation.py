@@ -15,7 +15,7 @@ from scrubjay.prompt.view import ProjectView
 from scrubjay.service.active_request import ActiveRequest
 from scrubjay.service.ask import Ask
 from scrubjay.service.dispatcher import Dispatcher
-from scrubjay.service.scheduler import Priority
+from scrubjay.service.fair_queue import Priority
 from scrubjay.workspace.project import Project
 
 MAX_NEEDED = 256

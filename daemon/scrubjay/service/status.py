@@ -1,6 +1,7 @@
 """The state of the daemon and of its contexts, as JSON."""
 
 import os
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict
 from time import monotonic
@@ -9,11 +10,13 @@ from typing import Any
 import psutil
 
 from scrubjay import __version__
+from scrubjay.context_keys import group_of
 from scrubjay.protocol.contexts import ContextStatus, EngineStatus
 from scrubjay.service.request_log import BOUNDS_MS, TokenSums
 from scrubjay.service.scheduler import Scheduler
 from scrubjay.service.served_model import ServedModel
 from scrubjay.service.service import Service
+from scrubjay.service.tenants import OWNER, Tenant
 from scrubjay.workspace.project import Project
 
 Json = dict[str, Any]
@@ -27,6 +30,8 @@ class StatusReport:
 
     Attributes:
         n_editors: how many sessions are open, as they say.
+        tenants: who may ask beside this machine's user.
+        n_refused: by the names of their keys, how many of their requests were one too many.
     """
 
     def __init__(self, service: Service, about: Callable[[], Json] = dict) -> None:
@@ -35,10 +40,14 @@ class StatusReport:
         self._process = psutil.Process()
         self._started = monotonic()
         self.n_editors = 0
+        self.tenants: tuple[Tenant, ...] = ()
+        self.n_refused: Counter[str] = Counter()
 
-    def status(self) -> Json:
-        """What `GET /api/status` answers."""
-        models = [_model(model) for model in self._service.models]
+    def status(self, tenant: Tenant = OWNER) -> Json:
+        """What `GET /api/status` answers; to one with a key of his own, what is his and his group's."""
+        if not tenant.is_owner:
+            return self._status_of(tenant)
+        models = [_model(model, "") for model in self._service.models]
         sizes = [model["rss"] for model in models if model["rss"] is not None]
         return {
             "version": __version__,
@@ -48,11 +57,23 @@ class StatusReport:
             "models": models,
             "paused": self._service.is_paused,
             "projects": [_project(project) for project in self._service.projects],
-            "totals": self._totals(),
+            "totals": self._totals(""),
+            "keys": [self._key(tenant) for tenant in self.tenants],
             "acceptance": self._service.acceptance.rows(),
             "n_editors": self.n_editors,
             "rss": {"daemon": self._process.memory_info().rss, "engine": sum(sizes) if sizes else None},
             **self._about(),
+        }
+
+    def _status_of(self, tenant: Tenant) -> Json:
+        own = ("name", "purposes", "state", "message", "load", "contexts", "queue")
+        models = [_model(model, tenant.group) for model in self._service.models]
+        return {
+            "version": __version__,
+            "key": tenant.name,
+            "models": [{name: model[name] for name in own} for model in models],
+            "totals": self._totals(tenant.group),
+            "keys": [self._key(other) for other in self.tenants if other.group == tenant.group],
         }
 
     def context(self, root: str) -> Json:
@@ -93,8 +114,20 @@ class StatusReport:
             "text": document.text,
         }
 
-    def _totals(self) -> Json:
-        log = self._service.models.log
+    def _key(self, tenant: Tenant) -> Json:
+        """What one with a key has asked for."""
+        sums = self._service.models.logs.sums(tenant.name)
+        requests = (request for model in self._service.models for request in model.dispatcher)
+        return {
+            **{"name": tenant.name, "group": tenant.group, "weight": tenant.weight},
+            **asdict(sums),
+            "saved": sums.prompt - sums.processed,
+            "n_in_flight": sum(request.ask.tenant.name == tenant.name for request in requests),
+            "n_refused": self.n_refused[tenant.name],
+        }
+
+    def _totals(self, group: str) -> Json:
+        log = self._service.models.logs.of(group)
         totals = log.totals
         return {
             "since_start": _sums(totals.all),
@@ -105,15 +138,17 @@ class StatusReport:
         }
 
 
-def _model(model: ServedModel) -> Json:
+def _model(model: ServedModel, group: str) -> Json:
+    """Of one model what `group` may know."""
     status, info = model.status, model.supervisor.info
+    contexts = [context for context in status.contexts if group_of(context.key) == group] if status else []
     return {
         "name": model.name,
         "purposes": list(model.settings.purposes),
         **model.state(),
         "model": asdict(info) if info else None,
         "fim": {"order": model.fim_order, "style": model.prompt_style} if model.fim_order else None,
-        "contexts": [_context(context) for context in status.contexts] if status else [],
+        "contexts": [_context(context) for context in contexts],
         **_memory(status),
         "queue": _queue(model.dispatcher.scheduler),
         "counters": _counters(model),
@@ -123,7 +158,7 @@ def _model(model: ServedModel) -> Json:
 
 def _queue(scheduler: Scheduler) -> Json:
     running = scheduler.running
-    return {"running": running.priority.name.lower() if running else None, "queued": len(scheduler.queued)}
+    return {"running": running.priority.name.lower() if running else None, "queued": len(scheduler.queue.waiting)}
 
 
 def _counters(model: ServedModel) -> Json:

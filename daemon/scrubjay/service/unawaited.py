@@ -7,7 +7,7 @@ from scrubjay.service.active_request import ActiveRequest
 from scrubjay.tokens import is_sequel
 
 MAX_LATE = 16
-"""Prompts that are processed although their clients were told to come again; older ones are dropped."""
+"""Prompts of one tenant that are processed although their clients were told to come again; older ones are dropped."""
 
 
 class Unawaited:
@@ -34,7 +34,11 @@ class Unawaited:
     def note_late(self, request: ActiveRequest) -> list[ActiveRequest]:
         """Its client was told to come again; returns those that are too many."""
         self._late.append(request)
-        return [self._late.pop(0)] if len(self._late) > MAX_LATE else []
+        own = [other for other in self._late if other.ask.tenant == request.ask.tenant]
+        if len(own) <= MAX_LATE:
+            return []
+        self._late.remove(own[0])
+        return own[:1]
 
     def overtaken(self, request: ActiveRequest, prompt: Prompt) -> list[ActiveRequest]:
         """Those for an older prompt of the same conversation, which would take the place of this one."""
@@ -43,6 +47,7 @@ class Unawaited:
             other
             for other in self._late
             if other is not request and other.ask.context == request.ask.context
+            if other.ask.tenant.group == request.ask.tenant.group
             if other.prompt and (other.prompt.on_read is None) == (prompt.on_read is None)
             if is_sequel(other.prompt.tokens, prompt.tokens)
         ]

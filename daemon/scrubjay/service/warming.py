@@ -17,7 +17,7 @@ from scrubjay.service.active_request import ActiveRequest
 from scrubjay.service.ask import Ask
 from scrubjay.service.dispatcher import Dispatcher
 from scrubjay.service.events import Post, ProjectIdle, ProjectWarm
-from scrubjay.service.scheduler import Priority
+from scrubjay.service.fair_queue import Priority
 from scrubjay.workspace.document import Document
 from scrubjay.workspace.project import Project
 from scrubjay.workspace.projects import Projects

@@ -23,9 +23,9 @@ class RequestReport:
         # By model and token.
         self._pieces: dict[tuple[str, int], bytes] = {}
 
-    async def requests(self, n: int) -> list[Json]:
-        """The last `n` requests as `GET /api/requests` has them, the newest first."""
-        records = [*islice(self._service.models.log, n)]
+    async def requests(self, n: int, group: str = "") -> list[Json]:
+        """The last `n` requests of `group` as `GET /api/requests` has them, the newest first."""
+        records = [*islice(self._service.models.logs.of(group), n)]
         unknown = [record for record in records if record not in self._known]
         made: dict[RequestRecord, Json] = {}
         for name in {record.model for record in unknown}:

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import xxhash
 
+from scrubjay.context_keys import group_of
 from scrubjay.errors import ScrubjayError
 from scrubjay.store.files import Bytes, view_of
 from scrubjay.tokens import Tokens, as_tokens, frozen, prefix_digest
@@ -100,11 +101,13 @@ class Draft:
         return [*([] if self.memory is None else [self.memory]), *(state for _, state in self.states)]
 
     def name(self, origin: Origin) -> str:
-        """Equal for records that are of the same use."""
+        """Equal for records that are of the same use to the same group."""
         made_with = json.dumps(dict(origin), sort_keys=True).encode()
         ends = [len(self.tokens), self.begin, *(n for n, _ in self.states)]
         names = prefix_digest(self.tokens, len(self.tokens)) + prefix_digest(self.tokens, self.begin)
-        return xxhash.xxh3_128_hexdigest(made_with + names + struct.pack(f"<{len(ends)}Q", *ends))
+        return xxhash.xxh3_128_hexdigest(
+            made_with + names + struct.pack(f"<{len(ends)}Q", *ends) + group_of(self.key).encode()
+        )
 
 
 def head_of(draft: Draft, origin: Origin) -> bytes:

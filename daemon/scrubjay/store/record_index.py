@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import xxhash
 
+from scrubjay.context_keys import group_of
 from scrubjay.store.files import FileFacts
 from scrubjay.store.record_file import Record
 from scrubjay.tokens import EMPTY, Tokens, as_tokens, common_length
@@ -85,11 +86,11 @@ class RecordIndex:
         if not named:
             del self._by_begin[filed.record.begin]
 
-    def find(self, tokens: Tokens, longest: int) -> Found:
-        """What records of texts of at most `longest` tokens have of `tokens`."""
+    def find(self, tokens: Tokens, longest: int, group: str = "") -> Found:
+        """What records of `group`, of texts of at most `longest` tokens have of `tokens`."""
         parts = [
             (filed, begin + common_length(filed.record.tokens, tokens[begin:]))
-            for begin, filed in self._starts(tokens)
+            for begin, filed in self._starts(tokens, group)
             if filed.record.end <= longest
         ]
         way = _chained(parts)
@@ -97,19 +98,23 @@ class RecordIndex:
         states = {at: filed for filed, end in parts for at in filed.record.states if at <= min(end, n)}
         return Found(way, states)
 
-    def recent_tokens(self) -> Tokens:
-        """The longest text whose parts are those records of its beginning that were used last."""
+    def recent_tokens(self) -> tuple[Tokens, str]:
+        """The longest text whose parts are those records of its beginning that were used last, and whose group it is."""
         tokens = EMPTY
+        last = max(self, key=lambda filed: filed.used_ns, default=None)
+        group = group_of(last.record.key) if last else ""
         while True:
-            longer = [filed for begin, filed in self._starts(tokens) if begin + len(filed.record.tokens) > len(tokens)]
+            longer = [
+                filed for begin, filed in self._starts(tokens, group) if begin + len(filed.record.tokens) > len(tokens)
+            ]
             if not longer:
-                return tokens
+                return tokens, group
             # Of equals the first in the text: the others continue it.
             best = max(longer, key=lambda filed: (filed.used_ns, -filed.record.end)).record
             tokens = as_tokens(np.concatenate([tokens[: best.begin], best.tokens]))
 
-    def _starts(self, tokens: Tokens) -> list[tuple[int, Filed]]:
-        """All records that continue a beginning of `tokens`."""
+    def _starts(self, tokens: Tokens, group: str) -> list[tuple[int, Filed]]:
+        """All records of `group` that continue a beginning of `tokens`."""
         data = np.ascontiguousarray(tokens, dtype="<i4")
         name, done = xxhash.xxh3_128(), 0
         starts: list[tuple[int, Filed]] = []
@@ -117,7 +122,8 @@ class RecordIndex:
         for begin in sorted(begin for begin in self._by_begin if begin <= len(tokens)):
             name.update(data[done:begin].data)
             done = begin
-            starts += [(begin, filed) for filed in self._by_begin[begin].get(name.digest(), ())]
+            named = self._by_begin[begin].get(name.digest(), ())
+            starts += [(begin, filed) for filed in named if group_of(filed.record.key) == group]
         return starts
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from scrubjay.context_keys import group_of, is_inside
 from scrubjay.store.files import Bytes, FileFacts, Files, view_of
 from scrubjay.store.record_file import (
     MAX_TOKENS,
@@ -130,11 +131,11 @@ class RecordStore:
     def n_bytes_today(self) -> int:
         return self._day.n_bytes if self._day.number == self._today() else 0
 
-    def find(self, tokens: Tokens, longest: int = MAX_TOKENS) -> Found:
+    def find(self, tokens: Tokens, group: str = "", longest: int = MAX_TOKENS) -> Found:
         """See `RecordIndex.find`."""
-        return self._index.find(tokens, longest)
+        return self._index.find(tokens, longest, group)
 
-    def recent_tokens(self) -> Tokens:
+    def recent_tokens(self) -> tuple[Tokens, str]:
         """See `RecordIndex.recent_tokens`."""
         return self._index.recent_tokens()
 
@@ -323,7 +324,7 @@ class RecordStore:
 
     def _has_room(self, size: int, draft: Draft) -> bool:
         """Whether `size` bytes fit without removing what the draft continues."""
-        kept = sum(filed.record.size for filed, _ in self.find(draft.tokens).way)
+        kept = sum(filed.record.size for filed, _ in self.find(draft.tokens, group_of(draft.key)).way)
         return kept + size <= self.limits.size
 
     def _today(self) -> int:
@@ -359,11 +360,6 @@ class RecordStore:
         if sentence != self.error:
             logger.warning("%s", sentence)
         self.error = sentence
-
-
-def is_inside(key: str, root: str) -> bool:
-    """Whether `key` is `root`, or a folder in it."""
-    return key == root or key.startswith(root.rstrip("/") + "/")
 
 
 def _is_outdated(old: Origin, new: Origin) -> bool:

@@ -1,7 +1,8 @@
 """From the logits after a prompt to text: sample, decode, sample, until something ends it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import ExitStack, nullcontext
+from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Self
 
@@ -12,14 +13,37 @@ from scrubjay.llama.context import Logits
 from scrubjay.llama.sampler import Sampler
 from scrubjay.llama.typed_text import TypedText, pieces_of
 from scrubjay.llama.vocabulary import Vocabulary
-from scrubjay.protocol.messages import CONFIDENCE_TOKENS, DraftCounts, GeneratedToken, Sampling, StopReason, TokenChoice
+from scrubjay.protocol.messages import (
+    CONFIDENCE_TOKENS,
+    DraftCounts,
+    GeneratedToken,
+    Piece,
+    PrefillCost,
+    Run,
+    Sampling,
+    StopReason,
+    TokenChoice,
+)
+from scrubjay.tokens import Tokens, as_tokens
 from scrubjay.worker.detokenizer import IncrementalDetokenizer
 from scrubjay.worker.drafting import Advance, Drafting
 
+MAX_KEPT = 8
 MAX_MARGIN = 100.0
 """What stands for the margin of a token that was the only one possible."""
 Emit = Callable[[str, int, tuple[float, ...], tuple[GeneratedToken, ...], float], None]
 """Takes the next text, the number of tokens it is made of, their margins, the tokens themselves, and `Piece.logprob`."""
+
+
+def sending(job: int, send: Callable[[Piece], None]) -> Emit:
+    """What sends the texts that are generated for `job`."""
+
+    def emit(
+        text: str, n_tokens: int, margins: tuple[float, ...], tokens: tuple[GeneratedToken, ...], logprob: float
+    ) -> None:
+        send(Piece(job, text, n_tokens, margins, tokens, logprob))
+
+    return emit
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +53,26 @@ class Generated:
     n_tokens: int
     elapsed_ms: float
     drafts: DraftCounts
+
+
+@dataclass(slots=True)
+class _Pending:
+    """What there is to tell of the tokens whose text is not certain yet; see `Emit`."""
+
+    n_tokens: int = 0
+    margins: list[float] = field(default_factory=list)
+    tokens: list[GeneratedToken] = field(default_factory=list)
+    logprob: float = 0.0
+
+
+@dataclass(slots=True)
+class _Run:
+    """What a text has cost so far, and how one would go on with it: after `tokens`, `owed` comes next, None at its beginning."""
+
+    tokens: list[int] = field(default_factory=list)
+    owed: int | None = None
+    elapsed_s: float = 0.0
+    drafts: DraftCounts = field(default_factory=DraftCounts)
 
 
 class Generation:
@@ -46,14 +90,13 @@ class Generation:
     def __init__(self, vocabulary: Vocabulary, sampling: Sampling, emit: Emit) -> None:
         self._vocabulary = vocabulary
         self._sampling = sampling
-        self._emit = emit
+        self.emit = emit
         self._sampler = Sampler(vocabulary, sampling)
         self._typed = _typed_text(vocabulary, sampling) if sampling.typed else None
         self._stream = IncrementalDetokenizer(sampling.stop)
-        self._n_tokens = self._n_pending = 0
-        self._margins: list[float] = []
-        self._logprob = 0.0
-        self._tokens: list[GeneratedToken] = []
+        self._n_tokens = 0
+        self._pending = _Pending()
+        self._run = _Run()
         self._has_newline = False
 
     def __enter__(self) -> Self:
@@ -74,19 +117,35 @@ class Generation:
             Interrupted: as `control` wished; what was decoded is kept.
             DecodeFailed: llama.cpp refused; the context is empty now.
         """
-        begun = perf_counter()
+        so_far = self._run
+        begun = perf_counter() - so_far.elapsed_s
         deadline = begun + self._sampling.max_ms / 1e3 if self._sampling.max_ms else float("inf")
-        advance = Advance(context, (context.can_try and drafting) or Drafting(), self._sampling.max_tokens)
+        advance = Advance(
+            context, (context.can_try and drafting) or Drafting(), self._sampling.max_tokens - self._n_tokens
+        )
         try:
             reason = self._generate(context, advance, control, deadline)
         finally:
             advance.finish()
+            so_far.elapsed_s = perf_counter() - begun
+            n_drafted, n_accepted = advance.counts.n_drafted, advance.counts.n_accepted
+            so_far.drafts = DraftCounts(so_far.drafts.n_drafted + n_drafted, so_far.drafts.n_accepted + n_accepted)
         self._give_out(self._stream.finish())
-        elapsed_ms = (perf_counter() - begun) * 1e3
-        return Generated(reason, self._stream.stop_word, self._n_tokens, elapsed_ms, advance.counts)
+        return Generated(reason, self._stream.stop_word, self._n_tokens, so_far.elapsed_s * 1e3, so_far.drafts)
+
+    def way_on(self, prompt: Tokens) -> Tokens | None:
+        """After an interruption: what has to be resident for `run` to go on with the text after `prompt`.
+
+        None where it cannot: then the text is to be generated from its beginning.
+        """
+        return None if self._run.owed is None else as_tokens([*prompt.tolist(), *self._run.tokens])
 
     def _generate(self, context: Context, advance: Advance, control: Control, deadline: float) -> StopReason:
+        so_far = self._run
         while True:
+            if so_far.owed is not None:
+                control.check()
+                self._step(advance, so_far.owed)
             token = self._next_token(context, advance, control)
             if token is None or self._ends(token):
                 return "end"
@@ -99,8 +158,12 @@ class Generation:
                 return "length"
             if self._has_newline and perf_counter() > deadline:
                 return "time"
-            control.check()
-            advance.step(token)
+            so_far.owed = token
+
+    def _step(self, advance: Advance, token: int) -> None:
+        self._run.tokens.append(token)
+        self._run.owed = None
+        advance.step(token)
 
     def _next_token(self, context: Context, advance: Advance, control: Control) -> int | None:
         if self._typed and self._typed.left:
@@ -114,7 +177,7 @@ class Generation:
         for token in self._vocabulary.tokenize(typed.left.decode(errors="replace")).tolist():
             control.check()
             if not advance.is_full:
-                advance.step(token)
+                self._step(advance, token)
         typed.accept(typed.left)
 
     def _ends(self, token: int) -> bool:
@@ -127,13 +190,13 @@ class Generation:
         if self._typed and self._typed.left and not (piece := self._typed.accept(piece)):
             return
         self._n_tokens += 1
-        self._n_pending += 1
+        self._pending.n_tokens += 1
         if self._sampling.with_margins:
-            self._margins.append(margin(context.llama.logits()))
+            self._pending.margins.append(margin(context.llama.logits()))
         if self._sampling.with_confidence and self._n_tokens <= CONFIDENCE_TOKENS:
-            self._logprob += logprobs_of(context.llama.logits(), [token])[0]
+            self._pending.logprob += logprobs_of(context.llama.logits(), [token])[0]
         if self._sampling.with_tokens or self._sampling.n_probs >= 0:
-            self._tokens.append(self._described(token, context))
+            self._pending.tokens.append(self._described(token, context))
         # A time limit must not cut the first line: half a line is no use to anybody.
         self._has_newline = self._has_newline or b"\n" in piece
         self._give_out(self._stream.feed(piece))
@@ -153,10 +216,57 @@ class Generation:
         return GeneratedToken(choice, tuple(others))
 
     def _give_out(self, text: str) -> None:
-        if text or self._tokens:
-            self._emit(text, self._n_pending, tuple(self._margins), tuple(self._tokens), self._logprob)
-            self._n_pending, self._logprob = 0, 0.0
-            self._margins, self._tokens = [], []
+        pending = self._pending
+        if text or pending.tokens:
+            self._pending = _Pending()
+            self.emit(text, pending.n_tokens, tuple(pending.margins), tuple(pending.tokens), pending.logprob)
+
+
+def generation_of(job: Run, vocabulary: Vocabulary, send: Callable[[Piece], None]) -> "Generation | nullcontext[None]":
+    """What generates for `job`; None inside for a job that only brings in its prompt."""
+    if job.sampling is None or job.sampling.max_tokens <= 0:
+        return nullcontext()
+    return Generation(vocabulary, job.sampling, sending(job.job, send))
+
+
+@dataclass(frozen=True, slots=True)
+class KeptText:
+    """A text that was interrupted: `tokens` have to be resident for it to go on; closing `resources` gives it up."""
+
+    generation: Generation
+    tokens: Tokens
+    resources: ExitStack
+
+    def bring_back(self, context: Context, control: Control, emit: Emit) -> PrefillCost:
+        """Have `tokens` resident, which costs nothing where they still are; `emit` takes the text from now on."""
+        self.generation.emit = emit
+        n = len(self.tokens)
+        if np.array_equal(context.resident, self.tokens):
+            return PrefillCost(n, n, 0, 0, 0, "append")
+        return context.sync(self.tokens, control=control)
+
+
+class KeptTexts:
+    """The texts that were interrupted last and are to go on, by the numbers of their jobs; older ones begin again."""
+
+    def __init__(self) -> None:
+        self._texts: dict[int, KeptText] = {}
+
+    def take(self, job: Run) -> KeptText | None:
+        """How `job` goes on; None if it begins, or its text is not wanted any more."""
+        kept = self._texts.pop(job.job, None)
+        if kept and job.sampling is None:
+            kept.resources.close()
+            return None
+        return kept
+
+    def keep(self, job: Run, generation: Generation, resources: ExitStack) -> None:
+        """Have the text of `job` go on when it is run again, if it can."""
+        if (tokens := generation.way_on(job.tokens)) is None:
+            return
+        self._texts[job.job] = KeptText(generation, tokens, resources.pop_all())
+        while len(self._texts) > MAX_KEPT:
+            self._texts.pop(next(iter(self._texts))).resources.close()
 
 
 def likeliest(logits: Logits, n: int) -> list[int]:

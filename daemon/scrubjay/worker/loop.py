@@ -7,7 +7,7 @@ import logging
 import os
 import socket
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import ExitStack
 from pathlib import Path
 from time import monotonic, time_ns
 
@@ -28,23 +28,21 @@ from scrubjay.protocol.messages import (
     EngineSettings,
     Failed,
     FromEngine,
-    GeneratedToken,
     LoadFailed,
     LoadProgress,
+    ModelInfo,
     Open,
     Opened,
-    Piece,
     PrefillDone,
     PrefillProgress,
     Run,
-    Sampling,
     Stopped,
 )
 from scrubjay.protocol.records import Forget, Forgotten, RecordStatus
 from scrubjay.store.record_store import RecordStore, StoreLimits
 from scrubjay.worker.abort_flag import AbortByte
 from scrubjay.worker.embed import Embedder
-from scrubjay.worker.generate import Generation
+from scrubjay.worker.generate import KeptTexts, generation_of, sending
 from scrubjay.worker.load import LoadedModel, open_model
 from scrubjay.worker.mailbox import Disconnected, Inbox, Outbox
 from scrubjay.worker.origin import origin_of
@@ -78,7 +76,6 @@ class Worker:
 
     def __init__(self, loaded: LoadedModel, abort: AbortByte) -> None:
         self._loaded = loaded
-        self.info = loaded.info
         self._abort = abort
         self._counters = Counters()
         self._llamas = [loaded.llama]
@@ -89,6 +86,7 @@ class Worker:
         self.contexts = ContextPool(lambda: self._checkpointed(self._new_llama()), loaded.info.max_contexts)
         self.contexts.adopt(self._checkpointed(loaded.llama))
         self._cold: Context | None = None
+        self._kept = KeptTexts()
         self._n_unready = 0
         """Buffers for checkpoints that are to be allocated, and touched."""
         if loaded.settings.eager_load and loaded.info.state_size:
@@ -100,6 +98,10 @@ class Worker:
         if self.records is None or not len(self.records.store):
             # Where there is something to go back to, the first prompt is not long, and should be answered soon: see `rest`.
             self._make_ready(self._n_unready)
+
+    @property
+    def info(self) -> ModelInfo:
+        return self._loaded.info
 
     def run(self, job: Run, control: Control, send: Send) -> Done | Stopped:
         """Bring in the prompt of `job` and generate after it; `send` takes what is said meanwhile.
@@ -114,18 +116,31 @@ class Worker:
         context: Context | None = None
         # All that may be refused is refused before a context is chosen: choosing may empty another one.
         require_possible(job.tokens, self._loaded.llama)
-        with self._generation(job.job, job.sampling, send) as generation:
+        kept, n_before, n_read = self._kept.take(job), self._counters.n_decoded, None
+        tokens, vocabulary = kept.tokens if kept else job.tokens, self._loaded.model.vocabulary
+        with kept.resources if kept else ExitStack() as resources:
+            generation = kept.generation if kept else resources.enter_context(generation_of(job, vocabulary, send))
             try:
                 # A job that was stopped while it waited must not take a context from another one either.
                 control.check()
-                key, context = ("", self._cold_context()) if job.cold else self.contexts.choose(job.context, job.tokens)
-                send(PrefillDone(job.job, context.sync(job.tokens, job.boundaries, job.hot, control), key))
+                key, context = (
+                    ("", self._cold_context()) if job.cold else self.contexts.choose(job.context, tokens, job.group)
+                )
+                if kept:
+                    cost = kept.bring_back(context, control, sending(job.job, send))
+                else:
+                    cost = context.sync(job.tokens, job.boundaries, job.hot, control)
+                send(PrefillDone(job.job, cost, key, kept is not None))
+                n_read = self._counters.n_decoded - n_before
                 if generation is None or job.sampling is None:
                     return Done(job.job, "none")
                 made = generation.run(context, control, self._loaded.drafts.drafting(job.sampling))
-            except Interrupted:
+            except Interrupted as interrupted:
+                if interrupted.goes_on and generation:
+                    self._kept.keep(job, generation, resources)
                 n_tokens = len(job.tokens)
-                return Stopped(job.job, min(context.n_resident, n_tokens) if context else 0, n_tokens)
+                n_read = self._counters.n_decoded - n_before if n_read is None else n_read
+                return Stopped(job.job, min(context.n_resident, n_tokens) if context else 0, n_tokens, n_read)
         return Done(job.job, made.stop_reason, made.stop_word, made.n_tokens, made.elapsed_ms, drafts=made.drafts)
 
     def pace(self, worked_s: float, is_unasked: bool) -> float:
@@ -192,7 +207,7 @@ class Worker:
                 context.n_resident,
                 tuple(item.n_tokens for item in context.checkpoints),
                 sum(item.size for item in context.checkpoints),
-                self.records.n_covered(context.resident) if self.records else 0,
+                self.records.n_covered(context.resident, key) if self.records else 0,
             )
             for key, context in self.contexts.all()
         )
@@ -219,18 +234,6 @@ class Worker:
             rss=psutil.Process().memory_info().rss,
             records=_record_status(self.records) if self.records else None,
         )
-
-    def _generation(self, job: int, sampling: Sampling | None, send: Send) -> "Generation | nullcontext[None]":
-        """What generates for `job`; None inside for a job that only brings in its prompt."""
-        if sampling is None or sampling.max_tokens <= 0:
-            return nullcontext()
-
-        def emit(
-            text: str, n_tokens: int, margins: tuple[float, ...], tokens: tuple[GeneratedToken, ...], logprob: float
-        ) -> None:
-            send(Piece(job, text, n_tokens, margins, tokens, logprob))
-
-        return Generation(self._loaded.model.vocabulary, sampling, emit)
 
     def _distrust(self, keys: list[str], error: IntegrityError) -> None:
         logger.error("A check of the contexts failed: %s Emptied: %s.", error, ", ".join(keys))
@@ -363,7 +366,7 @@ def _answer(
         # Before each decode: what was said since the last one leaves now, while the model works anyway.
         outbox.flush()
         if inbox.is_stopped(job.job, worker.pace(monotonic() - worked_since, job.is_unasked)):
-            raise Interrupted
+            raise Interrupted(inbox.goes_on(job.job))
         worked_since = monotonic()
 
     def note(n_tokens: int) -> None:

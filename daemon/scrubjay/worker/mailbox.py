@@ -22,7 +22,7 @@ class Inbox:
         self._connection = connection
         self._decoder = Decoder()
         self._waiting: deque[Message] = deque()
-        self._stopped: set[int] = set()
+        self._stopped: dict[int, bool] = {}
 
     def receive(self) -> Message:
         """The next message; waits for it.
@@ -47,9 +47,13 @@ class Inbox:
             self._read()
         return True
 
+    def goes_on(self, job: int) -> bool:
+        """Whether `job`, which was asked to end, is to go on later."""
+        return self._stopped.get(job, False)
+
     def forget(self, job: int) -> None:
         """`job` has ended: a `Stop` for it means nothing any more."""
-        self._stopped.discard(job)
+        self._stopped.pop(job, None)
 
     def _read(self) -> None:
         data = self._connection.recv(_READ_SIZE)
@@ -57,7 +61,7 @@ class Inbox:
             raise Disconnected
         for message in self._decoder.feed(data):
             if isinstance(message, Stop):
-                self._stopped.add(message.job)
+                self._stopped[message.job] = message.goes_on
             else:
                 self._waiting.append(message)
 

@@ -12,6 +12,7 @@ from time import monotonic
 
 import numpy as np
 
+from scrubjay.context_keys import group_of, is_inside
 from scrubjay.contexts.branches import Branch, BranchStore
 from scrubjay.contexts.checkpoint_index import Checkpoint, CheckpointKind
 from scrubjay.contexts.checkpoint_pool import CheckpointPool
@@ -23,7 +24,7 @@ from scrubjay.errors import IntegrityError
 from scrubjay.store.files import view_of
 from scrubjay.store.record_file import Draft
 from scrubjay.store.record_index import Filed, Found
-from scrubjay.store.record_store import RecordStore, Wiped, is_inside
+from scrubjay.store.record_store import RecordStore, Wiped
 from scrubjay.tokens import Tokens, prefix_digest
 from scrubjay.worker.load import LoadedModel
 
@@ -107,40 +108,43 @@ class ContextRecords:
             return
         start = context.start_without(prompt, min(n_common, len(prompt) - 1))
         if len(prompt) - start > MIN_GAIN_TOKENS:
-            self._bring(prompt, len(prompt) - 1, n_common, start, context)
+            self._bring(prompt, len(prompt) - 1, n_common, start, context, context.group)
 
     def read_ahead(self) -> None:
         """Have the records that were used last among the branches."""
-        tokens = self.store.recent_tokens()[: self._n_ctx - 1]
+        recent, group = self.store.recent_tokens()
+        tokens = recent[: self._n_ctx - 1]
         if len(tokens):
             # All of them: the prompt that they are the end of has one more.
-            self._bring(tokens, len(tokens), 0, 0, None)
+            self._bring(tokens, len(tokens), 0, 0, None, group)
             self._branches.wanted = set()
 
-    def n_covered(self, tokens: Tokens) -> int:
-        """How many of the first tokens are in records."""
-        return self.store.find(tokens).n_tokens if len(self.store) else 0
+    def n_covered(self, tokens: Tokens, key: str) -> int:
+        """How many of the first tokens are in records of the group of `key`."""
+        return self.store.find(tokens, group_of(key)).n_tokens if len(self.store) else 0
 
-    def _bring(self, prompt: Tokens, most: int, n_common: int, start: int, context: CheckpointedContext | None) -> None:
+    def _bring(
+        self, prompt: Tokens, most: int, n_common: int, start: int, context: CheckpointedContext | None, group: str
+    ) -> None:
         while True:
-            found = self.store.find(prompt, self._n_ctx)
+            found = self.store.find(prompt, group, self._n_ctx)
             at = found.place(most, self._needs_state)
-            if at - max(start, self._best_known(prompt, most, n_common)) < MIN_GAIN_TOKENS:
+            if at - max(start, self._best_known(prompt, most, n_common, group)) < MIN_GAIN_TOKENS:
                 return
             # Whatever cannot be read is no longer among what is found next.
             if self._read(found, prompt, n_common, at, context):
                 self.store.touch([filed for filed, _ in found.way])
                 return
 
-    def _best_known(self, prompt: Tokens, most: int, n_common: int) -> int:
+    def _best_known(self, prompt: Tokens, most: int, n_common: int, group: str) -> int:
         """Where one would go on by branches alone."""
-        known = self._branches.way_back(prompt, n_common)
+        known = self._branches.way_back(prompt, n_common, group)
         if not known:
             return 0
         most = min(known[-1][1], most)
         if not self._needs_state:
             return most
-        items = (item.n_tokens for _, item in self._branches.checkpoints_of(prompt))
+        items = (item.n_tokens for _, item in self._branches.checkpoints_of(prompt, group))
         return max((n for n in items if n <= most), default=0)
 
     def _read(self, found: Found, prompt: Tokens, n_common: int, at: int, context: CheckpointedContext | None) -> bool:
@@ -178,13 +182,14 @@ class ContextRecords:
         tokens = np.concatenate([prompt[: record.begin], record.tokens], dtype=np.int32)
         tokens.flags.writeable = False
         for known in self._branches:
-            if known.begin == record.begin and np.array_equal(known.tokens, tokens):
+            is_ours = known.begin == record.begin and known.group == group_of(record.key)
+            if is_ours and np.array_equal(known.tokens, tokens):
                 return known
         memory = None
         if record.memory is not None:
             buffer = self._pool.take(record.memory.size)
             if buffer is None:
-                return Branch(tokens, record.begin, None)
+                return Branch(tokens, record.begin, None, key=record.key)
             memory = buffer[: record.memory.size]
             if not self.store.read(filed, record.memory, memory):
                 self._pool.give_back(memory)
@@ -225,7 +230,7 @@ class ContextRecords:
             return RETRY_S
         self.is_saved = True
         for _, context in self._contexts.all():
-            self.store.touch([filed for filed, _ in self.store.find(context.resident).way])
+            self.store.touch([filed for filed, _ in self.store.find(context.resident, context.group).way])
         return None
 
     def save_all(self, seconds: float) -> None:
@@ -279,7 +284,7 @@ class ContextRecords:
         """The next part of what a context holds that is in no record."""
         for key, context in self._contexts.all():
             limit = min(context.n_prompt if is_all else context.n_stable, context.n_resident)
-            begin = self.n_covered(context.resident[:limit])
+            begin = self.n_covered(context.resident[:limit], key)
             end = self._end_of_next(context, begin, limit)
             if end - begin < MIN_RECORD_TOKENS:
                 continue
@@ -308,7 +313,7 @@ class ContextRecords:
             end = min(context.n_prompt, context.n_resident)
             if self._needs_state:
                 end = max((item.n_tokens for item in context.checkpoints if item.n_tokens <= end), default=0)
-            found = self.store.find(context.resident[:end])
+            found = self.store.find(context.resident[:end], group_of(key))
             n_gained = end - found.place(end, self._needs_state)
             # When the process ends there is no later.
             if n_gained < (1 if self._spare == inf else MIN_CUT_TOKENS if self._needs_state else MIN_RECORD_TOKENS):
@@ -323,7 +328,7 @@ class ContextRecords:
     def _of_branches(self) -> list[_Planned]:
         """A branch that is in no record, and continues what is in one."""
         for branch in self._branches:
-            covered = self.n_covered(branch.tokens)
+            covered = self.n_covered(branch.tokens, branch.key)
             n_new = len(branch.tokens) - covered
             has_state = any(item.kind == "grid" and item.n_tokens > covered for item in branch.checkpoints)
             is_small = n_new < MIN_RECORD_TOKENS and not branch.n_sequels

@@ -173,8 +173,9 @@ class LlamaDialect:
             "prompt": run.tokens.tolist(),
             "n_predict": s.max_tokens,
             "stream": True,
-            "cache_prompt": not run.cold,
-            "cold": run.cold,
+            # There is no way to tell it whose what it has cached is.
+            "cache_prompt": not run.cold and not run.group,
+            "cold": run.cold or bool(run.group),
             "return_progress": True,
             "timings_per_token": True,
             "temperature": s.temperature,

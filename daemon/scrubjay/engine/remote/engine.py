@@ -22,7 +22,7 @@ from scrubjay.engine.remote.dialects import DIALECTS, Sender, Served
 from scrubjay.engine.remote.job import RemoteJob
 from scrubjay.engine.remote.probe import PrefixCache, probe
 from scrubjay.engine.remote.questions import ask_served
-from scrubjay.engine.remote.sent import RAW, SentPrompts
+from scrubjay.engine.remote.sent import SentPrompts, raw_key
 from scrubjay.engine.remote.vocabulary import find_vocabulary
 from scrubjay.engine.remote.wire import Wire
 from scrubjay.errors import RemoteFailed, ScrubjayError
@@ -96,7 +96,7 @@ class RemoteEngine(Engine):
         if job.cancelled():
             self._deliver(Stopped(run.job, 0, len(run.tokens)))
 
-    def stop(self, job: int) -> None:
+    def stop(self, job: int, goes_on: bool = False) -> None:  # noqa: ARG002
         """Close the connection: what the server has done so far, it has cached."""
         if self._job and self._job.get_name() == f"{job}":
             self._job.cancel()
@@ -236,8 +236,8 @@ class RemoteEngine(Engine):
 
     async def _do(self, run: Run) -> None:
         """Do a job; whatever happens, exactly one final answer comes of it."""
-        key = "" if run.cold else run.context or RAW
-        job = RemoteJob(run, 0 if run.cold else self._sent.common(run.tokens), key, self._deliver)
+        key = "" if run.cold else run.context or raw_key(run.group)
+        job = RemoteJob(run, 0 if run.cold else self._sent.common(run.tokens, run.group), key, self._deliver)
         try:
             done = await self._done(job, run, key)
         except asyncio.CancelledError:
@@ -255,7 +255,7 @@ class RemoteEngine(Engine):
     async def _done(self, job: RemoteJob, run: Run, key: str) -> Done:
         if self._wire is None or self._opening is None:
             raise RemoteFailed(f"The server of the remote model, {self._address.url}, is not there yet.", "down")
-        done = await job.do(self._wire, self._dialect, self._opening.served, self._sender(run.context))
+        done = await job.do(self._wire, self._dialect, self._opening.served, self._sender(run))
         if key:
             self._sent.add(key, run.tokens)
         return done
@@ -270,12 +270,13 @@ class RemoteEngine(Engine):
         if is_lost:
             self._is_lost()
 
-    def _sender(self, context: str) -> Sender:
-        return Sender(session_name(context))
+    def _sender(self, run: Run) -> Sender:
+        session = session_name(run.context or raw_key(run.group) if run.group else run.context)
+        return Sender(session, session if run.group else "")
 
 
 def session_name(context: str) -> str:
-    """What stands for a project of this user on this machine, and tells nobody which it is."""
+    """What stands for a project of this user on this machine, or for a group, and tells nobody which it is."""
     user = ""
     with suppress(OSError, KeyError, ImportError):
         user = getpass.getuser()

@@ -2,13 +2,17 @@
 
 from collections import OrderedDict
 
+from scrubjay.context_keys import UNNAMED, group_of
 from scrubjay.protocol.contexts import ContextStatus
 from scrubjay.protocol.messages import PrefillCost, Reason
 from scrubjay.tokens import Tokens, common_length
 
 MAX_PROMPTS = 16
-RAW = "#remote"
-"""The key of prompts that belong to no project."""
+
+
+def raw_key(group: str) -> str:
+    """The key of a group's prompts that belong to no project."""
+    return f"{UNNAMED}remote@{group}" if group else f"{UNNAMED}remote"
 
 
 class SentPrompts:
@@ -29,9 +33,10 @@ class SentPrompts:
         for known in [known for known in self._by_key if not key or known == key]:
             del self._by_key[known]
 
-    def common(self, tokens: Tokens) -> int:
-        """How many leading tokens of `tokens` were sent before."""
-        return max((common_length(sent, tokens) for sent in self._by_key.values()), default=0)
+    def common(self, tokens: Tokens, group: str = "") -> int:
+        """How many leading tokens of `tokens` were sent for `group` before."""
+        own = (sent for key, sent in self._by_key.items() if group_of(key) == group)
+        return max((common_length(sent, tokens) for sent in own), default=0)
 
     def contexts(self) -> tuple[ContextStatus, ...]:
         """What is known of the contexts."""

@@ -10,6 +10,7 @@ from scrubjay.errors import RequestError, ScrubjayError
 from scrubjay.http.api import methods
 from scrubjay.http.api.methods import Json
 from scrubjay.http.errors import dump, error_body
+from scrubjay.http.keys import tenant_of
 from scrubjay.http.params import Handler, read_params
 from scrubjay.service.events import Complete, RequestStatus
 from scrubjay.service.request_log import MAX_RECORDS
@@ -64,9 +65,9 @@ class NativeRoutes:
         self._service.post(event)
         return json_response(methods.completion_json(await event.reply))
 
-    async def status(self, _: web.Request) -> web.Response:
+    async def status(self, request: web.Request) -> web.Response:
         await self._update_status()
-        return json_response(self._reporter.status())
+        return json_response(self._reporter.status(tenant_of(request)))
 
     async def context(self, request: web.Request) -> web.Response:
         if not (root := request.query.get("root")):
@@ -79,7 +80,7 @@ class NativeRoutes:
         last = request.query.get("last", str(MAX_RECORDS))
         if not last.isdecimal():
             raise RequestError(f"`last` must be a number of requests, not {last!r}.")
-        return json_response({"requests": await self._requests.requests(int(last))})
+        return json_response({"requests": await self._requests.requests(int(last), tenant_of(request).group)})
 
     async def document(self, request: web.Request) -> web.Response:
         """The text of an open document as the daemon has it: the copy that was last touched."""

@@ -73,7 +73,10 @@ class EmbeddingRoutes:
         """What was asked, the model's name, the vectors, and how many tokens the texts have."""
         generator, asked = await self._models.read(request, _read, "embed")
         vectors: dict[int, Vector] = {}
-        events = [Embed(recipe, partial(vectors.__setitem__, index)) for index, recipe in enumerate(asked.recipes)]
+        events = [
+            Embed(recipe, partial(vectors.__setitem__, index), generator.tenant)
+            for index, recipe in enumerate(asked.recipes)
+        ]
         for event in events:
             generator.model.post(event)
         try:

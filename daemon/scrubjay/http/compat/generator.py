@@ -12,6 +12,7 @@ from scrubjay.errors import EngineError, RequestError, ScrubjayError
 from scrubjay.http.compat.answers import Server
 from scrubjay.http.compat.reading import CompatRequest
 from scrubjay.http.errors import dump, error_body
+from scrubjay.http.keys import tenant_of
 from scrubjay.http.params import Params, read_params
 from scrubjay.model_tables import Purpose
 from scrubjay.prompt.client_prompts import raw_tokens
@@ -20,6 +21,7 @@ from scrubjay.protocol.messages import ModelInfo
 from scrubjay.service.events import Generate, OpenModel
 from scrubjay.service.served_model import ServedModel
 from scrubjay.service.service import Service
+from scrubjay.service.tenants import OWNER, Tenant
 
 Json = dict[str, Any]
 Events = Iterable[Json]
@@ -55,17 +57,18 @@ class Generators:
             # Nothing that it says could change what is asked.
             self.of(purpose).require_model()
         name, value = await read_params(request, lambda params: (_model_name(params), read(params)))
-        generator = self.of(purpose, name)
+        generator = Generator(self._service.models.choose(purpose, name), tenant_of(request))
         generator.require_model()
         await generator.open()
         return generator, value
 
 
 class Generator:
-    """One model, as the routes that generate use it."""
+    """One model, as the routes that generate use it for `tenant`."""
 
-    def __init__(self, model: ServedModel) -> None:
+    def __init__(self, model: ServedModel, tenant: Tenant = OWNER) -> None:
         self.model = model
+        self.tenant = tenant
 
     @property
     def info(self) -> ModelInfo:
@@ -125,7 +128,7 @@ class Generator:
         """Raises:
         ScrubjayError: the service's sentence.
         """
-        event = Generate(request)
+        event = Generate(request, tenant=self.tenant)
         self.model.post(event)
         return await event.reply
 
@@ -138,15 +141,15 @@ class Generator:
         """
         if len(asked.requests) > 1:
             raise RequestError("Only one prompt can be streamed; send the others by themselves.")
-        return GenerationStream(self.model, asked.request)
+        return GenerationStream(self.model, asked.request, self.tenant)
 
 
 class GenerationStream:
     """One request whose texts are taken as they come; closing it ends the request."""
 
-    def __init__(self, model: ServedModel, request: RawRequest) -> None:
+    def __init__(self, model: ServedModel, request: RawRequest, tenant: Tenant) -> None:
         self._texts: asyncio.Queue[str | None] = asyncio.Queue()
-        event = Generate(request, self._texts.put_nowait)
+        event = Generate(request, self._texts.put_nowait, tenant)
         self.reply = event.reply
         self.reply.add_done_callback(lambda _: self._texts.put_nowait(None))
         model.post(event)

@@ -35,6 +35,7 @@ from scrubjay.http.compat.reading import (
     raw_prompts,
 )
 from scrubjay.http.errors import dump
+from scrubjay.http.keys import tenant_of
 from scrubjay.http.metrics import metrics_text
 from scrubjay.http.params import Handler, Params
 from scrubjay.prompt.client_prompts import RawPrompt, raw_tokens
@@ -43,6 +44,7 @@ from scrubjay.prompt.recipe import PromptTools
 from scrubjay.protocol.messages import GeneratedToken, Sampling
 from scrubjay.service.events import RequestStatus
 from scrubjay.service.status import StatusReport
+from scrubjay.service.tenants import Tenant
 
 N_SUGGESTIONS = 64
 N_TAIL = 256
@@ -68,7 +70,8 @@ class LlamaCppRoutes:
         self._models = models
         self._reporter = reporter
         self._anchor = anchor
-        self._suggested: deque[str] = deque(maxlen=N_SUGGESTIONS)
+        # By whose they are.
+        self._suggested: dict[str, deque[str]] = {}
 
     def routes(self) -> Mapping[tuple[str, str], Handler]:
         return {
@@ -93,11 +96,12 @@ class LlamaCppRoutes:
         if not isinstance(recipe, InfillPrompt) or asked.stream:
             return await _answer(request, generator, asked)
         before = recipe.prefix + recipe.middle
-        if _place(before) in self._suggested:
+        suggested = self._suggested.setdefault(generator.tenant.group, deque(maxlen=N_SUGGESTIONS))
+        if _place(before) in suggested:
             # The client looks ahead, as if the last suggestion were accepted: it has a use for one answer only.
             asked = replace(asked, requests=(replace(asked.request, n=1),))
         completion = await generator.generated(asked.request)
-        self._suggested.extend(_place(before + item.text) for item in completion.items if item.text.strip())
+        suggested.extend(_place(before + item.text) for item in completion.items if item.text.strip())
         return _whole([completion], asked, generator.server)
 
     async def completion(self, request: web.Request) -> web.StreamResponse:
@@ -181,7 +185,7 @@ class LlamaCppRoutes:
     async def slots(self, request: web.Request) -> web.Response:
         """The contexts, for diagnosis; `?model=NAME` are another model's."""
         generator = await self._named(request)
-        reports, n_ctx = (await self._report())["models"], generator.info.n_ctx
+        reports, n_ctx = (await self._report(tenant_of(request)))["models"], generator.info.n_ctx
         report = next(each for other, each in zip(self._models, reports, strict=True) if other.model is generator.model)
         is_busy = report["queue"]["running"] is not None
         return json_answer(
@@ -197,15 +201,17 @@ class LlamaCppRoutes:
         await generator.open()
         return generator
 
-    async def metrics(self, _: web.Request) -> web.Response:
+    async def metrics(self, request: web.Request) -> web.Response:
         """Counters, in Prometheus's form."""
-        return web.Response(text=metrics_text(await self._report()), content_type="text/plain", charset="utf-8")
+        return web.Response(
+            text=metrics_text(await self._report(tenant_of(request))), content_type="text/plain", charset="utf-8"
+        )
 
-    async def _report(self) -> Json:
+    async def _report(self, tenant: Tenant) -> Json:
         event = RequestStatus()
         self._models.of().model.post(event)
         await event.reply
-        return self._reporter.status()
+        return self._reporter.status(tenant)
 
 
 # --- whole and streamed answers ---------------------------------------------------------------------------------------
