@@ -1,7 +1,7 @@
 """Real contexts on tiny models: a warm one, and the naive one whose answers are right by definition."""
 
 import ctypes
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -54,9 +54,9 @@ class RecordingRanges(MemoryRanges):
 
     llama: "RecordingLlama"
 
-    def load(self, buffer: Buffer, begin: int) -> bool:
-        self.llama.forget_decodes(begin)
-        return super().load(buffer, begin)
+    def load(self, parts: Sequence[tuple[Buffer, int]]) -> bool:
+        self.llama.forget_decodes(parts[0][1])
+        return super().load(parts)
 
 
 class RecordingLlama(LlamaContext):

@@ -147,10 +147,14 @@ class Paging:
 
     def load(self, back: WayBack) -> bool:
         """Bring back the memory of `back`; on False it must be cleared. It may have more tokens than it should, at the end."""
+        parts: list[tuple[Buffer, int]] = []
         for branch in back.branches:
             self._branches.touch(branch)
-            if branch.memory is not None and not self._llama.ranges.load(branch.memory, branch.begin):
-                return False
+            if branch.memory is not None:
+                # One that begins earlier has all of what those before it were for.
+                parts = [*(part for part in parts if part[1] < branch.begin), (branch.memory, branch.begin)]
+        if parts and not self._llama.ranges.load(parts):
+            return False
         if back.checkpoint is None:
             # llama.cpp may place loaded tokens where it thinks that older ones have left their window.
             return self._llama.first_position() == 0

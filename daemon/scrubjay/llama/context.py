@@ -1,7 +1,7 @@
 """One llama_context."""
 
 import ctypes
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from enum import Enum
 
@@ -223,15 +223,23 @@ class MemoryRanges:
         buffer[:end], buffer[end:] = self._scratch[:end], nothing
         return True
 
-    def load(self, buffer: Buffer, begin: int) -> bool:
-        """Have the tokens that `save` wrote into `buffer` after the first `begin`, in place of all others.
+    def load(self, parts: Sequence[tuple[Buffer, int]]) -> bool:
+        """For each part, one after the other, have the tokens that `save` wrote after the first `begin`, in place of all others.
 
         On False the memory must be cleared. Unless they were saved whole, a state is to be loaded afterwards.
+
+        Args:
+            parts: each a buffer that `save` filled, and its `begin`; no gap is between them, and none begins before another.
         """
-        lib.llama_memory_seq_cp(self._memory, _SEQUENCE, _SPARE, 0, begin)
-        done = self.llama.load_state(buffer, FULL)
+        done = 0
+        for buffer, begin in parts:
+            # What is there before the next part waits as the other sequence's: to put it back takes longer than to load a part.
+            lib.llama_memory_seq_cp(self._memory, _SEQUENCE, _SPARE, done, begin)
+            if not self.llama.load_state(buffer, FULL):
+                return False
+            done = begin
         self._put_back()
-        return done
+        return True
 
     def _put_back(self) -> None:
         lib.llama_memory_seq_cp(self._memory, _SPARE, _SEQUENCE, 0, -1)
