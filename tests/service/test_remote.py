@@ -1,8 +1,12 @@
 """A service whose model another server runs."""
 
+import asyncio
+import os
+import signal
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from aiohttp import web
@@ -14,14 +18,25 @@ from scrubjay.process.lifecycle import stop_daemon
 from scrubjay.protocol.messages import EngineSettings, Sampling
 from scrubjay.service.events import Complete, RequestStatus
 from scrubjay.service.service import Service
-from scrubjay.service.settings import ServiceSettings
+from scrubjay.service.settings import ModelSettings, ServiceSettings
 from scrubjay.service.status import StatusReport
 from scrubjay.tokens import as_tokens
 from scrubjay.workspace.events import ChangeDocument
 from scrubjay.workspace.text import Change, Position
+from tests.support.api import connected, next_prefill
 from tests.support.gguf_models import tiny_model
 from tests.support.remote import events_of, scripted
-from tests.support.service import complete, completion, open_document, source, until_state, warm
+from tests.support.service import (
+    LONG,
+    complete,
+    completion,
+    engine_settings,
+    open_document,
+    open_long_project,
+    source,
+    until_state,
+    warm,
+)
 from tests.support.shared_daemon import a_daemon
 
 URI = "file:///project/a.py"
@@ -149,3 +164,104 @@ async def test_a_model_that_cannot_be_made_to_write_what_was_typed_gets_prompts_
         finally:
             await service.close()
         assert text.rstrip().endswith("value = func")
+
+
+# --- while it is away, a model on this machine answers ----------------------------------------------------------------
+
+
+@asynccontextmanager
+async def with_one_here(remote: str, **more: object) -> AsyncIterator[Service]:
+    """A service whose first model another server runs; the second one, for the same purpose, runs here."""
+    here = ModelSettings(engine_settings(tiny_model("dense")), "here", ("complete", "chat"))
+    settings = ServiceSettings(EngineSettings(remote, **more), warm=False, rules=False, others=(here,))  # type: ignore[arg-type]
+    service = Service(settings)
+    service.start()
+    try:
+        yield service
+        for model in service.models:
+            model.dispatcher.scheduler.check_integrity()
+    finally:
+        await service.close()
+
+
+@pytest.mark.slow
+async def test_a_model_here_answers_until_the_server_is_there_again(tmp_path: Path) -> None:
+    port = unused_port()
+    flags = {"model": str(tiny_model("deltanet")), "http": f"127.0.0.1:{port}", "store": "off"}
+    box = a_daemon(tmp_path / "s", **flags)
+    try:
+        async with with_one_here(f"remote+llama:http://127.0.0.1:{port}") as service:
+            await until_state(service, "ready")
+            await open_document(service, URI, source(60))
+            there = (await complete(service, URI, 20)).model
+            assert there != "here"
+            assert service.models.choose("chat").name == "here", "it is the one for chats anyway"
+            box.kill()
+            for line in (20, 21):
+                answer = await complete(service, URI, line)
+                assert (answer.model, len(answer.items)) == ("here", 1)
+            assert service.models.choose("complete", there).name == "here"
+            service.post(cold := completion(URI, 21, cold=True))
+            assert (await cold.reply).items == answer.items
+            box = a_daemon(tmp_path / "s", **flags)
+            await until_state(service, "ready")
+            assert (await complete(service, URI, 20)).model == there
+    finally:
+        stop_daemon(box.path)
+
+
+@pytest.mark.slow
+async def test_what_was_asked_of_a_server_that_dies_or_hangs_is_answered_here(tmp_path: Path) -> None:
+    for number, signal_ in enumerate((signal.SIGKILL, signal.SIGSTOP)):
+        box = a_daemon(
+            tmp_path / f"s{number}", model=str(tiny_model("deltanet")), http="127.0.0.1:0", store="off", ctx=str(LONG)
+        )
+        status = box.client.get("status")
+        try:
+            async with with_one_here(f"remote+llama:{status['config']['http'][0]}") as service:
+                await until_state(service, "ready")
+                last = await open_long_project(service)
+                texts: list[str] = []
+                event = completion(last, 5)
+                streamed = Complete(event.request, texts.append, event.reply)
+                async with connected(box.path) as api, api.events() as events:
+                    service.post(streamed)
+                    await next_prefill(events)
+                os.kill(status["pid"], signal_)
+                answer = await streamed.reply
+                assert answer.model == "here"
+                assert answer.items[0].text == "".join(texts)
+        finally:
+            with suppress(ProcessLookupError):
+                os.kill(status["pid"], signal.SIGKILL)
+            stop_daemon(box.path)
+
+
+async def test_a_text_of_which_the_client_has_a_part_is_not_written_anew_here() -> None:
+    begun = asyncio.Event()
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        response = await events_of(request, b'{"content":"value ","tokens":[5],"stop":false}')
+        begun.set()
+        await asyncio.get_running_loop().create_future()
+        return response
+
+    async with scripted(tiny_model("dense"), answer) as server, with_one_here(server.address) as service:
+        await until_state(service, "ready")
+        await open_document(service, URI, source(10))
+        texts: asyncio.Queue[str] = asyncio.Queue()
+        event = completion(URI, 5)
+        service.post(streamed := Complete(event.request, texts.put_nowait, event.reply))
+        await begun.wait()
+        assert await texts.get() == "value "
+        await server.stop()
+        with pytest.raises(EngineError):
+            await streamed.reply
+        assert (await complete(service, URI, 5)).model == "here"
+
+
+async def test_a_server_that_was_never_there_has_one_here_in_its_place() -> None:
+    async with with_one_here(f"remote:http://127.0.0.1:{unused_port()}/v1") as service:
+        await open_document(service, URI, source(10))
+        assert (await complete(service, URI)).model == "here"
+        assert (await warm(service)).model == "here"

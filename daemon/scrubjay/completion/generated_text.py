@@ -127,6 +127,11 @@ class Alternatives:
         """Whether another text is to be generated, perhaps in place of one that is not shown."""
         return len(self.items) < self._n and self.n_done < self._finish.max_tries(self._n)
 
+    @property
+    def has_told(self) -> bool:
+        """Whether the client has a part of the first item."""
+        return bool(self._told)
+
     def add(self, piece: Piece) -> str:
         """The engine has generated `piece`; what may be told beyond what was told already, of the first item only."""
         n_seen = len(self._current.text)

@@ -162,6 +162,11 @@ class ActiveRequest:
         return self.ask.is_unasked or not self.replies or not all(reply.cancelled() for reply in self.replies)
 
     @property
+    def may_begin_again(self) -> bool:
+        """Whether clients wait for it that have nothing of it yet."""
+        return not self.ask.is_unasked and not self.is_answered and not self.texts.has_told
+
+    @property
     def sampling(self) -> Sampling | None:
         """How to generate the next text; None if only the prompt is wanted (any more)."""
         if self.ask.sampling is None or self.is_answered:

@@ -30,7 +30,7 @@ class ClientRequests:
     """Makes an `Ask` of each event in which a client wants something for a project.
 
     Args:
-        model: the one that completes code.
+        model: says which one completes code now.
         on_shown: told of what a client is given for a cursor.
     """
 
@@ -38,7 +38,7 @@ class ClientRequests:
         self,
         settings: ServiceSettings,
         projects: Projects,
-        model: ServedModel,
+        model: Callable[[], ServedModel],
         history: CompletionHistory,
         warmer: Warmer,
         on_shown: OnShown,
@@ -82,7 +82,7 @@ class ClientRequests:
             on_prompt=partial(self._warmer.laid_out, root) if is_idle else None,
             on_answer=partial(self._on_shown, view, request),
         )
-        self._model.submit(ask, event.reply, event.on_text)
+        self._model().submit(ask, event.reply, event.on_text)
 
     def _warm(self, event: Warm) -> None:
         if event.uri is not None:
@@ -96,11 +96,11 @@ class ClientRequests:
             raise RequestError(f"Nothing is open in {project.root}; open one of its documents first.", 404)
         ask = warm_ask(ProjectView.of(project, focus.document, focus.offset))
         if event.wait:
-            self._model.submit(ask, event.reply)
+            self._model().submit(ask, event.reply)
         else:
             request = ActiveRequest(ask)
-            answer(event.reply, self._model.dispatcher.still_warming(request))
-            self._model.dispatcher.accept(request)
+            answer(event.reply, self._model().dispatcher.still_warming(request))
+            self._model().dispatcher.accept(request)
 
     def _find(self, request: CompletionRequest) -> tuple[Project, Document]:
         """The document that `request` is about, as its client sees it."""

@@ -16,7 +16,7 @@ from scrubjay.service.events import Event, ForgetRoot
 from scrubjay.service.memory_budget import MemoryBudget
 from scrubjay.service.request_log import RequestLogs
 from scrubjay.service.request_news import RequestLines, RequestNews
-from scrubjay.service.served_model import ServedModel
+from scrubjay.service.served_model import Hooks, ServedModel
 from scrubjay.service.settings import ModelSettings, ServiceSettings
 from scrubjay.workspace.events import answer
 
@@ -89,7 +89,14 @@ class Models:
         if found is None:
             says = f"No model here has the purpose {purpose!r}; `scrubjay restart --model {purpose}=MODEL` adds one."
             raise RequestError(says, 501, "not_supported_error")
-        return found
+        return self.at_hand(found)
+
+    def at_hand(self, model: ServedModel) -> ServedModel:
+        """`model`; while the server that runs it is away, one for the same purpose that runs here, if there is one."""
+        if not (model.settings.is_remote and model.supervisor.state == "failed"):
+            return model
+        here = (other for other in self if not other.settings.is_remote and other.supervisor.state != "failed")
+        return next((other for other in here if {*other.settings.purposes} & {*model.settings.purposes}), model)
 
     def cancel(self, matches: Callable[[ActiveRequest], bool], error: ScrubjayError | None = None) -> None:
         """End the requests that match; clients that still wait for them are told `error`."""
@@ -144,5 +151,7 @@ class Models:
             await self.memory.room_for(model)
             return await start(deliver)
 
-        model = ServedModel(settings, start_with_room, post, news, tell, is_ready, self.memory.enforce)
+        model = ServedModel(
+            settings, start_with_room, post, news, tell, Hooks(is_ready, self.memory.enforce, self.at_hand)
+        )
         return model

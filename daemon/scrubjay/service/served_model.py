@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import partial
 from time import monotonic
 from typing import Any, TypeVar
@@ -46,6 +46,21 @@ from scrubjay.workspace.events import answer
 T = TypeVar("T")
 
 
+@dataclass(frozen=True, slots=True)
+class Hooks:
+    """What of a model concerns others.
+
+    Args:
+        on_ready: called when it is loaded, each time.
+        on_status: called when its engine has said what it holds.
+        at_hand: see `Models.at_hand`.
+    """
+
+    on_ready: Callable[["ServedModel"], None]
+    on_status: Callable[[], None]
+    at_hand: Callable[["ServedModel"], "ServedModel"]
+
+
 class ServedModel:
     """What serves one model. Called by the service's loop only; what it has to say to itself later goes to `post`.
 
@@ -53,8 +68,7 @@ class ServedModel:
         post: has an event handled that concerns the model.
         news: told of what becomes of its requests.
         tell: told of what becomes of its engine.
-        on_ready: called when it is loaded, each time.
-        on_status: called when its engine has said what it holds.
+        hooks: what else is to be done.
 
     Attributes:
         used_s: when something was asked of it last, on the clock of `monotonic`.
@@ -68,8 +82,7 @@ class ServedModel:
         post: Callable[["ServedModel", Event], None],
         news: RequestNews,
         tell: Callable[[Notification], None],
-        on_ready: Callable[["ServedModel"], None],
-        on_status: Callable[[], None],
+        hooks: "Hooks",
     ) -> None:
         self.settings = settings
         self.post: Post = partial(post, self)
@@ -83,8 +96,7 @@ class ServedModel:
             Budgets(settings.context_budget, settings.latency_budget_ms),
         )
         self._poller = EngineStatusPoller(self.supervisor, tell, self.post)
-        self._on_ready = on_ready
-        self._on_status = on_status
+        self._hooks = hooks
         # They wait until the vocabulary is open.
         self._opening: list[asyncio.Future[None]] = []
         self.used_s, self.last_rss = 0.0, 0
@@ -261,7 +273,7 @@ class ServedModel:
         self.supervisor.on_vocabulary_opened()
         if self.supervisor.is_ready:
             self.supervisor.idle_timer.used()
-            self._on_ready(self)
+            self._hooks.on_ready(self)
             self._poller.on_engine_ready()
             self._make_prompts()
 
@@ -298,6 +310,8 @@ class ServedModel:
 
     def _reject_if_failed(self) -> None:
         if self.supervisor.state == "failed":
+            if (other := self._hooks.at_hand(self)) is not self:
+                self._hand_over(other)
             error = EngineError(self.supervisor.message)
             self.dispatcher.reject_all(error)
             opening, self._opening = self._opening, []
@@ -305,8 +319,18 @@ class ServedModel:
                 if not reply.done():
                     reply.set_exception(error)
 
+    def _hand_over(self, other: "ServedModel") -> None:
+        """Have `other` answer what was asked of this model, but for texts of which clients have a part already."""
+        for request in self.dispatcher:
+            if request.may_begin_again:
+                replies, request.replies = request.replies, []
+                self.dispatcher.cancel(request)
+                other.require_serving()
+                for reply in replies:
+                    other.submit(request.ask, reply, request.on_text)
+
     def _on_engine_status(self, status: EngineStatus) -> None:
         self._poller.on_status(status)
         self.dispatcher.residency.on_status(status.contexts)
         self.last_rss = status.rss
-        self._on_status()
+        self._hooks.on_status()

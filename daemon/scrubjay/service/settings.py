@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from scrubjay.completion.acceptance import AcceptanceTable
 from scrubjay.completion.rules import Unasked
+from scrubjay.engine.remote.address import is_remote
 from scrubjay.model_tables import Purpose
 from scrubjay.prompt.fim import PromptStyle
 from scrubjay.prompt.layouts import LayoutName
@@ -28,6 +29,11 @@ class ModelSettings:
     layout: LayoutName = "anchored"
     prompt_style: PromptStyle = "auto"
     idle_unload_s: float = 0.0
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether another server runs it."""
+        return is_remote(self.engine.model)
 
 
 @dataclass(frozen=True, slots=True)
