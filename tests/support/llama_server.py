@@ -7,6 +7,7 @@ import threading
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 
 from tests.benchmarks.peer import program
@@ -15,7 +16,7 @@ from tests.benchmarks.peer import program
 WHEEL = """
 import sys
 import xllamacpp
-model, n_ctx = sys.argv[1:]
+model, n_ctx, slots = sys.argv[1:]
 params = xllamacpp.CommonParams()
 params.model.path = model
 params.n_ctx = int(n_ctx)
@@ -23,6 +24,8 @@ params.n_parallel = 1
 params.warmup = False
 params.cpuparams.n_threads = params.cpuparams_batch.n_threads = 1
 params.port = 0
+if slots:
+    params.slot_save_path = slots
 server = xllamacpp.Server(params)
 print("listening on", server.listening_address, flush=True)
 sys.stdin.read()
@@ -35,15 +38,30 @@ def is_there() -> bool:
     return program("llama-server") is not None or importlib.util.find_spec("xllamacpp") is not None
 
 
-@contextmanager
-def llama_server(model: Path, n_ctx: int = 4096) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """The server with one slot, and its address; its model may still be loading."""
+def which() -> str:
+    """Which server that is; to be asked only where `is_there`."""
     built = program("llama-server")
+    return str(built) if built else f"llama-server of xllamacpp {version('xllamacpp')}"
+
+
+@contextmanager
+def llama_server(
+    model: Path, n_ctx: int = 4096, slots: Path | None = None, server: Path | None = None
+) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """The server with one slot, and its address; its model may still be loading.
+
+    Args:
+        slots: the folder where it may save its slot.
+        server: another program than the one that is there.
+    """
+    built = server or program("llama-server")
     options = ["-c", str(n_ctx), "-np", "1", "-t", "1", "--no-warmup", "--host", "127.0.0.1", "--port", "0"]
+    if slots:
+        options += ["--slot-save-path", f"{slots}/"]
     command = (
         [str(built), "-m", str(model), *options]
         if built
-        else [sys.executable, "-P", "-c", WHEEL, str(model), str(n_ctx)]
+        else [sys.executable, "-P", "-c", WHEEL, str(model), str(n_ctx), f"{slots}/" if slots else ""]
     )
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.STDOUT, text=True) as process:
