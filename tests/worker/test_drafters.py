@@ -94,9 +94,26 @@ def test_what_was_long_ago_counts_no_more() -> None:
     record = Record()
     for _ in range(1000):
         record.note("a", 1, is_wrong=False)
-    for _ in range(100):
+    for _ in range(500):
         record.note("a", 0, is_wrong=True)
     assert record.chance("a") < 0.3
+
+
+def test_a_generation_that_differs_from_those_before_is_noticed_soon_and_remembered() -> None:
+    before = Record()
+    for _ in range(100):
+        before.note("a", 8, is_wrong=False)
+    usual = before.chance("a")
+    now = Record(before)
+    assert usual > 0.95
+    assert now.chance("a") == usual
+    for _ in range(8):
+        now.note("a", 0, is_wrong=True)
+    assert now.chance("a") < 0.55
+    assert usual > before.chance("a") > 0.8
+    for _ in range(300):
+        now.forgive("a")
+    assert now.chance("a") > 0.7
 
 
 class Saying:

@@ -14,7 +14,7 @@ from scrubjay.contexts.naive import Control, Interrupted
 from scrubjay.protocol.messages import DraftCounts, GeneratedToken, Sampling
 from scrubjay.tokens import Tokens, as_tokens
 from scrubjay.worker.drafters import Draft
-from scrubjay.worker.drafting import Drafting
+from scrubjay.worker.drafting import Drafting, Sight
 from scrubjay.worker.generate import Generated, Generation
 from scrubjay.worker.lengths import MAX_DRAFT_DECODE, DecodeLengths
 from scrubjay.worker.warmup import WarmUp
@@ -61,6 +61,18 @@ class Hostile:
         return Draft(as_tokens(drafted[:n]), "hostile") if drafted[:n] else None
 
 
+class Changing(Sight):
+    """Clear or not in turn, `n` tokens each; always clear for 0."""
+
+    def __init__(self, n_prompt: int, n: int) -> None:
+        super().__init__([], 0.0)
+        self._n_prompt = n_prompt
+        self._n = n
+
+    def is_clear(self, known: Tokens, token: int) -> bool:  # noqa: ARG002
+        return not self._n or (len(known) - self._n_prompt) // self._n % 2 == 0
+
+
 def answer(r: Rig, prompt: Tokens, sampling: Sampling, drafting: Drafting) -> Answer:
     """What the warm context answers."""
     pieces: list[tuple[str, int, tuple[float, ...], tuple[GeneratedToken, ...], float]] = []
@@ -88,7 +100,7 @@ def paired(r: Rig) -> DecodeLengths:
     """All lengths of which the warm-up found that they give the same bits."""
     warm_up = WarmUp(r.model, r.loaded.llama, r.loaded.threads, lambda *_: None)
     warm_up.speeds = {1: 1e9}
-    measured = warm_up.measure_lengths(r.loaded.memory_class)
+    measured = warm_up.measure_lengths(r.loaded.memory_class, r.loaded.settings)
     alike = {length for length, (_, digest) in measured.items() if digest == measured[2][1]}
     return DecodeLengths(dict.fromkeys(alike, 1.0), most=MAX_DRAFT_DECODE - 1)
 
@@ -136,9 +148,11 @@ def test_an_answer_is_the_same_whatever_was_drafted(served: tuple[Rig, DecodeLen
     )
     def check(sampling: Sampling, seed: int, n_prompt: int, right: list[int], n_draft: int) -> None:
         prompt = random_tokens(np.random.default_rng(seed), n_prompt)
-        undrafted = answer(r, prompt, sampling, Drafting(lengths=lengths))
+        # Now and then decodes are those of single tokens, where a memory can go back in the middle of what was right.
+        sight = None if r.warm.redoes_tries else Changing(n_prompt, seed % 7)
+        undrafted = answer(r, prompt, sampling, Drafting(lengths=lengths, sight=sight))
         hostile = Hostile(n_prompt, undrafted.tokens, right, n_draft, a_token_that_ends(r))
-        drafted = answer(r, prompt, sampling, Drafting([hostile], lengths))
+        drafted = answer(r, prompt, sampling, Drafting([hostile], lengths, sight=sight))
         assert drafted.tokens == undrafted.tokens
         assert drafted.text == undrafted.text
         assert (drafted.logprobs, drafted.margins) == (undrafted.logprobs, undrafted.margins)

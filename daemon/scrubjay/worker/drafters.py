@@ -18,8 +18,11 @@ NEAR_TOKENS = 64
 """So near after the place where an expected text was left, one token that agrees is enough."""
 MAX_PLACES = 256
 """Places that are compared; the last ones, where there are more."""
-MEMORY = 64.0
+MEMORY = 200.0
 """Tokens on which a chance is founded, at most: what was long ago counts no more."""
+USUAL_CHANCE = 0.75
+USUAL_TOKENS = 8
+"""What was usual before counts as much as so many tokens."""
 FORGIVING = 0.97
 """What is left of a bad record each time that its drafter is not asked."""
 
@@ -103,16 +106,21 @@ def places(text: Tokens, known: Tokens) -> tuple[Tokens, Tokens]:
 
 
 class Record:
-    """How often drafts were right, by their keys. It outlives requests."""
+    """How often drafts were right, by their keys.
 
-    def __init__(self) -> None:
+    Args:
+        before: the record of all generations before this one; None for that itself.
+    """
+
+    def __init__(self, before: "Record | None" = None) -> None:
+        self._before = before
         self._counts: dict[str, tuple[float, float]] = {}
 
     def chance(self, key: str) -> float:
         """How likely a token of such a draft is right, given that those before it were."""
         right, wrong = self._counts.get(key, (0.0, 0.0))
-        # As if six of eight had been right before anything was seen.
-        return (right + 6) / (right + wrong + 8)
+        usual = self._before.chance(key) if self._before else USUAL_CHANCE
+        return (right + USUAL_TOKENS * usual) / (right + wrong + USUAL_TOKENS)
 
     def note(self, key: str, n_right: int, is_wrong: bool) -> None:
         """Of a draft the first `n_right` tokens were right, and then one wrong, or none was left."""
@@ -120,11 +128,15 @@ class Record:
         right, wrong = right + n_right, wrong + is_wrong
         kept = min(1.0, MEMORY / max(right + wrong, 1.0))
         self._counts[key] = right * kept, wrong * kept
+        if self._before:
+            self._before.note(key, n_right, is_wrong)
 
     def forgive(self, key: str) -> None:
         """It was not asked, for its record is bad: so it will be asked again some time."""
         right, wrong = self._counts.get(key, (0.0, 0.0))
         self._counts[key] = right * FORGIVING, wrong * FORGIVING
+        if self._before:
+            self._before.forgive(key)
 
     def best(self, drafters: Iterable[Drafter], known: Tokens, n: int) -> Draft | None:
         """The draft of which the most tokens are likely to be right."""

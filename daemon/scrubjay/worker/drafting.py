@@ -11,7 +11,6 @@ are used that were measured to change no bit against each other. See `worker.len
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from time import perf_counter
 
 import numpy as np
 
@@ -22,8 +21,31 @@ from scrubjay.tokens import Tokens, as_tokens
 from scrubjay.worker.drafters import Draft, Drafter, Record, drafters_for
 from scrubjay.worker.lengths import DecodeLengths
 
+SEEN_TOKENS = 16
+"""On about as many tokens `Sight` judges."""
 MAX_EXPECTED_CHARACTERS = 1 << 16
 """Of a text that may be copied: tokenising more would take longer than it saves."""
+
+
+class Sight:
+    """Whether an answer is what was expected. A function of its text, whatever was drafted: it decides how decodes are rounded.
+
+    Args:
+        drafters: what is expected; nobody else may ask them.
+        least: the part of the last tokens that must be expected.
+    """
+
+    def __init__(self, drafters: Sequence[Drafter], least: float) -> None:
+        self._drafters = drafters
+        self._least = least
+        self._part = 1.0
+
+    def is_clear(self, known: Tokens, token: int) -> bool:
+        """To be asked about each `token` of the answer, which comes after `known`."""
+        drafts = [drafter.propose(known, 1) for drafter in self._drafters]
+        is_expected = any(draft is not None and int(draft.tokens[0]) == token for draft in drafts)
+        self._part += (is_expected - self._part) / SEEN_TOKENS
+        return self._part >= self._least
 
 
 @dataclass(slots=True)
@@ -31,12 +53,20 @@ class Drafting:
     """How a generation is drafted: by whom, and in decodes of which lengths. The default drafts nothing.
 
     Args:
-        record: of the drafters, which outlives the generation.
+        record: of the drafters in this generation.
+        sight: what says when `lengths` are used; None for always.
+        otherwise: the lengths that are used in their place.
     """
 
     drafters: Sequence[Drafter] = ()
     lengths: DecodeLengths = field(default_factory=DecodeLengths)
     record: Record = field(default_factory=Record)
+    sight: Sight | None = None
+    otherwise: DecodeLengths = field(default_factory=DecodeLengths)
+
+    def lengths_for(self, known: Tokens, token: int) -> DecodeLengths:
+        """Those of the decode in which `token` is that comes after `known`."""
+        return self.lengths if self.sight is None or self.sight.is_clear(known, token) else self.otherwise
 
 
 class DraftPolicy:
@@ -62,7 +92,11 @@ class DraftPolicy:
             self._vocabulary.tokenize(text[:MAX_EXPECTED_CHARACTERS])
             for text in (sampling.prediction, *sampling.expected)
         )
-        return Drafting(drafters_for(prediction, others), lengths, self._record)
+        made = Drafting(drafters_for(prediction, others), lengths, Record(self._record))
+        if lengths is not self._free and lengths.least_expected:
+            made.sight = Sight(drafters_for(prediction, others), lengths.least_expected)
+            made.otherwise = self._free
+        return made
 
 
 class Advance:
@@ -82,6 +116,7 @@ class Advance:
         self._n_tried = 0
         """Tokens of the decode that is on trial, 0 if none is; of them `_n_ok` are certain."""
         self._n_ok = 0
+        self._lengths = drafting.lengths
         self._n_drafted = self._n_accepted = 0
 
     @property
@@ -104,7 +139,10 @@ class Advance:
             DecodeFailed: see `Context.decode`.
         """
         self._n_left -= 1
-        if self._n_ok < self._n_tried and int(self._context.resident[self._n_certain]) == token:
+        before, known = self._lengths, self._context.resident[: self._n_certain]
+        self._lengths = self._drafting.lengths_for(known, token)
+        is_tried = self._n_ok < self._n_tried and self._lengths is before
+        if is_tried and int(self._context.resident[self._n_certain]) == token:
             self._n_ok += 1
             self._context.llama.row += 1
             return
@@ -123,7 +161,7 @@ class Advance:
     def _propose(self, owed: Tokens) -> Draft | None:
         """What is worth being decoded together with `owed`, which come next for certain."""
         context, drafting = self._context, self._drafting
-        drafters, lengths, record = drafting.drafters, drafting.lengths, drafting.record
+        drafters, lengths, record = drafting.drafters, self._lengths, drafting.record
         room = min(lengths.longest - len(owed), self._n_left - 1, context.n_ctx - context.n_resident - len(owed))
         if room < 1 or not drafters:
             return None
@@ -138,7 +176,7 @@ class Advance:
 
     def _decode(self, owed: Tokens) -> None:
         """Decode `owed`, which is certain, in the lengths that there are."""
-        for length in self._drafting.lengths.parts(len(owed)):
+        for length in self._lengths.parts(len(owed)):
             part, owed = owed[:length], owed[length:]
             if len(part) < length:
                 # Alone it would be rounded otherwise, so that the answer depended on what was drafted.
@@ -155,9 +193,9 @@ class Advance:
         self._context.llama.row = len(owed) - 1
 
     def _timed(self, length: int, decode: Callable[[], object]) -> None:
-        begun = perf_counter()
+        begun = self._lengths.clock()
         decode()
-        self._drafting.lengths.note(length, perf_counter() - begun)
+        self._lengths.note(length, self._lengths.clock() - begun)
 
     def _settle(self, is_wrong: bool) -> Sequence[int]:
         """End the trial; returns certain tokens that are not resident any more."""

@@ -1,21 +1,29 @@
 """Which lengths of decodes change no bit of an answer, and which of them is worth most."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from time import perf_counter, process_time
 
 from scrubjay.worker.drafters import expected
 
 MAX_DRAFT_DECODE = 32
 """Tokens of the longest decode with a draft: as many as may have logits at a time."""
-PROBED = (1, 2, 3, 4, 8, 16, MAX_DRAFT_DECODE)
+PROBED = (1, 8, 16, 2, MAX_DRAFT_DECODE, 4, 3)
+"""The most useful first: there may be no time for all."""
 NEWS = 0.2
 """How much the last decode counts: for its own length, and half as much for all, which depend on the context alike."""
 MAX_NEWS = 2.0
 """How many times as long as usual a decode may have taken, to count."""
 COPIED_TOKENS = 16
 """As many tokens of an edit are copied, on average, before one that is not."""
+MAX_LOSS = 1.25
 MIN_GAIN = 1.05
 """What a draft must promise: a measured speed is not that exact."""
+
+
+def decode_clock(is_on_cpu: bool) -> Callable[[], float]:
+    """What decodes are measured with: on CPUs processor time, which other programs change less than the time on the clock."""
+    return process_time if is_on_cpu else perf_counter
 
 
 @dataclass(slots=True)
@@ -24,10 +32,14 @@ class DecodeLengths:
 
     Args:
         most: tokens of a draft, where the gain is not asked for; 0 for as many as pay.
+        clock: counts these seconds.
+        least_expected: the part of the tokens that must be expected for these lengths to be worth having, see `drafting.Sight`.
     """
 
     seconds: dict[int, float] = field(default_factory=lambda: {1: 1.0})
     most: int = 0
+    clock: Callable[[], float] = process_time
+    least_expected: float = 0.0
 
     @property
     def longest(self) -> int:
@@ -87,8 +99,18 @@ class DecodeLengths:
         n_decodes = -(-COPIED_TOKENS // length)
         return (1 + COPIED_TOKENS) / (self.seconds[self.shortest] + n_decodes * self.seconds[length])
 
+    def break_even(self, single: float) -> float:
+        """Which part of the tokens must be expected, if a decode of one token takes `single` seconds."""
+        shortest, each = self.seconds[self.shortest], min(took / length for length, took in self.seconds.items())
+        return min(max((shortest - single) / (shortest - each), 0.0), 1.0) if shortest > each else 0.0
 
-def draft_lengths(measured: Mapping[int, tuple[float, bytes]], most: int) -> tuple[DecodeLengths, DecodeLengths]:
+
+def draft_lengths(
+    measured: Mapping[int, tuple[float, bytes]],
+    most: int,
+    redoes: bool = False,
+    clock: Callable[[], float] = process_time,
+) -> tuple[DecodeLengths, DecodeLengths]:
     """The lengths for any request, and for those whose clients bring a prediction.
 
     Decodes of some lengths are rounded otherwise than those of others. In one generation only such are used that are
@@ -98,11 +120,23 @@ def draft_lengths(measured: Mapping[int, tuple[float, bytes]], most: int) -> tup
     Args:
         measured: seconds, and a digest of the logits, by length.
         most: see `EngineSettings.draft`.
+        redoes: see `Context.redoes_tries`.
+        clock: by which they were measured.
     """
     alike: dict[bytes, dict[int, float]] = {}
     for length, (seconds, digest) in measured.items() if most else ():
         alike.setdefault(digest, {})[length] = seconds
-    groups = [DecodeLengths(group, max(most, 0)) for group in alike.values()]
+    groups = [DecodeLengths(group, max(most, 0), clock) for group in alike.values()]
     free = next((group for group in groups if group.shortest == 1), DecodeLengths())
-    best = max((group for group in groups if group.longest > 1), key=lambda group: group.copying_speed, default=free)
-    return free, best if most > 0 or best.copying_speed * free.seconds[1] > MIN_GAIN else free
+    single = free.seconds[1]
+    groups = [group for group in groups if group.longest > 1 and (most > 0 or _pays(group, single, redoes))]
+    best = max(groups, key=lambda group: group.copying_speed, default=free)
+    if most <= 0 and not redoes:
+        best.least_expected = best.break_even(single)
+    return free, best
+
+
+def _pays(group: DecodeLengths, single: float, redoes: bool) -> bool:
+    # A state cannot go back to single tokens in the middle: where an answer is not what was expected, all is as slow.
+    is_bearable = not redoes or group.seconds[group.shortest] <= MAX_LOSS * single
+    return is_bearable and group.copying_speed * single > MIN_GAIN

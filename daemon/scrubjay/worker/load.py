@@ -21,7 +21,7 @@ from scrubjay.llama.model import Model, can_offload, device
 from scrubjay.protocol.messages import MAX_DECODE_TOKENS, EngineSettings, ModelInfo
 from scrubjay.tokens import as_tokens
 from scrubjay.worker.drafting import DraftPolicy
-from scrubjay.worker.lengths import draft_lengths
+from scrubjay.worker.lengths import decode_clock, draft_lengths
 from scrubjay.worker.speeds import KnownSpeeds, Speeds, speed_key
 from scrubjay.worker.threads import Threads, threads_for
 from scrubjay.worker.tuning import (
@@ -111,7 +111,8 @@ def open_model(settings: EngineSettings, abort_address: int, report: Report) -> 
         warm_up_ms=warm_up.elapsed_ms,
         cold_ratio=warm_up.cold_ratio,
     )
-    drafts = DraftPolicy(model.vocabulary, *draft_lengths(warm_up.lengths, settings.draft))
+    redoes, clock = memory_class in ("hybrid", "recurrent"), decode_clock(info.device == "cpu")
+    drafts = DraftPolicy(model.vocabulary, *draft_lengths(warm_up.lengths, settings.draft, redoes, clock))
     return LoadedModel(model, llama, settings, swa_full, memory_class, grid, info, threads, drafts)
 
 
@@ -119,7 +120,7 @@ def _warm_up(warm_up: WarmUp, memory_class: MemoryClass, settings: EngineSetting
     key = speed_key(split_parts(Path(settings.model)), settings, warm_up.llama, warm_up.model.flash_attention)
     kept = KnownSpeeds(Path(settings.store) if settings.store else None, key)
     known = kept.read()
-    warm_up.run(memory_class, settings.draft != 0, known)
+    warm_up.run(memory_class, settings, known)
     if known is None:
         kept.write(Speeds(warm_up.speeds, warm_up.generation_speed, warm_up.lengths))
 

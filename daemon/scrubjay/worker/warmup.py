@@ -8,20 +8,22 @@ import xxhash
 
 from scrubjay.contexts.naive import CUT_ANYWHERE, MemoryClass
 from scrubjay.llama.context import LlamaContext
-from scrubjay.llama.model import Model
+from scrubjay.llama.model import Model, device
 from scrubjay.llama.sampler import Sampler
 from scrubjay.llama.typed_text import pieces_of
-from scrubjay.protocol.messages import Sampling
+from scrubjay.protocol.messages import EngineSettings, Sampling
 from scrubjay.tokens import Tokens, as_tokens
-from scrubjay.worker.lengths import MAX_DRAFT_DECODE, PROBED
+from scrubjay.worker.lengths import MAX_DRAFT_DECODE, PROBED, decode_clock
 from scrubjay.worker.speeds import Speeds
 from scrubjay.worker.threads import Threads
 from scrubjay.worker.tuning import INTERVALS
 
 MAX_PROBE_S = 2.5
-MAX_LENGTHS_S = 2.5
+MAX_LENGTHS_S = 4.0
 """After so long no further length of decodes with drafts is measured."""
-PARTED_TOKENS = 544
+COMPARED_TOKENS = 16
+"""Places at which the logits of decodes of different lengths are compared."""
+GPU_TOKENS = 1024
 
 Report = Callable[[str, float], None]
 """Takes the name of a stage and the fraction of it that is done."""
@@ -44,10 +46,10 @@ class WarmUp:
         self.lengths: dict[int, tuple[float, bytes]] = {}
         self.generation_speed = self.cold_ratio = self.elapsed_ms = 0.0
 
-    def run(self, memory_class: MemoryClass, has_drafts: bool, known: Speeds | None) -> None:
+    def run(self, memory_class: MemoryClass, settings: EngineSettings, known: Speeds | None) -> None:
         begun = perf_counter()
         if known is None:
-            self._measure(begun, memory_class, has_drafts)
+            self._measure(begun, memory_class, settings)
         else:
             self._generate(1)
             self._touch_states()
@@ -57,7 +59,7 @@ class WarmUp:
         self.elapsed_ms = (perf_counter() - begun) * 1e3
         self._report("warm-up", 1.0)
 
-    def _measure(self, begun: float, memory_class: MemoryClass, has_drafts: bool) -> None:
+    def _measure(self, begun: float, memory_class: MemoryClass, settings: EngineSettings) -> None:
         longest = self.llama.n_ubatch
         first = self._timed(longest)
         lengths = sorted({longest, *(i for i in INTERVALS if i < longest)}, reverse=True)
@@ -68,8 +70,8 @@ class WarmUp:
                 self.speeds[length] = length / self._timed(length)
         self._generate()
         self._touch_states()
-        if has_drafts:
-            self.lengths = self.measure_lengths(memory_class)
+        if settings.draft:
+            self.lengths = self.measure_lengths(memory_class, settings)
         steady = longest / self.speeds[longest]
         self.cold_ratio = first / steady
 
@@ -98,16 +100,15 @@ class WarmUp:
         pieces_of(self.model.vocabulary).agreeing(b" ")
         self.generation_speed = 1 / min(elapsed)
 
-    def measure_lengths(self, memory_class: MemoryClass) -> dict[int, tuple[float, bytes]]:
+    def measure_lengths(self, memory_class: MemoryClass, settings: EngineSettings) -> dict[int, tuple[float, bytes]]:
         """How long decodes of each length take, in seconds, and a digest of their logits: equal where no bit differs.
 
-        Empty where it would take too long.
+        Those for which there is no time are not in it.
         """
-        llama, begun = self.llama, perf_counter()
-        # From 512 tokens on flash attention adds up a single token's sums in parts. Nothing else depends on what is resident.
-        n_before = PARTED_TOKENS if self.model.flash_attention else 2 * MAX_DRAFT_DECODE
-        n_before = min(n_before, llama.n_ctx - MAX_DRAFT_DECODE)
-        if n_before < 1 or n_before / max(self.speeds.values(), default=1.0) > MAX_PROBE_S:
+        llama, begun, is_on_cpu = self.llama, perf_counter(), device(settings.gpu_layers) == "cpu"
+        # GPUs choose their kernels by how much is resident, too. They are quick enough to be asked with more.
+        n_before = min(COMPARED_TOKENS if is_on_cpu else GPU_TOKENS, llama.n_ctx - 2 * MAX_DRAFT_DECODE)
+        if n_before < 1 or n_before / max(self.speeds.values(), default=1.0) > MAX_LENGTHS_S / 2:
             return {}
         for start in range(0, n_before, llama.n_ubatch):
             n = min(llama.n_ubatch, n_before - start)
@@ -119,20 +120,23 @@ class WarmUp:
         measured = {}
         for length in PROBED:
             if length <= llama.n_ubatch and perf_counter() - begun < MAX_LENGTHS_S:
-                measured[length] = self._measured(n_before, length)
+                measured[length] = self._measured(n_before, length, decode_clock(is_on_cpu))
                 if not is_cut:
                     llama.load_state(state)
                 llama.truncate(n_before)
         llama.clear()
+        # In a long context flash attention adds up a single token's sums in as many parts as there are threads.
+        if self.model.flash_attention and is_on_cpu and settings.kv_type == "f16" and self._threads.count.most > 1:
+            measured[1] = measured[1][0], b"depends on the threads"
         return measured
 
-    def _measured(self, start: int, length: int) -> tuple[float, bytes]:
-        tokens, digest, seconds = self._some_tokens(MAX_DRAFT_DECODE, start), xxhash.xxh3_128(), []
-        for at in range(0, MAX_DRAFT_DECODE, length):
-            n, begun = min(length, MAX_DRAFT_DECODE - at), perf_counter()
-            self.llama.decode(tokens[at : at + n], start + at, want_logits=n, abortable=False)
-            seconds.append((perf_counter() - begun) * length / n)
-            for self.llama.row in range(n):
+    def _measured(self, start: int, length: int, clock: Callable[[], float]) -> tuple[float, bytes]:
+        digest, seconds = xxhash.xxh3_128(), []
+        for at in range(start, start + max(COMPARED_TOKENS, 2 * length), length):
+            begun = clock()
+            self.llama.decode(self._some_tokens(length, at), at, want_logits=length, abortable=False)
+            seconds.append(clock() - begun)
+            for self.llama.row in range(min(length, max(start + COMPARED_TOKENS - at, 0))):
                 digest.update(self.llama.logits().data)
         return min(seconds), digest.digest()
 
