@@ -150,13 +150,15 @@ def test_what_is_kept_is_forgotten_with_a_daemon_and_without(tiny: Shell) -> Non
     n = len(list(records.glob("*.record")))
     assert n > 1
     said = tiny.run("forget", "one")
-    assert str(tiny.home / "one") in said
+    assert said.startswith(f"Removed, of {tiny.home / 'one'}: ")
+    assert f"in {records}, and the counts of completions in {records.with_name('acceptance.json')}." in said
     assert 0 < len(list(records.glob("*.record"))) < n
     tiny.run("start")
     assert re.search(r"On disk +\d+ records", tiny.run("status"))
-    assert "all projects" in tiny.run("forget")
+    assert "all projects" in (said := tiny.run("forget"))
+    assert ", and what the engine held, and the counts" in said
     assert list(records.glob("*.record")) == []
-    assert "Removed 0 records" in tiny.run("forget")
+    assert "of all projects: 0 records" in tiny.run("forget")
 
 
 @pytest.mark.slow

@@ -168,18 +168,21 @@ def forget(arguments: argparse.Namespace) -> int:
 
     config = _config(arguments)
     root = str(arguments.root.resolve()) if arguments.root else ""
-    folder, n_records, n_bytes = records_folder(config), 0, 0
+    folder, counts, n_records, n_bytes = records_folder(config), acceptance_file(config.data_dir), 0, 0
+    held = ""
     if is_running(config.socket):
         client = Client(config.socket)
         told = client.post("forget", {"root": root})
-        folder = Path(client.get("status")["config"]["options"]["data_dir"]) / folder.name
+        data = Path(client.get("status")["config"]["options"]["data_dir"])
+        folder, counts, held = data / folder.name, data / counts.name, ", and what the engine held"
         n_records, n_bytes = told["records"], told["bytes"]
     else:
-        wipe_acceptance(acceptance_file(config.data_dir), root)
+        wipe_acceptance(counts, root)
     # What the engine could not: there is none, or it is loading.
     wiped = wipe_records(folder, root)
     n_records, n_bytes = n_records + wiped.n_records, n_bytes + wiped.n_bytes
-    print(f"Removed {n_records} records ({n_bytes / (1 << 20):.1f} MiB) of {root or 'all projects'} from {folder}.")
+    records = f"{n_records} records ({n_bytes / (1 << 20):.1f} MiB) in {folder}"
+    print(f"Removed, of {root or 'all projects'}: {records}{held}, and the counts of completions in {counts}.")
     return 0
 
 
