@@ -129,6 +129,25 @@ def test_an_edit_undone_step_by_step_long_after_is_none() -> None:
     assert (typist.text(), typist.pairs()) == (LINES, [])
 
 
+def test_what_was_deleted_lately_is_known_the_last_first() -> None:
+    typist = Typist("".join(f"a line that says {number}\n" for number in range(9)))
+    assert typist.history.deleted() == ()
+    for number in (7, 5, 3, 1, 0):
+        at = typist.text().index(f"a line that says {number}\n")
+        typist.replace(at, at + len(f"a line that says {number}\n"), "")
+        typist.pause()
+    deleted = typist.history.deleted()
+    assert len(deleted) == 4, "the first one is too long ago"
+    assert all(f"says {number}\n" in text for number, text in zip("0135", deleted, strict=True))
+
+
+def test_a_deleted_word_says_nothing() -> None:
+    typist = Typist()
+    typist.replace(0, 3, "")
+    assert len(typist.history) == 1
+    assert typist.history.deleted() == ()
+
+
 def test_an_edit_before_others_can_be_undone() -> None:
     typist = Typist()
     typist.type("two", "!!")

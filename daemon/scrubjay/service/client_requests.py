@@ -1,6 +1,7 @@
 """What clients ask of the model that completes code: completions at a cursor, and warm projects."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -63,11 +64,12 @@ class ClientRequests:
         if not request.cold:
             self._projects.focus_at(project, document, view.offset, request.owner)
         is_idle = self._warmer.is_due(root)
+        deleted = project.history.deleted()
         has_rules = request.rules and self._settings.rules
         ask = Ask(
             recipe=DocumentRecipe(view, is_idle=is_idle),
             finish=CompletionRules.of(request, *place[1:], self._settings.unasked) if has_rules else AsWritten(),
-            sampling=request.sampling,
+            sampling=replace(request.sampling, expected=deleted) if deleted else request.sampling,
             n=request.n,
             priority=Priority.COMPLETION if cursor and cursor[0] != view.document.key else Priority.FOCUS,
             supersedes=(request.client, view.document.key) if request.client else None,

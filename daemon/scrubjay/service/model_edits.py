@@ -113,7 +113,12 @@ def _ask(question: _Question, project: Project, client: str) -> Ask:
     return Ask(
         recipe=MarkedPrompt(prompt.text, question.form.markers),
         finish=AsWritten(),
-        sampling=Sampling(max_tokens=prompt.max_tokens, stop=question.form.stop),
+        # Most of the region is written again as it is.
+        sampling=Sampling(
+            max_tokens=prompt.max_tokens,
+            stop=question.form.stop,
+            prediction=question.window.inside.removeprefix(prompt.begun),
+        ),
         # After completions of the same model.
         priority=Priority.SPECULATIVE,
         supersedes=("next edit", client, project.root),

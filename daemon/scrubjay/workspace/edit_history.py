@@ -123,6 +123,10 @@ class _Lines:
         return Edit(key, self.start, self.old, self.new, self.first, self.above, self.below, at_s, 1, epoch)
 
 
+MAX_DELETED = 4
+MIN_DELETED_CHARACTERS = 16
+
+
 class EditHistory:
     """The edits of a project, oldest first.
 
@@ -170,6 +174,11 @@ class EditHistory:
         """All edits that are known to lead to the present texts of their documents; none if the last one does not."""
         edits = [edit for edit in self._edits if edit.epoch == self._epochs[edit.key]]
         return edits if edits[-1:] == self._edits[-1:] else []
+
+    def deleted(self) -> tuple[str, ...]:
+        """The last texts that edits took out and that say something, the last one first: they may come back elsewhere."""
+        olds = (edit.old for edit in (*reversed(self.taken_back), *reversed(self._edits[-MAX_DELETED:])))
+        return tuple(old for old in olds if len(old.strip()) >= MIN_DELETED_CHARACTERS)[:MAX_DELETED]
 
     def record(self, key: str, changes: Sequence[Replacement], now_s: float) -> None:
         """The user has made `changes` at once, one after the other, of the document `key`."""
