@@ -88,6 +88,23 @@ Others have the same name there."
       (list :line (1- (line-number-at-pos position t))
             :character (scrubjay-document--units (line-beginning-position) position)))))
 
+(defun scrubjay-document-point (position)
+  "Return where POSITION, as the protocol has it, is in this buffer."
+  (save-restriction
+    (widen)
+    (save-excursion
+      (goto-char (point-min))
+      (forward-line (plist-get position :line))
+      (let ((left (plist-get position :character)))
+        (while (and (> left 0) (not (eolp)))
+          (setq left (- left (scrubjay-document--units (point) (1+ (point)))))
+          (forward-char)))
+      (point))))
+
+(defun scrubjay-document-version ()
+  "Return the version of this buffer that the server was sent last, or nil."
+  (and scrubjay-document--here (scrubjay-document--version scrubjay-document--here)))
+
 ;; These run at each key.  A regexp with ranges as wide as these would take
 ;; Emacs 15 ms to compile, each time, and `skip-chars-forward' 2 ms to read.
 

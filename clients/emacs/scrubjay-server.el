@@ -51,6 +51,14 @@ that runs with another one is left alone, which a message says."
   :group 'scrubjay
   :package-version '(scrubjay . "0.1.0"))
 
+(defcustom scrubjay-next-edit nil
+  "Whether next edits are shown: where a change is to be made once more.
+Either t, or a list of the languages in which they are, such as (\"python\").
+A changed value counts from \\[scrubjay-restart] on."
+  :type '(choice (const :tag "Nowhere" nil) (const :tag "In all languages" t) (repeat string))
+  :group 'scrubjay
+  :package-version '(scrubjay . "0.1.0"))
+
 (defvar scrubjay-server-ready-hook nil
   "Run when a request may get an answer that it could not get before.")
 
@@ -203,10 +211,17 @@ That is no project, of which a file might be taken for a part of the program."
                               :maxTokens ,scrubjay-max-tokens
                               ;; Ghost text is inserted, nothing is replaced.
                               :inline (:maxItems ,scrubjay-alternatives :replace :json-false)
+                              ,@(when scrubjay-next-edit
+                                  (list :nextEdit (scrubjay-server--languages scrubjay-next-edit)))
                               ,@(when scrubjay-socket
                                   (list :socket (expand-file-name scrubjay-socket)))
                               ,@(when scrubjay-model
                                   (list :model scrubjay-model)))))
+
+(defun scrubjay-server--languages (languages)
+  "Return what the server is told where something is to be in LANGUAGES, t for all."
+  (cl-loop for language in (if (eq languages t) '("*") languages)
+           append (list (intern (concat ":" language)) t)))
 
 (defun scrubjay-server--greeted (connection answer)
   "The server at CONNECTION has introduced itself by ANSWER."

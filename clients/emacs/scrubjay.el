@@ -31,6 +31,7 @@
 (require 'cl-lib)
 (require 'scrubjay-document)
 (require 'scrubjay-ghost)
+(require 'scrubjay-next-edit)
 (eval-when-compile (require 'subr-x))
 
 (defvar company-candidates)
@@ -215,6 +216,7 @@ At the end of a buffer Emacs would show the cursor after these."
     (let ((tick (buffer-chars-modified-tick)))
       (unless (= tick scrubjay--tick)
         (setq scrubjay--tick tick)
+        (scrubjay-next-edit-changed)
         (scrubjay--schedule)))))
 
 ;; An error in these two would make Emacs drop every function that watches changes, other packages' too.
@@ -287,19 +289,25 @@ While it is shown, these keys are active:
   (add-hook 'scrubjay-server-ready-hook #'scrubjay--ask-again)
   ;; Here, open menus come first and other minor modes after.
   (setq-local minor-mode-overriding-map-alist
-              (cons (cons 'scrubjay-ghost-shown scrubjay-ghost-map)
-                    (assq-delete-all 'scrubjay-ghost-shown minor-mode-overriding-map-alist)))
+              (append `((scrubjay-ghost-shown . ,scrubjay-ghost-map)
+                        (scrubjay-next-edit-shown . ,scrubjay-next-edit-map))
+                      (scrubjay--other-maps)))
   (setq scrubjay--tick (buffer-chars-modified-tick))
   (scrubjay-document-sync))
 
 (defun scrubjay--end ()
   "Leave this buffer alone."
   (scrubjay-ghost-hide)
+  (scrubjay-next-edit-hide)
   (pcase-dolist (`(,hook . ,function) scrubjay--hooks)
     (remove-hook hook function t))
-  (setq-local minor-mode-overriding-map-alist
-              (assq-delete-all 'scrubjay-ghost-shown minor-mode-overriding-map-alist))
+  (setq-local minor-mode-overriding-map-alist (scrubjay--other-maps))
   (scrubjay-document-close))
+
+(defun scrubjay--other-maps ()
+  "Return the overriding keymaps of this buffer that are not ours."
+  (cl-remove-if (lambda (entry) (memq (car entry) '(scrubjay-ghost-shown scrubjay-next-edit-shown)))
+                minor-mode-overriding-map-alist))
 
 (defun scrubjay--turn-on ()
   "Turn `scrubjay-mode' on if this buffer has a file on this machine."

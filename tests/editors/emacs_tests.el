@@ -287,6 +287,70 @@
     (should-not (scrubjay-server-ensure))
     (should (string-match-p "no-such-program-as-this; install it" (scrubjay-server-message)))))
 
+(defun emacs-tests--ask-for-next-edit ()
+  "Ask what is to be edited next, until it is shown: the daemon is quiet for a moment after a key."
+  (let ((deadline (+ (float-time) 90)))
+    (while (and (not scrubjay-next-edit-shown) (< (float-time) deadline))
+      (scrubjay-next-edit--ask (current-buffer) (buffer-chars-modified-tick))
+      (accept-process-output nil 0.1)))
+  (should scrubjay-next-edit-shown))
+
+(defmacro emacs-tests--renaming (name &rest body)
+  "With a parameter renamed to NAME where it is defined, and next edits switched on, do BODY.
+What one test does not make is not proposed again: each has a NAME of its own."
+  (declare (indent 1))
+  `(let ((scrubjay-next-edit '("python")))
+     (scrubjay-server-stop)
+     (unwind-protect
+         (emacs-tests--with-file "'😀'\ndef area(width, height):\n    return '😀', width * height\n"
+           (python-mode)
+           (scrubjay-mode 1)
+           (scrubjay-document-sync)
+           ;; What is changed before the daemon has the text is no edit to it.
+           (emacs-tests--wait (equal (plist-get scrubjay-server--link :kind) "Normal"))
+           (should (equal (emacs-tests--daemon-text) (buffer-string)))
+           (goto-char (point-min))
+           (search-forward "width")
+           (replace-match ,name)
+           (emacs-tests--ask-for-next-edit)
+           ,@body)
+       (scrubjay-server-stop))))
+
+(ert-deftest emacs-tests-a-next-edit-is-shown-gone-to-and-made ()
+  (emacs-tests--renaming "breadth"
+   (let ((overlay scrubjay-next-edit--overlay))
+     (should (equal (buffer-substring (overlay-start overlay) (overlay-end overlay)) "width"))
+     (should (equal (substring-no-properties (overlay-get overlay 'after-string)) " breadth")))
+   (should (eq (key-binding (kbd "TAB")) #'scrubjay-take-next-edit))
+   (scrubjay-take-next-edit)
+   (should (looking-at "width \\* height"))
+   (should scrubjay-next-edit-shown)
+   (scrubjay-take-next-edit)
+   (should (equal (buffer-string) "'😀'\ndef area(breadth, height):\n    return '😀', breadth * height\n"))
+   (should-not (eq (key-binding (kbd "TAB")) #'scrubjay-take-next-edit))
+   (should (equal (emacs-tests--daemon-text) (buffer-string)))))
+
+(ert-deftest emacs-tests-a-next-edit-that-is-dropped-does-not-come-back ()
+  (emacs-tests--renaming "span"
+   (scrubjay-drop-next-edit)
+   (should-not scrubjay-next-edit-shown)
+   (let ((edits 'none))
+     (scrubjay-server-request :textDocument/copilotInlineEdit
+                              `(:textDocument (:uri ,(scrubjay-document-uri) :version ,(scrubjay-document-version)))
+                              (lambda (answer) (setq edits (plist-get answer :edits))))
+     (emacs-tests--wait (not (eq edits 'none)))
+     (should (equal edits [])))))
+
+(ert-deftest emacs-tests-a-change-takes-a-next-edit-away ()
+  (emacs-tests--renaming "extent"
+   (let ((edit scrubjay-next-edit-shown))
+     (insert "x")
+     (scrubjay--post-command)
+     (should-not scrubjay-next-edit-shown)
+     (should-not scrubjay-next-edit--overlay)
+     (should-error (scrubjay-take-next-edit) :type 'user-error)
+     (should-error (scrubjay-next-edit--make edit) :type 'user-error))))
+
 (ert-deftest emacs-tests-only-files-of-the-context-are-preloaded ()
   (defvar gptel-context)
   (let ((gptel-context (list (list (getenv "EMACS_TEST_FILE") :lines nil))))
