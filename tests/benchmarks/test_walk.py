@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-MAX_FILES = 55
-MAX_MOVES = 450
-"""They grow with a new feature only: two files are for several models, three count what is accepted. The goal is 20 and 400."""
+MAX_FILES = 56
+MAX_MOVES = 460
+"""They grow with a new feature only: two files are for several models, one is for several people, three count what is accepted.
+The goal is 20 and 400."""
 
 
 @pytest.mark.slow

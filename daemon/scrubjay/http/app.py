@@ -125,6 +125,8 @@ async def serving(
             address.require_safe()
             ring = KeyRing(address.keys, address.api_key)
             reporter.tenants, reporter.n_refused = ring.tenants, ring.n_refused
+            if ring.tenants:
+                service.models.share()
             has_page = is_loopback(address.host)
             seen = page.routes if has_page else [web.get(path, native.seen[path]) for path in FOR_KEYS if ring.tenants]
             listeners.urls = await _listen(stack, address, [*compatible, *seen], ring)

@@ -26,12 +26,14 @@ class Reading:
         since: when the run began; None once all is read.
         n_resident: how many tokens are resident, None as long as that was not said.
         n_read: how many of them the model is known to have read in this run; `n_before`: in earlier runs, which gave way.
+        is_again: there were such runs.
     """
 
     since: float | None = None
     n_resident: int | None = None
     n_read: int = 0
     n_before: int = 0
+    is_again: bool = False
 
     def begin(self) -> None:
         """Its job is run (again)."""
@@ -207,6 +209,7 @@ class ActiveRequest:
     def gave_way(self, n_read: int) -> None:
         """Its job was stopped for a more urgent one, and waits; the model has read so many tokens since it was run."""
         clock, reading = self.clock, self.clock.reading
+        reading.is_again = True
         # What is read ahead of need is told as what is held, once somebody needs it.
         if reading.since is not None and not self.ask.priority.is_background:
             clock.prompt_ms += (perf_counter() - reading.since) * 1e3

@@ -16,6 +16,7 @@ from scrubjay.service.active_request import ActiveRequest
 from scrubjay.service.ask import Ask
 from scrubjay.service.events import Complete, Warm
 from scrubjay.service.fair_queue import Priority
+from scrubjay.service.models import Models
 from scrubjay.service.served_model import ServedModel
 from scrubjay.service.settings import ServiceSettings
 from scrubjay.service.warming import Warmer, warm_ask
@@ -31,7 +32,7 @@ class ClientRequests:
     """Makes an `Ask` of each event in which a client wants something for a project.
 
     Args:
-        model: says which one completes code now.
+        models: the first one completes code.
         on_shown: told of what a client is given for a cursor.
     """
 
@@ -39,17 +40,23 @@ class ClientRequests:
         self,
         settings: ServiceSettings,
         projects: Projects,
-        model: Callable[[], ServedModel],
+        models: Models,
         history: CompletionHistory,
         warmer: Warmer,
         on_shown: OnShown,
     ) -> None:
         self._settings = settings
         self._projects = projects
-        self._model = model
+        self._models = models
         self._history = history
         self._warmer = warmer
         self._on_shown = on_shown
+
+    @property
+    def _model(self) -> ServedModel:
+        """The one that completes code now."""
+        first = self._models.first
+        return first if first.supervisor.state != "failed" else self._models.at_hand(first)
 
     @property
     def handlers(self) -> Mapping[type, Callable[[Any], None]]:
@@ -84,7 +91,7 @@ class ClientRequests:
             on_prompt=partial(self._warmer.laid_out, root) if is_idle else None,
             on_answer=partial(self._on_shown, view, request),
         )
-        self._model().submit(ask, event.reply, event.on_text)
+        self._model.submit(ask, event.reply, event.on_text)
 
     def _warm(self, event: Warm) -> None:
         if event.uri is not None:
@@ -98,11 +105,11 @@ class ClientRequests:
             raise RequestError(f"Nothing is open in {project.root}; open one of its documents first.", 404)
         ask = warm_ask(ProjectView.of(project, focus.document, focus.offset))
         if event.wait:
-            self._model().submit(ask, event.reply)
+            self._model.submit(ask, event.reply)
         else:
             request = ActiveRequest(ask)
-            answer(event.reply, self._model().dispatcher.still_warming(request))
-            self._model().dispatcher.accept(request)
+            answer(event.reply, self._model.dispatcher.still_warming(request))
+            self._model.dispatcher.accept(request)
 
     def _find(self, request: CompletionRequest) -> tuple[Project, Document]:
         """The document that `request` is about, as its client sees it."""

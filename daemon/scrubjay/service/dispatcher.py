@@ -101,7 +101,7 @@ class Dispatcher:
             return
         if ask.context and ask.sampling and not ask.is_unasked and not ask.cold:
             self._cancel_all(self._unawaited.stale(ask.context))
-        if ask.is_unasked:
+        elif ask.is_unasked:
             self._unawaited.note_unasked(request)
         self._submit(request)
         if self._engine.state == "ready":
@@ -148,7 +148,7 @@ class Dispatcher:
             self._answer(request)
         elif self.residency.is_too_slow(ask.deadline_ms, prompt, n_needed, self._engine.info, ask.tenant.group):
             self.on_deadline(request)
-        else:
+        elif self.scheduler.queue.is_shared:
             self.scheduler.queue.estimate(request.number, n_needed, ask.sampling.max_tokens if ask.sampling else 0)
 
     def _prompt_failed(self, request: ActiveRequest, error: ScrubjayError) -> None:
@@ -227,18 +227,19 @@ class Dispatcher:
             self._note_resident(request, request.ask.context, message.done)
             request.n_prefilled = message.done
             self.news.progress(request, message.total)
-            self._served(request, request.clock.reading.progress(message.done))
+            if self.scheduler.queue.is_shared:
+                self._served(request, request.clock.reading.progress(message.done))
 
     def _on_prefilled(self, message: PrefillDone) -> None:
         if not (request := self._requests.get(message.job)):
             return
-        # A remote engine would have to generate the text again from its beginning.
-        must_end = self._engine.info is not None and self._engine.info.memory_class == REMOTE
-        self._served(request, request.clock.reading.in_all(message.cost.processed), must_end=must_end)
+        if self.scheduler.queue.is_shared:
+            self._served(request, request.clock.reading.in_all(message.cost.processed))
         if message.goes_on:
             request.clock.read_for(message.cost)
             return
-        request.texts.restart()
+        if request.clock.reading.is_again:
+            request.texts.restart()
         if request.record.change is None and request.prompt:
             self.news.runs(request, request.prompt, self.residency.known(message.context))
         self.residency.note_speed(message.cost)
@@ -257,7 +258,8 @@ class Dispatcher:
                 request.tell(text)
             if request.texts.is_cut:
                 self._engine.end_early(piece.job)
-            self._served(request, 0, piece.n_tokens)
+            if self.scheduler.queue.is_shared:
+                self._served(request, 0, piece.n_tokens)
 
     def _on_embedded(self, message: Embedded) -> None:
         if (request := self._requests.get(message.job)) and request.ask.on_vector:
@@ -275,8 +277,8 @@ class Dispatcher:
                 del self._requests[message.job]
                 self._next_text(request, None)
             return
-        if request:
-            self.scheduler.served(request.number, request.clock.reading.in_all(message.n_read))
+        n_read = request.clock.reading.in_all(message.n_read) if request else 0
+        self.scheduler.served(message.job, n_read)
         if self.scheduler.give_back(message.job) and request:
             self._note_resident(request, request.ask.context, message.done)
             self.news.stands_still(request)
@@ -285,8 +287,7 @@ class Dispatcher:
     def _on_failed(self, message: Failed) -> None:
         if self.scheduler.finish(message.job, Outcome.FAILED) and (request := self._requests.pop(message.job, None)):
             self.news.ended(request, Outcome.FAILED)
-            is_its_fault = message.fault == "request"
-            request.reject(RequestError(message.message) if is_its_fault else EngineError(message.message))
+            request.reject((RequestError if message.fault == "request" else EngineError)(message.message))
 
     def on_engine_lost(self, reason: str) -> None:
         """The engine is gone: only the request that it worked on has failed."""
@@ -346,8 +347,9 @@ class Dispatcher:
 
     # --- helpers ------------------------------------------------------------------------------------------------------
 
-    def _served(self, request: ActiveRequest, n_read: int, n_written: int = 0, must_end: bool = False) -> None:
-        """The model has worked that much for `request`: somebody else may be next."""
+    def _served(self, request: ActiveRequest, n_read: int, n_written: int = 0) -> None:
+        """The model has worked that much for `request`: others may be next, but no remote text is begun anew for them."""
+        must_end = n_written > 0 and self._engine.info is not None and self._engine.info.memory_class == REMOTE
         if self.scheduler.served(request.number, n_read, n_written, must_end):
             self.take_turn()
 
@@ -356,8 +358,8 @@ class Dispatcher:
 
     def _submit(self, request: ActiveRequest) -> None:
         request.number = next(_numbers)
-        job = Job(request.number, request.ask.priority, request.ask.supersedes, request.ask.tenant)
-        for number in self.scheduler.submit(job):
+        ask = request.ask
+        for number in self.scheduler.submit(Job(request.number, ask.priority, ask.supersedes, ask.tenant)):
             self._supersede(self._requests.pop(number), request)
         self._requests[request.number] = request
 
@@ -380,8 +382,7 @@ class Dispatcher:
         request.fit_to(info := self._engine.info)
         sampling = request.sampling
         speed = self.residency.window_speed(info, is_idle=request.ask.sampling is None)
-        max_tokens = sampling.max_tokens if sampling else 0
-        limits = limits_for(self._budgets, info.n_ctx if info else 0, speed, max_tokens)
+        limits = limits_for(self._budgets, info.n_ctx if info else 0, speed, sampling.max_tokens if sampling else 0)
         report = partial(self._post_prompt, request)
         made = self._builder.make(request.ask.recipe, limits, report, request.ask.tenant.group)
         if made is not None:
@@ -393,8 +394,7 @@ class Dispatcher:
             self.residency.note(context, request.prompt, n_tokens)
 
     def _n_common(self, request: ActiveRequest, prompt: Prompt) -> int:
-        ask = request.ask
-        return 0 if ask.cold else self.residency.n_common(ask.context, prompt, ask.tenant.group)
+        return 0 if (ask := request.ask).cold else self.residency.n_common(ask.context, prompt, ask.tenant.group)
 
     def _n_needed(self, request: ActiveRequest, prompt: Prompt) -> int:
         return len(prompt.tokens) - min(self._n_common(request, prompt), len(prompt.tokens) - 1)

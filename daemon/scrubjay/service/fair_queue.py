@@ -88,9 +88,15 @@ class _Share:
 
 @dataclass(slots=True)
 class FairQueue:
-    """The jobs that wait. No operation looks at all of them, so that thousands cost each no more than one does."""
+    """The jobs that wait. No operation looks at all of them, so that thousands cost each no more than one does.
+
+    Attributes:
+        queued: the jobs that wait, by number; what is taken out of it waits no more.
+        is_shared: whether others may have jobs than this machine's user; where not, nobody needs to know what jobs cost.
+    """
 
     queued: dict[int, Job] = field(default_factory=dict)
+    is_shared: bool = False
     _shares: dict[str, _Share] = field(default_factory=dict)
     # What is left to be done for each job, queued or running, once it is known.
     _left: dict[int, float] = field(default_factory=dict)
@@ -119,10 +125,6 @@ class FairQueue:
             self._count(job, 1)
         self.queued[job.number] = job
         heappush(self._share(job).heap, job.urgency)
-
-    def take(self, number: int) -> Job | None:
-        """`number` waits no more: it runs, or has ended; None if it did not wait."""
-        return self.queued.pop(number, None)
 
     def change(self, old: Job, new: Job) -> None:
         """The running job has another priority."""
@@ -187,10 +189,9 @@ class FairQueue:
         if is_less == (False, True):
             return True
         end, is_long = self._share(other).end(other, self._left[other.number])
-        return (
-            end + (TURN / other.tenant.weight if is_long else 0)
-            < self._share(job).end(job, self._left.get(job.number, 0.0))[0]
-        )
+        # What is not known may be of any length.
+        running_end, _ = self._share(job).end(job, self._left.get(job.number, HORIZON))
+        return end + (TURN / other.tenant.weight if is_long else 0) < running_end
 
     def _heads(self) -> Iterator[Job]:
         """The most urgent job of each tenant."""
@@ -221,6 +222,7 @@ class FairQueue:
     def _share(self, job: Job) -> _Share:
         if (share := self._shares.get(job.tenant.name)) is None:
             share = self._shares[job.tenant.name] = _Share(job.tenant, self._now)
+            self.is_shared = self.is_shared or not job.tenant.is_owner
         return share
 
     def _count(self, job: Job, sign: int) -> None:

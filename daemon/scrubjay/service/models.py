@@ -59,6 +59,11 @@ class Models:
     def __iter__(self) -> Iterator[ServedModel]:
         return iter(self.all)
 
+    def share(self) -> None:
+        """Others may ask than this machine's user."""
+        for model in self:
+            model.dispatcher.scheduler.queue.is_shared = True
+
     def start(self) -> None:
         """Start the engine of the first model; each of the others is started when it is asked for."""
         for model in self.all[1:]:
@@ -93,7 +98,7 @@ class Models:
 
     def at_hand(self, model: ServedModel) -> ServedModel:
         """`model`; while the server that runs it is away, one for the same purpose that runs here, if there is one."""
-        if not (model.settings.is_remote and model.supervisor.state == "failed"):
+        if model.supervisor.state != "failed" or not model.settings.is_remote:
             return model
         here = (other for other in self if not other.settings.is_remote and other.supervisor.state != "failed")
         return next((other for other in here if {*other.settings.purposes} & {*model.settings.purposes}), model)

@@ -40,7 +40,7 @@ class RequestNews:
         self._tell = tell
         self._lines = lines
         self.model = model
-        self._logs = logs
+        self._logs, self._own_log = logs, logs.of("")
 
     def accepted(self, request: ActiveRequest) -> None:
         """A client has asked for it."""
@@ -91,12 +91,8 @@ class RequestNews:
 
     def answered(self, request: ActiveRequest, completion: Completion, is_known: bool) -> None:
         """It has its answer; listeners are told if they want to know of its kind."""
-        sums, timings, reuse = self._logs.sums(request.ask.tenant.name), completion.timings, completion.reuse
-        sums.n_requests += 1
-        sums.prompt += reuse.prompt
-        sums.processed += reuse.processed
-        sums.generated += timings.predicted_n
-        sums.queue_ms += timings.queue_ms
+        if request.ask.tenant.name:
+            self._add_up(request, completion)
         self._end(request, "cached" if is_known else "answered", completion)
         if request.ask.event and not is_known:
             costs = {"timings": facts_of(completion.timings), "reuse": facts_of(completion.reuse)}
@@ -104,12 +100,21 @@ class RequestNews:
                 request, {**self._about(request, request.ask.event), "n_items": len(completion.items), **costs}
             )
 
+    def _add_up(self, request: ActiveRequest, completion: Completion) -> None:
+        sums, timings, reuse = self._logs.sums(request.ask.tenant.name), completion.timings, completion.reuse
+        sums.n_requests += 1
+        sums.prompt += reuse.prompt
+        sums.processed += reuse.processed
+        sums.generated += timings.predicted_n
+        sums.queue_ms += timings.queue_ms
+
     def _log(self, request: ActiveRequest) -> RequestLog:
-        return self._logs.of(request.ask.tenant.group)
+        tenant = request.ask.tenant
+        return self._logs.of(tenant.group) if tenant.name else self._own_log
 
     def _tell_of(self, request: ActiveRequest, notification: Notification) -> None:
         """Listeners are told what concerns this machine's user: what others ask for is theirs."""
-        if request.ask.tenant.is_owner:
+        if not request.ask.tenant.name:
             self._tell(notification)
 
     def _about(self, request: ActiveRequest, event: str) -> Notification:

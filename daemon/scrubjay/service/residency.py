@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from scrubjay.completion.requests import Cost
-from scrubjay.context_keys import group_of
+from scrubjay.context_keys import UNNAMED, group_of
 from scrubjay.prompt.segments import Prompt
 from scrubjay.protocol.contexts import ContextStatus
 from scrubjay.protocol.messages import ModelInfo, PrefillCost
@@ -86,11 +86,11 @@ class Residency:
         context = self.of(key)
         context.prompt, context.n_resident = prompt, n_resident
         if n_resident == len(prompt.tokens):
-            last, group = self._earlier[-1] if self._earlier else (None, "")
-            is_next = last and group == group_of(key)
-            if last and is_next and prompt.n_common(last) >= len(last.tokens) - MAX_TYPED_TOKENS:
+            group = group_of(key) if key[:1] == UNNAMED else ""
+            last, whose = self._earlier[-1] if self._earlier else (None, "")
+            if last and whose == group and prompt.n_common(last) >= len(last.tokens) - MAX_TYPED_TOKENS:
                 self._earlier.pop()
-            self._earlier.append((prompt, group_of(key)))
+            self._earlier.append((prompt, group))
 
     def on_status(self, contexts: Iterable[ContextStatus]) -> None:
         """These contexts are all that there are; others had to make room."""

@@ -81,7 +81,7 @@ class Scheduler:
         """End a job before the engine has had its say; False if it is not live (any more)."""
         if not self._is_live(number):
             return False
-        if job := self.queue.take(number):
+        if job := self.queue.queued.pop(number, None):
             self._forget(job)
         elif self._running:
             self._running.is_wanted = False
@@ -113,13 +113,13 @@ class Scheduler:
 
     def next_job(self) -> Job | None:
         """What the engine should start now: the most urgent job, if the engine is free."""
-        return self.queue.most_urgent() if self.is_free else None
+        return None if self._running or not self.queue.queued else self.queue.most_urgent()
 
     def start(self, number: int) -> None:
         """The engine has been given the job."""
         if not self.is_free:
             raise ScrubjayError("The engine runs one job at a time.")
-        if (job := self.queue.take(number)) is None:
+        if (job := self.queue.queued.pop(number, None)) is None:
             raise ScrubjayError(f"Job {number} does not wait.")
         self._running = _Running(job)
 
@@ -129,7 +129,7 @@ class Scheduler:
         if running is None or running.is_stopping:
             return None
         must_end = running.must_end and not running.job.priority.is_background
-        if running.is_wanted and (must_end or not self.queue.is_in_the_way(running.job)):
+        if running.is_wanted and (must_end or not self.queue.queued or not self.queue.is_in_the_way(running.job)):
             return None
         running.is_stopping = True
         return running.job.number

@@ -87,7 +87,7 @@ class Service:
         may_warm = partial(self._may_warm, settings.warm, settings.warm_on_battery)
         self._warmer = Warmer(projects, self.dispatcher, self.post, settings.warm_delay_ms, may_warm, self._can_go_back)
         self._speculator = Speculator(self.dispatcher, history, may_warm, settings.unasked)
-        requests = ClientRequests(settings, projects, self._at_hand, history, self._warmer, self._on_shown)
+        requests = ClientRequests(settings, projects, self.models, history, self._warmer, self._on_shown)
         self._workspace = Workspace(
             projects, self.post, self.broadcaster.publish, settings.watch, settings.show_secrets
         )
@@ -161,7 +161,8 @@ class Service:
         kind = type(event)
         try:
             if kind in NEEDS_ENGINE:
-                model = self.models.at_hand(model)
+                if model.supervisor.state == "failed":
+                    model = self.models.at_hand(model)
                 self._require_serving(model)
             handler = self._handlers.get(kind) or model.handlers[kind]
             handler(event)
@@ -246,10 +247,6 @@ class Service:
         if not event.paused:
             self._warmer.all_touched()
         answer(event.reply, event.paused)
-
-    def _at_hand(self) -> ServedModel:
-        """The model that completes code now."""
-        return self.models.at_hand(self.first)
 
     def _may_warm(self, is_wanted: bool, on_battery: bool) -> bool:
         is_affordable = on_battery or not is_on_battery()
