@@ -84,7 +84,9 @@ def test_a_second_start_measures_nothing_and_chooses_the_same(tmp_path: Path) ->
     assert second.drafts.drafting(Sampling()).lengths == first.drafts.drafting(Sampling()).lengths
     assert second.llama.last_position() == -1
     assert load(tmp_path, n_ctx=64).info.cold_ratio > 0
-    assert load(tmp_path, eager_load=False).info.prefill_speed == 0
+    lazy = load(tmp_path, eager_load=False).info
+    assert (lazy.prefill_speed, lazy.state_size) == (0, first.info.state_size)
+    assert second.info.state_size == first.info.state_size > 0
 
 
 def test_where_there_is_something_to_go_back_to_buffers_are_made_ready_when_idle(tmp_path: Path) -> None:

@@ -81,7 +81,7 @@ def open_model(settings: EngineSettings, abort_address: int, report: Report) -> 
     warm_up = WarmUp(model, llama, threads, report)
     if settings.eager_load:
         _warm_up(warm_up, memory_class, settings)
-    state_size = _largest_state(model, llama, memory_class)
+    state_size = _largest_state(model, llama, memory_class, warm_up.state_size)
     budget = settings.checkpoint_budget or min(psutil.virtual_memory().available // 4, MAX_CHECKPOINT_BYTES)
     interval = choose_interval(settings.interval, warm_up.speeds, state_size, budget, llama.n_ctx, n_ubatch)
     grid = DecodeGrid(interval, min(interval, llama.n_batch))
@@ -194,10 +194,12 @@ def _read_into_page_cache(paths: Sequence[Path], on_read: Callable[[int], None])
                 on_read(done)
 
 
-def _largest_state(model: Model, llama: LlamaContext, memory_class: MemoryClass) -> int:
-    """Bytes of the largest checkpoint: that of a full window, where there is one."""
+def _largest_state(model: Model, llama: LlamaContext, memory_class: MemoryClass, usual: int) -> int:
+    """Bytes of the largest checkpoint: that of a full window, where there is one, else the `usual` one, if that is known."""
     if memory_class in ("dense", "swa-full", "opaque"):
         return 0
+    if usual and not model.n_swa:
+        return usual
     n_tokens = min(model.n_swa + 1, llama.n_ctx) if model.n_swa else 1
     for begin in range(0, n_tokens, llama.n_ubatch):
         n = min(llama.n_ubatch, n_tokens - begin)

@@ -45,6 +45,8 @@ class WarmUp:
         self.speeds: dict[int, float] = {}
         self.lengths: dict[int, tuple[float, bytes]] = {}
         self.generation_speed = self.cold_ratio = self.elapsed_ms = 0.0
+        self.state_size = 0
+        """Bytes of a checkpoint after a few tokens, 0 if none was looked at."""
 
     def run(self, memory_class: MemoryClass, settings: EngineSettings, known: Speeds | None) -> None:
         begun = perf_counter()
@@ -141,7 +143,8 @@ class WarmUp:
         return min(seconds), digest.digest()
 
     def _touch_states(self) -> None:
-        buffer = np.empty(self.llama.state_size(), dtype=np.uint8)
+        self.state_size = self.llama.state_size()
+        buffer = np.empty(self.state_size, dtype=np.uint8)
         if self.llama.save_state(buffer):
             self.llama.load_state(buffer)
         self.llama.clear()
