@@ -66,8 +66,12 @@ class Lives:
     def begin_again(self, in_order: bool = True) -> None:
         """End the engine, in good order or by force, and start another one."""
         if in_order:
-            self.worker.close()
+            self.end()
         self.worker = self._begin()
+
+    def end(self) -> None:
+        """End the engine in good order, however busy the disk is."""
+        self.worker.close(60.0)
 
     def rest(self, seconds: float) -> None:
         """Let the engine be idle for `seconds`, as far as it has anything to do then."""

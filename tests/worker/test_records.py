@@ -126,7 +126,7 @@ def test_bytes_written_are_those_of_what_was_computed(kind: str, folder: Path) -
             at += 1
         places[turn % 2] = place
         lives.rest(SAVE_ALL_AFTER_S if turn % 5 == 0 else SAVE_AFTER_S)
-    lives.worker.close()
+    lives.end()
     assert lives.store.n_bytes_today - written <= 1.2 * per_token * (n_computed + 512)
     assert lives.store.n_bytes_today - written >= 0.2 * per_token * len(before)
 
@@ -150,7 +150,7 @@ def test_what_states_do_not_depend_on_may_change(more: dict[str, int], folder: P
     lives = Lives("deltanet", folder)
     prompt = text(12, 1000)
     lives.run(prompt)
-    lives.worker.close()
+    lives.end()
     lives.settings = replace(lives.settings, **more)  # type: ignore[arg-type]
     lives.begin_again()
     assert lives.run(prompt).processed <= INTERVAL
@@ -160,7 +160,7 @@ def test_records_of_a_larger_context_are_used_as_far_as_they_fit(folder: Path) -
     lives = Lives("dense", folder, n_ctx=4096)
     prompt = text(13, 3000)
     lives.run(prompt)
-    lives.worker.close()
+    lives.end()
     lives.settings = replace(lives.settings, n_ctx=1024)
     lives.begin_again()
     assert lives.run(prompt[:1000]).processed < 1000
@@ -169,11 +169,11 @@ def test_records_of_a_larger_context_are_used_as_far_as_they_fit(folder: Path) -
 def test_records_of_another_model_are_not_used_and_stay(folder: Path) -> None:
     lives, prompt = Lives("dense", folder), text(14, 800)
     lives.run(prompt)
-    lives.worker.close()
+    lives.end()
     n = len(list(folder.glob("*.record")))
     other = Lives("dense_plain", folder)
     assert other.run(prompt).processed == 800
-    other.worker.close()
+    other.end()
     assert len(list(folder.glob("*.record"))) == 2 * n
     lives.begin_again()
     assert lives.run(prompt).processed <= INTERVAL
@@ -185,7 +185,7 @@ def test_records_of_an_older_file_of_the_same_name_are_removed(folder: Path, tmp
     lives.settings = replace(lives.settings, model=str(model))
     lives.begin_again()
     lives.run(prompt)
-    lives.worker.close()
+    lives.end()
     assert list(folder.glob("*.record"))
     os.utime(model, ns=(1, 1))
     lives.begin_again(in_order=False)
@@ -198,7 +198,7 @@ def test_records_of_an_older_file_of_the_same_name_are_removed(folder: Path, tmp
 def test_a_record_that_is_not_as_it_was_is_missed_and_nothing_else(kind: str, what: str, folder: Path) -> None:
     lives, prompt = Lives(kind, folder), text(16, 1200)
     lives.run(prompt)
-    lives.worker.close()
+    lives.end()
     lives.begin_again()
     lives.worker.forget("/nobody")
     lives.worker.branches.clear()
@@ -233,7 +233,7 @@ def test_a_disk_that_takes_nothing_is_seen_and_disturbs_nobody(number: int, fold
     assert records
     assert (os.strerror(number) in records.error, records.is_saved) == (True, False)
     assert lives.run(prompt).processed == 1
-    lives.worker.close()
+    lives.end()
     lives.begin_again()
     assert lives.run(prompt).processed == 700
 

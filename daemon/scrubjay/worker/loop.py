@@ -174,11 +174,11 @@ class Worker:
         wiped = self.records.forget(root)
         return Forgotten(wiped.n_records, wiped.n_bytes, tuple(sorted(wiped.keys)))
 
-    def close(self) -> None:
-        """Keep what is worth keeping: this process ends."""
+    def close(self, seconds: float = SAVE_S) -> None:
+        """Keep what is worth keeping, and can be written within `seconds`: this process ends."""
         if self.records:
             self.records.interrupt()
-            self.records.save_all(SAVE_S)
+            self.records.save_all(seconds)
 
     def check_integrity(self) -> None:
         """Check all bookkeeping since the last job; empty what is wrong, say so in the log, and count it."""
