@@ -33,7 +33,8 @@ from scrubjay.llama.vocabulary import Vocabulary
 from scrubjay.prompt.chat import ChatPrompt
 from scrubjay.protocol.messages import DraftCounts, EngineSettings, Sampling
 from scrubjay.tokens import Tokens
-from scrubjay.worker.lengths import MAX_DRAFT_DECODE, DecodeLengths, draft_lengths
+from scrubjay.worker.drafters import expected
+from scrubjay.worker.lengths import DecodeLengths, draft_lengths
 from scrubjay.worker.load import open_model
 from scrubjay.worker.warmup import WarmUp
 from tests.benchmarks.contestants import Ours
@@ -53,7 +54,7 @@ N_COMPLETED = 48
 """Tokens of a plain completion."""
 N_BEFORE = 6000
 """Characters before the cursor of one."""
-CHANCES = np.linspace(0.02, 0.98, 49)
+CHANCES = np.linspace(0.02, 1.0, 50)
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,9 +260,13 @@ async def measure(path: Path, n_tasks: int, n_plain: int, until: float, n_thread
 # --- what decodes cost -----------------------------------------------------------------------------------------------
 
 
-def break_even(lengths: DecodeLengths, redoes: bool) -> str:
-    """From which chance of a token on drafts pay, and how much where all tokens are right."""
-    paying = (chance for chance in CHANCES if lengths.choose(float(chance), 1, MAX_DRAFT_DECODE - 1, redoes) > 1)
+def break_even(lengths: DecodeLengths, single: float) -> str:
+    """From which chance of a token on decodes with a draft give more tokens in a second than those of one token."""
+
+    def speed(chance: float) -> float:
+        return max((1 + expected(chance, length - 1)) / took for length, took in lengths.seconds.items())
+
+    paying = (chance for chance in CHANCES if lengths.longest > 1 and speed(float(chance)) * single > 1)
     return f"{chance:.2f}" if (chance := next(paying, None)) is not None else "never"
 
 
@@ -272,7 +277,7 @@ def costs(name: str, path: Path) -> list[str]:
     warm_up = WarmUp(loaded.model, loaded.llama, loaded.threads, lambda *_: None)
     warm_up.speeds = {1: loaded.info.prefill_speed}
     measured = warm_up.measure_lengths(loaded.memory_class, loaded.settings)
-    free, paired = draft_lengths(measured, -1, redoes := loaded.memory_class in ("hybrid", "recurrent"))
+    free, paired = draft_lengths(measured, -1, loaded.memory_class in ("hybrid", "recurrent"))
     single = measured[1][0]
     row = [
         name,
@@ -280,7 +285,7 @@ def costs(name: str, path: Path) -> list[str]:
         " ".join(f"{length}: {measured[length][0] / single:.2f}" for length in sorted(measured)),
         " ".join(map(str, sorted(free.seconds))),
         " ".join(map(str, sorted(paired.seconds))),
-        break_even(paired, redoes),
+        break_even(paired, single),
     ]
     loaded.llama.close()
     loaded.model.close()

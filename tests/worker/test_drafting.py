@@ -18,7 +18,7 @@ from scrubjay.worker.drafting import Drafting, Sight
 from scrubjay.worker.generate import Generated, Generation
 from scrubjay.worker.lengths import MAX_DRAFT_DECODE, DecodeLengths
 from scrubjay.worker.warmup import WarmUp
-from tests.support.engine_rig import CLASSES, Rig, interrupt_after, random_tokens, rig
+from tests.support.engine_rig import CLASSES, Rig, interrupt_after, random_tokens, rig, set_flag_at
 
 N_TOKENS = 24
 N_REQUESTS = int(os.environ.get("SCRUBJAY_DRAFT_REQUESTS", "160"))
@@ -73,7 +73,7 @@ class Changing(Sight):
         return not self._n or (len(known) - self._n_prompt) // self._n % 2 == 0
 
 
-def answer(r: Rig, prompt: Tokens, sampling: Sampling, drafting: Drafting) -> Answer:
+def answer(r: Rig, prompt: Tokens, sampling: Sampling, drafting: Drafting, control: Control | None = None) -> Answer:
     """What the warm context answers."""
     pieces: list[tuple[str, int, tuple[float, ...], tuple[GeneratedToken, ...], float]] = []
     # From nothing, so that the prompt has the same bits each time.
@@ -81,7 +81,7 @@ def answer(r: Rig, prompt: Tokens, sampling: Sampling, drafting: Drafting) -> An
     r.branches.clear()
     r.warm.sync(prompt)
     with Generation(r.model.vocabulary, sampling, lambda *piece: pieces.append(piece)) as generation:
-        made = generation.run(r.warm, Control(), drafting)
+        made = generation.run(r.warm, control or Control(), drafting)
     r.check_integrity()
     given = [token for piece in pieces for token in piece[3]]
     written = [token.choice.id for token in given]
@@ -180,6 +180,34 @@ def test_who_is_interrupted_while_tokens_are_on_trial_keeps_only_what_is_certain
         pytest.raises(Interrupted),
     ):
         generation.run(r.warm, Control(check=interrupt_after(n_checks)), Drafting([hostile], lengths))
+    r.check_integrity()
+    made = r.warm.resident[len(prompt) :].tolist()
+    assert made == want.tokens[: len(made)]
+    assert answer(r, prompt, sampling, Drafting([hostile], lengths)).tokens == want.tokens
+
+
+@pytest.mark.slow
+def test_a_decode_with_a_draft_can_be_aborted_and_changes_nothing(served: tuple[Rig, DecodeLengths]) -> None:
+    """By a byte that was stale: it is done again. By one that was meant: nothing of it stays."""
+    r, lengths = served
+    prompt = random_tokens(np.random.default_rng(5), 100)
+    sampling = Sampling(max_tokens=N_TOKENS, with_tokens=True, ignore_end=True)
+    want = answer(r, prompt, sampling, Drafting(lengths=lengths))
+    hostile = Hostile(len(prompt), want.tokens, [2], 8, a_token_that_ends(r))
+    n_aborted = r.counters.n_aborted
+    stale = Control(check=set_flag_at(3, r.abort.set), clear_abort=r.abort.clear)
+    assert answer(r, prompt, sampling, Drafting([hostile], lengths), stale).tokens == want.tokens
+    assert r.counters.n_aborted == n_aborted + 1
+    meant = iter([None] * 4)
+
+    def check() -> None:
+        if next(meant, 0) == 0:
+            raise Interrupted
+        r.abort.set()
+
+    with pytest.raises(Interrupted):
+        answer(r, prompt, sampling, Drafting([hostile], lengths), Control(check, r.abort.clear))
+    r.abort.clear()
     r.check_integrity()
     made = r.warm.resident[len(prompt) :].tolist()
     assert made == want.tokens[: len(made)]

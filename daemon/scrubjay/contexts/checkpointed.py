@@ -179,33 +179,42 @@ class CheckpointedContext(Context):
     def redoes_tries(self) -> bool:
         return self.memory_class in ("hybrid", "recurrent")
 
-    def try_decode(self, tokens: Tokens) -> None:
+    def try_decode(self, tokens: Tokens, control: Control) -> None:
         if self.redoes_tries:
             size = self.llama.state_size()
             if len(self._trial.before) != size:
                 self._trial.before = np.empty(size, dtype=np.uint8)
             self.llama.save_state(self._trial.before)
-        self.decode(tokens, want_logits=len(tokens))
+        begin = self.n_resident
+        # As in a prefill, the abort byte may be stale.
+        while not self.decode(tokens, want_logits=len(tokens), abortable=True):
+            self.counters.n_aborted += 1
+            control.clear_abort()
+            self._cut_tried(begin, begin)
+            control.check()
         self._trial.n_tokens = len(tokens)
 
     def keep_tried(self, n: int) -> Tokens:
         n_tried = self._trial.n_tokens
         begin = self.n_resident - n_tried
         kept = as_tokens(self.resident[begin : begin + n])
-        if n == n_tried:
-            is_right = True
-        elif self.redoes_tries:
-            is_right = self.llama.load_state(self._trial.before) and self._truncate(begin)
-        else:
-            # A decode overwrites of a sliding window only what its first token does not look at.
-            is_right = self._can_truncate(begin + n) and self._truncate(begin + n)
-        if not is_right:
-            self.clear()
-            raise DecodeFailed(f"The state after {begin + n} tokens could not be restored after a draft.")
+        if n < n_tried:
+            self._cut_tried(begin, begin + n)
         n_stayed = self.n_resident - begin
         if n_stayed:
             self.note_generated(n_stayed)
         return kept[n_stayed:]
+
+    def _cut_tried(self, begin: int, n: int) -> None:
+        """Of what was decoded after the first `begin` tokens let only what belongs to the first `n` stay, if it can."""
+        if self.redoes_tries:
+            is_right = self.llama.load_state(self._trial.before) and self._truncate(begin)
+        else:
+            # A decode overwrites of a sliding window only what its first token does not look at.
+            is_right = n == 0 or (self._can_truncate(n) and self._truncate(n))
+        if not is_right:
+            self.clear()
+            raise DecodeFailed(f"The state after {n} tokens could not be restored after a draft.")
 
     # --- back to where prompt and memory agree ------------------------------------------------------------------------
 

@@ -156,11 +156,12 @@ class Context(ABC):
         """Whether `keep_tried` takes away all where it cannot keep all."""
         return False
 
-    def try_decode(self, tokens: Tokens) -> None:
+    def try_decode(self, tokens: Tokens, control: Control) -> None:
         """Append `tokens`, with the logits of each; `keep_tried`, which is to be called next, says which of them stay.
 
         Raises:
             DecodeFailed: see `decode`.
+            Interrupted: as `control` wished, in the middle of the decode: nothing was appended.
         """
         raise NotImplementedError
 

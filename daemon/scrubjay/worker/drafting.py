@@ -14,7 +14,7 @@ from functools import partial
 
 import numpy as np
 
-from scrubjay.contexts.naive import Context
+from scrubjay.contexts.naive import Context, Control
 from scrubjay.llama.vocabulary import Vocabulary
 from scrubjay.protocol.messages import DraftCounts, Sampling
 from scrubjay.tokens import Tokens, as_tokens
@@ -105,11 +105,13 @@ class Advance:
     The logits that `context` looks at are always those after the last certain token.
 
     Args:
+        control: asked inside decodes with a draft.
         n_most: tokens that will be generated at most.
     """
 
-    def __init__(self, context: Context, drafting: Drafting, n_most: int) -> None:
+    def __init__(self, context: Context, drafting: Drafting, control: Control, n_most: int) -> None:
         self._context = context
+        self._control = control
         self._drafting = drafting
         self._n_left = n_most
         self._draft: Draft | None = None
@@ -137,6 +139,7 @@ class Advance:
 
         Raises:
             DecodeFailed: see `Context.decode`.
+            Interrupted: see `Context.try_decode`.
         """
         self._n_left -= 1
         before, known = self._lengths, self._context.resident[: self._n_certain]
@@ -188,7 +191,7 @@ class Advance:
     def _try(self, owed: Tokens, more: Tokens) -> None:
         """Decode `owed`, and `more` on trial."""
         tokens = as_tokens(np.concatenate([owed, more]))
-        self._timed(len(tokens), partial(self._context.try_decode, tokens))
+        self._timed(len(tokens), partial(self._context.try_decode, tokens, self._control))
         self._n_tried, self._n_ok = len(tokens), len(owed)
         self._context.llama.row = len(owed) - 1
 

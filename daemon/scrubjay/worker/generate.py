@@ -8,7 +8,7 @@ from typing import Self
 
 import numpy as np
 
-from scrubjay.contexts.naive import Context, Control
+from scrubjay.contexts.naive import Context, Control, Interrupted
 from scrubjay.llama.context import Logits
 from scrubjay.llama.sampler import Sampler
 from scrubjay.llama.typed_text import TypedText, pieces_of
@@ -120,9 +120,8 @@ class Generation:
         so_far = self._run
         begun = perf_counter() - so_far.elapsed_s
         deadline = begun + self._sampling.max_ms / 1e3 if self._sampling.max_ms else float("inf")
-        advance = Advance(
-            context, (context.can_try and drafting) or Drafting(), self._sampling.max_tokens - self._n_tokens
-        )
+        drafting = (context.can_try and drafting) or Drafting()
+        advance = Advance(context, drafting, control, self._sampling.max_tokens - self._n_tokens)
         try:
             reason = self._generate(context, advance, control, deadline)
         finally:
@@ -163,7 +162,12 @@ class Generation:
     def _step(self, advance: Advance, token: int) -> None:
         self._run.tokens.append(token)
         self._run.owed = None
-        advance.step(token)
+        try:
+            advance.step(token)
+        except Interrupted:
+            # Inside a decode, of which nothing is left.
+            self._run.owed = self._run.tokens.pop()
+            raise
 
     def _next_token(self, context: Context, advance: Advance, control: Control) -> int | None:
         if self._typed and self._typed.left:
