@@ -59,7 +59,7 @@ class Editor:
         place = (self.jay.project, self.jay.document(self.name), self.cursor)
         limits = Limits(self.n_ctx, 128, window=self.window_limit)
         if is_idle:
-            for preparation in self.layouts.knowledge(self.jay.project.root).missing(
+            for preparation in self.layouts.parts(self.jay.project.root).missing(
                 self.jay.project, limits, self.cache.alone
             ):
                 preparation.keep(preparation.run())

@@ -194,7 +194,7 @@ def test_whatever_comes_back_is_true_and_fits(steps: list[tuple[str, int, str, b
         require_true(editor, prompt, is_idle)
         again = Editor(editor.jay, editor.name, n_ctx=n_ctx, cursor=editor.cursor)
         again.layouts._states[ROOT] = state
-        again.layouts._knowledge[ROOT] = editor.layouts.knowledge(ROOT)
+        again.layouts._parts[ROOT] = editor.layouts.parts(ROOT)
         assert again.ask(is_idle).tokens.tolist() == prompt.tokens.tolist(), "the same texts and state, another prompt"
 
 

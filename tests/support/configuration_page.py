@@ -50,23 +50,6 @@ or `--no-NAME` as a flag.
 """
 TAIL = """\
 
-## What is shown of a project
-
-Beside the file that is edited, prompts show files that have to do with it: those that it imports or that import it, those that
-define names that it uses, its test or the module that it tests, those that were committed with it, and the one that was
-edited last. A project says in `.scrubjay.toml`, in its root, what else it wants:
-
-```toml
-[context]
-always = ["src/types/"]       # patterns as in .gitignore
-never = ["vendor/", "*.sql"]  # not even if they are open
-only = "open"                 # nothing that is not open; "file": nothing but the file that is edited
-```
-
-It counts as soon as it is saved, where files are watched (`--watch`). A mistake in it is logged, and the rules from before
-hold. `scrubjay context FILE:LINE` prints the prompt for a line as the model gets it, with the tokens and the reason of each
-part.
-
 ## Several models
 
 A daemon serves several models, each in a process of its own: one that completes code, one for conversations, one that makes

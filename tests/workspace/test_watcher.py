@@ -2,7 +2,6 @@
 
 import asyncio
 import errno
-import os
 import shutil
 import subprocess
 import sys
@@ -240,15 +239,3 @@ async def test_a_root_within_another_has_its_files_for_itself_while_it_claims_th
         watcher.unwatch(str(inner))
         assert set(names((await events.get()).files)) == {"a.py", "b.py"}
         assert events.empty()
-
-
-async def test_what_has_to_do_with_the_file_that_the_user_is_in_is_found(tmp_path: Path) -> None:
-    for number in range(30):
-        (tmp_path / f"other_{number}.py").write_text(f"value_{number} = {number}\n")
-    (tmp_path / "birds.py").write_text("from nests import Nest\n")
-    (tmp_path / "nests.py").write_text("class Nest:\n    pass\n")
-    os.utime(tmp_path / "nests.py", (1, 1))
-    async with watching(tmp_path) as (watcher, events):
-        assert "nests.py" not in names((await events.get()).files)
-        watcher.look_from(str(tmp_path), str(tmp_path / "birds.py"))
-        assert "nests.py" in names((await events.get()).files)

@@ -15,7 +15,6 @@ from scrubjay.workspace.events import (
     FilesChanged,
     OpenDocument,
     SaveDocument,
-    StagedFound,
     WorkspaceEvent,
 )
 from scrubjay.workspace.project import File
@@ -33,7 +32,7 @@ class Told:
             root.mkdir()
             (root / "on_disk.py").write_text("x = 1\n")
         self.projects = Projects()
-        self.posted: asyncio.Queue[FilesChanged | StagedFound] = asyncio.Queue()
+        self.posted: asyncio.Queue[FilesChanged] = asyncio.Queue()
         self.touched: list[str] = []
         self.forgotten: list[str] = []
         self.news: list[Notification] = []
@@ -200,27 +199,3 @@ async def test_what_happens_to_one_of_many_documents_and_projects_costs_no_more(
     (tmp_path / "50-2000").mkdir()
     # Forty times as many documents: with a look at all of them it would take many times as long.
     assert seconds(50, 2000) < 5 * seconds(50, 50)
-
-
-async def test_what_is_staged_is_shown_while_the_message_of_its_commit_is_written(tmp_path: Path) -> None:
-    told = Told(tmp_path, 1)
-    (root,) = told.roots
-    subprocess.run(["git", "init", "-q", str(root)], check=True)
-    (root / "id_rsa").write_text("a key\n")
-    (root / "not_staged.py").write_text("y = 2\n")
-    subprocess.run(["git", "-C", str(root), "add", "on_disk.py", "id_rsa"], check=True)
-    message = root / ".git" / "COMMIT_EDITMSG"
-    told.workspace.model_is_ready(100.0, 8192)
-    told.absorb(OpenDocument(message.as_uri(), "\n# Please enter the commit message\n"))
-    while not isinstance(event := await told.posted.get(), StagedFound):
-        told.absorb(event)
-    told.absorb(event)
-    project = told.projects.by_root(str(root))
-    (tail,) = project.tails.values()
-    assert "+x = 1" in tail.text
-    assert "a key" not in tail.text and "y = 2" not in tail.text
-    told.absorb(CloseDocument(message.as_uri()))
-    assert project.tails == {}
-    told.absorb(event)
-    assert project.tails == {}, "it came too late"
-    await told.workspace.close()

@@ -139,30 +139,6 @@ def complete(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def context(arguments: argparse.Namespace) -> int:
-    """Print the prompt for a line of a file as the model gets it, and why each part is in it."""
-    path, line, column = parse_place(f"{arguments.place}:1")
-    text = _text_of(path)
-    client, _ = _started(arguments)
-    document = {"uri": path.as_uri(), "owner": f"cli-{os.getpid()}"}
-    client.post("documents/open", {**document, "text": text, "version": 1})
-    try:
-        place = {"position": {"line": line - 1, "character": column - 1}, "position_encoding": "utf-32"}
-        shown = client.post("prompt", {**document, **place})
-    finally:
-        client.post("documents/close", document)
-    if arguments.json:
-        print(json.dumps(shown, separators=(",", ":")))
-        return 0
-    for part in shown["parts"]:
-        print(f"--- {part['kind']} {part['label']}: {part['n_tokens']} tokens; {part['reason']}")
-        print(part["text"])
-    print(f"--- {shown['tokens']} tokens in all")
-    if shown["problem"]:
-        print(shown["problem"], file=sys.stderr)
-    return 0
-
-
 def warm(arguments: argparse.Namespace) -> int:
     """Process the prompts of files' projects."""
     paths = [path.absolute() for path in arguments.paths]
@@ -224,7 +200,6 @@ COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
     "service": service,
     "setup": setup,
     "complete": complete,
-    "context": context,
     "warm": warm,
     "forget": forget,
     "model": model,

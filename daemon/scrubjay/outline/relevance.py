@@ -1,7 +1,8 @@
 """Which files have to do with a place in another one: a pure function of what each of them says."""
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from zlib import crc32
@@ -17,10 +18,9 @@ Names = npt.NDArray[np.uint32]
 MAX_NAMES = 4096
 """Of one file; those that come first."""
 MAX_IMPORT_CHARACTERS = 2_000
+NEAR_CHARACTERS = 2_000
+"""So far from the cursor names are near it."""
 IMPORTED, IMPORTING, SIBLING, SAME_FOLDER = 4.0, 1.0, 3.0, 0.5
-"""Worth of a file that the current one imports, that imports it, that is about the same, that is beside it."""
-NAMES = 2.0
-"""For a file that has all the names that count."""
 TOGETHER = 2.0
 """For a file that was committed each time that the current one was."""
 OTHER_LANGUAGE = 0.2
@@ -62,7 +62,7 @@ def facts_of(label: str, text: str, outline: Outline | None = None) -> FileFacts
     return FileFacts(
         label,
         _hashes(list(words)[:MAX_NAMES]),
-        _hashes({one.name for one in outline.definitions if _WORD.fullmatch(one.name)}),
+        _hashes({one.name for one in outline.definitions if len(one.name) > 2}),
         imported,
         is_worthless(label, text),
     )
@@ -75,34 +75,41 @@ def is_worthless(label: str, text: str) -> bool:
 
 
 def relevance(
-    current: FileFacts, around: Names, others: Sequence[FileFacts], together: Mapping[str, float] | None = None
+    current: FileFacts, near: str, others: Sequence[FileFacts], together: Mapping[str, float] | None = None
 ) -> list[float]:
     """How much each of the `others` has to do with a place in the file `current`; 0 for those that are not to be shown.
 
     Args:
-        around: the names that count; those of the whole file make it the same wherever in the file somebody is.
+        near: the text around the place.
         together: by label, in how many of the commits of the current file another one was changed, from 0 to 1.
     """
-    found = [(_has(around, other.names), _has(around, other.defined)) for other in others]
-    # A name tells more the fewer files have it.
-    weights = 1.0 / np.maximum(sum((names for names, _ in found), np.zeros(len(around))), 1.0)
-    total = max(float(weights.sum()), 1e-9)
+    around = np.unique(_hashes(Counter(_WORD.findall(near)), is_sorted=False))
+    weights = _rarity(around, others)
     scores = []
-    for other, (names, defined) in zip(others, found, strict=True):
-        score = IMPORTED * _imports(current, other) + IMPORTING * _imports(other, current)
-        score += float(weights[defined].sum()) + NAMES * float(weights[names].sum()) / total
+    for other in others:
+        score = 0.0
+        score += IMPORTED * _imports(current, other) + IMPORTING * _imports(other, current)
+        score += float(weights[np.isin(around, other.defined, assume_unique=True)].sum())
+        score += (
+            2 * float(weights[np.isin(around, other.names, assume_unique=True)].sum()) / max(float(weights.sum()), 1e-9)
+        )
         score += _kinship(current.label, other.label) + TOGETHER * (together or {}).get(other.label, 0.0)
         score *= 1.0 if _is_same_language(current.label, other.label) else OTHER_LANGUAGE
         scores.append(0.0 if other.is_worthless else score)
     return scores
 
 
-def _has(wanted: Names, names: Names) -> npt.NDArray[np.bool_]:
-    """Which of `wanted` are among `names`."""
-    if not len(names):
-        return np.zeros(len(wanted), np.bool_)
-    found: npt.NDArray[np.bool_] = names[np.minimum(names.searchsorted(wanted), len(names) - 1)] == wanted
-    return found
+def near_text(text: str, offset: int) -> str:
+    """The text around a place."""
+    return text[max(offset - NEAR_CHARACTERS, 0) : offset + NEAR_CHARACTERS // 2]
+
+
+def _rarity(names: Names, files: Sequence[FileFacts]) -> npt.NDArray[np.float64]:
+    """How much each of `names` tells: 1 for one that only one file has, almost nothing for one that all have."""
+    counts = np.zeros(len(names))
+    for file in files:
+        counts += np.isin(names, file.names, assume_unique=True)
+    return 1.0 / np.maximum(counts, 1.0)
 
 
 def _imports(one: FileFacts, other: FileFacts) -> float:
@@ -136,5 +143,6 @@ def _language(label: str) -> str:
     return next((grammar for grammar, endings in GRAMMARS.items() if ending in endings), ending)
 
 
-def _hashes(names: Collection[str]) -> Names:
-    return np.unique(np.fromiter((crc32(name.encode(errors="replace")) for name in names), np.uint32, len(names)))
+def _hashes(names: Iterable[str], is_sorted: bool = True) -> Names:
+    found = np.fromiter((crc32(name.encode(errors="replace")) for name in names), np.uint32)
+    return np.unique(found) if is_sorted else found

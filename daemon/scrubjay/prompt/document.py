@@ -4,7 +4,6 @@ from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 from scrubjay.prompt.frame import LayoutInput
-from scrubjay.prompt.knowledge import MIN_CHARACTERS
 from scrubjay.prompt.recipe import PromptTools
 from scrubjay.prompt.segments import Prompt
 from scrubjay.prompt.view import ProjectView
@@ -53,19 +52,11 @@ class DocumentRecipe:
         project, cache = self.view.project, tools.token_cache
         missing = cache.missing([(document.key, document.text) for document in project.documents.values()])
         if self.is_idle:
-            missing += tools.layouts.knowledge(project.root).missing(project, tools.limits, cache.alone)
+            missing += tools.layouts.parts(project.root).missing(project, tools.limits, cache.alone)
         return missing
 
     def make(self, tools: PromptTools) -> Prompt:
         view = self.view
-        if self.is_idle:
-            # What is short was not left to a thread.
-            missing = tools.layouts.knowledge(view.project.root).missing(
-                view.project, tools.limits, tools.token_cache.alone
-            )
-            for preparation in missing:
-                if preparation.n_characters <= MIN_CHARACTERS:
-                    preparation.keep(preparation.run())
         layout = LayoutInput(
             view.project,
             view.document,

@@ -35,10 +35,10 @@ class FileSlot:
     parts: FileParts | None = None
 
     def shows(self, document: Document, parts: FileParts | None) -> bool:
-        """Whether it shows what `document` is to be shown by: its `parts`, or all of its text, even if it has parts now."""
-        if self.parts is None:
-            return self.text == document.text
-        return parts is not None and parts.tokens is self.parts.tokens
+        """Whether it shows what `document` is to be shown by: its `parts`, or all of its text."""
+        if parts is None or self.parts is None:
+            return parts is self.parts and self.text == document.text
+        return parts.tokens is self.parts.tokens
 
 
 def reorder(
@@ -53,7 +53,7 @@ def reorder(
     Args:
         slots: as they were.
         recent: all documents, least recently edited first.
-        current: key of the document that is being edited: what is around the cursor must not be shown once more.
+        current: key of the document that is being edited. Once it is, its old text must not stand anywhere.
         make: a new slot at the end for a document.
         parts: of documents that are not shown whole.
     """
@@ -62,9 +62,9 @@ def reorder(
     moved: dict[str, FileSlot] = {}
     for slot, n_after in _with_tokens_after(slots):
         document = by_key.get(slot.key)
-        if document is None or slot.key == current:
+        if document is None or (slot.key == current and (slot.parts or slot.text != document.text)):
             continue
-        if slot.shows(document, (parts or {}).get(slot.key)):
+        if slot.key == current or slot.shows(document, (parts or {}).get(slot.key)):
             stay.append(slot)
         elif (cost := slot.cost_in_place + n_after) > len((new := make(document)).tokens):
             moved[slot.key] = replace(

@@ -1,12 +1,10 @@
 """What every project's prompt has around the text of the current file, whichever layout makes it."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from scrubjay.errors import PromptRefused
-from scrubjay.outline.relevance import FileFacts
 from scrubjay.prompt.fim import FimTemplate
-from scrubjay.prompt.knowledge import by_worth
 from scrubjay.prompt.limits import Limits
 from scrubjay.prompt.parts import FileParts
 from scrubjay.prompt.segments import Segment, count_tokens, part_tokens
@@ -31,7 +29,7 @@ class LayoutInput:
         is_idle: nobody waits for the prompt, so this is the time for what typing should not have to pay.
         shows_rest: the suffix begins at the cursor, even if nothing but closers follows in the line.
         n_typed: how many characters after `offset` the cursor is.
-        parts, facts: what is known of files, by key; see `Knowledge`.
+        parts: those of files that are too large to be shown whole, by key; see `KnownParts`.
     """
 
     project: Project
@@ -44,7 +42,6 @@ class LayoutInput:
     shows_rest: bool = False
     n_typed: int = 0
     parts: Mapping[str, FileParts] = field(default_factory=dict)
-    facts: Mapping[str, FileFacts] = field(default_factory=dict)
 
     @property
     def cursor(self) -> int:
@@ -64,18 +61,6 @@ class LayoutInput:
         """The current document and the others that may be shown whole, least recently edited first."""
         documents = self.project.by_recency()
         return [one for one in documents if one.key == self.document.key or not self.tokenized(one).has_long_chunk]
-
-    def by_worth(self, shown: Collection[str]) -> dict[str, float]:
-        """What the other documents that may be shown are worth, by key, the one that has to be shown first at the end.
-
-        While somebody waits, these are the ones that were `shown` already, and those that are open.
-        """
-        if self.document.key not in self.facts:
-            return dict.fromkeys((one.key for one in self.project.by_recency()), 1.0)
-        if self.is_idle:
-            return by_worth(self.project, self.document, self.facts, shown)
-        kept = (one.key for one in self.project.by_recency() if one.is_open or one.key in shown)
-        return dict.fromkeys(kept, 1.0)
 
     def file_segment(self, document: Document) -> Segment:
         """The whole of `document`, or its parts, after its path."""

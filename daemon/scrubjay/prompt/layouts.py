@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Literal
 
 from scrubjay.prompt.frame import LayoutInput
-from scrubjay.prompt.knowledge import Knowledge
+from scrubjay.prompt.parts import KnownParts
 from scrubjay.prompt.places import EMPTY_LAYOUT, LayoutState, anchored_prompt
 from scrubjay.prompt.plain import plain_prompt
 from scrubjay.prompt.segments import Prompt
@@ -22,7 +22,7 @@ class Layouts:
     def __init__(self, name: LayoutName = "anchored") -> None:
         self.name = name
         self._states: dict[str, LayoutState] = {}
-        self._knowledge: dict[str, Knowledge] = {}
+        self._parts: dict[str, KnownParts] = {}
 
     def prompt(self, layout: LayoutInput, is_speculative: bool = False) -> Prompt:
         """The prompt for a completion.
@@ -35,8 +35,8 @@ class Layouts:
         """
         if self.name == "plain":
             return plain_prompt(layout)
-        if known := self._knowledge.get(layout.project.root):
-            layout = replace(layout, parts=known.parts, facts=known.facts)
+        if (known := self._parts.get(layout.project.root)) and known.by_key:
+            layout = replace(layout, parts=known.by_key)
         prompt, state = anchored_prompt(self.state(layout.project.root), layout)
         if not is_speculative:
             self._states[layout.project.root] = state
@@ -46,11 +46,11 @@ class Layouts:
         """How the project at `root` was laid out last."""
         return self._states.get(root, EMPTY_LAYOUT)
 
-    def knowledge(self, root: str) -> Knowledge:
-        """What is known of the files of the project at `root`; to be brought up to date in idle time."""
-        return self._knowledge.setdefault(root, Knowledge())
+    def parts(self, root: str) -> KnownParts:
+        """The parts of large files of the project at `root`; to be brought up to date in idle time."""
+        return self._parts.setdefault(root, KnownParts())
 
     def forget(self, root: str) -> None:
         """The project at `root` is closed: drop its layout, with the texts that it holds."""
         self._states.pop(root, None)
-        self._knowledge.pop(root, None)
+        self._parts.pop(root, None)

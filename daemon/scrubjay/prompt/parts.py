@@ -5,16 +5,23 @@ the first lines of definitions. It follows from the text and the places of its e
 parts before it as they were.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from itertools import accumulate, pairwise
 
 from scrubjay.code_text import common_ends
+from scrubjay.outline.grammars import outline_of
 from scrubjay.outline.outline import Definition, Outline
-from scrubjay.tokenizer.token_cache import MAX_CHARACTERS_PER_TOKEN, concatenated
-from scrubjay.tokens import EMPTY, Tokens
+from scrubjay.prompt.limits import Limits
+from scrubjay.tokenizer.token_cache import MAX_CHARACTERS_PER_TOKEN, Preparation, concatenated
+from scrubjay.tokens import Tokens
+from scrubjay.workspace.project import Project
 
+MIN_CHARACTERS = 4_096
+"""A shorter file is shown whole or not at all."""
+PARTS_SHARE = 6
+"""A file has parts if it has more than one in this many of the tokens that a prompt may have."""
 MIN_CUT_LINES = 3
 """A body of fewer lines is shown: to leave it out would save nothing."""
 MAX_SIGNATURE_LINES = 8
@@ -51,28 +58,56 @@ class FileParts:
 
     @classmethod
     def of(
-        cls, text: str, outline: Outline, edited: tuple[int, ...], limit: int, tokenize: Callable[[str], Tokens]
+        cls, label: str, text: str, edited: tuple[int, ...], limit: int, tokenize: Callable[[str], Tokens]
     ) -> "FileParts":
         """For threads."""
         tokens = cache(tokenize)
         is_whole = len(text) <= limit * MAX_CHARACTERS_PER_TOKEN and len(tokens(text)) <= limit
-        shown = (text,) if is_whole else shown_parts(text, outline, edited, lambda one: len(tokens(one)), limit)
+        shown = (
+            (text,)
+            if is_whole
+            else shown_parts(text, outline_of(label, text), edited, lambda one: len(tokens(one)), limit)
+        )
         return cls(text, edited, limit, shown, concatenated([*map(tokens, shown)]), is_whole)
 
-    @classmethod
-    def whole(cls, text: str, edited: tuple[int, ...], limit: int) -> "FileParts":
-        """Of a file that is shown whole, whatever its tokens are."""
-        return cls(text, edited, limit, (text,), EMPTY, is_whole=True)
 
-    def after(self, old: "FileParts | None") -> "FileParts":
-        """These parts, or `old` ones if they differ little: all that stands after a file is read again when it is shown anew.
+class KnownParts:
+    """The parts of a project's large files, as they were when there was time to look for them.
 
-        The very same tokens tell that nothing is to be done.
-        """
-        if old is None or (old.limit, old.is_whole) != (self.limit, self.is_whole):
-            return self
-        is_kept = _n_changed(old.shown, self.shown) <= MAX_STALE_CHARACTERS
-        return replace(self, shown=old.shown, tokens=old.tokens) if is_kept else self
+    Attributes:
+        by_key: by the key of the document; of files that are shown whole there are none. A new one after each change.
+    """
+
+    def __init__(self) -> None:
+        self.by_key: Mapping[str, FileParts] = {}
+        self._known: dict[str, FileParts] = {}
+
+    def missing(self, project: Project, limits: Limits, tokenize: Callable[[str], Tokens]) -> list[Preparation]:
+        """What has to be done before they are those of the present texts; `tokenize` is for any thread."""
+        limit = min(limits.n_ctx - limits.reserve, limits.context_budget or limits.n_ctx) // PARTS_SHARE
+        large = [one for one in project.documents.values() if len(one.text) > MIN_CHARACTERS]
+        self._know({one.key: self._known[one.key] for one in large if one.key in self._known})
+        found = []
+        for one in large:
+            edited, known = tuple(project.history.places(one.key)), self._known.get(one.key)
+            if known is None or (known.text, known.edited, known.limit) != (one.text, edited, limit):
+                wanted = (project.label(one), one.text, edited, limit)
+                run = partial(FileParts.of, *wanted, tokenize)
+                found.append(Preparation(("parts", *wanted), len(one.text), run, partial(self._keep, one.key)))
+        return found
+
+    def _keep(self, key: str, new: FileParts) -> None:
+        old = self._known.get(key)
+        # All that stands after a file is read again when it is shown anew, so that a few characters are not worth it. The
+        # very same tokens tell that nothing is to be done.
+        is_alike = old is not None and (old.limit, old.is_whole) == (new.limit, new.is_whole)
+        is_kept = old and is_alike and _n_changed(old.shown, new.shown) <= MAX_STALE_CHARACTERS
+        kept = replace(new, shown=old.shown, tokens=old.tokens) if old and is_kept else new
+        self._know({**self._known, key: kept})
+
+    def _know(self, parts: dict[str, FileParts]) -> None:
+        self._known = parts
+        self.by_key = {key: one for key, one in parts.items() if not one.is_whole}
 
 
 def shown_parts(

@@ -11,7 +11,7 @@ that most of it can stay.
 Pure: what has to be known of earlier prompts is a value, `LayoutState`, that goes in and comes out.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
 
@@ -27,8 +27,6 @@ MAX_PLACES = 32
 MAX_PLACES_OF_DOCUMENT = 8
 MAX_STALE_CHARACTERS = 256
 """If less than that has changed in other files since a place was left, they are shown as they were until there is time."""
-KEPT_WORTH = 0.5
-"""The files that are shown stay if they are worth this share of those that could be shown."""
 IDLE_SHARE = 0.5
 """What a token costs in idle time, where one that somebody waits for costs 1."""
 
@@ -127,33 +125,20 @@ def _last_again(old: LayoutState, layout: LayoutInput, budget: TokenBudget) -> P
 
 def _best_place(old: LayoutState, layout: LayoutInput, budget: TokenBudget) -> Place:
     """The place to show: of those that may be shown the one that costs least now and later."""
-    known = old.of(layout.document.key)
-    worth = layout.by_worth({slot.key for place in (*known, *old.places[-1:]) for slot in place.slots})
-    wanted = {layout.document.key, *worth}
-    recent = [one for one in layout.shown() if one.key in wanted]
+    known, recent = old.of(layout.document.key), layout.shown()
     make = cache(partial(_slot, layout))
     found = [(place, keep(place.anchor, layout, budget)[0]) for place in known]
     options = [replace(place, anchor=anchor) for place, anchor in found if anchor]
     options = options or _new_places(old, known, layout, budget)
     choices = []
     for place in options:
-        true = _fitting(place, reorder(place.slots, recent, place.key, make, layout.parts), layout, budget, worth)
-        if layout.is_idle and (old.places or place.slots):
-            # To show other files makes all that is read cold, so those that are shown stay until they are worth too little.
-            kept = {place.key, *list(worth)[-1:], *(slot.key for slot in place.slots)}
-            stay = [one for one in recent if one.key in kept]
-            same = _fitting(place, reorder(place.slots, stay, place.key, make, layout.parts), layout, budget, worth)
-            true = same if _worth(same, worth) >= KEPT_WORTH * _worth(true, worth) else true
+        true = _fitting(place, reorder(place.slots, recent, place.key, make, layout.parts), layout, budget)
         # What moving a file has cost is known by the last place; an older one counts as it was, or not at all.
         if place is options[0] or not _n_stale(place.slots, layout):
             choices += [(true, true)]
         if known and _may_stay(place, old, layout, budget):
             choices += [(place, true)]
     return min(choices, key=lambda choice: _cost(choice[0], choice[1], old.places))[0]
-
-
-def _worth(place: Place, worth: Mapping[str, float]) -> float:
-    return sum(worth.get(slot.key, 0.0) for slot in place.slots)
 
 
 def _new_places(old: LayoutState, known: Sequence[Place], layout: LayoutInput, budget: TokenBudget) -> list[Place]:
@@ -198,14 +183,12 @@ def _n_changed(old: str, new: str) -> int:
     return max(len(old), len(new)) - sum(common_ends(old, new))
 
 
-def _fitting(
-    place: Place, slots: tuple[FileSlot, ...], layout: LayoutInput, budget: TokenBudget, worth: Collection[str] = ()
-) -> Place:
-    """`place` with those of `slots` for which there is room, in doubt those that come last in `worth`, or were edited last."""
+def _fitting(place: Place, slots: tuple[FileSlot, ...], layout: LayoutInput, budget: TokenBudget) -> Place:
+    """`place` with those of `slots` for which there is room."""
     room = budget.for_files(len(place.anchor.prefix.tokens))
     if slots is not place.slots or _n_tokens(slots) > room:
-        order = [*worth] or [other.key for other in layout.project.by_recency()]
-        slots = admit(slots, order, room, {slot.key for slot in place.slots})
+        recent = [other.key for other in layout.project.by_recency()]
+        slots = admit(slots, recent, room, {slot.key for slot in place.slots})
     return place if _is_same(slots, place.slots) else replace(place, slots=slots)
 
 

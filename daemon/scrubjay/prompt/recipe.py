@@ -7,7 +7,7 @@ from scrubjay.prompt.fim import FimTemplate, FimVocabulary
 from scrubjay.prompt.infill_history import InfillHistory
 from scrubjay.prompt.layouts import Layouts
 from scrubjay.prompt.limits import Limits
-from scrubjay.prompt.segments import Prompt, ShownPart
+from scrubjay.prompt.segments import Prompt
 from scrubjay.tokenizer.token_cache import Preparation, TokenCache
 from scrubjay.tokens import Tokens
 
@@ -45,20 +45,6 @@ class PromptTools:
     layouts: Layouts
     infill_history: InfillHistory
     limits: Limits
-
-    def shown(self, prompt: Prompt) -> tuple[ShownPart, ...]:
-        """What a prompt says, part by part; for threads."""
-        spans = zip(prompt.segments, prompt.reasons, strict=True)
-        return tuple(
-            ShownPart(
-                span.kind, span.label, span.end - span.start, reason, self._text(prompt.tokens[span.start : span.end])
-            )
-            for span, reason in spans
-        )
-
-    def _text(self, tokens: Tokens) -> str:
-        pieces = (self.vocabulary.piece(token) or self.vocabulary.name(token).encode() for token in tokens.tolist())
-        return b"".join(pieces).decode("utf-8", "replace")
 
 
 class PromptRecipe(Protocol):

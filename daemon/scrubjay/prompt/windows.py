@@ -15,8 +15,6 @@ TOKENS_PER_LINE = 8
 """A window on the suffix is first tried with as many lines as fit if each has this many tokens."""
 OTHER_FILES_STEP_TOKENS = 1024
 """Room for other files is taken in such steps, so that no window moves when one of them is edited a little."""
-MIN_PREFIX_TOKENS = 1024
-"""Other files have what so long a prefix leaves."""
 MAX_LINE_TOKENS = 128
 """As long as the cursor's line is no longer than that, typing in it moves no window."""
 MIN_KEPT_SHARE = 2
@@ -171,11 +169,8 @@ def rounded_up(n: int, step: int, most: int) -> int:
 
 
 def prefix_limit(share: int, n_others: int) -> int:
-    """The tokens of the prefix: half of `share`, and whatever other files of `n_others` tokens surely do not need.
-
-    A short prefix comes before other files: a model learns more from it than from them.
-    """
-    return max(share // 2, min(share, MIN_PREFIX_TOKENS), share - rounded_up(n_others, OTHER_FILES_STEP_TOKENS, share))
+    """The tokens of the prefix: half of `share`, and whatever other files of `n_others` tokens surely do not need."""
+    return max(share // 2, share - rounded_up(n_others, OTHER_FILES_STEP_TOKENS, share))
 
 
 def _n_left_out(n_tokens: int, n_to_line: int, limit: int) -> int:

@@ -13,7 +13,7 @@ from scrubjay.completion.requests import Completion, CompletionRequest, RawReque
 from scrubjay.engine.interface import EngineEvent
 from scrubjay.errors import ScrubjayError
 from scrubjay.prompt.client_prompts import RawPrompt
-from scrubjay.prompt.segments import Prompt, ShownPart
+from scrubjay.prompt.segments import Prompt
 from scrubjay.protocol.messages import Vector
 from scrubjay.protocol.records import Forgotten
 from scrubjay.service.active_request import ActiveRequest
@@ -26,7 +26,6 @@ from scrubjay.workspace.events import (
     FocusDocument,
     OpenDocument,
     SaveDocument,
-    StagedFound,
 )
 from scrubjay.workspace.project import Tail
 from scrubjay.workspace.text import Position, PositionEncoding
@@ -82,25 +81,6 @@ class Warm:
     owner: str = ""
     wait: bool = True
     reply: "asyncio.Future[Completion]" = field(default_factory=asyncio.Future)
-
-
-@dataclass(frozen=True, slots=True)
-class ShownPrompt:
-    """A prompt, and what is wrong with the project's own rules for it, "" if nothing is."""
-
-    parts: tuple[ShownPart, ...]
-    problem: str
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class ShowPrompt:
-    """Make the prompt for `position` of `uri`, as after a pause there, and process nothing."""
-
-    uri: str
-    position: Position
-    encoding: PositionEncoding = "utf-16"
-    owner: str = ""
-    reply: "asyncio.Future[ShownPrompt]" = field(default_factory=asyncio.Future)
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,7 +277,6 @@ ClientEvent = (
     | OpenModel
     | Warm
     | AddTail
-    | ShowPrompt
     | AskNextEdit
     | NextEditOutcome
     | CompletionOutcome
@@ -312,7 +291,6 @@ InternalEvent = (
     | ProjectIdle
     | ProjectWarm
     | FilesChanged
-    | StagedFound
     | PromptMade
     | PromptsDue
     | StatusDue

@@ -39,7 +39,6 @@ from scrubjay.service.events import (
     ProjectIdle,
     ProjectWarm,
     RequestStatus,
-    ShowPrompt,
     StatusDue,
     Warm,
 )
@@ -61,7 +60,7 @@ logger = logging.getLogger(__name__)
 
 NO_TURN = frozenset((CompletionOutcome, EngineStatus, Piece, PrefillDone, PrefillProgress, RequestStatus, StatusDue))
 """Events after which the queue is as it was before, or the dispatcher has taken its turn already."""
-NEEDS_ENGINE = frozenset((Complete, Embed, Generate, OpenModel, ShowPrompt, Warm))
+NEEDS_ENGINE = frozenset((Complete, Embed, Generate, OpenModel, Warm))
 
 
 class Service:
@@ -223,7 +222,6 @@ class Service:
 
     def _on_idle(self, event: ProjectIdle) -> None:
         for project in self._at(event.root):
-            self._workspace.look_around(project)
             self._warmer.on_idle(project)
             self._speculator.on_idle(project)
 

@@ -4,7 +4,6 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from scrubjay.workspace.context_rules import NO_CONTEXT_RULES, ContextRules
 from scrubjay.workspace.project import File
 from scrubjay.workspace.text import Change, Position, PositionEncoding
 
@@ -77,32 +76,16 @@ class CloseOwner:
 class FilesChanged:
     """What is now known to be on disk below `root`, the most recently edited file last.
 
-    It comes once for every batch of changes, and a first time when the root is watched. `rules` say what of it may be shown.
+    It comes once for every batch of changes, and a first time when the root is watched.
     """
 
     root: str
     files: tuple[File, ...]
     is_first: bool
-    rules: ContextRules = NO_CONTEXT_RULES
-
-
-@dataclass(frozen=True, slots=True)
-class StagedFound:
-    """What is staged in the repository at `root`, as a diff, while somebody writes the message of its commit."""
-
-    root: str
-    diff: str
 
 
 WorkspaceEvent = (
-    OpenDocument
-    | ChangeDocument
-    | CloseDocument
-    | SaveDocument
-    | FocusDocument
-    | CloseOwner
-    | FilesChanged
-    | StagedFound
+    OpenDocument | ChangeDocument | CloseDocument | SaveDocument | FocusDocument | CloseOwner | FilesChanged
 )
 """What `Workspace.absorb` takes."""
 

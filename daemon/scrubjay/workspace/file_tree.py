@@ -11,9 +11,6 @@ from dataclasses import dataclass, field
 from heapq import nlargest
 from typing import NamedTuple
 
-from scrubjay.workspace.context_rules import FILE_NAME, NO_CONTEXT_RULES, ContextRules, read_context_rules
-from scrubjay.workspace.file_index import FileIndex, Stamp
-from scrubjay.workspace.git import Git
 from scrubjay.workspace.hidden_names import IGNORE_FILES
 from scrubjay.workspace.ignore_rules import REPOSITORY_RULES
 from scrubjay.workspace.listing import Listing, is_folder
@@ -21,12 +18,8 @@ from scrubjay.workspace.project import File
 
 MAX_FILE_BYTES = 256 << 10
 """What is larger was hardly written by hand, and would not fit into a prompt."""
-MAX_CANDIDATES = 5000
+MAX_CANDIDATES = 1000
 """How many of the newest files are remembered, however many there are."""
-LARGE_BYTES, LARGE_SHARE = 4096, 6
-"""A file of more bytes, and of more than such a share of all, counts as that much: prompts show parts of it."""
-MAX_RELATED = 5
-"""How many files have a place because of what they have to do with one that somebody looks at."""
 MAX_EDITS = 16
 """Of more files that were changed at once none counts as edited: somebody switched branches."""
 BINARY_SAMPLE_BYTES = 8192
@@ -66,6 +59,14 @@ class FileBudget:
         return FileBudget(self.n_files - self.n_files // 4, self.n_bytes - self.n_bytes // 4)
 
 
+class Stamp(NamedTuple):
+    """When a file was changed, in ns since 1970, and how long it is: another stamp means another content."""
+
+    mtime_ns: int
+    n_bytes: int
+    inode: int
+
+
 class KnownFile(NamedTuple):
     """A file as it was when it was looked at last, and when it was edited last, in ns since 1970."""
 
@@ -96,12 +97,9 @@ class FileTree:
     _scanned_ns: int = 0
     _texts: dict[str, tuple[Stamp, str]] = field(default_factory=dict)
     _shown: frozenset[str] = frozenset()
-    _index: FileIndex = field(init=False)
 
     def __post_init__(self) -> None:
         self._listing = Listing(self.root)
-        git = Git(lambda: self.is_cancelled)
-        self._index = FileIndex(lambda path: _read(self._at(path)), lambda path: git.changed_together(self.root, path))
 
     @property
     def folders(self) -> list[str]:
@@ -120,7 +118,6 @@ class FileTree:
             self._known |= {path: KnownFile(stamp.mtime_ns, stamp) for path, stamp in edited}
             self._forget_oldest()
         self._scanned_ns = started - CLOCK_STEP_NS
-        self._index.note_change()
 
     def needs_scan(self, paths: Iterable[str]) -> bool:
         """Whether there may be other folders or rules than before at `paths`, absolute ones, or there were some."""
@@ -135,50 +132,26 @@ class FileTree:
             self.scan()
         else:
             self._scanned_ns = started - CLOCK_STEP_NS
-            self._index.note_change()
 
-    def look_from(self, path: str) -> bool:
-        """The user is in the file at `path`, an absolute one; whether `index` has something to do."""
-        below = self._below([path])
-        return bool(below and below[0] in self._known and self._index.look_from(below[0]))
+    def recent_files(self) -> tuple[File, ...]:
+        """The texts edited last, as many as the budget allows, the newest last. Reads those that were changed.
 
-    @property
-    def has_unindexed(self) -> bool:
-        """Whether there may be files of which nothing is known yet, and somebody wants to know."""
-        return self._index.is_behind
-
-    def index(self) -> bool:
-        """Read some of them; whether there are more."""
-        return self._index.step({path: known.stamp for path, known in self._known.items()})
-
-    def context_rules(self, before: ContextRules = NO_CONTEXT_RULES) -> ContextRules:
-        """What the project's own file says now of what is shown; see `read_context_rules`."""
-        return read_context_rules(_read(self._at(FILE_NAME)), before)
-
-    def recent_files(self, rules: ContextRules = NO_CONTEXT_RULES) -> tuple[File, ...]:
-        """The texts edited last, and those that have to do with what is looked at, as many as the budget allows, the newest last.
-
-        Reads those that were changed. When one has to go, several do: whatever leaves a prompt costs all that stands after it.
+        When one has to go, several do: whatever leaves a prompt costs all that stands after it.
         """
-        newest = sorted(self._known, key=lambda path: (self._known[path].edited_ns, path), reverse=True)
-        related = self._index.related(MAX_RELATED)
-        first = dict.fromkeys([*filter(rules.insists_on, newest), *related])
-        others = (path for path in newest if path not in first and not self._index.is_worthless(path))
-        order = [path for path in (*first, *others) if rules.may_show(path, is_open=False)]
+        order = sorted(self._known, key=lambda path: (self._known[path].edited_ns, path), reverse=True)
         chosen = self._choose(order, self._shown)
-        if not chosen.keys() >= self._shown & {*order}:
+        if not chosen.keys() >= self._shown & self._known.keys():
             chosen = self._choose(order, frozenset())
         self._shown = frozenset(chosen)
         self._texts = {path: known for path, known in self._texts.items() if path in chosen or not known[1]}
-        return tuple(File(self._at(path), chosen[path]) for path in reversed(newest) if path in chosen)
+        return tuple(File(self._at(path), text) for path, text in reversed(chosen.items()))
 
     def _choose(self, order: Sequence[str], shown: Collection[str]) -> dict[str, str]:
         """Texts that fit, taken in `order`; those that were `shown` may have all of the budget, others a part of it."""
         chosen: dict[str, str] = {}
         n_bytes = 0
         for path in order:
-            budget = self.budget if path in shown else self.budget.for_new
-            n_more = min(self._known[path].stamp.n_bytes, max(self.budget.n_bytes // LARGE_SHARE, LARGE_BYTES))
+            budget, n_more = self.budget if path in shown else self.budget.for_new, self._known[path].stamp.n_bytes
             if len(chosen) < budget.n_files and n_bytes + n_more <= budget.n_bytes and (text := self._text(path)):
                 chosen[path] = text
                 n_bytes += n_more

@@ -8,12 +8,8 @@ import logging
 import os
 import shutil
 import subprocess
-from collections import Counter
 from collections.abc import Callable, Sequence
-from itertools import chain
 from time import monotonic
-
-from scrubjay.workspace.hidden_names import is_hidden_file, is_secret
 
 logger = logging.getLogger(__name__)
 
@@ -22,28 +18,6 @@ LOOK_S = 0.2
 """How often to see whether the answer is still wanted."""
 _KEPT_VARIABLES = ("GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM")
 _SAFE = ("-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null")
-MAX_FILES_OF_COMMIT = 16
-"""More files that were changed at once need not have to do with each other."""
-_COMMIT = "\x01"
-_LOG = (
-    *(
-        "--literal-pathspecs",
-        "log",
-        "-z",
-        "--max-count=50",
-        "--format=%x01",
-        "--name-only",
-        "--full-diff",
-        "--relative",
-    ),
-    *("--no-merges", "--no-renames", "--no-show-signature", "--no-ext-diff", "--no-textconv"),
-)
-MAX_STAGED_FILES, MAX_DIFF_BYTES = 64, 32 << 10
-"""So much is shown of what is staged."""
-_DIFF = (
-    *("--literal-pathspecs", "diff", "--cached", "--relative", "--no-ext-diff", "--no-textconv", "--no-renames"),
-    "--ignore-submodules",
-)
 _LIST = ("--literal-pathspecs", "ls-files", "-z", "--exclude-standard")
 
 
@@ -77,24 +51,6 @@ class Git:
         found = self._lines(folder, *_LIST, "--others", "--ignored", "--directory") or []
         return [path for path in found if not path.endswith("/")]
 
-    def changed_together(self, folder: str, path: str) -> dict[str, float]:
-        """In what share of the last small commits of `path` other files below `folder` were changed, from 0 to 1."""
-        commits: list[list[str]] = []
-        for name in self._lines(folder, *_LOG, "--", path) or []:
-            if name == _COMMIT:
-                commits.append([])
-            elif commits:
-                commits[-1].append(name.lstrip("\n"))
-        small = [names for names in commits if len(names) <= MAX_FILES_OF_COMMIT]
-        return {name: n / len(small) for name, n in Counter(chain.from_iterable(small)).items() if name != path}
-
-    def staged_diff(self, folder: str) -> str:
-        """What is staged to be committed, as a diff, without secrets and lists that programs write; "" if git does not say."""
-        names = self._lines(folder, *_DIFF, "--name-only", "-z") or []
-        shown = [name for name in names if not _is_kept_back(name)][:MAX_STAGED_FILES]
-        diff = self._answer(folder, *_DIFF, "--no-color", "--unified=3", "--", *shown) if shown else None
-        return (diff or b"")[:MAX_DIFF_BYTES].decode("utf-8", "replace")
-
     def is_ignored(self, folder: str, path: str) -> bool:
         """Whether a rule leaves out `path`, relative to `folder`; False where git does not say."""
         # This command takes no literal names; with a dot in front none is taken for a pattern.
@@ -102,11 +58,6 @@ class Git:
 
     def _lines(self, folder: str, *command: str, text: str = "") -> list[str] | None:
         """What a command lists, or None if it fails. Names are decoded as those of files are."""
-        listed = self._answer(folder, *command, text=text)
-        return None if listed is None else [os.fsdecode(name) for name in listed.split(b"\0") if name]
-
-    def _answer(self, folder: str, *command: str, text: str = "") -> bytes | None:
-        """What a command says, or None if it fails."""
         # Looked for each time, as it may be installed meanwhile; one that is found in the working folder is not git.
         program = shutil.which("git")
         if program is None or not os.path.isabs(program):  # noqa: PTH117  # a Path would lose the difference
@@ -120,7 +71,7 @@ class Git:
         if status not in (0, 1):
             logger.info("Git does not list %s: %s", folder, os.fsdecode(complaint).strip().partition("\n")[0])
             return None
-        return listed
+        return [os.fsdecode(name) for name in listed.split(b"\0") if name]
 
     def _run(self, command: Sequence[str], text: bytes | None) -> tuple[int, bytes, bytes]:
         """Status and outputs of a command; raises TimeoutExpired when it was ended before it was ready."""
@@ -137,11 +88,6 @@ class Git:
                         raise
                 else:
                     return child.returncode, listed, complaint
-
-
-def _is_kept_back(path: str) -> bool:
-    *folders, name = path.split("/")
-    return is_secret(name, False) or is_hidden_file(name) or any(is_secret(folder, True) for folder in folders)
 
 
 def repository_top(folder: str) -> str | None:

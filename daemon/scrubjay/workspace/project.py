@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 from scrubjay.positions import well_formed
 from scrubjay.uris import notebook_of
-from scrubjay.workspace.context_rules import NO_CONTEXT_RULES, ContextRules
 from scrubjay.workspace.document import Document
 from scrubjay.workspace.edit_history import EditHistory
 from scrubjay.workspace.text import Replacement
@@ -50,7 +49,6 @@ class Project:
         files: what is known to be on disk, open or not.
         tails: by name, the one that came last at the end.
         history: what the user has edited in it.
-        rules: what the user wants to be shown of it.
     """
 
     root: str
@@ -60,7 +58,6 @@ class Project:
     files: dict[str, Document] = field(default_factory=dict)
     tails: dict[str, Tail] = field(default_factory=dict)
     history: EditHistory = field(default_factory=EditHistory)
-    rules: ContextRules = NO_CONTEXT_RULES
     name: str = field(init=False)
     """The last part of the root: what the model is told."""
     n_open: int = field(init=False)
@@ -86,14 +83,10 @@ class Project:
         return Focus(document, min(document.last_edit, len(document.text)))
 
     def snapshot(self) -> "Project":
-        """A copy in which later changes do not show, of what may be shown."""
+        """A copy in which later changes do not show."""
         project = copy(self)
         # Most documents have not changed since the last key, and need not be asked.
         project.documents = {key: document._snapshot or document.snapshot() for key, document in self.documents.items()}
-        if self.rules is not NO_CONTEXT_RULES:
-            may_show = self.rules.may_show
-            shown = project.documents.items()
-            project.documents = {key: one for key, one in shown if may_show(self.label(one), one.is_open)}
         project.recency, project.tails = dict(self.recency), dict(self.tails)
         return project
 

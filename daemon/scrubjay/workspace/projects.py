@@ -12,7 +12,6 @@ from pathlib import PurePath
 
 from scrubjay.errors import RequestError
 from scrubjay.uris import notebook_of, path_of
-from scrubjay.workspace.context_rules import NO_CONTEXT_RULES, ContextRules
 from scrubjay.workspace.document import Document
 from scrubjay.workspace.git import worktree_within
 from scrubjay.workspace.project import File, Project
@@ -165,19 +164,15 @@ class Projects:
         project.show(document)
         project.cursor = (document.key, offset)
 
-    def set_files(
-        self, root: str, files: Sequence[File], is_first: bool, rules: ContextRules = NO_CONTEXT_RULES
-    ) -> bool:
+    def set_files(self, root: str, files: Sequence[File], is_first: bool) -> bool:
         """Let the project at `root` know exactly `files` on disk; returns whether it shows other texts than before.
 
         Args:
             files: the most recently edited one last.
             is_first: nothing was known of the disk, so these were edited before everything that is known.
-            rules: what may be shown of it.
         """
         if (project := self._projects.get(root)) is None:
             return False  # it was forgotten while somebody looked at the disk
-        has_rules, project.rules = project.rules != rules, rules
         gone = project.files.keys() - {file.path for file in files}
         news = [file for file in files if (old := project.files.get(file.path)) is None or old.text != file.text]
         for key in gone:
@@ -187,7 +182,7 @@ class Projects:
             project.close(key)
         numbers = count(-len(news)) if is_first else self._numbers
         shown = [_add_file(project, file, numbers) for file in news]
-        return has_rules or bool(hidden) or any(shown)
+        return bool(hidden) or any(shown)
 
     def forget_excess(self) -> tuple[str, ...]:
         """Forget closed projects if there are more than `MAX_PROJECTS`; returns their roots."""

@@ -12,17 +12,16 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from functools import partial
 from pathlib import PurePath
 from time import monotonic
 
-from scrubjay.workspace.events import FilesChanged, StagedFound
+from scrubjay.workspace.events import FilesChanged
 from scrubjay.workspace.file_tree import FileBudget, FileTree
 from scrubjay.workspace.folder_watches import FolderWatches, Notifier, limit_of, make_notifier
-from scrubjay.workspace.git import Git
 from scrubjay.workspace.hidden_names import HIDDEN_FOLDERS
 from scrubjay.workspace.listing import is_folder
+from scrubjay.workspace.project import File
 from scrubjay.workspace.roots import is_home_or_above, is_project
 
 logger = logging.getLogger(__name__)
@@ -46,7 +45,7 @@ class Watcher:
     """Watches roots. To be used from the event loop.
 
     Args:
-        post: takes what is on disk, in the event loop, whenever a root has other texts than before, and what is staged.
+        post: takes what is on disk, in the event loop, whenever a root has other texts than before.
         quiet_s: how long nothing must have happened in a root before it is looked at.
         make_notifier: makes what has the system tell of changes; may raise OSError, as may the watches that it makes.
         shows_secrets: whether files are shown that usually hold keys or passwords.
@@ -54,7 +53,7 @@ class Watcher:
 
     def __init__(
         self,
-        post: Callable[[FilesChanged | StagedFound], None],
+        post: Callable[[FilesChanged], None],
         quiet_s: float = QUIET_S,
         make_notifier: Callable[[], Notifier] = make_notifier,
         shows_secrets: bool = False,
@@ -81,16 +80,6 @@ class Watcher:
             )
             self._roots[root] = watched = _WatchedRoot(tree, self._quiet_s, self._check)
             self._in_thread(watched, partial(self._begin, watched, is_named))
-
-    def look_from(self, root: str, path: str) -> None:
-        """The user is in the file at `path`: what has to do with it is wanted as well, when there is time."""
-        if (watched := self._roots.get(root)) and watched.is_started:
-            self._in_thread(watched, partial(self._look_from, watched, path))
-
-    def find_staged(self, root: str) -> None:
-        """Somebody writes the message of a commit: `StagedFound` says of what."""
-        future = asyncio.get_running_loop().run_in_executor(self._executor, Git().staged_diff, root)
-        future.add_done_callback(lambda done: done.cancelled() or self._post(StagedFound(root, done.result())))
 
     def claim(self, roots: Iterable[str]) -> None:
         """Each of `roots` has what is below it for itself, as long as it is watched; none that is above it shows that."""
@@ -150,8 +139,6 @@ class Watcher:
         if not watched.is_started:
             watched.is_started = True
             self._assign_nested()
-        if watched.tree.has_unindexed:
-            self._in_thread(watched, partial(self._index, watched))
 
     # --- in the thread ------------------------------------------------------------------------------------------------
 
@@ -174,12 +161,6 @@ class Watcher:
             watched.tree.update(paths)
             return watched.news()
         return self._scan(watched)
-
-    def _look_from(self, watched: "_WatchedRoot", path: str) -> FilesChanged | None:
-        return self._index(watched) if watched.tree.look_from(path) else None
-
-    def _index(self, watched: "_WatchedRoot") -> FilesChanged | None:
-        return None if watched.tree.index() else watched.news()
 
     def _scan(self, watched: "_WatchedRoot", is_first: bool = False) -> FilesChanged | None:
         started = monotonic()
@@ -233,7 +214,7 @@ class _WatchedRoot:
         self.is_started = False
         self.has_gone = False
         self.scan_s = 0.0
-        self._said = FilesChanged("", (), is_first=True)
+        self._files: tuple[File, ...] | None = None
         self._timers = _Timers(quiet_s, self._check_if_open)
         self._check = check
         self._loop = asyncio.get_running_loop()
@@ -264,11 +245,8 @@ class _WatchedRoot:
 
     def news(self, is_first: bool = False) -> FilesChanged | None:
         """What is there now, if it is something else than before. Waits for the disk."""
-        old, rules = self._said, self.tree.context_rules(self._said.rules)
-        self._said = FilesChanged(self.tree.root, self.tree.recent_files(rules), is_first, rules)
-        if rules.problem and rules.problem != old.rules.problem:
-            logger.warning("In %s: %s", self.tree.root, rules.problem)
-        return None if replace(old, is_first=is_first) == self._said else self._said
+        old, self._files = self._files, self.tree.recent_files()
+        return FilesChanged(self.tree.root, self._files, is_first) if self._files != old else None
 
     def check_after(self, seconds: float) -> None:
         """Look at everything then, if not before, whatever is told until then."""

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from scrubjay.notifications import Notification
-from scrubjay.workspace.document import Document
 from scrubjay.workspace.events import (
     ChangeDocument,
     CloseDocument,
@@ -16,19 +15,15 @@ from scrubjay.workspace.events import (
     FocusDocument,
     OpenDocument,
     SaveDocument,
-    StagedFound,
     WorkspaceEvent,
     answer,
 )
 from scrubjay.workspace.file_tree import FileBudget
 from scrubjay.workspace.git import worktree_within
-from scrubjay.workspace.project import Project, Tail
+from scrubjay.workspace.project import Project
 from scrubjay.workspace.projects import Projects
 from scrubjay.workspace.roots import find_root, is_home_or_above
 from scrubjay.workspace.watcher import Watcher
-
-STAGED = "staged.diff"
-"""As prompts name what is staged."""
 
 
 class Absorbed(NamedTuple):
@@ -51,7 +46,7 @@ class Workspace:
     def __init__(
         self,
         projects: Projects,
-        post: Callable[[FilesChanged | StagedFound], None],
+        post: Callable[[FilesChanged], None],
         publish: Callable[[Notification], None],
         is_watching: bool,
         shows_secrets: bool = False,
@@ -71,7 +66,6 @@ class Workspace:
             FocusDocument: self._focus,
             CloseOwner: self._close_owner,
             FilesChanged: self._update_files,
-            StagedFound: self._show_staged,
         }
 
     def absorb(self, event: WorkspaceEvent) -> Absorbed:
@@ -96,11 +90,6 @@ class Workspace:
             self._watch(root)
         self._waiting = {}
 
-    def look_around(self, project: Project) -> None:
-        """The project has been left alone: there is time to find what has to do with the file that the user is in."""
-        if self._watcher and (focus := project.focus) and focus.document.path:
-            self._watcher.look_from(project.root, focus.document.path)
-
     async def close(self) -> None:
         """Watch nothing any more."""
         if self._watcher:
@@ -117,8 +106,6 @@ class Workspace:
             self._named.add(project.root)
         self._watch(project.root)
         self._note_open_documents(project)
-        if self._watcher and _is_commit_message(document):
-            self._watcher.find_staged(project.root)
         answer(event.reply, document.version)
         return [project]
 
@@ -132,7 +119,6 @@ class Workspace:
     def _close(self, event: CloseDocument) -> list[Project]:
         project = self.projects.project_of(event.uri, event.owner)
         self.projects.close(event.uri, event.owner)
-        self._end_message(project)
         self._note_open_documents(project)
         answer(event.reply, None)
         return [project]
@@ -154,7 +140,6 @@ class Workspace:
         self.projects.close_owner(event.owner)
         changed = [project for project in self.projects if project.n_open != before[project.root]]
         for project in changed:
-            self._end_message(project)
             self._note_open_documents(project)
         answer(event.reply, None)
         return changed
@@ -185,23 +170,7 @@ class Workspace:
             return
         self._watcher.watch(root, self._budget, root in self._named)
 
-    def _show_staged(self, event: StagedFound) -> list[Project]:
-        projects = [project for project in self.projects if project.root == event.root]
-        for project in projects:
-            project.add_tail(Tail(STAGED, event.diff, once=False))
-            self._end_message(project)
-        return projects
-
-    def _end_message(self, project: Project) -> None:
-        """What is staged is shown no longer than somebody writes about it."""
-        if STAGED in project.tails and not any(map(_is_commit_message, project.documents.values())):
-            project.add_tail(Tail(STAGED, ""))
-
     def _update_files(self, event: FilesChanged) -> list[Project]:
-        is_shown = self.projects.set_files(event.root, event.files, event.is_first, event.rules)
+        is_shown = self.projects.set_files(event.root, event.files, event.is_first)
         self._publish({"type": "files", "root": event.root, "n_files": len(event.files)})
         return [self.projects.by_root(event.root)] if is_shown else []
-
-
-def _is_commit_message(document: Document) -> bool:
-    return document.is_open and (document.path or "").endswith("/COMMIT_EDITMSG")
