@@ -157,7 +157,9 @@ def joined(terminal: InTmux) -> str:
 
 def top_process(*arguments: str) -> psutil.Process:
     """The process of the `scrubjay top` with these arguments."""
-    [found] = [each for each in psutil.process_iter(["cmdline"]) if each.info["cmdline"][3:] == ["top", *arguments]]
+    # One that has just ended has none.
+    running = [each for each in psutil.process_iter(["cmdline"]) if each.info["cmdline"]]
+    [found] = [each for each in running if each.info["cmdline"][3:] == ["top", *arguments]]
     return found
 
 
