@@ -1,1 +1,1 @@
-"""What source files consist of, and which of them have to do with each other."""
+"""What source files consist of."""
