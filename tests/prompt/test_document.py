@@ -103,3 +103,18 @@ def test_in_idle_time_large_files_are_cut_into_parts_in_a_thread() -> None:
     prepare(idle, tools)
     seen = {label: text for kind, label, text in jay.shown(idle.make(tools)) if kind == "file"}
     assert "y += 33" in seen["a.py"], "what was edited, with what it is in"
+
+
+def test_a_key_that_does_what_idle_time_should_have_done_cuts_only_other_files() -> None:
+    jay = workspace(a=TEXT * 100, now=TEXT * 100)
+    tools = make_tools(jay)
+    asked = DocumentRecipe(view_of(jay), is_idle=True, is_awaited=True)
+    prepare(DocumentRecipe(view_of(jay)), tools)
+    assert n_untokenized(asked, tools) == len(TEXT * 100)
+    prepare(asked, tools)
+    for number in range(3):
+        jay.edit("now.py", f"{jay.document('now.py').text}{number}")
+        after_key = DocumentRecipe(view_of(jay), is_idle=True, is_awaited=True)
+        assert n_untokenized(after_key, tools) < 1_000
+        prepare(after_key, tools)
+    assert n_untokenized(DocumentRecipe(view_of(jay), is_idle=True), tools) > 100 * len(TEXT)

@@ -17,6 +17,7 @@ class DocumentRecipe:
 
     Args:
         is_idle: nobody waits for the prompt, so it may cost more than one that comes between two keystrokes.
+        is_awaited: somebody does wait, but nobody has laid the project out since it changed, see `Warmer.is_due`.
         is_speculative: nobody is at that place yet, so the layout of the project's next prompt stays as it was.
         is_healed: the prompt ends where a token begins, see `resume_at`.
     """
@@ -26,6 +27,7 @@ class DocumentRecipe:
 
     view: ProjectView
     is_idle: bool = False
+    is_awaited: bool = False
     is_speculative: bool = False
     is_healed: bool = True
     start: int = field(init=False)
@@ -52,7 +54,9 @@ class DocumentRecipe:
         project, cache = self.view.project, tools.token_cache
         missing = cache.missing([(document.key, document.text) for document in project.documents.values()])
         if self.is_idle:
-            missing += tools.layouts.parts(project.root).missing(project, tools.limits, cache.alone)
+            # The next key changes this document again, and it is not shown in parts while it is edited.
+            but = self.view.document.key if self.is_awaited else ""
+            missing += tools.layouts.parts(project.root).missing(project, tools.limits, cache.alone, but)
         return missing
 
     def make(self, tools: PromptTools) -> Prompt:

@@ -82,15 +82,23 @@ class KnownParts:
         self.by_key: Mapping[str, FileParts] = {}
         self._known: dict[str, FileParts] = {}
 
-    def missing(self, project: Project, limits: Limits, tokenize: Callable[[str], Tokens]) -> list[Preparation]:
-        """What has to be done before they are those of the present texts; `tokenize` is for any thread."""
+    def missing(
+        self, project: Project, limits: Limits, tokenize: Callable[[str], Tokens], but: str = ""
+    ) -> list[Preparation]:
+        """What has to be done before they are those of the present texts, that of the key `but` aside.
+
+        Args:
+            tokenize: for any thread.
+        """
         limit = min(limits.n_ctx - limits.reserve, limits.context_budget or limits.n_ctx) // PARTS_SHARE
         large = [one for one in project.documents.values() if len(one.text) > MIN_CHARACTERS]
         self._know({one.key: self._known[one.key] for one in large if one.key in self._known})
         found = []
         for one in large:
             edited, known = tuple(project.history.places(one.key)), self._known.get(one.key)
-            if known is None or (known.text, known.edited, known.limit) != (one.text, edited, limit):
+            if one.key != but and (
+                known is None or (known.text, known.edited, known.limit) != (one.text, edited, limit)
+            ):
                 wanted = (project.label(one), one.text, edited, limit)
                 run = partial(FileParts.of, *wanted, tokenize)
                 found.append(Preparation(("parts", *wanted), len(one.text), run, partial(self._keep, one.key)))

@@ -74,7 +74,7 @@ class ClientRequests:
         deleted = project.history.deleted()
         has_rules = request.rules and self._settings.rules
         ask = Ask(
-            recipe=DocumentRecipe(view, is_idle=is_idle),
+            recipe=DocumentRecipe(view, is_idle=is_idle, is_awaited=True),
             finish=CompletionRules.of(request, *place[1:], self._settings.unasked) if has_rules else AsWritten(),
             sampling=replace(request.sampling, expected=deleted) if deleted else request.sampling,
             n=request.n,
