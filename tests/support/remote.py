@@ -26,6 +26,7 @@ class ScriptedServer:
 
     Attributes:
         bodies, headers: of the completions that were asked for.
+        card: what `/v1/models` says of the model, beside its name.
         more: other routes.
         left: set when a client has closed the connection before the answer was complete.
     """
@@ -38,6 +39,7 @@ class ScriptedServer:
     bodies: list[Json] = field(default_factory=list)
     headers: list[Json] = field(default_factory=list)
     left: asyncio.Event = field(default_factory=asyncio.Event)
+    card: Json = field(default_factory=dict)
     more: tuple[web.RouteDef, ...] = ()
     _runner: web.AppRunner | None = None
 
@@ -64,7 +66,7 @@ class ScriptedServer:
         return web.json_response(body, status=self.status)
 
     async def _models(self, _: web.Request) -> web.Response:
-        return web.json_response({"data": [{"id": self.name}]})
+        return web.json_response({"data": [{"id": self.name, **self.card}]})
 
     async def _completion(self, request: web.Request) -> web.StreamResponse:
         self.bodies.append(await request.json())

@@ -21,7 +21,8 @@ def test_nothing_cached_tells_nothing() -> None:
 
 
 @pytest.mark.parametrize(("block", "takes_priority"), [(16, True), (128, False), (0, True)])
-async def test_a_server_is_found_out(block: int, takes_priority: bool) -> None:
+@pytest.mark.parametrize("warm_priority", [1, -1, 0])
+async def test_a_server_is_found_out(block: int, takes_priority: bool, warm_priority: int) -> None:
     """The server keeps whole blocks of the prompts that it was sent, and refuses priorities if it has to."""
     sent: list[list[int]] = []
 
@@ -40,9 +41,9 @@ async def test_a_server_is_found_out(block: int, takes_priority: bool) -> None:
     await server.start()
     wire = Wire(parse_remote(f"remote:http://127.0.0.1:{server.port}/v1"))
     try:
-        found = await probe(wire, Served("tiny", "openai", 4096), 768)
+        found = await probe(wire, Served("tiny", "openai", 4096, warm_priority=warm_priority), 768)
     finally:
         await wire.close()
         await server.stop()
-    assert PrefixCache(found.block, found.takes_priority) == PrefixCache(block, takes_priority)
+    assert PrefixCache(found.block, found.warm_priority) == PrefixCache(block, warm_priority if takes_priority else 0)
     assert len(sent) == 2

@@ -11,10 +11,7 @@ from typing import Any, Literal, Protocol
 from scrubjay.protocol.messages import Run, Sampling, StopReason
 
 Json = dict[str, Any]
-Software = Literal["llama.cpp", "scrubjay", "openai"]
-
-WARM_PRIORITY = 1
-"""Servers take lower ones first; what somebody waits for has 0."""
+Software = Literal["llama.cpp", "scrubjay", "openai", "sglang"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +23,7 @@ class Served:
         n_ctx: tokens that a prompt and its answer may have together.
         path: of the model's file, on the server's machine.
         n_slots: how many contexts it has.
-        takes_priority: whether requests may say how urgent they are.
+        warm_priority: what says that nobody waits for a request, where those that somebody waits for have 0; 0 if nothing does.
     """
 
     name: str
@@ -38,7 +35,7 @@ class Served:
     n_params: int = 0
     size: int = 0
     n_slots: int = 0
-    takes_priority: bool = False
+    warm_priority: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,14 +124,18 @@ class OpenAiDialect:
             "ignore_eos": s.ignore_end,
             "session_id": sender.session,
         }
+        if served.warm_priority:
+            # SGLang puts requests without one behind all others.
+            body["priority"] = served.warm_priority if run.sampling is None else 0
+        is_sglang = served.software == "sglang"
         optional: Json = {
             "stop": list(s.stop),
             "stop_token_ids": list(s.stop_tokens),
             "logit_bias": {str(token): max(-100.0, min(100.0, bias)) for token, bias in s.logit_bias},
             "logprobs": 1 if s.with_confidence else None,
             "cache_salt": _salt(run, sender),
-            "priority": WARM_PRIORITY if served.takes_priority and run.sampling is None else None,
-            "structured_outputs": {"grammar": s.grammar} if s.grammar else None,
+            "ebnf": s.grammar if is_sglang else None,
+            "structured_outputs": {"grammar": s.grammar} if s.grammar and not is_sglang else None,
             "response_format": _schema_format(s.json_schema) if s.json_schema else None,
         }
         return body | {name: value for name, value in optional.items() if value}
@@ -147,12 +148,14 @@ class OpenAiDialect:
         choice = choices[0]
         tokens = tuple(map(int, choice.get("token_ids") or ()))
         text = _text(choice.get("text") or "")
+        logprobs = _logprobs_of_choice(choice)
         end, stop_word = _finish(choice)
         return Heard(
             text,
             tokens,
-            len(tokens) or bool(text),
-            _logprob_of_choice(choice),
+            # SGLang names no tokens, and may send several at once.
+            len(tokens) or len(logprobs) or bool(text),
+            sum(logprobs),
             n_cached,
             end=end,
             stop_word=stop_word,
@@ -263,17 +266,18 @@ def _usage(usage: Json | None) -> tuple[int | None, int | None]:
 
 
 def _finish(choice: Json) -> tuple[StopReason | None, str]:
-    reason, word = choice.get("finish_reason"), choice.get("stop_reason")
-    if reason is None:
+    reason, word = choice.get("finish_reason"), choice.get("stop_reason", choice.get("matched_stop"))
+    # One that was given up by the server is not whole.
+    if reason in (None, "abort"):
         return None, ""
     if reason == "length":
         return "length", ""
     return ("stop", word) if isinstance(word, str) else ("end", "")
 
 
-def _logprob_of_choice(choice: Json) -> float:
+def _logprobs_of_choice(choice: Json) -> list[float]:
     found = (choice.get("logprobs") or {}).get("token_logprobs") or ()
-    return sum(float(logprob) for logprob in found if logprob is not None)
+    return [float(logprob or 0.0) for logprob in found]
 
 
 def _logprob_of_event(event: Json) -> float:

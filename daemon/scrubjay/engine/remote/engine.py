@@ -184,8 +184,8 @@ class RemoteEngine(Engine):
     async def _first_opening(self, wire: Wire, served: Served) -> _Opening:
         folder, named = Path(self._folder.name), self._settings.tokenizer
         vocabulary, n_tokens = await find_vocabulary(wire, self._address, served, named, folder)
-        cache = await probe(wire, served, n_tokens) if served.software == "openai" else PrefixCache()
-        return _Opening(replace(served, takes_priority=cache.takes_priority), vocabulary, cache)
+        cache = await probe(wire, served, n_tokens) if self._address.dialect == "openai" else PrefixCache()
+        return _Opening(replace(served, warm_priority=cache.warm_priority), vocabulary, cache)
 
     async def _new_wire(self) -> Wire:
         """Connections to the server with the key as it is now."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from random import Random
 from time import perf_counter
 
-from scrubjay.engine.remote.dialects import WARM_PRIORITY, Json, Served
+from scrubjay.engine.remote.dialects import Json, Served
 from scrubjay.engine.remote.wire import Wire
 from scrubjay.errors import RemoteFailed
 
@@ -24,12 +24,12 @@ class PrefixCache:
 
     Args:
         block: tokens that are cached as one, 0 if nothing was, or the server does not say.
-        takes_priority: whether requests may say how urgent they are.
+        warm_priority: see `Served`.
         speed: tokens per second that it processes.
     """
 
     block: int = 0
-    takes_priority: bool = False
+    warm_priority: int = 0
     speed: float = 0.0
 
 
@@ -43,14 +43,14 @@ async def probe(wire: Wire, served: Served, n_vocab: int) -> PrefixCache:
     while n > served.n_ctx // 2 and n > MIN_PROBE_TOKENS:
         n //= 2
     prompt = Random().choices(range(min(n_vocab, 1 << 15) // 2, min(n_vocab, 1 << 15)), k=n)
-    takes_priority = True
+    warm_priority = served.warm_priority
     begun = perf_counter()
     try:
-        await _ask(wire, served, prompt, WARM_PRIORITY)
+        await _ask(wire, served, prompt, warm_priority)
     except RemoteFailed as error:
-        if error.kind != "request":
+        if error.kind != "request" or not warm_priority:
             raise
-        takes_priority = False
+        warm_priority = 0
         begun = perf_counter()
         await _ask(wire, served, prompt)
     first = perf_counter() - begun
@@ -62,7 +62,7 @@ async def probe(wire: Wire, served: Served, n_vocab: int) -> PrefixCache:
             "--enable-prompt-tokens-details, SGLang with --enable-cache-report."
         )
     speed = n_cached / (first - second) if n_cached and first > second else 0.0
-    return PrefixCache(block_size(n, n_cached or 0), takes_priority, speed)
+    return PrefixCache(block_size(n, n_cached or 0), warm_priority, speed)
 
 
 def block_size(n_prompt: int, n_cached: int) -> int:

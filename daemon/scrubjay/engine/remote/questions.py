@@ -1,6 +1,7 @@
 """What a server is asked before it is used: which model it serves, and how it cuts texts into tokens."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from scrubjay.engine.remote.address import RemoteAddress
@@ -30,7 +31,7 @@ async def ask_tokens(wire: Wire, address: RemoteAddress, served: Served, text: s
     Raises:
         RemoteFailed: it cannot be asked.
     """
-    if served.software == "openai":
+    if address.dialect == "openai":
         body: Json = {"model": served.name, "prompt": text, "add_special_tokens": False}
     else:
         body = {"content": text, "add_special": False, "parse_special": False}
@@ -68,8 +69,27 @@ async def _ask_llama(wire: Wire) -> Served:
 async def _ask_openai(wire: Wire, address: RemoteAddress) -> Served:
     models = (await wire.get("/models"))["data"]
     model = _chosen(models, address)
-    n_ctx = _count(model, "max_model_len") or USUAL_N_CTX
-    return Served(_text(model["id"]), "openai", n_ctx, path=_text(model.get("root")))
+    name, n_ctx, path = _text(model["id"]), _count(model, "max_model_len") or USUAL_N_CTX, _text(model.get("root"))
+    if model.get("owned_by") != "sglang":
+        return Served(name, "openai", n_ctx, path, warm_priority=1)
+    options = await _sglang_options(wire, address)
+    path = _text(options.get("tokenizer_path")) or path
+    return Served(name, "sglang", n_ctx, path, warm_priority=_warm_priority(options))
+
+
+async def _sglang_options(wire: Wire, address: RemoteAddress) -> Json:
+    """How SGLang was started, as far as it tells; by its older versions' name, too."""
+    for name in ("server_info", "get_server_info"):
+        with suppress(RemoteFailed):
+            return await wire.get(f"{address.root}/{name}")
+    return {}
+
+
+def _warm_priority(options: Json) -> int:
+    """SGLang takes larger ones first, unless it is told to take smaller ones; without this flag it may refuse all."""
+    if not options.get("enable_priority_scheduling"):
+        return 0
+    return 1 if options.get("schedule_low_priority_values_first") else -1
 
 
 def _chosen(models: Sequence[Json], address: RemoteAddress) -> Json:
