@@ -14,9 +14,11 @@ import random
 import signal
 import sys
 import tempfile
+import threading
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from time import monotonic, perf_counter, process_time, thread_time
 from typing import Any
 
@@ -76,14 +78,23 @@ def timed_steps() -> Iterator[Steps]:
     def timed(handle: asyncio.Handle) -> None:
         what, began, own, process = described(handle), perf_counter(), thread_time(), process_time()
         run(handle)
-        ms, own_ms, process_ms = perf_counter() - began, thread_time() - own, process_time() - process
-        steps.note(ms * 1e3, own_ms * 1e3, process_ms * 1e3, what)
+        elapsed, own, process = perf_counter() - began, thread_time() - own, process_time() - process
+        if elapsed > 2 * own and process > MAX_STEP_MS / 4e3:
+            what = f"{what}, beside {', '.join(beside())}"
+        steps.note(elapsed * 1e3, own * 1e3, process * 1e3, what)
 
     asyncio.Handle._run = timed  # type: ignore[method-assign, assignment]
     try:
         yield steps
     finally:
         asyncio.Handle._run = run  # type: ignore[method-assign]
+
+
+def beside() -> Iterator[str]:
+    """Where the other threads are that work, of which one may just have let go of the interpreter."""
+    for number, frame in sys._current_frames().items():
+        if number != threading.get_ident() and frame.f_code.co_name not in ("_worker", "wait", "_do_waitpid"):
+            yield f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno} {frame.f_code.co_name}"
 
 
 def described(handle: asyncio.Handle) -> str:

@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import gc
 import signal
 import sys
 from contextlib import suppress
@@ -15,7 +16,7 @@ from aiohttp.test_utils import unused_port
 
 from scrubjay.cli.demo.outcome import agree, pieces_of
 from scrubjay.config import REMOTE_KEY_VARIABLE
-from scrubjay.process.run import log_loop_error
+from scrubjay.process.run import N_YOUNG, collect_garbage, favour_the_loop, log_loop_error
 from tests.support.api import BASE, Api, connected, next_event, next_prefill
 from tests.support.daemon_process import running_daemon
 from tests.support.gguf_models import MODEL_CLASSES, corrupt_model, tiny_model
@@ -303,3 +304,23 @@ async def test_the_key_of_a_remote_models_server_is_shown_nowhere(
         assert "is not known" in str(answer)
         shown = [str(answer), str(await daemon.api.get("/api/status")), *psutil.Process(daemon.process.pid).cmdline()]
         assert not [text for text in shown if key in text]
+
+
+def test_garbage_is_looked_for_everywhere_only_when_nothing_goes_on() -> None:
+    thresholds, interval = gc.get_threshold(), sys.getswitchinterval()
+    try:
+        favour_the_loop()
+        before = gc.get_stats()[2]["collections"]
+        kept = [[[number]] for number in range(100_000)]
+        assert gc.get_count()[2] >= N_YOUNG, "Python would have looked"
+        collect_garbage(worked_s=1.0)
+        assert gc.get_stats()[2]["collections"] == before
+        collect_garbage(worked_s=0.0)
+        assert gc.get_stats()[2]["collections"] == before + 1
+        collect_garbage(worked_s=0.0)
+        assert gc.get_stats()[2]["collections"] == before + 1, "there is nothing new"
+        assert len(kept) == 100_000
+    finally:
+        gc.set_threshold(*thresholds)
+        gc.unfreeze()
+        sys.setswitchinterval(interval)
