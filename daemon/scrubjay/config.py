@@ -79,7 +79,7 @@ class Config:
         "starter, PATH of a GGUF file, OWNER/REPO[:FILE-or-QUANT] on Hugging Face, remote:URL; NAME=MODEL for one more",
     )
     tokenizer: Path | None = _option(
-        None, parse_path_or_none, "PATH", "a GGUF file with the vocabulary of a remote model"
+        None, parse_path_or_none, "PATH", "tokenizer.json, or a GGUF file, with the vocabulary of a remote model"
     )
     remote_key_file: Path | None = _option(
         None, parse_path_or_none, "PATH", "file with the key of a remote model's server"

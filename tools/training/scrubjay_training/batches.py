@@ -19,7 +19,7 @@ _N_AHEAD = 4  # steps for each worker
 
 def examples_of(files: list[SourceFile], tokenizer: Tokenizer) -> Examples:
     """The maker of examples for a tokenizer."""
-    specials = {text: tokenizer.token_to_id(text) for text in SPECIALS}
+    specials = {text: token for text in SPECIALS if (token := tokenizer.token_to_id(text)) is not None}
     return Examples(files, lambda text: encode_plain(tokenizer, text), specials)
 
 
