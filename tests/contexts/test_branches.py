@@ -4,10 +4,13 @@ from functools import partial
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from scrubjay.context_keys import unnamed_key
 from scrubjay.contexts.branches import Branch, BranchStore
 from scrubjay.contexts.checkpoint_index import Checkpoint
-from scrubjay.contexts.checkpoint_pool import CheckpointPool
+from scrubjay.contexts.checkpoint_pool import GUARANTEED, CheckpointPool
 from scrubjay.protocol.messages import PrefillCost
 from scrubjay.tokens import Tokens, as_tokens
 from tests.support.engine_rig import CLASSES, MIB, NOISE, Rig, logits_after, nmse, random_tokens, rig
@@ -206,3 +209,19 @@ def test_a_way_back_leads_from_branch_to_branch() -> None:
     assert store.way_back(prompt, 30) == [(b, 35)]
     assert store.way_back(prompt, 35) == []
     assert store.way_back(prompt, 9) == []
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(1, 60)), min_size=20, max_size=80))
+def test_no_branch_goes_of_a_group_that_has_no_more_than_its_part(steps: list[tuple[str, int]]) -> None:
+    pool = CheckpointPool(10_000)
+    store = BranchStore(600, pool)
+    for number, (group, size) in enumerate(steps):
+        before = {name: sum(branch.n_bytes for branch in store if branch.group == name) for name in "abc"}
+        store.tick()
+        store.add(Branch(tokens(number, 20), 0, np.zeros(size, dtype=np.uint8), key=unnamed_key(number, group)))
+        assert store.n_bytes <= store.budget
+        for name in set("abc") - {group}:
+            after = sum(branch.n_bytes for branch in store if branch.group == name)
+            part = GUARANTEED * store.budget / 3
+            assert after == before[name] or before[name] > part
+            assert after >= min(before[name], part - 60)

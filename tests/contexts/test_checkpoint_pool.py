@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scrubjay.contexts.checkpoint_index import CheckpointIndex
-from scrubjay.contexts.checkpoint_pool import CheckpointPool
+from scrubjay.contexts.checkpoint_pool import GUARANTEED, CheckpointPool
 from scrubjay.contexts.context_pool import STALE
 from scrubjay.tokens import as_tokens
 from tests.support.engine_rig import MIB, Rig, random_tokens, rig
@@ -21,6 +21,7 @@ class Owner:
     checkpoints: CheckpointIndex
     n_resident: int
     importance: float = 1.0
+    group: str = ""
 
 
 def fill(pool: CheckpointPool, index: CheckpointIndex, n_tokens: int, size: int) -> bool:
@@ -108,3 +109,23 @@ def test_a_budget_too_small_for_every_interval_thins_the_spacing_out_evenly(kind
             r.check_integrity()
             assert r.pool.allocated <= r.pool.budget
             r.warm.sync(prompt)
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(1, 400), st.integers(1, 120)), min_size=20, max_size=80))
+def test_nobody_takes_what_another_holds_of_his_part(steps: list[tuple[str, int, int]]) -> None:
+    """Of half of the budget, divided equally; what goes beyond that may go."""
+    pool = CheckpointPool(1000)
+    owners = {group: Owner(CheckpointIndex(), 400, importance=0.1, group=group) for group in "abc"}
+    for owner in owners.values():
+        pool.register(owner)
+    for group, n_tokens, size in steps:
+        before = {name: sum(item.size for item in owner.checkpoints) for name, owner in owners.items()}
+        owners[group].importance = 1.0
+        if owners[group].checkpoints.at(n_tokens) is None:
+            fill(pool, owners[group].checkpoints, n_tokens, size)
+        pool.check_integrity()
+        part = 1000 * GUARANTEED / 3
+        for name, owner in owners.items():
+            after = sum(item.size for item in owner.checkpoints)
+            assert name == group or after >= min(before[name], part - 120)
+            assert name == group or before[name] > part or after == before[name]

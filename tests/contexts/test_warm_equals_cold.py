@@ -87,7 +87,7 @@ class WarmEqualsCold(RuleBasedStateMachine):
     def run_short_of_memory(self, share: float) -> None:
         budget = self.r.branches.budget
         self.r.branches.budget = int(share * self.r.branches.n_bytes)
-        self.r.branches.shrink()
+        self.r.branches.shrink("")
         assert self.r.branches.n_bytes <= self.r.branches.budget
         self.r.branches.budget = budget
 

@@ -23,7 +23,7 @@ from scrubjay.service.status import StatusReport
 from scrubjay.service.tenants import OWNER, Tenant
 from scrubjay.service.why import RequestReport
 from scrubjay.tokens import Tokens, as_tokens, common_length
-from tests.support.engine_rig import random_tokens
+from tests.support.engine_rig import MIB, random_tokens
 from tests.support.gguf_models import tiny_model
 from tests.support.service import LONG, engine_settings, running_service, source, until_state
 
@@ -128,6 +128,26 @@ async def test_records_are_of_one_group(tmp_path: Path) -> None:
             assert (await asked(service, tenant, raw(tokens))).reuse.common == 0
         for tenant, tokens in ((BOB, TEXTS[0]), (EVE, TEXTS[1])):
             assert (await asked(service, tenant, raw(tokens))).reuse.processed <= 64
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("kind", "max_contexts"), [("deltanet", 2), ("deltanet", 1), ("dense", 1)])
+async def test_who_asks_for_much_leaves_others_what_they_have(kind: str, max_contexts: int) -> None:
+    """One reads long texts again and again, more than memory holds; what another had read is there when he comes back."""
+    rng = np.random.default_rng(3)
+    engine = replace(engine_settings(tiny_model(kind), 1024), max_contexts=max_contexts, checkpoint_budget=4 * MIB)
+    service = Service(ServiceSettings(engine, warm=False))
+    service.start()
+    try:
+        await until_state(service, "ready")
+        assert (await asked(service, ANNA, raw(TEXTS[0]))).reuse.reason == "cold"
+        for _ in range(40):
+            assert (await asked(service, EVE, raw(random_tokens(rng, 900)))).reuse.common == 0
+        again = await asked(service, ANNA, raw(TEXTS[0]))
+        assert again.reuse.processed <= 64
+        service.dispatcher.scheduler.check_integrity()
+    finally:
+        await service.close()
 
 
 async def test_windows_are_aligned_with_texts_of_the_same_group_only() -> None:

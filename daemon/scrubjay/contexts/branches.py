@@ -9,14 +9,15 @@ branches, each of which grows out of the one before. Going back puts their memor
 or come from other branches.
 """
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Set
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from scrubjay.context_keys import group_of
 from scrubjay.contexts.checkpoint_index import Checkpoint
-from scrubjay.contexts.checkpoint_pool import CheckpointPool
+from scrubjay.contexts.checkpoint_pool import CheckpointPool, givers_to
 from scrubjay.errors import IntegrityError
 from scrubjay.llama.context import Buffer
 from scrubjay.tokens import Tokens, common_length, prefix_digest
@@ -116,11 +117,11 @@ class BranchStore:
             other.n_sequels += branch.continues(other)
         self.touch(branch)
         self._branches.append(branch)
-        self.shrink()
+        self.shrink(branch.group)
 
-    def shrink(self) -> None:
-        """Drop what would be missed least until the budget holds, or only what is wanted is left."""
-        while self.n_bytes > self.budget and self.make_room():
+    def shrink(self, group: str) -> None:
+        """Drop what would be missed least until the budget holds, or only what is wanted is left; `group` needs the room."""
+        while self.n_bytes > self.budget and self.make_room(group=group):
             pass
 
     def drop(self, branch: Branch) -> None:
@@ -171,12 +172,19 @@ class BranchStore:
         )
         return max(grown, default=begin)
 
-    def make_room(self, worth: float = float("inf")) -> bool:
+    def make_room(self, worth: float = float("inf"), group: str = "") -> bool:
         """Drop what would be missed least, a branch or one of its checkpoints; False if all is worth `worth` or more.
 
-        Worth is the expected number of tokens to process again, per byte.
+        Worth is the expected number of tokens to process again, per byte. The room is for `group`.
         """
-        loss, branch, item = min(self._losses(), key=lambda victim: victim[0], default=(worth, None, None))
+        held = Counter[str]()
+        for branch in self._branches:
+            held[branch.group] += branch.n_bytes
+        return any(self._drop_of(givers, limit) for givers, limit in givers_to(group, held, self.budget, worth))
+
+    def _drop_of(self, givers: Set[str], worth: float) -> bool:
+        losses = (victim for victim in self._losses() if victim[1].group in givers)
+        loss, branch, item = min(losses, key=lambda victim: victim[0], default=(worth, None, None))
         if branch is None or loss >= worth:
             return False
         if item is not None:

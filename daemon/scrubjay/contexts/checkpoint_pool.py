@@ -1,6 +1,7 @@
 """The bytes of all checkpoints: pooled buffers under one budget, and the choice of what is evicted when it is full."""
 
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from math import inf
 from typing import Protocol
 
@@ -13,6 +14,25 @@ from scrubjay.llama.context import Buffer
 MAX_SLACK = 2
 """How many times larger than its content a recycled buffer may be."""
 PAGE_BYTES = 4096
+GUARANTEED = 0.5
+"""Of a budget: this much is divided equally among the groups that have something in it."""
+
+
+def givers_to(group: str, held: Mapping[str, int], budget: int, limit: float) -> Iterator[tuple[set[str], float]]:
+    """The groups that make room for `group`, and below which worth (expected tokens per byte); those to be asked first at first.
+
+    Nobody gives up anything of his part for another one. Who has less than his part gets it from those who have more,
+    whatever theirs is worth.
+
+    Args:
+        held: bytes of each group, of a `budget` that they share.
+        limit: what `group` needs room for is worth that.
+    """
+    part = GUARANTEED * budget / len({*held, group})
+    richer = {name for name, n_bytes in held.items() if name != group and n_bytes > part}
+    if richer and held.get(group, 0) < part:
+        yield richer, inf
+    yield richer | {group}, limit
 
 
 class CheckpointOwner(Protocol):
@@ -25,6 +45,10 @@ class CheckpointOwner(Protocol):
     @property
     def n_resident(self) -> int:
         """Tokens that it holds."""
+
+    @property
+    def group(self) -> str:
+        """Whose it is."""
 
 
 class CheckpointPool:
@@ -42,8 +66,8 @@ class CheckpointPool:
         self._free: list[Buffer] = []
         self._lent: dict[int, Buffer] = {}
         self._size_lent = 0
-        self.make_room: Callable[[float], bool] = lambda _: False
-        """Gives back a lent buffer whose content is worth less, in expected tokens per byte; False if there is none."""
+        self.make_room: Callable[[float, str], bool] = lambda *_: False
+        """Gives back, for a group, a lent buffer that is worth less, in expected tokens per byte; False if there is none."""
         self._owners: list[CheckpointOwner] = []
 
     def register(self, owner: CheckpointOwner) -> None:
@@ -85,7 +109,8 @@ class CheckpointPool:
         # Typing saves a tip at each key: without this, tips of one place would fill the budget.
         for tip in index.redundant_tips(n_tokens) if kind == "tip" else []:
             self._release(index, tip)
-        buffer = self._take(size)
+        group = next((owner.group for owner in self._owners if owner.checkpoints is index), "")
+        buffer = self._take(size, inf, group)
         if buffer is None:
             return None
         # A buffer that was not written whole is not in the index yet, so a failed save cannot be restored.
@@ -102,14 +127,15 @@ class CheckpointPool:
         dropped = index.drop_after(n_tokens) if n_tokens > 0 else index.clear()
         self._free += [item.buffer for item in dropped]
 
-    def take(self, size: int, worth: float = inf) -> Buffer | None:
+    def take(self, size: int, worth: float = inf, group: str = "") -> Buffer | None:
         """Lend a buffer of at least `size` bytes, until `give_back`; None if there is no room for it.
 
         Args:
             worth: of what it is for, in expected tokens per byte: nothing that is worth as much makes room for it.
+            group: whose that is.
         """
         self._size_lent = max(size, self._size_lent // 2)
-        buffer = self._take(size, worth)
+        buffer = self._take(size, worth, group)
         return None if buffer is None else self._lend(buffer)
 
     def give_back(self, buffer: Buffer) -> None:
@@ -157,7 +183,7 @@ class CheckpointPool:
         if len({id(buffer) for buffer in buffers}) < len(buffers):
             raise IntegrityError("Two checkpoints share one buffer.")
 
-    def _take(self, size: int, worth: float = inf) -> Buffer | None:
+    def _take(self, size: int, worth: float, group: str) -> Buffer | None:
         """A buffer of at least `size` bytes: a free one, a new one, or that of the cheapest to evict below `worth`."""
         while True:
             # In this order: free memory costs nothing, new memory page faults, an eviction perhaps a prefill.
@@ -165,7 +191,7 @@ class CheckpointPool:
                 return buffer
             if self.allocated + size <= self.budget:
                 return self._allocate(size)
-            if not self._discard_free() and not self._evict(worth):
+            if not self._discard_free() and not self._evict(worth, group):
                 return None
 
     def _recycle(self, size: int) -> Buffer | None:
@@ -187,19 +213,26 @@ class CheckpointPool:
         self.allocated -= self._free.pop().nbytes
         return True
 
-    def _evict(self, limit: float) -> bool:
+    def _evict(self, limit: float, group: str) -> bool:
         """Give up what has the least expected loss per byte: a checkpoint, weighed by its context's importance, or what is lent.
 
         False if all is worth `limit` or more.
         """
+        held = Counter[str]()
+        for context in self._owners:
+            held[context.group] += sum(item.size for item in context.checkpoints)
+        return any(self._evict_of(givers, most, group) for givers, most in givers_to(group, held, self.budget, limit))
+
+    def _evict_of(self, givers: Set[str], limit: float, group: str) -> bool:
         candidates = [
             (owner.importance * loss, item.n_tokens, owner, item)
             for owner in self._owners
+            if owner.group in givers
             for loss, item in owner.checkpoints.eviction_costs(owner.n_resident)
         ]
         # Of equals the shorter goes: it takes less to process again.
         worth, _, owner, item = min(candidates, key=lambda candidate: candidate[:2], default=(inf, 0, None, None))
-        if self.make_room(min(worth, limit)):
+        if self.make_room(min(worth, limit), group):
             return True
         if owner is None or item is None or worth >= limit:
             return False

@@ -1,5 +1,6 @@
 """The pool of contexts: one per project that is in use, and a few for prompts that no project claims."""
 
+from collections import Counter
 from collections.abc import Callable
 
 from scrubjay.context_keys import UNNAMED, group_of, unnamed_key
@@ -49,7 +50,7 @@ class ContextPool:
         """
         found = self._by_key(key) if key else self._by_content(prompt, group)
         if found is None:
-            found = (key or self._unnamed_key(group), self._spare())
+            found = (key or self._unnamed_key(group), self._spare(group))
         self._recent = [found, *(item for item in self._recent if item[1] is not found[1])]
         self._n_chosen += 1
         self._used[found[1]] = self._n_chosen
@@ -78,18 +79,24 @@ class ContextPool:
         # Taking over a context throws away what the two do not share: only for a later state of the same text.
         return best if is_sequel(best[1].resident, prompt) else None
 
-    def _spare(self) -> CheckpointedContext:
-        """An empty context: a new one, or one whose contents are cheapest to lose; a named one only if there is no other."""
+    def _spare(self, group: str) -> CheckpointedContext:
+        """An empty context: a new one, or one whose contents are cheapest to lose; a named one only if there is no other.
+
+        Of several groups the one with the most makes room, and `group` will have one more: nobody takes them all.
+        """
         ages = {context: age for age, (_, context) in enumerate(self._recent)}
-        unnamed = [context for key, context in self._recent if key.startswith(UNNAMED)]
-        cheap = [context for context in unnamed if context.n_resident <= MAX_CHEAP_TOKENS]
+        unnamed = [(group_of(key), context) for key, context in self._recent if key.startswith(UNNAMED)]
+        cheap = [context for _, context in unnamed if context.n_resident <= MAX_CHEAP_TOKENS]
         if not cheap and len(self._recent) < self._max_contexts:
             try:
                 return self._create()
             except ModelRefused:
                 self._max_contexts = len(self._recent)  # there is no memory for another
+        n_of = Counter([group, *(owner for owner, _ in unnamed)])
+        most = max((n_of[owner] for owner, _ in unnamed), default=0)
         # Size counts, not age alone: a thousand short prompts must not push out one that was long to compute.
-        candidates = cheap or unnamed or [context for _, context in self._recent]
+        fair = [context for owner, context in unnamed if n_of[owner] == most]
+        candidates = cheap or fair or [context for _, context in self._recent]
         victim = min(candidates, key=lambda context: context.n_resident * FADE ** ages[context])
         victim.put_away()
         return victim

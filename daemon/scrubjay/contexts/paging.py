@@ -124,7 +124,7 @@ class Paging:
             self._keep(tokens if len(tokens) >= trunk else frozen(resident[:trunk].copy()), begin, own)
         self._pool.release(own)
         store.wanted = needed
-        store.shrink()
+        store.shrink(self.group)
 
     def copies(self, resident: Tokens, begin: int, end: int | None = None) -> list[Branch]:
         """What is `resident` from `begin` to `end` as branches of nobody, and it stays: to be written to a file, say.
@@ -173,7 +173,7 @@ class Paging:
                 branch.checkpoints.remove(item)
                 self._pool.attach(self._checkpoints, item)
         self._branches.wanted = set()
-        self._branches.shrink()
+        self._branches.shrink(self.group)
 
     def _is_typed(self, old: Tokens, new: Tokens, at: int) -> bool:
         """Whether `new` in place of `old` after `at` tokens is one more key of a series whose beginning was kept."""
@@ -203,7 +203,7 @@ class Paging:
         """Make branches of all of `tokens` but the first `begin`; takes the checkpoints that they have out of `own`."""
 
         def take(size: int, n_tokens: int) -> Buffer | None:
-            return self._pool.take(size, RETURN * n_tokens / size)
+            return self._pool.take(size, RETURN * n_tokens / size, self.group)
 
         for branch in self._parts(tokens, begin, own, take):
             branch.key = self.key

@@ -160,7 +160,7 @@ class ContextRecords:
             return True
         filed = found.states[at]
         section = filed.record.states[at]
-        buffer = self._pool.take(section.size)
+        buffer = self._pool.take(section.size, group=group_of(filed.record.key))
         if buffer is None:
             return True  # there is no room for it: nothing is wrong, and nothing gained
         if not self.store.read(filed, section, buffer[: section.size]):
@@ -187,7 +187,7 @@ class ContextRecords:
                 return known
         memory = None
         if record.memory is not None:
-            buffer = self._pool.take(record.memory.size)
+            buffer = self._pool.take(record.memory.size, group=group_of(record.key))
             if buffer is None:
                 return Branch(tokens, record.begin, None, key=record.key)
             memory = buffer[: record.memory.size]
