@@ -37,7 +37,8 @@ async def ask_tokens(wire: Wire, address: RemoteAddress, served: Served, text: s
         body = {"content": text, "add_special": False, "parse_special": False}
     try:
         answer = await wire.post(f"{address.root}/tokenize", body)
-        return [int(token) for token in answer["tokens"]]
+        # None at all are those of a server that looks for the text elsewhere, as llama.cpp's does where vLLM is expected.
+        return [int(token) for token in answer["tokens"]] or None
     except RemoteFailed as error:
         if error.kind == "down":
             raise
