@@ -30,6 +30,7 @@ from rich.table import Table
 from scrubjay.llama.vocabulary import Vocabulary
 from scrubjay.prompt.document import DocumentRecipe
 from scrubjay.prompt.limits import Limits
+from scrubjay.prompt.segments import Prompt
 from scrubjay.prompt.view import ProjectView
 from scrubjay.service.prompt_builder import PromptBuilder
 from scrubjay.starter import model_path
@@ -162,7 +163,7 @@ class User:
         return Position(text.count("\n", 0, self.offset), self.offset - (text.rfind("\n", 0, self.offset) + 1))
 
 
-async def scrubjay_prompts(user: User, n_keys: int, model: Path) -> list[tuple[float, Tokens]]:
+async def scrubjay_prompts(user: User, n_keys: int, model: Path) -> list[tuple[float, Prompt]]:
     """What Scrubjay asks for, and when: a prompt at each key, and one that only warms in each pause."""
     projects, builder = Projects(), PromptBuilder("anchored")
     await builder.open(model, model.stem)
@@ -175,7 +176,7 @@ async def scrubjay_prompts(user: User, n_keys: int, model: Path) -> list[tuple[f
             projects.change(uri, number, (user.changed,), "utf-32")
         view = ProjectView.of(projects.project_of(uri), projects.document(uri), user.offset)
         prompt = await making(builder, DocumentRecipe(view, is_idle=not is_key), LIMITS)
-        prompts.append((user.at, prompt.tokens))
+        prompts.append((user.at, prompt))
     await builder.close()
     return prompts
 
@@ -225,7 +226,8 @@ def asks_of(prompts: Sequence[tuple[float, Tokens]]) -> list[Ask]:
 def traces(layout: str, n: int, n_keys: int, model: Path) -> list[list[Ask]]:
     """What that many users ask for."""
     if layout == "scrubjay":
-        return [asks_of(asyncio.run(scrubjay_prompts(User(seed), n_keys, model))) for seed in range(n)]
+        made = (asyncio.run(scrubjay_prompts(User(seed), n_keys, model)) for seed in range(n))
+        return [asks_of([(at, prompt.tokens) for at, prompt in prompts]) for prompts in made]
     vocabulary = Vocabulary.open(model)
     tokenize = lru_cache(maxsize=1 << 16)(vocabulary.tokenize)
     window = {"lines": lines_window, "characters": characters_window}[layout]
