@@ -135,7 +135,7 @@ async def main() -> None:
     parser.add_argument("--seconds", type=float, default=40.0)
     parser.add_argument("--prefill", type=int, default=8000)
     arguments = parser.parse_args()
-    model = arguments.model or true_shape("deltanet")
+    model = arguments.model.resolve() if arguments.model else true_shape("deltanet")
     async with a_box(model, arguments.prefill + 1024) as bench:
         typists = [Typist(name, seed) for seed, name in enumerate(NAMES[:-1])]
         for typist in typists:
