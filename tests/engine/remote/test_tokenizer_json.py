@@ -76,6 +76,24 @@ async def test_a_tokenizer_json_that_may_be_another_s_is_refused(theirs: str, sa
     assert failed.value.kind == "final"
 
 
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("owner/coder", "`hf download owner/coder tokenizer.json"),
+        ("/models/coder", "on this machine; name its"),
+        ("a b/$(c)", "; name its"),
+    ],
+)
+async def test_what_is_nowhere_can_be_brought(
+    name: str, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    async with cutting("qwen2") as server:
+        with pytest.raises(RemoteFailed) as failed:
+            await found(server, Served(name, "openai", 4096), "", tmp_path)
+    assert says in str(failed.value)
+
+
 async def test_a_tokenizer_json_that_was_downloaded_is_found_by_the_model_s_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -25,6 +26,7 @@ SAMPLES = (
 FILE_NAME = "vocabulary.gguf"
 JSON_NAME = "tokenizer.json"
 MAX_GUESSES = 4
+_REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,9 +168,13 @@ async def _cut(
 
 
 def _nowhere(served: Served, address: RemoteAddress) -> RemoteFailed:
+    name = served.path or served.name
+    brought = (
+        f"`hf download {name} {JSON_NAME} tokenizer_config.json` brings it, or " if _REPOSITORY.fullmatch(name) else ""
+    )
     return RemoteFailed(
         f"The server of the remote model, {address.url}, serves {served.name!r}, whose vocabulary is not on this machine; "
-        "name its tokenizer.json, or a GGUF file of that model, of any quantisation, by --tokenizer.",
+        f"{brought}name its tokenizer.json, or a GGUF file of that model, of any quantisation, by --tokenizer.",
         "final",
     )
 
