@@ -3,6 +3,7 @@
 import re
 
 from scrubjay.config import build_config, options
+from scrubjay.workspace.context_rules import read_context_rules
 from tests.support.configuration_page import PAGE, page
 
 HOME = {"XDG_RUNTIME_DIR": "/run/me", "XDG_DATA_HOME": "/data"}
@@ -23,7 +24,10 @@ def test_every_default_can_be_written() -> None:
 
 
 def test_the_examples() -> None:
-    toml, models, keys = re.findall(r"```toml\n(.*?)```", page(), re.DOTALL)
+    toml, rules, models, keys = re.findall(r"```toml\n(.*?)```", page(), re.DOTALL)
+    assert not (read := read_context_rules(rules)).problem
+    assert read.only == "open" and read.insists_on("src/types/a.py")
+    assert not read.may_show("vendor/a.py", is_open=True)
     config = build_config(toml, "config.toml", HOME, {})
     assert (config.ctx, config.http, config.warm_on_battery) == (32768, ("127.0.0.1", 8012), True)
     assert [table.name for table in build_config(models, "config.toml", HOME, {}).served] == ["fim", "talk"]

@@ -1,5 +1,7 @@
 """What was shown for a place comes back with it: the same tokens, whenever the texts are the same again; and nothing untrue."""
 
+from typing import Literal
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -8,6 +10,8 @@ from scrubjay.prompt.places import MAX_PLACES, MAX_PLACES_OF_DOCUMENT, MAX_STALE
 from scrubjay.prompt.segments import Prompt
 from scrubjay.prompt.windows import MIN_KEPT_SHARE
 from scrubjay.tokens import Tokens, common_length
+from scrubjay.workspace.context_rules import read_context_rules
+from scrubjay.workspace.project import File
 from tests.prompt.test_anchored import SOURCE, Editor
 from tests.prompt.test_plain import workspace
 
@@ -210,6 +214,73 @@ def require_true(editor: Editor, prompt: Prompt, is_idle: bool) -> None:
     if is_idle:
         for place in editor.layouts.state(ROOT).places[-1:]:
             assert all(slot.parts or slot.text == documents[slot.key].text for slot in place.slots)
+
+
+RULES = [
+    "",
+    '[context]\nnever = ["b.py", "disk2.py"]\nalways = ["disk1.py"]\n',
+    '[context]\nonly = "open"\nalways = ["disk2.py"]\n',
+    '[context]\nonly = "file"\n',
+    '[context]\nnever = ["*"]\n',
+]
+RULED = st.lists(
+    st.tuples(
+        st.sampled_from(["type", "type", "switch", "rules", "rules", "close", "open", "disk"]),
+        st.integers(0, 59),
+        st.booleans(),
+    ),
+    max_size=16,
+)
+
+
+@pytest.mark.slow
+@settings(max_examples=60, deadline=None)
+@given(RULED, st.sampled_from(["plain", "anchored"]))
+def test_nothing_is_shown_but_what_the_rules_let_in(
+    steps: list[tuple[str, int, bool]], name: Literal["plain", "anchored"]
+) -> None:
+    """At each key, whatever was shown before; and after a pause what is always to be shown is there."""
+    jay = workspace("qwen2", None, **{name: SOURCE[n * 900 : n * 900 + 900] for n, name in enumerate("abc")})
+    editor = Editor(jay, "a.py", layout=name, n_ctx=1_200)
+    disk = [File(f"{ROOT}/disk{number}.py", f"disk{number} = 1\n" * 9) for number in range(4)]
+    for what, number, is_idle in steps:
+        other = f"{'abc'[number % 3]}.py"
+        is_open = jay.project.is_open(f"{ROOT}/{other}")
+        match what:
+            case "type":
+                editor.replace(editor.cursor, editor.cursor, "x = 1\n")
+            case "switch" if is_open:
+                editor.name, editor.cursor = other, number
+            case "rules":
+                jay.project.rules = read_context_rules(RULES[number % len(RULES)], jay.project.rules)
+            case "close" if is_open and other != editor.name:
+                jay.projects.close(f"file://{ROOT}/{other}")
+            case "open" if not is_open:
+                jay.projects.open(f"file://{ROOT}/{other}", "python", 1, SOURCE[:500], ROOT, str)
+            case "disk":
+                jay.projects.set_files(ROOT, disk[: number % 5], is_first=False)
+        prompt = editor.ask(is_idle)
+        others = {span.label for span in prompt.segments if span.kind == "file"} - {editor.name}
+        project = jay.project
+        documents = {project.label(document): document for document in project.documents.values()}
+        for label in others:
+            document = documents.get(label)
+            assert project.may_show(document) if document else project.rules.may_show(label, is_open=False)
+        if is_idle:
+            wanted = {label for label, one in documents.items() if project.insists_on(one) and project.may_show(one)}
+            assert others >= wanted - {editor.name}
+
+
+@pytest.mark.parametrize("layout", ["plain", "anchored"])
+def test_what_is_always_shown_comes_before_what_was_edited_last(layout: Literal["plain", "anchored"]) -> None:
+    texts = {"types": SOURCE[:2_500], **{f"b{number}": SOURCE[2_000:4_500] for number in range(4)}}
+    editor = Editor(workspace("qwen2", None, **texts, now="x = 1\n" * 40), layout=layout, n_ctx=2_400)
+    editor.ask(is_idle=True)
+    assert "types.py" not in shown(editor, "file")
+    editor.jay.project.rules = read_context_rules('[context]\nalways = ["types.py"]\n')
+    editor.ask(is_idle=True)
+    assert "types.py" in shown(editor, "file")
+    assert len(shown(editor, "file")) > 1, "others have the room that is left"
 
 
 def test_a_window_grows_when_there_is_more_room_and_time() -> None:

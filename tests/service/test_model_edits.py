@@ -10,10 +10,13 @@ from pathlib import Path
 import pytest
 
 from scrubjay.http.app import serving
+from scrubjay.nextedit.formats import EditPrompt
+from scrubjay.nextedit.formats import asked as prompt_of
 from scrubjay.protocol.messages import Sampling
 from scrubjay.service import model_edits
 from scrubjay.service.served_model import ServedModel
 from scrubjay.service.service import Service
+from scrubjay.workspace.context_rules import read_context_rules
 from tests.service.test_models import other, running_models
 from tests.support.api import Api, connected
 from tests.support.service import until_state
@@ -173,3 +176,29 @@ async def test_typing_costs_the_model_what_was_typed_and_the_region(
             costs.append(request["reuse"])
         later = costs[2:]
         assert all(cost["processed"] < 0.3 * cost["prompt"] for cost in later), costs
+
+
+async def test_the_model_sees_no_other_file_that_the_projects_rules_hide(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    force(monkeypatch, ANSWER)
+    asked = list[str]()
+    monkeypatch.setattr(model_edits, "asked", lambda form, scene: _kept(asked, prompt_of(form, scene)))
+    async with running(tmp_path) as (service, api):
+        await api.open(B, "hidden = 1\n")
+        place = {"start": {"line": 0, "character": 0}, "end": {"line": 0, "character": 0}}
+        change_of_b = {"uri": B, "version": 2, "changes": [{"range": place, "text": "hidden = 2\n"}]}
+        assert await api.post("/api/documents/change", change_of_b) == (200, {"version": 2})
+        await begin(api)
+        await ask(api)
+        for project in service.projects:
+            project.rules = read_context_rules('[context]\nnever = ["b.py"]\n')
+        await change(api, 3, 1, (10, 10), "x")
+        await ask(api)
+    assert "hidden" in asked[0]
+    assert "hidden" not in asked[-1] and "area" in asked[-1]
+
+
+def _kept(asked: list[str], prompt: EditPrompt | None) -> EditPrompt | None:
+    asked += [prompt.text] if prompt else []
+    return prompt

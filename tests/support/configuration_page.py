@@ -50,6 +50,21 @@ or `--no-NAME` as a flag.
 """
 TAIL = """\
 
+## What is shown of a project
+
+Beside the file that is edited, prompts show other files of its project: what is open, then what was edited last, as far as
+there is room. A project says in `.scrubjay.toml`, in its root, what else it wants:
+
+```toml
+[context]
+always = ["src/types/"]       # before all others; patterns as in .gitignore
+never = ["vendor/", "*.sql"]  # not even if they are open
+only = "open"                 # nothing else that is not open; "file": nothing but the file that is edited
+```
+
+`never` is stronger than `always`; what `.gitignore` or `.scrubjayignore` leave out stays out until it is opened. The file
+counts from the next prompt on, as soon as it is saved. A mistake in it is logged, and the rules from before hold.
+
 ## Several models
 
 A daemon serves several models, each in a process of its own: one that completes code, one for conversations, one that makes

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from scrubjay.workspace.context_rules import FILE_NAME
 from scrubjay.workspace.events import FilesChanged
 from scrubjay.workspace.file_tree import FileBudget, FileTree
 from scrubjay.workspace.folder_watches import Notifier, TreeNotifier
@@ -66,7 +67,7 @@ async def test_changes_come_in_one_batch(tmp_path: Path) -> None:
 
 OPERATIONS = st.lists(
     st.tuples(
-        st.sampled_from(["write", "replace", "delete", "move", "folder", "move_folder", "ignore"]),
+        st.sampled_from(["write", "replace", "delete", "move", "folder", "move_folder", "ignore", "rules"]),
         st.sampled_from(["a.py", "b.py", "lib/a.py", "lib/deep/c.py"]),
         st.sampled_from(["a.py", "lib/b.py", "other/c.py"]),
     ),
@@ -93,6 +94,8 @@ def operate(root: Path, number: int, what: str, source: Path, target: Path) -> N
             (root / "lib").rename(root / "moved")
         case "ignore":
             (root / ".gitignore").write_text(f"{source.name}\n")
+        case "rules":
+            (root / FILE_NAME).write_text(f'[context]\nnever = ["{source.name}"]\nalways = ["{target.name}"]\n')
 
 
 @pytest.mark.filterwarnings("ignore:Callback with id:RuntimeWarning")  # watchdog's, of folders that were moved

@@ -9,6 +9,7 @@ from time import thread_time
 import pytest
 
 from scrubjay.notifications import Notification
+from scrubjay.workspace.context_rules import FILE_NAME
 from scrubjay.workspace.events import (
     ChangeDocument,
     CloseDocument,
@@ -199,3 +200,41 @@ async def test_what_happens_to_one_of_many_documents_and_projects_costs_no_more(
     (tmp_path / "50-2000").mkdir()
     # Forty times as many documents: with a look at all of them it would take many times as long.
     assert seconds(50, 2000) < 5 * seconds(50, 50)
+
+
+@pytest.mark.parametrize("is_watching", [True, False])
+async def test_a_projects_own_rules_hold_from_the_first_document_on(
+    tmp_path: Path, is_watching: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    told = Told(tmp_path, 1, is_watching)
+    (root,) = told.roots
+    rules = root / FILE_NAME
+    rules.write_text('[context]\nnever = ["open.py"]\n')
+    told.open(root)
+    project = told.projects.by_root(str(root))
+    assert not project.may_show(project.documents[str(root / "open.py")])
+    told.absorb(OpenDocument(rules.as_uri(), "", root=str(root)))
+    rules.write_text("[contxt]\n")
+    told.absorb(SaveDocument(rules.as_uri()))
+    assert "'contxt'" in caplog.text
+    assert not project.may_show(project.documents[str(root / "open.py")]), "the rules from before hold"
+    rules.write_text('[context]\nonly = "open"\n')
+    told.absorb(SaveDocument(rules.as_uri()))
+    assert project.may_show(project.documents[str(root / "open.py")])
+    await told.workspace.close()
+
+
+async def test_rules_that_another_program_writes_hold_and_count_as_a_change(tmp_path: Path) -> None:
+    told = Told(tmp_path, 1)
+    (root,) = told.roots
+    told.open(root)
+    told.workspace.model_is_ready(100.0, 8192)
+    await told.look()
+    (root / FILE_NAME).write_text('[context]\nnever = ["*"]\n')
+    told.touched.clear()
+    await told.look()
+    project = told.projects.by_root(str(root))
+    assert told.touched == [str(root)]
+    assert told.files(root) == []
+    assert not any(map(project.may_show, project.documents.values()))
+    await told.workspace.close()

@@ -127,7 +127,7 @@ class CompletionHistory:
         """All that a completion depends on but the text before and after the cursor."""
         nowhere = replace(request, uri="", position=Position(0, 0), version=None, client="", owner="")
         asked = replace(nowhere, t_max_prompt_ms=None, cold=False)
-        return project.root, document.key, asked, self._others(project, document)
+        return project.root, project.rules, document.key, asked, self._others(project, document)
 
     def _others(self, project: Project, document: Document) -> bytes:
         """Names the texts of the project's other documents, in whatever order, and its tails."""

@@ -59,8 +59,12 @@ class LayoutInput:
 
     def shown(self) -> list[Document]:
         """The current document and the others that may be shown whole, least recently edited first."""
-        documents = self.project.by_recency()
-        return [one for one in documents if one.key == self.document.key or not self.tokenized(one).has_long_chunk]
+        documents, may_show = self.project.by_recency(), self.project.may_show
+        return [
+            one
+            for one in documents
+            if one.key == self.document.key or (may_show(one) and not self.tokenized(one).has_long_chunk)
+        ]
 
     def file_segment(self, document: Document) -> Segment:
         """The whole of `document`, or its parts, after its path."""

@@ -21,6 +21,7 @@ from scrubjay.prompt.file_order import FileSlot, admit, reorder
 from scrubjay.prompt.frame import LayoutInput, PromptFrame, prompt_frame
 from scrubjay.prompt.segments import Prompt, Segment, assemble, part_tokens
 from scrubjay.tokens import Tokens, common_length
+from scrubjay.workspace.context_rules import FILE_NAME, NO_CONTEXT_RULES
 from scrubjay.workspace.document import Document
 
 MAX_PLACES = 32
@@ -106,7 +107,7 @@ def anchored_prompt(old: LayoutState, layout: LayoutInput) -> tuple[Prompt, Layo
     budget = token_budget(frame, layout.template, layout.limits.window, _n_other_tokens(layout))
     # While somebody types, what is shown stays as long as it fits.
     budget = budget if layout.is_idle else replace(budget, kept=budget.share)
-    place = _last_again(old, layout, budget) or _best_place(old, layout, budget)
+    place = _last_again(old, layout, budget) or _best_place(_with_allowed(old, layout), layout, budget)
     segments = [frame.start, *map(_file_segment, place.slots), *frame.tails, frame.path]
     segments += current_segments(place.anchor, frame.path.label, layout)
     return assemble(segments, layout.token_cache), old.then(place, frame, layout.project.documents)
@@ -116,7 +117,7 @@ def _last_again(old: LayoutState, layout: LayoutInput, budget: TokenBudget) -> P
     """The last place, if somebody is typing there and it may stay as it is."""
     if layout.is_idle or not old.places or old.places[-1].key != layout.document.key:
         return None
-    last = old.places[-1]
+    last = _allowed(old.places[-1], layout)
     anchor, _ = keep(last.anchor, layout, budget)
     if anchor is None:
         return None
@@ -187,9 +188,31 @@ def _fitting(place: Place, slots: tuple[FileSlot, ...], layout: LayoutInput, bud
     """`place` with those of `slots` for which there is room."""
     room = budget.for_files(len(place.anchor.prefix.tokens))
     if slots is not place.slots or _n_tokens(slots) > room:
-        recent = [other.key for other in layout.project.by_recency()]
-        slots = admit(slots, recent, room, {slot.key for slot in place.slots})
+        order = [other.key for other in layout.project.by_priority()]
+        slots = admit(slots, order, room, {slot.key for slot in place.slots})
     return place if _is_same(slots, place.slots) else replace(place, slots=slots)
+
+
+def _with_allowed(old: LayoutState, layout: LayoutInput) -> LayoutState:
+    """`old` without what the project's rules do not let be shown any more."""
+    if layout.project.rules is NO_CONTEXT_RULES:
+        return old
+    return replace(old, places=tuple(_allowed(place, layout) for place in old.places))
+
+
+def _allowed(place: Place, layout: LayoutInput) -> Place:
+    project = layout.project
+    if project.rules is NO_CONTEXT_RULES:
+        return place
+    slots = [slot for slot in place.slots if _is_allowed(slot, layout)]
+    return place if len(slots) == len(place.slots) else replace(place, slots=tuple(slots))
+
+
+def _is_allowed(slot: FileSlot, layout: LayoutInput) -> bool:
+    document = layout.project.documents.get(slot.key)
+    if document is None:
+        return layout.project.rules.may_show(slot.label, is_open=False)
+    return document.key == layout.document.key or layout.project.may_show(document)
 
 
 def _n_tokens(slots: Sequence[FileSlot]) -> int:
@@ -202,6 +225,8 @@ def _is_same(slots: Sequence[FileSlot], others: Sequence[FileSlot]) -> bool:
 
 def _n_other_tokens(layout: LayoutInput) -> int:
     others = [other for other in layout.project.documents.values() if other.key != layout.document.key]
+    if layout.project.rules is not NO_CONTEXT_RULES:
+        others = [*filter(layout.project.may_show, others)]
     whole = [(other.key, other.text) for other in others if other.key not in layout.parts]
     n_parts = sum(len(layout.parts[other.key].tokens) for other in others if other.key in layout.parts)
     return layout.token_cache.count(whole) + n_parts
@@ -211,7 +236,8 @@ def _slot(layout: LayoutInput, other: Document) -> FileSlot:
     segment = layout.file_segment(other)
     parts = layout.parts.get(other.key)
     slot = FileSlot(other.key, segment.label, other.text, part_tokens(segment.parts, layout.token_cache))
-    return replace(slot, text=parts.text, reason=segment.reason, parts=parts) if parts else slot
+    slot = replace(slot, text=parts.text, reason=segment.reason, parts=parts) if parts else slot
+    return replace(slot, reason=f"always shown, as {FILE_NAME} says") if layout.project.insists_on(other) else slot
 
 
 def _file_segment(slot: FileSlot) -> Segment:

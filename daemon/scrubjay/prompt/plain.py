@@ -44,6 +44,6 @@ def _current_segments(layout: LayoutInput, frame: PromptFrame, prefix: Window, s
 
 
 def _other_files(layout: LayoutInput) -> list[Segment]:
-    """The other open documents of the project, least recently edited first."""
-    others = (other for other in layout.shown() if other.key != layout.document.key and other.text)
-    return [layout.file_segment(other) for other in others]
+    """The other documents of the project, least recently edited first, but for those that are always shown."""
+    others = [other for other in layout.shown() if other.key != layout.document.key and other.text]
+    return [layout.file_segment(other) for other in sorted(others, key=layout.project.insists_on)]

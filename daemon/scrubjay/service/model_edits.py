@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from scrubjay.completion.finish import AsWritten
 from scrubjay.completion.requests import Completion
@@ -18,6 +18,7 @@ from scrubjay.service.ask import Ask
 from scrubjay.service.fair_queue import Priority
 from scrubjay.service.models import Models
 from scrubjay.service.served_model import ServedModel
+from scrubjay.workspace.context_rules import NO_CONTEXT_RULES
 from scrubjay.workspace.document import Document
 from scrubjay.workspace.project import Project
 
@@ -81,6 +82,7 @@ class ModelEdits:
         return reply
 
     def _question(self, project: Project, document: Document, moment: Moment) -> _Question | None:
+        moment = _allowed(moment, project, document)
         text = next((text for text in moment.texts if text.key == document.key), None)
         if self._model is None or self._form is None or text is None:
             return None
@@ -101,6 +103,18 @@ class ModelEdits:
         self._regions[key] = region
         for old in [*self._regions][:-MAX_REGIONS]:
             del self._regions[old]
+
+
+def _allowed(moment: Moment, project: Project, document: Document) -> Moment:
+    """What of `moment` the project's rules let a model see."""
+    if project.rules is NO_CONTEXT_RULES:
+        return moment
+    shown = {key for key, other in project.documents.items() if key == document.key or project.may_show(other)}
+    return replace(
+        moment,
+        edits=[edit for edit in moment.edits if edit.key in shown],
+        texts=[text for text in moment.texts if text.key in shown],
+    )
 
 
 def _format_of(model: ServedModel) -> EditFormat | None:

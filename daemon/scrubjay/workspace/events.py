@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from scrubjay.workspace.context_rules import NO_CONTEXT_RULES, ContextRules
 from scrubjay.workspace.project import File
 from scrubjay.workspace.text import Change, Position, PositionEncoding
 
@@ -76,12 +77,13 @@ class CloseOwner:
 class FilesChanged:
     """What is now known to be on disk below `root`, the most recently edited file last.
 
-    It comes once for every batch of changes, and a first time when the root is watched.
+    It comes once for every batch of changes, and a first time when the root is watched. `rules` are what the project itself says.
     """
 
     root: str
     files: tuple[File, ...]
     is_first: bool
+    rules: ContextRules = NO_CONTEXT_RULES
 
 
 WorkspaceEvent = (

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from heapq import nlargest
 from typing import NamedTuple
 
+from scrubjay.workspace.context_rules import FILE_NAME, NO_CONTEXT_RULES, ContextRules, read_context_rules
 from scrubjay.workspace.hidden_names import IGNORE_FILES
 from scrubjay.workspace.ignore_rules import REPOSITORY_RULES
 from scrubjay.workspace.listing import Listing, is_folder
@@ -83,6 +84,9 @@ class FileTree:
         nested_roots: folders, relative to the root, that are roots of their own: what is in them is theirs. May be set at
             any time, and counts for a scan that begins then.
         shows_secrets: whether files are shown that usually hold keys or passwords.
+
+    Attributes:
+        rules: what the project's own file said in the last scan.
     """
 
     root: str
@@ -90,8 +94,10 @@ class FileTree:
     is_cancelled: bool = False
     nested_roots: frozenset[str] = frozenset()
     shows_secrets: bool = False
+    rules: ContextRules = field(init=False, default=NO_CONTEXT_RULES)
     _listing: Listing = field(init=False)
-    # The files edited last that no rule leaves out, by path below the root; and whether there are more.
+    # The files edited last that no rule leaves out, and those that are always to be shown, by path below the root; and
+    # whether there are more.
     _known: dict[str, KnownFile] = field(default_factory=dict)
     _is_cut: bool = False
     _scanned_ns: int = 0
@@ -110,8 +116,9 @@ class FileTree:
         """Look at every file, whatever is known."""
         started = time.time_ns()
         edited: list[tuple[str, Stamp]] = []
+        self.rules = rules_at(self.root, self.rules)
         self._listing = Listing(self.root, self.nested_roots, self.shows_secrets, lambda: self.is_cancelled)
-        found = nlargest(MAX_CANDIDATES + 1, self._dated(edited), key=lambda item: (item[1].edited_ns, item[0]))
+        found = nlargest(MAX_CANDIDATES + 1, self._dated(edited), key=self._rank)
         self._is_cut = len(found) > MAX_CANDIDATES
         self._known = dict(found[:MAX_CANDIDATES])
         if len(edited) <= MAX_EDITS:
@@ -134,17 +141,18 @@ class FileTree:
             self._scanned_ns = started - CLOCK_STEP_NS
 
     def recent_files(self) -> tuple[File, ...]:
-        """The texts edited last, as many as the budget allows, the newest last. Reads those that were changed.
+        """The texts edited last, as many as the budget allows beside those that are always shown, the newest last.
 
-        When one has to go, several do: whatever leaves a prompt costs all that stands after it.
+        Reads those that were changed. When one has to go, several do: whatever leaves a prompt costs all that stands after it.
         """
-        order = sorted(self._known, key=lambda path: (self._known[path].edited_ns, path), reverse=True)
+        order = [path for path, _ in sorted(self._known.items(), key=self._rank, reverse=True)]
         chosen = self._choose(order, self._shown)
         if not chosen.keys() >= self._shown & self._known.keys():
             chosen = self._choose(order, frozenset())
         self._shown = frozenset(chosen)
         self._texts = {path: known for path, known in self._texts.items() if path in chosen or not known[1]}
-        return tuple(File(self._at(path), text) for path, text in reversed(chosen.items()))
+        by_age = sorted(chosen, key=lambda path: (self._known[path].edited_ns, path))
+        return tuple(File(self._at(path), chosen[path]) for path in by_age)
 
     def _choose(self, order: Sequence[str], shown: Collection[str]) -> dict[str, str]:
         """Texts that fit, taken in `order`; those that were `shown` may have all of the budget, others a part of it."""
@@ -179,7 +187,7 @@ class FileTree:
             edited: gets those that were edited now if these are few, and more than `MAX_EDITS` otherwise.
         """
         for path, status in self._listing.scan():
-            if (stamp := _stamp(path, status)) is None:
+            if (stamp := _stamp(path, status)) is None or not self.rules.may_show(path, is_open=False):
                 continue
             if self._is_newer(path, stamp) and len(edited) <= MAX_EDITS:
                 edited.append((path, stamp))
@@ -199,7 +207,7 @@ class FileTree:
     def _changes_folders(self, path: str) -> bool:
         """Whether more than the file at `path` may have changed with it, or nothing is known of the folder that it is in."""
         folder, _, name = path.rpartition("/")
-        if name in (*IGNORE_FILES, ".git") or path == REPOSITORY_RULES or self._listing.knows(path):
+        if name in (*IGNORE_FILES, ".git") or path in (REPOSITORY_RULES, FILE_NAME) or self._listing.knows(path):
             return True
         if self._listing.knows(folder):
             # What is there now may be a folder that was moved here.
@@ -212,20 +220,31 @@ class FileTree:
         return all(self._restamp(path, is_edit) for path in paths if path in unknown or path in self._known)
 
     def _restamp(self, path: str, is_edit: bool) -> bool:
-        stamp = _stamp_at(path, self._at(path))
-        edited_ns = self._edited_ns(path, stamp, is_edit) if stamp else 0
+        stamp = _stamp_at(path, self._at(path)) if self.rules.may_show(path, is_open=False) else None
+        new = KnownFile(self._edited_ns(path, stamp, is_edit), stamp) if stamp else None
         known = self._known.pop(path, None)
-        if self._is_cut and edited_ns < min((other.edited_ns for other in self._known.values()), default=0):
+        least = min(map(self._rank, self._known.items()), default=(False, 0, "")) if self._is_cut else None
+        if least and (new is None or self._rank((path, new)) < least):
             return known is None
-        if stamp:
-            self._known[path] = KnownFile(edited_ns, stamp)
+        if new:
+            self._known[path] = new
             self._forget_oldest()
         return True
 
     def _forget_oldest(self) -> None:
         while len(self._known) > MAX_CANDIDATES:
             self._is_cut = True
-            del self._known[min(self._known, key=lambda path: (self._known[path].edited_ns, path))]
+            del self._known[min(self._known.items(), key=self._rank)[0]]
+
+    def _rank(self, item: tuple[str, KnownFile]) -> tuple[bool, int, str]:
+        """What is known last of all when there is too much: what is always to be shown, then what was edited last."""
+        path, known = item
+        return self.rules.insists_on(path), known.edited_ns, path
+
+
+def rules_at(root: str, before: ContextRules) -> ContextRules:
+    """What the project's own file says now of what is shown; see `read_context_rules`."""
+    return read_context_rules(_read(f"{root.rstrip('/')}/{FILE_NAME}"), before)
 
 
 def _stamp(path: str, status: os.stat_result) -> Stamp | None:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from scrubjay.positions import well_formed
 from scrubjay.uris import notebook_of
+from scrubjay.workspace.context_rules import NO_CONTEXT_RULES, ContextRules
 from scrubjay.workspace.document import Document
 from scrubjay.workspace.edit_history import EditHistory
 from scrubjay.workspace.text import Replacement
@@ -49,6 +50,7 @@ class Project:
         files: what is known to be on disk, open or not.
         tails: by name, the one that came last at the end.
         history: what the user has edited in it.
+        rules: what the user wants to be shown of it.
     """
 
     root: str
@@ -58,6 +60,7 @@ class Project:
     files: dict[str, Document] = field(default_factory=dict)
     tails: dict[str, Tail] = field(default_factory=dict)
     history: EditHistory = field(default_factory=EditHistory)
+    rules: ContextRules = NO_CONTEXT_RULES
     name: str = field(init=False)
     """The last part of the root: what the model is told."""
     n_open: int = field(init=False)
@@ -94,9 +97,27 @@ class Project:
         """All documents, least recently edited first; those that are open come after all others."""
         return sorted(self.documents.values(), key=lambda document: (document.is_open, self.recency[document.key]))
 
+    def by_priority(self) -> list[Document]:
+        """All documents, the one last that prompts show first of all."""
+        recent = self.by_recency()
+        return recent if self.rules is NO_CONTEXT_RULES else sorted(recent, key=self.insists_on)
+
+    def may_show(self, document: Document) -> bool:
+        """Whether the project's rules let `document` be shown beside the one that is edited."""
+        return self.rules is NO_CONTEXT_RULES or _may_show(self.rules, self._place(document), document.is_open)
+
+    def insists_on(self, document: Document) -> bool:
+        """Whether the project's rules want `document` to be shown before others."""
+        return self.rules is not NO_CONTEXT_RULES and _insists_on(self.rules, self._place(document))
+
     def label(self, document: Document) -> str:
         """The document's path as the model sees it: relative to the root, with forward slashes."""
         return _label(self.root, document.path, document.uri)
+
+    def _place(self, document: Document) -> str:
+        """The path that rules are about: a cell of a notebook is a part of its file."""
+        notebook = None if document.path else notebook_of(document.uri)
+        return _label(self.root, notebook[0], "") if notebook else self.label(document)
 
     def show(self, document: Document) -> None:
         """Let `document` be the project's copy under its key."""
@@ -153,6 +174,16 @@ class Project:
     def is_open(self, key: str) -> bool:
         """Whether the document under `key` is open."""
         return key in self.documents and self.documents[key].is_open
+
+
+@lru_cache(maxsize=1024)
+def _may_show(rules: ContextRules, label: str, is_open: bool) -> bool:
+    return rules.may_show(label, is_open)
+
+
+@lru_cache(maxsize=1024)
+def _insists_on(rules: ContextRules, label: str) -> bool:
+    return rules.insists_on(label)
 
 
 @lru_cache(maxsize=1024)

@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import PurePath
 from time import monotonic
 
+from scrubjay.workspace.context_rules import ContextRules
 from scrubjay.workspace.events import FilesChanged
 from scrubjay.workspace.file_tree import FileBudget, FileTree
 from scrubjay.workspace.folder_watches import FolderWatches, Notifier, limit_of, make_notifier
@@ -214,7 +215,7 @@ class _WatchedRoot:
         self.is_started = False
         self.has_gone = False
         self.scan_s = 0.0
-        self._files: tuple[File, ...] | None = None
+        self._said: tuple[tuple[File, ...], ContextRules] | None = None
         self._timers = _Timers(quiet_s, self._check_if_open)
         self._check = check
         self._loop = asyncio.get_running_loop()
@@ -245,8 +246,9 @@ class _WatchedRoot:
 
     def news(self, is_first: bool = False) -> FilesChanged | None:
         """What is there now, if it is something else than before. Waits for the disk."""
-        old, self._files = self._files, self.tree.recent_files()
-        return FilesChanged(self.tree.root, self._files, is_first) if self._files != old else None
+        old, self._said = self._said, (self.tree.recent_files(), self.tree.rules)
+        files, rules = self._said
+        return FilesChanged(self.tree.root, files, is_first, rules) if self._said != old else None
 
     def check_after(self, seconds: float) -> None:
         """Look at everything then, if not before, whatever is told until then."""

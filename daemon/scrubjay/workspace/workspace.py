@@ -3,10 +3,12 @@
 Called by the service's loop only.
 """
 
+import logging
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from scrubjay.notifications import Notification
+from scrubjay.workspace.context_rules import FILE_NAME, ContextRules
 from scrubjay.workspace.events import (
     ChangeDocument,
     CloseDocument,
@@ -18,12 +20,14 @@ from scrubjay.workspace.events import (
     WorkspaceEvent,
     answer,
 )
-from scrubjay.workspace.file_tree import FileBudget
+from scrubjay.workspace.file_tree import FileBudget, rules_at
 from scrubjay.workspace.git import worktree_within
 from scrubjay.workspace.project import Project
 from scrubjay.workspace.projects import Projects
 from scrubjay.workspace.roots import find_root, is_home_or_above
 from scrubjay.workspace.watcher import Watcher
+
+logger = logging.getLogger(__name__)
 
 
 class Absorbed(NamedTuple):
@@ -104,6 +108,7 @@ class Workspace:
         project = self.projects.project_of(event.uri, event.owner)
         if event.root is not None:
             self._named.add(project.root)
+        self._read_rules(project)
         self._watch(project.root)
         self._note_open_documents(project)
         answer(event.reply, document.version)
@@ -125,6 +130,8 @@ class Workspace:
 
     def _save(self, event: SaveDocument) -> list[Project]:
         project = self.projects.saved(event.uri, event.owner)
+        if event.uri.endswith(f"/{FILE_NAME}"):
+            self._read_rules(project)
         # Its root may have gone and come again, as when a repository is cloned once more.
         self._watch(project.root)
         answer(event.reply, None)
@@ -173,4 +180,20 @@ class Workspace:
     def _update_files(self, event: FilesChanged) -> list[Project]:
         is_shown = self.projects.set_files(event.root, event.files, event.is_first)
         self._publish({"type": "files", "root": event.root, "n_files": len(event.files)})
-        return [self.projects.by_root(event.root)] if is_shown else []
+        projects = [project for project in self.projects if project.root == event.root]
+        has_rules = [self._follow(project, event.rules) for project in projects]
+        return projects if is_shown or any(has_rules) else []
+
+    def _read_rules(self, project: Project) -> None:
+        """Read what is to be shown before the first prompt is made, and where nothing is watched."""
+        if project.root.startswith("/"):
+            self._follow(project, rules_at(project.root, project.rules))
+
+    def _follow(self, project: Project, rules: ContextRules) -> bool:
+        """Show of `project` what `rules` say; whether they are others than before."""
+        if rules.text == project.rules.text:
+            return False
+        project.rules = rules
+        if rules.problem:
+            logger.warning("In %s: %s", project.root, rules.problem)
+        return True
