@@ -98,6 +98,9 @@ def test_a_first_use(shell: Shell) -> None:
     assert "starter (lfm2, hybrid)" in shell.run("status")
     assert "listens already" in shell.run("start")
     assert re.search(r": processed \d+ of \d+ prompt tokens \(\d+ reused\)\n$", shell.run("warm", "shapes.py"))
+    assert "def " in shell.run("context", "shapes.py:5")
+    shown = json.loads(shell.run("context", "shapes.py:5", "--json"))
+    assert shown["tokens"] == sum(part["n_tokens"] for part in shown["parts"]) > 0
     report = json.loads(shell.run("status", "--json"))
     assert all(project["n_documents"] == 0 for project in report["projects"]), "nor has it left these open"
     assert shell.run("stop") == "Scrubjay has stopped.\n"
@@ -241,6 +244,8 @@ def test_columns_count_characters(tiny: Shell) -> None:
         ("start --socket other/s --model hf:nobody", "hf:OWNER/REPO"),
         ("complete shapes.py", "FILE:LINE:COL"),
         ("complete shapes.py:0:1", "FILE:LINE:COL"),
+        ("context shapes.py", "FILE:LINE, such as"),
+        ("context shapes.py:0", "FILE:LINE, such as"),
         ("complete none.py:1:1", "none.py"),
         ("complete shapes.py:1:1 --max-tokens 0", "--max-tokens"),
         ("warm none.py", "none.py"),

@@ -64,6 +64,7 @@ only = "open"                 # nothing else that is not open; "file": nothing b
 
 `never` is stronger than `always`; what `.gitignore` or `.scrubjayignore` leave out stays out until it is opened. The file
 counts from the next prompt on, as soon as it is saved. A mistake in it is logged, and the rules from before hold.
+`scrubjay context FILE:LINE` prints the prompt for a line as the model gets it, with the tokens and the reason of each part.
 
 ## Several models
 

@@ -139,6 +139,41 @@ def complete(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def context(arguments: argparse.Namespace) -> int:
+    """Print the prompt for a line of a file as the model gets it, and why each part is in it."""
+    file, _, line = arguments.place.rpartition(":")
+    if not file or not line.isdecimal() or int(line) < 1:
+        raise UsageError(f"{arguments.place!r} is not FILE:LINE, such as main.py:12; LINE counts from 1.")
+    path = Path(file).absolute()
+    client, _ = _started(arguments)
+    place = {"position": {"line": int(line) - 1, "character": 0}, "uri": path.as_uri()}
+    try:
+        shown = client.post("prompt", place)  # as an editor has the file open
+    except RequestError as error:
+        if error.status != 404:
+            raise
+        shown = _prompt_of_closed(client, path, place)
+    if arguments.json:
+        print(json.dumps(shown, separators=(",", ":")))
+        return 0
+    for part in shown["parts"]:
+        print(f"--- {part['kind']} {part['label']}: {part['n_tokens']} tokens; {part['reason']}")
+        print(part["text"])
+    print(f"--- {shown['tokens']} tokens in all")
+    if shown["problem"]:
+        print(shown["problem"], file=sys.stderr)
+    return 0
+
+
+def _prompt_of_closed(client: Client, path: Path, place: Mapping[str, object]) -> Json:
+    document = {"uri": path.as_uri(), "owner": f"cli-{os.getpid()}"}
+    client.post("documents/open", {**document, "text": _text_of(path), "version": 1})
+    try:
+        return client.post("prompt", {**document, **place})
+    finally:
+        client.post("documents/close", document)
+
+
 def warm(arguments: argparse.Namespace) -> int:
     """Process the prompts of files' projects."""
     paths = [path.absolute() for path in arguments.paths]
@@ -200,6 +235,7 @@ COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
     "service": service,
     "setup": setup,
     "complete": complete,
+    "context": context,
     "warm": warm,
     "forget": forget,
     "model": model,

@@ -138,6 +138,15 @@ def _parser() -> _Parser:
     complete.add_argument("--max-tokens", type=_number, default=128, metavar="N", help="(default: %(default)s)")
     complete.add_argument("--json", action="store_true", help="the whole answer, with its cost, as one line of JSON")
 
+    context = _command(
+        commands.add_parser,
+        "context",
+        "print what the model is shown for a line, and why; starts the daemon if none runs",
+        every,
+    )
+    context.add_argument("place", metavar="FILE:LINE", help="LINE counts from 1")
+    context.add_argument("--json", action="store_true", help="as one line of JSON")
+
     warm = _command(
         commands.add_parser, "warm", "process the prompts of files in advance; starts the daemon if none runs", every
     )

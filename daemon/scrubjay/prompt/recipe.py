@@ -7,7 +7,7 @@ from scrubjay.prompt.fim import FimTemplate, FimVocabulary
 from scrubjay.prompt.infill_history import InfillHistory
 from scrubjay.prompt.layouts import Layouts
 from scrubjay.prompt.limits import Limits
-from scrubjay.prompt.segments import Prompt
+from scrubjay.prompt.segments import Prompt, ShownPart
 from scrubjay.tokenizer.token_cache import Preparation, TokenCache
 from scrubjay.tokens import Tokens
 
@@ -45,6 +45,18 @@ class PromptTools:
     layouts: Layouts
     infill_history: InfillHistory
     limits: Limits
+
+    def shown(self, prompt: Prompt) -> tuple[ShownPart, ...]:
+        """What `prompt` says, part by part; for threads."""
+        spans = zip(prompt.segments, prompt.reasons, strict=True)
+        parts = ((span, reason, prompt.tokens[span.start : span.end]) for span, reason in spans)
+        return tuple(
+            ShownPart(span.kind, span.label, len(tokens), reason, self._text(tokens)) for span, reason, tokens in parts
+        )
+
+    def _text(self, tokens: Tokens) -> str:
+        pieces = (self.vocabulary.piece(token) or self.vocabulary.name(token).encode() for token in tokens.tolist())
+        return b"".join(pieces).decode("utf-8", "replace")
 
 
 class PromptRecipe(Protocol):

@@ -71,6 +71,17 @@ class Prompt:
         return n_shared(self.tokens, self.parts, other.tokens, other.parts)
 
 
+@dataclass(frozen=True, slots=True)
+class ShownPart:
+    """A segment of a prompt as the model gets it, with special tokens by their names, and why it is there."""
+
+    kind: SegmentKind
+    label: str
+    n_tokens: int
+    reason: str
+    text: str
+
+
 def count_tokens(segment: Segment, tokenize: Callable[[str], Tokens]) -> int:
     """How many tokens `segment` has."""
     return sum(1 if isinstance(part, int) else len(_part_tokens(part, tokenize)) for part in segment.parts)

@@ -9,14 +9,16 @@ from scrubjay.completion.finish import AsWritten
 from scrubjay.completion.history import CompletionHistory
 from scrubjay.completion.requests import Completion, CompletionRequest
 from scrubjay.completion.rules import CompletionRules
-from scrubjay.errors import RequestError
+from scrubjay.errors import RequestError, ScrubjayError
 from scrubjay.prompt.document import DocumentRecipe
+from scrubjay.prompt.limits import Budgets, limits_for
 from scrubjay.prompt.view import ProjectView
 from scrubjay.service.active_request import ActiveRequest
 from scrubjay.service.ask import Ask
-from scrubjay.service.events import Complete, Warm
+from scrubjay.service.events import Complete, ShownPrompt, ShowPrompt, Warm
 from scrubjay.service.fair_queue import Priority
 from scrubjay.service.models import Models
+from scrubjay.service.prompt_builder import Made
 from scrubjay.service.served_model import ServedModel
 from scrubjay.service.settings import ServiceSettings
 from scrubjay.service.warming import Warmer, warm_ask
@@ -60,7 +62,7 @@ class ClientRequests:
 
     @property
     def handlers(self) -> Mapping[type, Callable[[Any], None]]:
-        return {Complete: self._complete, Warm: self._warm}
+        return {Complete: self._complete, Warm: self._warm, ShowPrompt: self._show}
 
     def _complete(self, event: Complete) -> None:
         request = event.request
@@ -110,6 +112,29 @@ class ClientRequests:
             request = ActiveRequest(ask)
             answer(event.reply, self._model.dispatcher.still_warming(request))
             self._model.dispatcher.accept(request)
+
+    def _show(self, event: ShowPrompt) -> None:
+        project, document = self._projects.find(event.uri, event.owner)
+        view = ProjectView.of(project, document, document.content.offset_at(event.position, event.encoding))
+        model = self._model
+        builder, info, settings = model.builder, model.supervisor.info, model.settings
+        if builder.fim_template is None or info is None:
+            raise RequestError("Loading model", 503)
+        speed = model.dispatcher.residency.window_speed(info, is_idle=True)
+        limits = limits_for(Budgets(settings.context_budget, settings.latency_budget_ms), info.n_ctx, speed, 0)
+
+        def give(made: Made) -> None:
+            if isinstance(made, ScrubjayError):
+                if not event.reply.done():
+                    event.reply.set_exception(made)
+                return
+            # Special tokens have no text but their names, and a thread finds them.
+            parts = builder.use(lambda tools: tools.shown(made), len(made.tokens), limits)
+            parts.add_done_callback(lambda done: answer(event.reply, ShownPrompt(done.result(), project.rules.problem)))
+
+        recipe = DocumentRecipe(view, is_idle=True, is_speculative=True)
+        if (at_once := builder.make(recipe, limits, give)) is not None:
+            give(at_once)
 
     def _find(self, request: CompletionRequest) -> tuple[Project, Document]:
         """The document that `request` is about, as its client sees it."""

@@ -13,7 +13,7 @@ from scrubjay.completion.requests import Completion, CompletionRequest, RawReque
 from scrubjay.engine.interface import EngineEvent
 from scrubjay.errors import ScrubjayError
 from scrubjay.prompt.client_prompts import RawPrompt
-from scrubjay.prompt.segments import Prompt
+from scrubjay.prompt.segments import Prompt, ShownPart
 from scrubjay.protocol.messages import Vector
 from scrubjay.protocol.records import Forgotten
 from scrubjay.service.active_request import ActiveRequest
@@ -81,6 +81,25 @@ class Warm:
     owner: str = ""
     wait: bool = True
     reply: "asyncio.Future[Completion]" = field(default_factory=asyncio.Future)
+
+
+@dataclass(frozen=True, slots=True)
+class ShownPrompt:
+    """A prompt, and what is wrong with the project's own rules for it, "" if nothing is."""
+
+    parts: tuple[ShownPart, ...]
+    problem: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ShowPrompt:
+    """Make the prompt for `position` of `uri` as after a pause there, and have nothing of it processed."""
+
+    uri: str
+    position: Position
+    encoding: PositionEncoding = "utf-16"
+    owner: str = ""
+    reply: "asyncio.Future[ShownPrompt]" = field(default_factory=asyncio.Future)
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,6 +296,7 @@ ClientEvent = (
     | OpenModel
     | Warm
     | AddTail
+    | ShowPrompt
     | AskNextEdit
     | NextEditOutcome
     | CompletionOutcome

@@ -39,6 +39,7 @@ from scrubjay.service.events import (
     ProjectIdle,
     ProjectWarm,
     RequestStatus,
+    ShowPrompt,
     StatusDue,
     Warm,
 )
@@ -60,7 +61,7 @@ logger = logging.getLogger(__name__)
 
 NO_TURN = frozenset((CompletionOutcome, EngineStatus, Piece, PrefillDone, PrefillProgress, RequestStatus, StatusDue))
 """Events after which the queue is as it was before, or the dispatcher has taken its turn already."""
-NEEDS_ENGINE = frozenset((Complete, Embed, Generate, OpenModel, Warm))
+NEEDS_ENGINE = frozenset((Complete, Embed, Generate, OpenModel, ShowPrompt, Warm))
 
 
 class Service:

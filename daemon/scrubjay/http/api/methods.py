@@ -25,6 +25,8 @@ from scrubjay.service.events import (
     Pause,
     PlacedEdit,
     RequestStatus,
+    ShownPrompt,
+    ShowPrompt,
     Warm,
 )
 from scrubjay.workspace.events import ChangeDocument, CloseDocument, FocusDocument, OpenDocument, SaveDocument
@@ -39,6 +41,7 @@ Call = (
     | FocusDocument
     | Complete
     | Warm
+    | ShowPrompt
     | AddTail
     | AskNextEdit
     | NextEditOutcome
@@ -163,6 +166,17 @@ def warm(params: Params, owner: str = "") -> Callable[[], Warm]:
     )
 
 
+def show_prompt(params: Params, owner: str = "") -> Callable[[], ShowPrompt]:
+    place = (_uri(params), position_of(params, "position"), encoding_of(params))
+    return partial(ShowPrompt, *place, _owner(params, owner))
+
+
+def prompt_json(shown: ShownPrompt) -> Json:
+    """What `/api/prompt` answers."""
+    parts = [asdict(part) for part in shown.parts]
+    return {"tokens": sum(part.n_tokens for part in shown.parts), "parts": parts, "problem": shown.problem}
+
+
 def tail(params: Params, _: str = "") -> Callable[[], AddTail]:
     shown = Tail(params.text("name"), params.text("text"), params.flag("once", default=True))
     return partial(AddTail, params.text("root"), shown)
@@ -273,6 +287,7 @@ METHODS: Mapping[str, Method] = {
     "complete": (complete, completion_json),
     "complete/outcome": (outcome, nothing_json),
     "warm": (warm, warm_json),
+    "prompt": (show_prompt, prompt_json),
     "tail": (tail, nothing_json),
     "next-edit": (next_edit, next_edit_json),
     "next-edit/outcome": (next_edit_outcome, nothing_json),
