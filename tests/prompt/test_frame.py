@@ -28,11 +28,13 @@ def layout(root: str, name: str, tails: list[Tail], template: FimTemplate, limit
     return LayoutInput(project, document, 0, template, cache(), limits)
 
 
+KEYS = st.sampled_from(("", "/a/jay/one.py", "/a/jay/two.py"))
+TAILS = st.builds(Tail, st.sampled_from("ab"), st.sampled_from(("error", "warning: " * 20)), st.booleans(), KEYS)
 LAYOUTS = st.builds(
     layout,
     st.sampled_from(("/a/jay", "/b/jay", "/a/magpie")),
     st.sampled_from(("one.py", "two.py", "lib/one.py")),
-    st.lists(st.builds(Tail, st.sampled_from("ab"), st.sampled_from(("error", "warning: " * 20))), max_size=2),
+    st.lists(TAILS, max_size=2),
     st.sampled_from((PLAIN, find_template(vocabularies.open_vocabulary("qwen2")))),
     st.sampled_from((Limits(2048, 128), Limits(2048, 256), Limits(256, 128), Limits(2048, 128, 200))),
 )
@@ -50,3 +52,11 @@ def test_a_frame_is_kept_only_as_long_as_it_is_the_same(before: LayoutInput, now
     last, fresh = prompt_frame(before), prompt_frame(now)
     assert parts(prompt_frame(now, last)) == parts(fresh)
     assert prompt_frame(now, fresh) is fresh
+
+
+@given(LAYOUTS)
+def test_a_tail_of_a_document_is_shown_in_its_prompts_only(layout: LayoutInput) -> None:
+    tails = layout.project.tails.values()
+    wanted = [tail.name for tail in tails if tail.key in ("", layout.document.key)]
+    shown = [segment.label for segment in prompt_frame(layout).tails]
+    assert shown == wanted or (layout.limits.n_ctx == 256 and set(shown) <= set(wanted)), "there may be no room"

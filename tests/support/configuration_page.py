@@ -64,6 +64,8 @@ only = "open"                 # nothing else that is not open; "file": nothing b
 
 `never` is stronger than `always`; what `.gitignore` or `.scrubjayignore` leave out stays out until it is opened. The file
 counts from the next prompt on, as soon as it is saved. A mistake in it is logged, and the rules from before hold.
+While the message of a commit is written, in `COMMIT_EDITMSG`, prompts for it show the diff of that commit as well, without
+what is not shown otherwise; where files are watched (`--watch`), and unless the message has it already (`git commit -v`).
 `scrubjay context FILE:LINE` prints the prompt for a line as the model gets it, with the tokens and the reason of each part.
 
 ## Several models

@@ -16,6 +16,7 @@ from scrubjay.workspace.events import (
     FilesChanged,
     OpenDocument,
     SaveDocument,
+    StagedFound,
     WorkspaceEvent,
 )
 from scrubjay.workspace.project import File
@@ -33,7 +34,7 @@ class Told:
             root.mkdir()
             (root / "on_disk.py").write_text("x = 1\n")
         self.projects = Projects()
-        self.posted: asyncio.Queue[FilesChanged] = asyncio.Queue()
+        self.posted: asyncio.Queue[FilesChanged | StagedFound] = asyncio.Queue()
         self.touched: list[str] = []
         self.forgotten: list[str] = []
         self.news: list[Notification] = []
@@ -238,3 +239,29 @@ async def test_rules_that_another_program_writes_hold_and_count_as_a_change(tmp_
     assert told.files(root) == []
     assert not any(map(project.may_show, project.documents.values()))
     await told.workspace.close()
+
+
+async def test_what_is_about_to_be_committed_is_shown_while_its_message_is_written(tmp_path: Path) -> None:
+    told = Told(tmp_path, 1)
+    (root,) = told.roots
+    subprocess.run(["git", "init", "-q", str(root)], check=True)
+    (root / "id_rsa").write_text("a key\n")
+    (root / "not_staged.py").write_text("y = 2\n")
+    subprocess.run(["git", "-C", str(root), "add", "on_disk.py", "id_rsa"], check=True)
+    message = root / ".git" / "COMMIT_EDITMSG"
+    told.absorb(OpenDocument(message.as_uri(), "\n# Please enter the commit message\n"))
+    found = await told.posted.get()
+    assert isinstance(found, StagedFound)
+    told.absorb(found)
+    project = told.projects.by_root(str(root))
+    (tail,) = project.tails.values()
+    assert tail.key == str(message)
+    assert "+x = 1" in tail.text
+    assert "a key" not in tail.text and "y = 2" not in tail.text
+    told.absorb(CloseDocument(message.as_uri()))
+    assert project.tails == {}
+    told.absorb(found)
+    assert project.tails == {}, "it came too late"
+    told.absorb(OpenDocument(message.as_uri(), f"\n# ---- >8 ----\n{found.diff}"))
+    await told.workspace.close()
+    assert told.posted.empty(), "the message has it already"

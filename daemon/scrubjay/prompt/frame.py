@@ -10,7 +10,7 @@ from scrubjay.prompt.parts import FileParts
 from scrubjay.prompt.segments import Segment, count_tokens, part_tokens
 from scrubjay.tokenizer.token_cache import TokenCache, TokenizedText
 from scrubjay.workspace.document import Document
-from scrubjay.workspace.project import Project
+from scrubjay.workspace.project import Project, Tail
 
 FIM_TOKENS = 3
 """The special tokens around prefix, suffix and middle."""
@@ -104,7 +104,8 @@ def prompt_frame(layout: LayoutInput, last: PromptFrame | None = None) -> Prompt
     """
     template, limits, project = layout.template, layout.limits, layout.project
     name, label = project.name, project.label(layout.document)
-    made_for = (template, limits, name, label, tuple(project.tails.values()))
+    shown = tuple([tail for tail in project.tails.values() if tail.key in ("", layout.document.key)])
+    made_for = (template, limits, name, label, shown)
     if last is not None and last.made_for == made_for:
         return last
     start_tokens = part_tokens(template.start(name), layout.token_cache)
@@ -118,19 +119,17 @@ def prompt_frame(layout: LayoutInput, last: PromptFrame | None = None) -> Prompt
             f"A context of {limits.n_ctx} tokens has no room for a prompt beside {limits.reserve} tokens of completion; "
             "use a larger --ctx or --context-budget."
         )
-    tails = _tail_segments(layout, room // MAX_TAILS_SHARE)
+    tails = _tail_segments(shown, layout, room // MAX_TAILS_SHARE)
     room -= sum(count_tokens(tail, layout.token_cache) for tail in tails)
     return PromptFrame(start, path, room, tails, made_for)
 
 
-def _tail_segments(layout: LayoutInput, room: int) -> tuple[Segment, ...]:
-    """The ends of the project's tails, each with an equal share of `room` tokens."""
-    tails = layout.project.tails.values()
+def _tail_segments(tails: Sequence[Tail], layout: LayoutInput, room: int) -> tuple[Segment, ...]:
+    """The ends of `tails`, each with an equal share of `room` tokens."""
     made = []
     for tail in tails:
-        header = Segment(
-            "tail", tail.name, layout.template.header(tail.name), reason="sent by a client for this prompt"
-        )
+        reason = "what is about to be committed" if tail.key else "sent by a client for this prompt"
+        header = Segment("tail", tail.name, layout.template.header(tail.name), reason=reason)
         n_most = room // len(tails) - count_tokens(header, layout.token_cache) - 1
         if n_most > 0:
             text = layout.token_cache.last_tokens(tail.text, n_most)

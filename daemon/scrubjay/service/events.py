@@ -26,6 +26,7 @@ from scrubjay.workspace.events import (
     FocusDocument,
     OpenDocument,
     SaveDocument,
+    StagedFound,
 )
 from scrubjay.workspace.project import Tail
 from scrubjay.workspace.text import Position, PositionEncoding
@@ -311,6 +312,7 @@ InternalEvent = (
     | ProjectIdle
     | ProjectWarm
     | FilesChanged
+    | StagedFound
     | PromptMade
     | PromptsDue
     | StatusDue

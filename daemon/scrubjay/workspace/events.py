@@ -86,8 +86,24 @@ class FilesChanged:
     rules: ContextRules = NO_CONTEXT_RULES
 
 
+@dataclass(frozen=True, slots=True)
+class StagedFound:
+    """What is about to be committed, as a diff, while somebody writes the message: `key` names that document."""
+
+    root: str
+    key: str
+    diff: str
+
+
 WorkspaceEvent = (
-    OpenDocument | ChangeDocument | CloseDocument | SaveDocument | FocusDocument | CloseOwner | FilesChanged
+    OpenDocument
+    | ChangeDocument
+    | CloseDocument
+    | SaveDocument
+    | FocusDocument
+    | CloseOwner
+    | FilesChanged
+    | StagedFound
 )
 """What `Workspace.absorb` takes."""
 

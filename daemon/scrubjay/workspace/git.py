@@ -8,7 +8,7 @@ import logging
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from time import monotonic
 
 logger = logging.getLogger(__name__)
@@ -18,6 +18,11 @@ LOOK_S = 0.2
 """How often to see whether the answer is still wanted."""
 _KEPT_VARIABLES = ("GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM")
 _SAFE = ("-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null")
+_DIFF = (
+    *("--literal-pathspecs", "-c", "core.bigFileThreshold=256k", "diff", "--cached", "--no-ext-diff", "--no-textconv"),
+    *("--no-renames", "--no-color", "--ignore-submodules", "--src-prefix=a/", "--dst-prefix=b/", "--unified=3"),
+)
+"""Files of more than 256 KiB are only named: nobody wrote them by hand."""
 _LIST = ("--literal-pathspecs", "ls-files", "-z", "--exclude-standard")
 
 
@@ -51,19 +56,35 @@ class Git:
         found = self._lines(folder, *_LIST, "--others", "--ignored", "--directory") or []
         return [path for path in found if not path.endswith("/")]
 
+    def list_staged(self, folder: str, index: str = "") -> list[str]:
+        """Files below `folder`, the top of a checkout, that the next commit changes; `index` if it is made of another one."""
+        return self._lines(folder, *_DIFF, "--name-only", "-z", index=index) or []
+
+    def diff_staged(self, folder: str, names: Sequence[str], index: str = "") -> str:
+        """What the next commit changes in these files, see `list_staged`; "" if git does not say."""
+        return (self._answer(folder, *_DIFF, "--", *names, index=index) or b"").decode("utf-8", "replace")
+
     def is_ignored(self, folder: str, path: str) -> bool:
         """Whether a rule leaves out `path`, relative to `folder`; False where git does not say."""
         # This command takes no literal names; with a dot in front none is taken for a pattern.
         return bool(self._lines(folder, "check-ignore", "-z", "--stdin", text=f"./{path}"))
 
-    def _lines(self, folder: str, *command: str, text: str = "") -> list[str] | None:
+    def _lines(self, folder: str, *command: str, text: str = "", index: str = "") -> list[str] | None:
         """What a command lists, or None if it fails. Names are decoded as those of files are."""
+        listed = self._answer(folder, *command, text=text, index=index)
+        return None if listed is None else [os.fsdecode(name) for name in listed.split(b"\0") if name]
+
+    def _answer(self, folder: str, *command: str, text: str = "", index: str = "") -> bytes | None:
+        """What a command says, or None if it fails. Names are decoded as those of files are."""
         # Looked for each time, as it may be installed meanwhile; one that is found in the working folder is not git.
         program = shutil.which("git")
         if program is None or not os.path.isabs(program):  # noqa: PTH117  # a Path would lose the difference
             return None
         try:
-            status, listed, complaint = self._run([program, *_SAFE, "-C", folder, *command], os.fsencode(text))
+            environment = _environment() | ({"GIT_INDEX_FILE": index} if index else {})
+            status, listed, complaint = self._run(
+                [program, *_SAFE, "-C", folder, *command], os.fsencode(text), environment
+            )
         except (OSError, ValueError, subprocess.TimeoutExpired) as error:
             if not self._is_cancelled():
                 logger.warning("Git cannot be asked about %s, so its rules are read without it: %s", folder, error)
@@ -71,13 +92,15 @@ class Git:
         if status not in (0, 1):
             logger.info("Git does not list %s: %s", folder, os.fsdecode(complaint).strip().partition("\n")[0])
             return None
-        return [os.fsdecode(name) for name in listed.split(b"\0") if name]
+        return listed
 
-    def _run(self, command: Sequence[str], text: bytes | None) -> tuple[int, bytes, bytes]:
+    def _run(
+        self, command: Sequence[str], text: bytes | None, environment: Mapping[str, str]
+    ) -> tuple[int, bytes, bytes]:
         """Status and outputs of a command; raises TimeoutExpired when it was ended before it was ready."""
         pipe = subprocess.PIPE
         ends = monotonic() + TIMEOUT_S
-        with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, env=_environment()) as child:
+        with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, env=environment) as child:
             while True:
                 try:
                     listed, complaint = child.communicate(text, LOOK_S)
@@ -107,6 +130,18 @@ def is_linked_worktree(folder: str) -> bool:
     except (OSError, ValueError):
         return False
     return os.path.basename(os.path.dirname(git_folder)) == "worktrees"  # noqa: PTH119, PTH120  # may end in anything
+
+
+def work_folder(git_folder: str) -> str | None:
+    """The top of the checkout that `git_folder` belongs to, if it is the repository's first one or a linked worktree."""
+    above, name = os.path.split(git_folder)
+    if name == ".git":
+        return above
+    try:
+        with open(f"{git_folder}/gitdir", encoding="utf-8", errors="surrogateescape") as file:  # noqa: PTH123  # may be bytes
+            return os.path.dirname(file.read(4096).strip()) or None  # noqa: PTH120  # may end in anything
+    except (OSError, ValueError):
+        return None
 
 
 def worktree_within(root: str, path: str) -> str | None:

@@ -90,6 +90,16 @@ class Listing:
             self._verdicts |= {path: path in shown or self._is_let_in(path) for path in some}
         return {path for path in asked if self._verdicts.get(path, True)}
 
+    def lets_in(self, path: str) -> bool:
+        """Whether neither the name of `path`, a file that git tracks, nor a rule that git does not read leaves it out.
+
+        It need not be there, and nothing need be scanned before.
+        """
+        if "" not in self._rules:
+            above = _rules_above(self.root, _repository_top(self.root), OWN_RULES)
+            self._rules[""] = above.below("", _ignore_text(self.root, OWN_RULES))
+        return self._has_shown_folder(_folder(path)) and self._is_shown_file(path)
+
     def _repository_of(self, path: str) -> str | None:
         """The innermost folder around `path` that git lists."""
         around = (folder for folder in reversed(self._repositories) if not folder or path.startswith(f"{folder}/"))

@@ -31,11 +31,16 @@ class File:
 
 @dataclass(frozen=True, slots=True)
 class Tail:
-    """A text that prompts show after all files, such as a compiler's output; with `once` only the next one does."""
+    """A text that prompts show after all files, such as a compiler's output; with `once` only the next one does.
+
+    Args:
+        key: only prompts for that document show it; "" for all of them.
+    """
 
     name: str
     text: str
     once: bool = True
+    key: str = ""
 
 
 MAX_TAILS = 8
@@ -149,6 +154,7 @@ class Project:
 
     def close(self, key: str) -> None:
         """Nobody has the document under `key` open any more: what is on disk counts again, if it is known."""
+        self.tails = {name: tail for name, tail in self.tails.items() if tail.key != key}
         if (on_disk := self.files.get(key)) is not None:
             self.show(on_disk)
         else:

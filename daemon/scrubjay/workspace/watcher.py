@@ -17,7 +17,7 @@ from pathlib import PurePath
 from time import monotonic
 
 from scrubjay.workspace.context_rules import ContextRules
-from scrubjay.workspace.events import FilesChanged
+from scrubjay.workspace.events import FilesChanged, StagedFound
 from scrubjay.workspace.file_tree import FileBudget, FileTree
 from scrubjay.workspace.folder_watches import FolderWatches, Notifier, limit_of, make_notifier
 from scrubjay.workspace.hidden_names import HIDDEN_FOLDERS
@@ -46,7 +46,8 @@ class Watcher:
     """Watches roots. To be used from the event loop.
 
     Args:
-        post: takes what is on disk, in the event loop, whenever a root has other texts than before.
+        post: takes what is on disk, in the event loop, whenever a root has other texts than before; and what is about to be
+            committed.
         quiet_s: how long nothing must have happened in a root before it is looked at.
         make_notifier: makes what has the system tell of changes; may raise OSError, as may the watches that it makes.
         shows_secrets: whether files are shown that usually hold keys or passwords.
@@ -54,7 +55,7 @@ class Watcher:
 
     def __init__(
         self,
-        post: Callable[[FilesChanged], None],
+        post: Callable[[FilesChanged | StagedFound], None],
         quiet_s: float = QUIET_S,
         make_notifier: Callable[[], Notifier] = make_notifier,
         shows_secrets: bool = False,
@@ -66,6 +67,7 @@ class Watcher:
         self._notifier: Notifier | None = None
         self._roots: dict[str, _WatchedRoot] = {}
         self._claims: frozenset[str] = frozenset()
+        self._is_closed = False
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="files", initializer=_lower_priority)
 
     def watch(self, root: str, budget: FileBudget, is_named: bool) -> None:
@@ -81,6 +83,15 @@ class Watcher:
             )
             self._roots[root] = watched = _WatchedRoot(tree, self._quiet_s, self._check)
             self._in_thread(watched, partial(self._begin, watched, is_named))
+
+    def find_staged(self, find: Callable[[], StagedFound]) -> None:
+        """Look for what is about to be committed, when there is time; what comes of it is posted."""
+        future = asyncio.get_running_loop().run_in_executor(self._executor, find)
+        future.add_done_callback(self._found)
+
+    def _found(self, future: "asyncio.Future[StagedFound]") -> None:
+        if not future.cancelled() and not self._is_closed:
+            self._post(future.result())
 
     def claim(self, roots: Iterable[str]) -> None:
         """Each of `roots` has what is below it for itself, as long as it is watched; none that is above it shows that."""
@@ -98,6 +109,7 @@ class Watcher:
 
     async def close(self) -> None:
         """Watch nothing any more."""
+        self._is_closed = True
         for watched in self._roots.values():
             watched.close()
         await asyncio.get_running_loop().run_in_executor(self._executor, self._stop)

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from scrubjay.notifications import Notification
 from scrubjay.workspace.context_rules import FILE_NAME, ContextRules
+from scrubjay.workspace.document import Document
 from scrubjay.workspace.events import (
     ChangeDocument,
     CloseDocument,
@@ -17,17 +18,22 @@ from scrubjay.workspace.events import (
     FocusDocument,
     OpenDocument,
     SaveDocument,
+    StagedFound,
     WorkspaceEvent,
     answer,
 )
 from scrubjay.workspace.file_tree import FileBudget, rules_at
 from scrubjay.workspace.git import worktree_within
-from scrubjay.workspace.project import Project
+from scrubjay.workspace.project import Project, Tail
 from scrubjay.workspace.projects import Projects
 from scrubjay.workspace.roots import find_root, is_home_or_above
+from scrubjay.workspace.staged import NAME, is_commit_message, staged_diff
 from scrubjay.workspace.watcher import Watcher
 
 logger = logging.getLogger(__name__)
+
+STAGED_SHARE = 4
+"""What is staged has one in this many of the bytes that prompts may have of files that are not open."""
 
 
 class Absorbed(NamedTuple):
@@ -50,13 +56,14 @@ class Workspace:
     def __init__(
         self,
         projects: Projects,
-        post: Callable[[FilesChanged], None],
+        post: Callable[[FilesChanged | StagedFound], None],
         publish: Callable[[Notification], None],
         is_watching: bool,
         shows_secrets: bool = False,
     ) -> None:
         self.projects = projects
         self._publish = publish
+        self._shows_secrets = shows_secrets
         self._watcher = Watcher(post, shows_secrets=shows_secrets) if is_watching else None
         self._budget: FileBudget | None = None
         # Roots that were opened before it was known what the model can take in, in order; and those that clients named.
@@ -70,6 +77,7 @@ class Workspace:
             FocusDocument: self._focus,
             CloseOwner: self._close_owner,
             FilesChanged: self._update_files,
+            StagedFound: self._show_staged,
         }
 
     def absorb(self, event: WorkspaceEvent) -> Absorbed:
@@ -111,6 +119,7 @@ class Workspace:
         self._read_rules(project)
         self._watch(project.root)
         self._note_open_documents(project)
+        self._look_at_staged(project, document)
         answer(event.reply, document.version)
         return [project]
 
@@ -183,6 +192,21 @@ class Workspace:
         projects = [project for project in self.projects if project.root == event.root]
         has_rules = [self._follow(project, event.rules) for project in projects]
         return projects if is_shown or any(has_rules) else []
+
+    def _look_at_staged(self, project: Project, document: Document) -> None:
+        """Somebody writes the message of a commit; with `git commit --verbose` the diff is in it."""
+        if self._watcher is None or not is_commit_message(document.path) or "\ndiff --git " in document.text:
+            return
+        root, key, n_characters = project.root, document.key, (self._budget or FileBudget()).n_bytes // STAGED_SHARE
+        open_paths = frozenset(other.key for other in project.documents.values() if other.is_open)
+        secrets = self._shows_secrets
+        self._watcher.find_staged(lambda: StagedFound(root, key, staged_diff(key, n_characters, open_paths, secrets)))
+
+    def _show_staged(self, event: StagedFound) -> list[Project]:
+        projects = [one for one in self.projects if one.root == event.root and one.is_open(event.key)]
+        for project in projects:
+            project.add_tail(Tail(NAME, event.diff, once=False, key=event.key))
+        return projects
 
     def _read_rules(self, project: Project) -> None:
         """Read what is to be shown before the first prompt is made, and where nothing is watched."""

@@ -1,0 +1,83 @@
+"""What is about to be committed, for whoever writes the message of the commit. For threads: it waits for git.
+
+Nothing is in it that prompts do not show of a project: no secrets, no lists that programs write, nothing that
+`.scrubjayignore` or `.scrubjay.toml` leave out.
+"""
+
+import os
+from collections.abc import Collection, Iterator
+
+from scrubjay.workspace.context_rules import NO_CONTEXT_RULES
+from scrubjay.workspace.file_tree import rules_at
+from scrubjay.workspace.git import Git, work_folder
+from scrubjay.workspace.listing import Listing
+
+MESSAGE = "COMMIT_EDITMSG"
+"""The file in which git has a message written."""
+NAME = "staged.diff"
+"""As prompts name the diff."""
+MAX_FILES = 64
+_FILE = "diff --git "
+_OMITTED = "...\n"
+
+
+def is_commit_message(path: str | None) -> bool:
+    """Whether the file at `path` is the message of a commit."""
+    return path is not None and path.endswith(f"/{MESSAGE}")
+
+
+def staged_diff(message: str, n_characters: int, open_paths: Collection[str] = (), shows_secrets: bool = False) -> str:
+    """The diff of the commit whose message is in the file at `message`; "" if there is none to show.
+
+    Args:
+        message: a canonical path.
+        n_characters: about how long it may be; where it is longer, each file's part is cut.
+        open_paths: of files that somebody has open.
+        shows_secrets: whether it may have files that usually hold keys or passwords.
+    """
+    git_folder = os.path.dirname(message)  # noqa: PTH120  # as git names it
+    if (folder := work_folder(git_folder)) is None:
+        return ""
+    git, listing, rules = Git(), Listing(folder, shows_secrets=shows_secrets), rules_at(folder, NO_CONTEXT_RULES)
+    index = _index(git_folder)
+    shown = [
+        name
+        for name in git.list_staged(folder, index)
+        if listing.lets_in(name) and rules.may_show(name, f"{folder}/{name}" in open_paths)
+    ]
+    return fair_parts(git.diff_staged(folder, shown[:MAX_FILES], index), n_characters) if shown else ""
+
+
+def _index(git_folder: str) -> str:
+    """The index that git makes the commit of: one of its own while the message for `commit --all` or some files is written."""
+    try:
+        names = sorted(entry.name for entry in os.scandir(git_folder) if entry.stat().st_size)
+    except OSError:
+        return ""
+    own = [name for name in names if name.startswith("next-index-") and name.endswith(".lock")]
+    found = own or [name for name in names if name == "index.lock"]
+    return f"{git_folder}/{found[-1]}" if found else ""
+
+
+def fair_parts(diff: str, n_characters: int) -> str:
+    """`diff` with as much of each file as there is room for: the room is shared, and what one does not need others have."""
+    files = [*_files(diff)]
+    left, shares = n_characters, dict[int, int]()
+    for n_done, (length, number) in enumerate(sorted((len(file), number) for number, file in enumerate(files))):
+        shares[number] = min(length, left // (len(files) - n_done))
+        left -= shares[number]
+    return "".join(_cut(file, shares[number]) for number, file in enumerate(files))
+
+
+def _files(diff: str) -> Iterator[str]:
+    first, *others = diff.split(f"\n{_FILE}")
+    lines = [first, *(f"{_FILE}{other}" for other in others)]
+    yield from (f"{file}\n" if number < len(others) else file for number, file in enumerate(lines))
+
+
+def _cut(file: str, n_characters: int) -> str:
+    """The whole lines at the beginning of `file` that fit."""
+    if len(file) <= n_characters:
+        return file
+    end = file.rfind("\n", 0, max(n_characters - len(_OMITTED), 0)) + 1
+    return file[:end] + _OMITTED if end else ""
