@@ -23,10 +23,10 @@ SPLITS = {
 """How they split words, by llama.cpp's names."""
 
 
-def tokenizer_of(kind: str) -> Tokenizer:
+def tokenizer_of(kind: str, n_tokens: int = N_TOKENS) -> Tokenizer:
     """A tokenizer of Hugging Face's library, with the vocabulary of the tests."""
     is_byte_level = kind in SPLITS
-    learnt = make_vocabulary(N_TOKENS, "gpt2" if is_byte_level else "llama")
+    learnt = make_vocabulary(n_tokens, "gpt2" if is_byte_level else "llama")
     ids = {token: id_ for id_, token in enumerate(learnt.tokens)}
     if is_byte_level:
         merges = [(first, second) for first, second in (merge.split(" ") for merge in learnt.merges)]
@@ -47,10 +47,10 @@ def tokenizer_of(kind: str) -> Tokenizer:
     return tokenizer
 
 
-def written(kind: str, folder: Path) -> Path:
+def written(kind: str, folder: Path, n_tokens: int = N_TOKENS) -> Path:
     """The tokenizer.json of such a tokenizer, and the file that belongs to it, in `folder`."""
     path = folder / "tokenizer.json"
-    tokenizer_of(kind).save(str(path))
+    tokenizer_of(kind, n_tokens).save(str(path))
     config = {
         "eos_token": {"content": "<|endoftext|>" if kind in SPLITS else "</s>"},
         "chat_template": "{{ messages }}",

@@ -16,6 +16,7 @@ from scrubjay.llama.vocabulary import Vocabulary
 from tests.support.gguf_vocab import source_text
 from tests.support.hugging_face import SPLITS, tokenizer_of, written
 from tests.support.remote import ScriptedServer, events_of
+from tests.support.vocabularies import N_TOKENS
 
 
 @asynccontextmanager
@@ -92,6 +93,17 @@ async def test_what_is_nowhere_can_be_brought(
         with pytest.raises(RemoteFailed) as failed:
             await found(server, Served(name, "openai", 4096), "", tmp_path)
     assert says in str(failed.value)
+
+
+async def test_a_model_may_have_more_tokens_than_its_tokenizer_and_not_fewer(tmp_path: Path) -> None:
+    file = written("qwen2", tmp_path)
+    async with cutting("qwen2") as server:
+        for n_vocab in (N_TOKENS, N_TOKENS + 72):
+            assert (await found(server, Served("coder", "openai", 4096, n_vocab=n_vocab), str(file), tmp_path))[
+                1
+            ] == N_TOKENS
+        with pytest.raises(RemoteFailed, match="tokens and not"):
+            await found(server, Served("coder", "openai", 4096, n_vocab=N_TOKENS - 1), str(file), tmp_path)
 
 
 async def test_a_tokenizer_json_that_was_downloaded_is_found_by_the_model_s_name(

@@ -54,7 +54,7 @@ async def find_vocabulary(
     theirs = await ask_tokens(wire, address, served, SAMPLE)
     if path := await _known(wire, served, named, folder):
         cut = await finder.cut(path, theirs)
-        if served.n_vocab not in (0, cut.n_tokens):
+        if not _has_as_many(cut, path, served):
             raise _other(path, address, f"{cut.n_tokens} tokens and not {served.n_vocab}")
         if theirs not in (None, cut.tokens):
             raise _other(path, address, "other tokens")
@@ -67,7 +67,7 @@ async def find_vocabulary(
             if error.kind == "down":
                 raise
         else:
-            if theirs == cut.tokens and served.n_vocab in (0, cut.n_tokens):
+            if theirs == cut.tokens and _has_as_many(cut, guess, served):
                 return cut.path, cut.n_tokens
     raise _nowhere(served, address)
 
@@ -165,6 +165,11 @@ async def _cut(
         raise RemoteFailed(f"{path} is no vocabulary for the model of {address.url}.{why}", "final")
     found = json.loads(said)
     return Cut(found["n_tokens"], found["tokens"][0], out or path)
+
+
+def _has_as_many(cut: Cut, path: Path, served: Served) -> bool:
+    """Whether it has as many tokens as the model, as far as that is said; models are padded with tokens of no meaning."""
+    return served.n_vocab in (0, cut.n_tokens) or (path.suffix == ".json" and cut.n_tokens < served.n_vocab)
 
 
 def _nowhere(served: Served, address: RemoteAddress) -> RemoteFailed:
