@@ -4,6 +4,7 @@ For threads: everything here waits for the disk.
 """
 
 import os
+import re
 import stat
 import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -24,6 +25,13 @@ MAX_CANDIDATES = 1000
 MAX_EDITS = 16
 """Of more files that were changed at once none counts as edited: somebody switched branches."""
 BINARY_SAMPLE_BYTES = 8192
+_GENERATED = re.compile(
+    r"@generated\b|\bgenerated\b.*\bdo not (?:edit|modify|change)\b|\bdo not (?:edit|modify|change)\b.*\bgenerated\b"
+    r"|^\W*(?:this (?:file|code|module) (?:is|was|has been) |code |file )?(?:auto(?:matically)?[- ]?)?generated (?:by|from)\b",
+    re.IGNORECASE | re.MULTILINE,
+)
+"""As programs say in the head of what they have written."""
+HEAD_CHARACTERS = 1000
 CLOCK_STEP_NS = 100_000_000
 """By so much the clock of a file system may be late."""
 BYTES_PER_TOKEN = 3
@@ -168,7 +176,8 @@ class FileTree:
     def _text(self, path: str) -> str:
         stamp, known = self._known[path].stamp, self._texts.get(path)
         if known is None or known[0] != stamp:
-            self._texts[path] = known = (stamp, _read(self._at(path)))
+            text = _read(self._at(path))
+            self._texts[path] = known = (stamp, "" if _is_worthless(text) else text)
         return known[1]
 
     def _at(self, path: str) -> str:
@@ -253,6 +262,11 @@ def _stamp(path: str, status: os.stat_result) -> Stamp | None:
     if not is_text_size or not _is_text(path):
         return None
     return Stamp(status.st_mtime_ns, status.st_size, status.st_ino)
+
+
+def _is_worthless(text: str) -> bool:
+    """Whether there is nothing in it, or nobody has written it by hand."""
+    return not text.strip() or _GENERATED.search(text, 0, HEAD_CHARACTERS) is not None
 
 
 def _is_text(name: str) -> bool:

@@ -15,14 +15,41 @@ def _any_of(patterns: Iterable[str]) -> re.Pattern[str]:
 
 
 _LEFTOVER_FOLDERS = frozenset({".history", ".ipynb_checkpoints", ".idea", ".vs"})
-_LISTS = ("package-lock.json", "pnpm-lock.yaml", "yarn.lock", "poetry.lock", "uv.lock", "Cargo.lock")
+_LISTS = (
+    *("package-lock.json", "npm-shrinkwrap.json", "pnpm-lock.yaml", "yarn.lock", "bun.lock", "deno.lock"),
+    *("poetry.lock", "uv.lock", "pdm.lock", "Pipfile.lock", "pixi.lock", "pylock.toml", "pylock.*.toml"),
+    *(
+        "Cargo.lock",
+        "go.sum",
+        "Gemfile.lock",
+        "composer.lock",
+        "mix.lock",
+        "pubspec.lock",
+        "Podfile.lock",
+        "flake.lock",
+    ),
+    *("packages.lock.json", "gradle.lockfile", ".terraform.lock.hcl"),
+)
 """Long lists that programs write whenever something is installed."""
+_MARKERS = ("py.typed", ".gitkeep", ".keep", *(f"{name}{end}" for name in ("LICENSE", "COPYING") for end in ("", ".*")))
+"""What they say is that they are there, or nothing about the code."""
+_GENERATED = (
+    "*_pb2.py",
+    "*_pb2.pyi",
+    "*_pb2_grpc.py",
+    "*.pb.go",
+    "*.pb.h",
+    "*.pb.cc",
+    "*.min.js",
+    "*.min.css",
+    "*.map",
+)
 _LEFTOVERS = (
     *("*~", "#*#", ".#*", "4913", ".*.sw?", ".*.kate-swp", "*___jb_tmp___", "*___jb_old___"),
     *("*.orig", "*.rej", "*.bak", ".goutputstream-*", ".nfs*", ".fuse_hidden*", ".DS_Store"),
 )
 """What editors, merges and file systems write beside a file: mostly the very text that is being edited, once more."""
-_HIDDEN_FILES = _any_of((".git", *IGNORE_FILES, *_LISTS, *_LEFTOVERS))
+_HIDDEN_FILES = _any_of((".git", *IGNORE_FILES, *_LISTS, *_MARKERS, *_GENERATED, *_LEFTOVERS))
 
 _SECRET_FOLDERS = frozenset({".ssh", ".gnupg", ".aws", ".azure", ".kube"})
 _SECRETS = (
@@ -43,7 +70,7 @@ def is_hidden_folder(name: str) -> bool:
 
 
 def is_hidden_file(name: str) -> bool:
-    """Whether files of that name are never shown: ignore files, lists, and what editors leave beside what they edit."""
+    """Whether files of that name are never shown: ignore files, markers, and what nobody writes by hand."""
     return _HIDDEN_FILES.match(name) is not None
 
 
