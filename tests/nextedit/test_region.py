@@ -19,10 +19,13 @@ def test_the_user_is_inside_and_nothing_is_lost(
     assert len("".join(window.above)) == window.start <= offset
     assert window.start + window.offset == offset
     assert window.marked("|") == window.inside[: window.offset] + "|" + window.inside[window.offset :]
-    if region != last:
-        assert window.line <= size.n_above
-        assert len(window.lines) - window.line <= size.n_below + 1 or not window.lines
-        own = window.lines[window.line : window.line + 1]
+    if region != last and window.lines:
+        line = min(
+            window.line, len(window.lines) - 1
+        )  # after the last line end there is no line: it is chosen around the last
+        assert line <= size.n_above
+        assert len(window.lines) - line <= size.n_below + 1
+        own = window.lines[line : line + 1]
         assert n_bytes(window.inside) <= max(size.n_bytes, n_bytes("".join(own)))
 
 
