@@ -69,11 +69,51 @@ def test_a_name_replaced_twice_is_replaced_again() -> None:
     assert session.accept_all() == ["h(beta, 2)"]
 
 
-def test_a_name_replaced_in_two_functions_is_one_of_each() -> None:
-    session = Session("".join(f"def f{n}(a):\n    return Dict[a][{n}]\n\n\n" for n in range(3)))
+def test_a_name_replaced_in_two_functions_is_replaced_in_others_only_between_the_same() -> None:
+    session = Session("".join(f"def f{n}(a):\n    return {n} + Dict[a][{n}]\n\n\n" for n in range(3)))
+    session.edit("Dict", "Mapping")
+    session.edit("Dict", "Mapping")
+    assert session.accept_all() == ["    return 2 + Mapping[a][2]"]
+    session = Session("def f(a):\n    return Dict[a]\n\n\ndef g(a):\n    Dict(a)\n\n\ndef h(a):\n    return Dict[a]\n")
     session.edit("Dict", "Mapping")
     session.edit("Dict", "Mapping")
     assert session.proposal() is None
+
+
+def test_other_files_are_next_after_three_or_where_one_was_there() -> None:
+    lines = "".join(f"x{n}: Optional[int] = {n}\n" for n in range(3))
+    session = Session(lines.replace("x2: Optional[int]", "x2: str"), b_py=lines)
+    session.edit("Optional[int]", "int | None")
+    session.edit("Optional[int]", "int | None")
+    assert session.proposal() is None
+    session.edit("Optional[int]", "int | None", path=B)
+    assert session.accept_all() == ["x1: int | None = 1", "x2: int | None = 2"]
+    session = Session(lines, b_py=lines)
+    session.edit("Optional[int]", "int | None")
+    session.edit("Optional[int]", "int | None")
+    assert len(session.accept_all()) == 1 + 3
+
+
+def test_a_comment_is_not_next_in_another_file_after_code() -> None:
+    lines = "".join(f"x{n} = [] + List[int]({n})\n" for n in range(3))
+    session = Session(lines, b_py="x = []  # [] + List[int]()\n")
+    session.edit("List", "list")
+    session.edit("List", "list")
+    assert session.accept_all() == ["x2 = [] + list[int](2)"]
+
+
+def test_no_word_is_taken_out_because_others_were() -> None:
+    session = Session("f(x=1, one=2)\nf(x=2, two=3)\nf(x=3, three=4)\n")
+    session.edit("one=", "")
+    session.edit("two=", "")
+    assert session.proposal() is None
+
+
+def test_words_of_the_language_are_enough_to_tell_a_statement() -> None:
+    session = Session("".join(f"\nfrom .{name} import x\n" for name in ("one", "two", "three", "four")))
+    session.edit("from .", "from package.")
+    session.edit("from .", "from package.")
+    assert session.accept_all()[:1] == ["from package.three import x"]
 
 
 def test_an_argument_added_twice_is_added_again() -> None:

@@ -10,6 +10,7 @@ from scrubjay.nextedit.lexing import (
     class_around,
     function_around,
     is_name,
+    is_word,
     kind_at,
     line_bounds,
     tokens_of,
@@ -23,6 +24,8 @@ N_EARLIER = 24
 N_BESIDE = 6
 LITERAL = 6
 MAX_PATTERNS = 8
+N_TO_CROSS = 2
+"""Earlier examples in this document after which others are looked at; one, if it is in another document."""
 MAX_OTHERS = 20
 _CLOSERS = {")": "(", "]": "[", "}": "{"}
 
@@ -68,26 +71,30 @@ def _now_at(start: int, later: Sequence[Edit]) -> int:
 def _by_two(
     latest: Sequence[Example], earlier: Sequence[tuple[Example, int]], here: OpenText, others: Sequence[OpenText]
 ) -> Iterator[NextEdit]:
-    tried: set[object] = set()
     for one in latest:
         same = [(other, other.start) for other in reversed(latest) if other.start < one.start]
-        for other, at in chain(same, earlier):
-            if (len(one.old), len(one.new)) != (len(other.old), len(other.new)):
-                continue
-            kind, pattern = _pattern(one, other)
-            if pattern is None or (pattern.parts, kind) in tried:
-                continue
-            if len(tried) == MAX_PATTERNS:
-                return
-            tried.add((pattern.parts, kind))
-            yield from _after(pattern, one, replace(other, start=at), here, others, kind)
+        placed = [replace(other, start=at) for other, at in chain(same, earlier)]
+        alike = [(other, kind, pattern) for other in placed for kind, pattern in _patterns(one, other)]
+        n_alike = Counter((pattern.old, pattern.new) for _, kind, pattern in alike if kind == "twice")
+        has_crossed = {(pattern.old, pattern.new) for other, _, pattern in alike if other.key != here.key}
+        tried: dict[object, tuple[Example, str, Pattern]] = {}
+        for other, kind, pattern in alike:
+            tried.setdefault((kind, pattern.parts), (other, kind, pattern))
+        for other, kind, pattern in [*tried.values()][:MAX_PATTERNS]:
+            change = pattern.old, pattern.new
+            may_cross = kind != "renamed" and (change in has_crossed or n_alike[change] >= N_TO_CROSS)
+            yield from _after(pattern, one, other, here, others if may_cross else (), kind)
 
 
-def _pattern(one: Example, other: Example) -> tuple[str, Pattern | None]:
+def _patterns(one: Example, other: Example) -> Iterator[tuple[str, Pattern]]:
+    """What the two have in common: the name alone that both replaced, and the change with what is beside it."""
+    if (len(one.old), len(one.new)) != (len(other.old), len(other.new)):
+        return
     if one.renamed and one.renamed == other.renamed:
-        return "renamed", Pattern((), one.old, one.new, (), one, 2)
+        yield "renamed", Pattern((), one.old, one.new, (), one, 2)
     pattern = generalised(one, other, N_BESIDE)
-    return "twice", pattern if pattern and _is_telling(pattern) else None
+    if pattern and _is_telling(pattern):
+        yield "twice", pattern
 
 
 def _is_telling(pattern: Pattern) -> bool:
@@ -99,9 +106,16 @@ def _is_telling(pattern: Pattern) -> bool:
         or _balance(pattern.old) != _balance(pattern.new)
     ):
         return False
+    if pattern.old and not pattern.new and not any(map(is_word, pattern.old)):
+        return False  # any word would be taken out
     n_names = sum(is_name(token) for token in pattern.whole)
     n_literal = sum(not token.startswith("\0") for token in (*pattern.left, *pattern.right))
-    return n_names >= (1 if pattern.old or n_literal >= LITERAL else 2)
+    return n_names >= (1 if pattern.old or n_literal >= LITERAL else 2) or _is_statement(pattern)
+
+
+def _is_statement(pattern: Pattern) -> bool:
+    """Whether it has the beginning of a line, and words of the language on either side of what comes: `from`, `import`."""
+    return "\n" in pattern.left and any(map(is_word, pattern.left)) and any(map(is_word, pattern.right))
 
 
 def _balance(tokens: Sequence[str]) -> Counter[str]:
@@ -135,8 +149,8 @@ def _after(
             kind != "renamed" or _is_attribute_at(text, match.at) == _is_attribute(one)
         ):
             yield _edit(here, match, kind)
-    if kind != "renamed" and not found:
-        yield from _elsewhere(pattern, others, kind)
+    if not found:
+        yield from _elsewhere(pattern, others, kind, wanted)
 
 
 def _is_attribute(example: Example) -> bool:
@@ -152,9 +166,11 @@ def _is_alike(one: Example, other: Example) -> bool:
     return one.key == other.key and _is_attribute(one) == _is_attribute(other)
 
 
-def _elsewhere(pattern: Pattern, others: Sequence[OpenText], kind: str) -> Iterator[NextEdit]:
+def _elsewhere(pattern: Pattern, others: Sequence[OpenText], kind: str, wanted: str) -> Iterator[NextEdit]:
+    """The first place in another document, if code stands there as here, or a comment, or a string."""
     for source in others:
-        for match in matches(pattern, source.text):
+        match = next(matches(pattern, source.text), None)
+        if match and kind_at(source.text, match.at, source.path) == wanted:
             yield _edit(source, match, kind)
             return
 
