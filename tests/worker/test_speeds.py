@@ -10,9 +10,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from scrubjay.protocol.messages import EngineSettings, Sampling
+from scrubjay.worker.lengths import PROBED
 from scrubjay.worker.load import LoadedModel, open_model
 from scrubjay.worker.loop import Worker
-from scrubjay.worker.speeds import MAX_AGE_S, MAX_KEPT, NAME, KnownSpeeds, Speeds
+from scrubjay.worker.speeds import MAX_AGE_IN_PART_S, MAX_AGE_S, MAX_KEPT, NAME, KnownSpeeds, Speeds
 from tests.support.engine_rig import AbortFlag
 from tests.support.faulty_files import FaultyFiles
 from tests.support.gguf_models import tiny_model
@@ -50,9 +51,14 @@ def test_few_are_kept_and_old_ones_are_measured_again(tmp_path: Path) -> None:
     assert known == list(range(2, MAX_KEPT + 2))
     read = json.loads((tmp_path / NAME).read_text())
     read["5"]["at"] -= MAX_AGE_S + 1
+    read["6"]["at"] -= MAX_AGE_IN_PART_S + 1
+    read["7"]["at"] -= MAX_AGE_IN_PART_S + 1
+    read["7"]["lengths"] = {str(n): [1.0, ""] for n in PROBED}
     (tmp_path / NAME).write_text(json.dumps(read))
     assert KnownSpeeds(tmp_path, "5").read() is None
-    assert KnownSpeeds(tmp_path, "6").read() == SPEEDS
+    assert KnownSpeeds(tmp_path, "6").read() is None, "there may have been no time for the other lengths"
+    assert KnownSpeeds(tmp_path, "7").read() == replace(SPEEDS, lengths=dict.fromkeys(PROBED, (1.0, b"")))
+    assert KnownSpeeds(tmp_path, "8").read() == SPEEDS
 
 
 @given(st.binary(max_size=40) | json_values.map(lambda value: json.dumps(value).encode()))

@@ -19,10 +19,13 @@ from scrubjay.llama.model import device
 from scrubjay.protocol.messages import EngineSettings
 from scrubjay.store.files import Files
 from scrubjay.store.identity import file_identity
+from scrubjay.worker.lengths import PROBED
 
 NAME = "speeds.json"
 MAX_AGE_S = 7 * 86400
 """Then they are measured again: what the machine did meanwhile must not count for ever."""
+MAX_AGE_IN_PART_S = 86400
+"""The same where there was no time to measure all lengths of decodes: perhaps the machine was busy then."""
 MAX_KEPT = 32
 MAX_BYTES = 1 << 16
 
@@ -58,7 +61,8 @@ class KnownSpeeds:
                 int(n): (_positive(seconds), bytes.fromhex(name)) for n, (seconds, name) in one["lengths"].items()
             }
             speeds = Speeds(prefill, _positive(one["generation"]), lengths)
-            if speeds.prefill and 0 <= time() - float(one["at"]) < MAX_AGE_S:
+            most = MAX_AGE_S if len(lengths) == len(PROBED) else MAX_AGE_IN_PART_S
+            if speeds.prefill and 0 <= time() - float(one["at"]) < most:
                 return speeds
         return None
 
