@@ -7,8 +7,12 @@
 What a context, a branch or a record holds is for its group alone, whose name is "" for this machine's user.
 """
 
+from collections.abc import Mapping
+
 UNNAMED = "#"
 """Begins the keys of contexts that no project claims."""
+GUARANTEED = 0.5
+"""Of a budget: this much is divided equally among the groups that have something in it."""
 
 
 def unnamed_key(number: int, group: str) -> str:
@@ -19,6 +23,11 @@ def unnamed_key(number: int, group: str) -> str:
 def group_of(key: str) -> str:
     """Whose the context, branch or record of that key is."""
     return key.partition("@")[2] if key.startswith(UNNAMED) else ""
+
+
+def part_of(group: str, held: Mapping[str, int], budget: float) -> float:
+    """What nobody takes from any of the groups that hold something of a `budget`, nor from `group`."""
+    return GUARANTEED * budget / len({*held, group})
 
 
 def is_inside(key: str, root: str) -> bool:

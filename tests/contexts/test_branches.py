@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scrubjay.context_keys import unnamed_key
+from scrubjay.context_keys import GUARANTEED, unnamed_key
 from scrubjay.contexts.branches import Branch, BranchStore
 from scrubjay.contexts.checkpoint_index import Checkpoint
-from scrubjay.contexts.checkpoint_pool import GUARANTEED, CheckpointPool
+from scrubjay.contexts.checkpoint_pool import CheckpointPool
 from scrubjay.protocol.messages import PrefillCost
 from scrubjay.tokens import Tokens, as_tokens
 from tests.support.engine_rig import CLASSES, MIB, NOISE, Rig, logits_after, nmse, random_tokens, rig

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from scrubjay.context_keys import GUARANTEED
 from scrubjay.contexts.checkpoint_index import CheckpointIndex
-from scrubjay.contexts.checkpoint_pool import GUARANTEED, CheckpointPool
+from scrubjay.contexts.checkpoint_pool import CheckpointPool
 from scrubjay.contexts.context_pool import STALE
 from scrubjay.tokens import as_tokens
 from tests.support.engine_rig import MIB, Rig, random_tokens, rig

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from scrubjay.context_keys import unnamed_key
 from scrubjay.store.record_file import Draft, Origin
 from scrubjay.store.record_store import DAY_NS, RETRY_NS, RecordStore, StoreLimits
 from scrubjay.tokens import Tokens, as_tokens
@@ -132,6 +133,26 @@ def test_the_budget_holds_and_what_was_not_used_for_longest_goes(make: Maker) ->
     # The last parts go first: the others are of use without them.
     assert require_right(store, old) == 2 * PART
     assert sum(path.stat().st_size for path in make.files()) == store.n_bytes
+
+
+def test_whoever_writes_much_leaves_others_their_part(make: Maker) -> None:
+    """Of half of the folder, divided equally: what goes beyond that is whose was used last."""
+    eve, anna, text = unnamed_key(1, "eve"), unnamed_key(2, "anna"), tokens(1, 8 * PART)
+    store = make(size=60_000)
+    write(store, *parts(text, anna))
+    store.touch([filed for filed, _ in store.find(text, "anna").way])
+    for seed in range(2, 6):
+        last = tokens(seed, 6 * PART)
+        write(store, *parts(last, eve))
+        store.touch([filed for filed, _ in store.find(last, "eve").way])
+        assert store.n_bytes <= 60_000
+    assert store.find(text, "anna").n_tokens == 2 * PART, "about a quarter"
+    assert store.find(last, "eve").n_tokens == 6 * PART
+    # What is nobody's part goes by its age, and a third one makes the parts smaller.
+    write(store, *parts(tokens(6)))
+    assert require_right(store, tokens(6)) == 4 * PART
+    assert store.find(text, "anna").n_tokens == PART
+    assert store.find(last, "eve").n_tokens == 4 * PART
 
 
 def test_what_does_not_fit_is_not_written_again_and_again(make: Maker) -> None:

@@ -7,6 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
+from scrubjay.context_keys import part_of
 from scrubjay.contexts.checkpoint_index import Checkpoint, CheckpointIndex, CheckpointKind
 from scrubjay.errors import IntegrityError
 from scrubjay.llama.context import Buffer
@@ -14,8 +15,6 @@ from scrubjay.llama.context import Buffer
 MAX_SLACK = 2
 """How many times larger than its content a recycled buffer may be."""
 PAGE_BYTES = 4096
-GUARANTEED = 0.5
-"""Of a budget: this much is divided equally among the groups that have something in it."""
 
 
 def givers_to(group: str, held: Mapping[str, int], budget: int, limit: float) -> Iterator[tuple[set[str], float]]:
@@ -28,7 +27,7 @@ def givers_to(group: str, held: Mapping[str, int], budget: int, limit: float) ->
         held: bytes of each group, of a `budget` that they share.
         limit: what `group` needs room for is worth that.
     """
-    part = GUARANTEED * budget / len({*held, group})
+    part = part_of(group, held, budget)
     richer = {name for name, n_bytes in held.items() if name != group and n_bytes > part}
     if richer and held.get(group, 0) < part:
         yield richer, inf

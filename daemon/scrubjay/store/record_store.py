@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+from collections import Counter
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
@@ -12,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from scrubjay.context_keys import group_of, is_inside
+from scrubjay.context_keys import group_of, is_inside, part_of
 from scrubjay.store.files import Bytes, FileFacts, Files, view_of
 from scrubjay.store.record_file import (
     MAX_TOKENS,
@@ -288,18 +289,31 @@ class RecordStore:
         return ""
 
     def _collect(self) -> None:
-        """Remove what was not used for longest until the budget holds."""
+        """Remove what was not used for longest until the budget holds; of several groups, what is more than their parts first."""
         if self.n_bytes <= self.limits.size and len(self._index) + len(self._index.others) <= MAX_RECORDS:
             return
         # Of equally old records the last goes first: it is of no use without those before it.
-        own = [(filed.used_ns, -filed.record.end, filed.record.size, filed.path) for filed in self._index]
-        others = [(facts.used_ns, 0, facts.size, facts.path) for facts in self._index.others.values()]
-        n_bytes, n_records = self.n_bytes, len(own) + len(others)
-        for _, _, size, path in sorted(own + others):
-            if n_bytes <= self.limits.size and n_records <= MAX_RECORDS:
-                return
-            self._remove(path)
-            n_bytes, n_records = n_bytes - size, n_records - 1
+        own = [
+            (filed.used_ns, -filed.record.end, filed.record.size, filed.path, group_of(filed.record.key))
+            for filed in self._index
+        ]
+        others = [(facts.used_ns, 0, facts.size, facts.path, "") for facts in self._index.others.values()]
+        n_bytes, held = self.n_bytes, Counter[str]()
+        for _, _, size, _, group in own:
+            held[group] += size
+        files, parted = sorted([*own, *others]), len(held) > 1
+        for spares in (True, False) if parted else (False,):
+            left, files = files, []
+            for at, (_, _, size, path, group) in enumerate(left):
+                if n_bytes <= self.limits.size and len(left) - at + len(files) <= MAX_RECORDS:
+                    return
+                is_own = path not in self._index.others
+                if spares and is_own and held[group] <= part_of(group, held, self.limits.size):
+                    files.append(left[at])
+                    continue
+                self._remove(path)
+                n_bytes -= size
+                held[group] -= size if is_own else 0
 
     def _remove(self, path: Path) -> None:
         self._index.remove(path)
