@@ -67,7 +67,12 @@ class Lives:
         """End the engine, in good order or by force, and start another one."""
         if in_order:
             self.end()
+        llamas, model = self.worker._llamas, self.loaded.model
         self.worker = self._begin()
+        # What a process would leave to the system: in thousands of lives it would fill the memory.
+        for llama in llamas:
+            llama.close()
+        model.close()
 
     def end(self) -> None:
         """End the engine in good order, however busy the disk is."""
