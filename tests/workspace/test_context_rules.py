@@ -47,7 +47,7 @@ def test_a_cell_is_a_part_of_its_notebook() -> None:
     ("text", "words"),
     [
         ("[context", "Expected"),
-        ("x = " + "[" * 8_000, "recursion"),
+        ("x = " + "[" * 3_000, "recursion"),
         ("[contexts]\n", "'contexts'"),
         ("context = 1\n", "one table"),
         ("[context]\nnevr = []\n", "'nevr'"),

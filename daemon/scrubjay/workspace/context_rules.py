@@ -15,7 +15,7 @@ from scrubjay.errors import RequestError
 from scrubjay.workspace.ignore_rules import NO_RULES, IgnoreRules
 
 FILE_NAME = ".scrubjay.toml"
-MAX_CHARACTERS = 8192
+MAX_CHARACTERS = 4096
 """A longer file would take the event loop too long to read."""
 Only = Literal["", "open", "file"]
 _LISTS = ("always", "never")
