@@ -25,7 +25,10 @@ from scrubjay.http.compat.reading import (
     raw_prompts,
 )
 from scrubjay.http.params import Handler, Params
+from scrubjay.nextedit.region import BYTES_PER_TOKEN
+from scrubjay.nextedit.zed import Anchored, ZedRegions, read_prompt
 from scrubjay.prompt.chat import ChatPrompt
+from scrubjay.prompt.client_prompts import RawPrompt
 from scrubjay.prompt.infill import InfillPrompt, split_at_line
 from scrubjay.protocol.messages import GeneratedToken
 from scrubjay.service.served_model import ServedModel
@@ -47,6 +50,7 @@ class OpenAiRoutes:
         self._models = models
         self._anchor = anchor
         self._created = created
+        self._zed = ZedRegions()
 
     def routes(self) -> Mapping[tuple[str, str], Handler]:
         posts = {
@@ -91,7 +95,21 @@ class OpenAiRoutes:
     async def _complete(self, request: web.Request, generator: Generator, read: Asked, form: str) -> web.StreamResponse:
         asked, echoed = await generator.prepared(read[0]), read[1]
         asked = replace(asked, echoes=tuple([await generator.text_of(parts) for parts in echoed]))
-        return await _answer(request, generator, asked, OpenAi(form, generator.server, asked.reply))
+        asked, zed = self._anchored(asked, generator.tenant.group)
+        return await _answer(request, generator, asked, OpenAi(form, generator.server, asked.reply), zed)
+
+    def _anchored(self, asked: CompatRequest, group: str) -> tuple[CompatRequest, Anchored | None]:
+        """The request, and if it is Zed's for a model of next edits, how that is laid out."""
+        recipe, how = asked.request.recipe, asked.sampling
+        if asked.stream or len(asked.requests) > 1 or not isinstance(recipe, RawPrompt) or not recipe.anchor:
+            return asked, None
+        sent = read_prompt("".join(map(str, recipe.parts))) if set(map(type, recipe.parts)) == {str} else None
+        if sent is None:
+            return asked, None
+        zed = self._zed.anchored(sent, group)
+        how = replace(how, max_tokens=how.max_tokens + zed.n_more // BYTES_PER_TOKEN)
+        request = replace(asked.request, recipe=RawPrompt((zed.shown.text,)), sampling=how)
+        return replace(asked, requests=(request,)), zed
 
     def _model(self, model: ServedModel) -> Json:
         info, engine = model.supervisor.info, model.supervisor
@@ -109,14 +127,27 @@ class OpenAiRoutes:
 
 
 async def _answer(
-    request: web.Request, generator: Generator, asked: CompatRequest, answers: "OpenAi"
+    request: web.Request,
+    generator: Generator,
+    asked: CompatRequest,
+    answers: "OpenAi",
+    zed: Anchored | None = None,
 ) -> web.StreamResponse:
     if not asked.stream:
-        answer = answers.answer(await generator.all_generated(asked), asked)
+        made = await generator.all_generated(asked)
+        answer = answers.answer([_for_zed(each, zed) for each in made] if zed else made, asked)
         return json_answer(chosen(answer, asked.fields))
     events = OpenAiStream(answers, "".join(asked.echoes))
     last = partial(events.last, include_usage=asked.include_usage)
     return await send_events(request, generator.stream(asked), events.first(), events.piece, last, DONE)
+
+
+def _for_zed(completion: Completion, zed: Anchored) -> Completion:
+    items = (
+        replace(item, text=zed.answer(item.text)) if item.stop_reason in ("end", "stop") else item
+        for item in completion.items
+    )
+    return replace(completion, items=tuple(items))
 
 
 # --- what clients send -----------------------------------------------------------------------------------------------
