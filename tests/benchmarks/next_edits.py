@@ -45,7 +45,14 @@ TEST = {
     "tomlkit": ("0.11.0", "0.12.5"),
     "rich": ("12.0.0", "13.7.0"),
 }
-"""What it is reported on."""
+"""What it was reported on first; three kinds of mistakes seen in them were mended, so that they are not new to it any more."""
+UNSEEN = {
+    "marshmallow": ("3.14.1", "3.21.1"),
+    "uvicorn": ("0.17.0", "0.27.0"),
+    "structlog": ("21.5.0", "23.2.0"),
+    "jinja2": ("3.0.3", "3.1.4"),
+}
+"""Of these nobody has read more than the figures."""
 LINE_S, HUNK_S = 2.0, 20.0
 MAX_EXACT = 400
 SIMILAR = 0.5
@@ -349,7 +356,7 @@ def main(arguments: list[str]) -> None:
     head = (
         "| package | pauses | shown | precision | repeated | recall | elsewhere | quiet there | time, median / 99 % |"
     )
-    for title, packages in (("development", DEVELOPMENT), ("test", TEST)):
+    for title, packages in (("development", DEVELOPMENT), ("test", TEST), ("unseen", UNSEEN)):
         total = Score()
         chosen = [name for name in packages if not names or name in names or title in names]
         if not chosen:
