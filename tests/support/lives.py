@@ -1,5 +1,6 @@
 """Engines that keep records, one after the other on one folder; each answer is compared with a cold one."""
 
+import gc
 from pathlib import Path
 
 import numpy as np
@@ -73,6 +74,8 @@ class Lives:
         for llama in llamas:
             llama.close()
         model.close()
+        del llamas, model
+        gc.collect()
 
     def end(self) -> None:
         """End the engine in good order, however busy the disk is."""
