@@ -1,6 +1,7 @@
 """llama.cpp's own server as a process: that of the wheel `xllamacpp`, or the one that `make bench-peer` has built."""
 
 import importlib.util
+import re
 import subprocess
 import sys
 import threading
@@ -30,7 +31,8 @@ server = xllamacpp.Server(params)
 print("listening on", server.listening_address, flush=True)
 sys.stdin.read()
 """
-LISTENING = "listening on "
+# Its threads write into each other's lines.
+LISTENING = re.compile(r"listening on (http://[\w.]+:\d+)\s")
 
 
 def is_there() -> bool:
@@ -67,9 +69,9 @@ def llama_server(
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.STDOUT, text=True) as process:
         try:
             assert process.stdout
-            line = next(line for line in process.stdout if LISTENING in line)
+            url = next(found[1] for line in process.stdout if (found := LISTENING.search(line)))
             # What it writes has to be read, or it waits for ever when the pipe is full.
             threading.Thread(target=deque, args=(process.stdout, 0), daemon=True).start()
-            yield process, line.partition(LISTENING)[2].split()[0]
+            yield process, url
         finally:
             process.kill()
