@@ -8,14 +8,25 @@ sent     |-- above --|------------- region -------------|-- below --|
 shown    |-- above --|-------- region --------|-- below, as before --|      the answer gets the lines between
 """
 
-import re
 from collections import OrderedDict
 from dataclasses import dataclass
 from itertools import pairwise
 
 from scrubjay.nextedit.formats import ended, unended
 from scrubjay.nextedit.region import BYTES_PER_TOKEN, n_bytes
-from scrubjay.nextedit.zeta import BETWEEN, CURSOR, FILE, MIDDLE, NEW, OLD, PREFIX, REGION_TOKENS, SUFFIX
+from scrubjay.nextedit.zeta import (
+    BETWEEN,
+    CURSOR,
+    FILE,
+    MARKER,
+    MIDDLE,
+    NEW,
+    OLD,
+    PREFIX,
+    REGION_TOKENS,
+    SUFFIX,
+    marked,
+)
 
 MARGIN = 4
 """Lines of the region that stay below the cursor."""
@@ -26,8 +37,6 @@ MAX_BYTES = REGION_TOKENS * BYTES_PER_TOKEN * 3 // 2
 MAX_CHARACTERS = 1 << 16
 """A longer prompt is none of Zed's."""
 MAX_FILES = 32
-
-_MARKER = re.compile(r"<\|marker_(\d+)\|>")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +72,7 @@ class ZedPrompt:
         start = f"{SUFFIX}{self.below}\n{PREFIX}{self.head}{self.above}"
         if not self.is_marked:
             return f"{start}{OLD}{ended(self.blocks[0])}{BETWEEN}{MIDDLE}"
-        marked = "".join(f"<|marker_{number}|>{block}" for number, block in enumerate(self.blocks, 1))
-        return f"{start}{marked}<|marker_{len(self.blocks) + 1}|>{MIDDLE}"
+        return f"{start}{marked(self.blocks)}{MIDDLE}"
 
 
 def read_prompt(text: str) -> ZedPrompt | None:
@@ -87,13 +95,13 @@ def read_prompt(text: str) -> ZedPrompt | None:
         path,
         parts[0],
         parts[1],
-        _MARKER.match(excerpt, len(parts[0])) is not None,
+        MARKER.match(excerpt, len(parts[0])) is not None,
     )
     return found if found.text == text else None
 
 
 def _by_markers(excerpt: str) -> tuple[str, tuple[str, ...]] | None:
-    found = [*_MARKER.finditer(excerpt)]
+    found = [*MARKER.finditer(excerpt)]
     if len(found) < 2 or [int(match[1]) for match in found] != [*range(1, len(found) + 1)]:
         return None
     blocks = tuple(excerpt[one.end() : other.start()] for one, other in pairwise(found))
@@ -194,7 +202,7 @@ def _whole_answer(answer: str, sent: ZedPrompt, shown: ZedPrompt) -> str:
 
 
 def _marked_answer(answer: str, sent: ZedPrompt, shown: ZedPrompt) -> str:
-    found = [*_MARKER.finditer(answer)]
+    found = [*MARKER.finditer(answer)]
     last = len(shown.blocks) + 1
     if len(found) != 2 or int(found[1][1]) < last or found[0][1] == found[1][1]:
         return answer  # nothing is changed where the two regions differ

@@ -26,7 +26,8 @@ REST = "...\n"
 RESERVE = 256
 """Tokens for paths and markers."""
 
-_MARKER = re.compile(r"<\|marker_(\d+)\|>")
+MARKER = re.compile(r"<\|marker_(\d+)\|>")
+"""Between blocks; its group is the number."""
 
 
 class Zeta2:
@@ -55,7 +56,7 @@ class Zeta21:
         return _prompt(scene, _with_markers(scene.window))
 
     def new_text(self, answer: str, window: Window) -> str | None:
-        found = [*_MARKER.finditer(answer)]
+        found = [*MARKER.finditer(answer)]
         if len(found) != 2 or answer[: found[0].start()].strip():
             return None
         starts, lines = block_starts(window.lines), window.lines
@@ -87,13 +88,19 @@ def _prompt(scene: Scene, region: str) -> EditPrompt:
 def _with_markers(window: Window) -> str:
     """The region with the marker of each block before it, one after the last, and the user's cursor."""
     starts = block_starts(window.lines)
-    parts, left = [], window.offset
-    for number, (first, end) in enumerate(pairwise(starts), 1):
+    blocks, left = [], window.offset
+    for first, end in pairwise(starts):
         block = "".join(window.lines[first:end])
         has_cursor = 0 <= left < len(block) or (left == len(block) and end == len(window.lines))
-        parts.append(f"<|marker_{number}|>{block[:left] + CURSOR + block[left:] if has_cursor else block}")
+        blocks.append(block[:left] + CURSOR + block[left:] if has_cursor else block)
         left -= len(block)
-    return f"{''.join(parts)}<|marker_{len(starts)}|>"
+    return marked(blocks)
+
+
+def marked(blocks: Sequence[str]) -> str:
+    """The blocks of a region, each after its marker, and one marker after the last."""
+    parts = (f"<|marker_{number}|>{block}" for number, block in enumerate(blocks, 1))
+    return f"{''.join(parts)}<|marker_{len(blocks) + 1}|>"
 
 
 def block_starts(lines: Sequence[str]) -> list[int]:
