@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from scrubjay.errors import ModelRefused
+from scrubjay.llama.vocabulary_file import ARRAY_TYPE, STRING_TYPE, without_weights
 
 Json = dict[str, Any]
 
@@ -66,9 +67,7 @@ def vocabulary_files(path: Path) -> Iterator[bytes]:
         raise ModelRefused(f"{path} is of no use: {error}. Name a GGUF file of that model.") from error
     packed = [_packed(name, value) for name, value in values.items()]
     for words in WORDS if values["tokenizer.ggml.model"] == "gpt2" else ("default",):
-        parts = [*packed, _packed("tokenizer.ggml.pre", words)]
-        made = b"".join([struct.pack("<4sIQQ", b"GGUF", 3, 0, len(parts)), *parts])
-        yield made + bytes(-len(made) % 32)
+        yield without_weights([*packed, _packed("tokenizer.ggml.pre", words)])
 
 
 class _Unknown(Exception):
@@ -208,12 +207,11 @@ def _string(text: str) -> bytes:
     return struct.pack("<Q", len(data)) + data
 
 
-_STRING, _ARRAY = 8, 9
 _PACKED: dict[type, tuple[int, Callable[[Any], bytes]]] = {
     bool: (7, struct.Struct("<?").pack),
     int: (4, struct.Struct("<I").pack),
     float: (6, struct.Struct("<f").pack),
-    str: (_STRING, _string),
+    str: (STRING_TYPE, _string),
 }
 
 
@@ -224,4 +222,4 @@ def _packed(name: str, value: object) -> bytes:
         return _string(name) + struct.pack("<I", kind) + pack(value)
     kind, pack = _PACKED[type(value[0])] if value else _PACKED[str]
     kind = 5 if type(value[0] if value else "") is int else kind  # types of tokens are signed
-    return _string(name) + struct.pack("<IIQ", _ARRAY, kind, len(value)) + b"".join(map(pack, value))
+    return _string(name) + struct.pack("<IIQ", ARRAY_TYPE, kind, len(value)) + b"".join(map(pack, value))

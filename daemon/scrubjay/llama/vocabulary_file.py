@@ -2,18 +2,19 @@
 
 import mmap
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from scrubjay.errors import ModelRefused
 
+MAGIC = b"GGUF"
 _HEADER = struct.Struct("<4sIQQ")
 _LENGTH = struct.Struct("<Q")
 _TYPE = struct.Struct("<I")
 _ARRAY = struct.Struct("<IQ")
 _SIZES = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
 """Bytes of a value, by GGUF's number of its type."""
-_STRING_TYPE, _ARRAY_TYPE = 8, 9
+STRING_TYPE, ARRAY_TYPE = 8, 9
 _ALIGNMENT = 32
 _OF_PARTS = b"split."
 """Keys that say how many files the model has: this one is alone."""
@@ -29,20 +30,25 @@ def vocabulary_file(path: Path) -> bytes:
     """
     try:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            magic, version, n_keys = _head(data)
+            version, n_keys = _head(data)
             kept = [data[start:end] for start, end, is_kept in _keys(data, n_keys) if is_kept]
     except (OSError, ValueError, struct.error, KeyError) as error:
         raise ModelRefused(f"The vocabulary of {path} cannot be read: {error}.") from error
-    made = b"".join([_HEADER.pack(magic, version, 0, len(kept)), *kept])
+    return without_weights(kept, version)
+
+
+def without_weights(keys: Sequence[bytes], version: int = 3) -> bytes:
+    """The GGUF file of `keys`, each with its value as such files have it, and of no tensors."""
+    made = b"".join([_HEADER.pack(MAGIC, version, 0, len(keys)), *keys])
     return made + bytes(-len(made) % _ALIGNMENT)
 
 
-def _head(data: mmap.mmap) -> tuple[bytes, int, int]:
-    """The magic bytes, the version, and the number of keys."""
+def _head(data: mmap.mmap) -> tuple[int, int]:
+    """The version, and the number of keys."""
     magic, version, _, n_keys = _HEADER.unpack_from(data)
-    if magic != b"GGUF":
+    if magic != MAGIC:
         raise ValueError("it is not a GGUF file")
-    return magic, version, n_keys
+    return version, n_keys
 
 
 def _keys(data: mmap.mmap, n_keys: int) -> Iterator[tuple[int, int, bool]]:
@@ -63,9 +69,9 @@ def _after_string(data: mmap.mmap, at: int) -> int:
 
 
 def _after_value(data: mmap.mmap, at: int, kind: int) -> int:
-    if kind == _STRING_TYPE:
+    if kind == STRING_TYPE:
         return _after_string(data, at)
-    if kind != _ARRAY_TYPE:
+    if kind != ARRAY_TYPE:
         return at + _SIZES[kind]
     inner, n = _ARRAY.unpack_from(data, at)
     at += _ARRAY.size
