@@ -224,10 +224,10 @@ async def _until_over(stopping: "asyncio.Task[bool]", socket: Path, claim: Socke
     Somebody may delete the runtime folder of a daemon that runs: it makes its socket again, because without one it would
     never be found, nor stopped.
     """
-    told, worked_s = "", process_time()
+    told, looked_s = "", process_time()
     while not (await asyncio.wait([stopping], timeout=LOOK_S))[0]:
-        collect_garbage(process_time() - worked_s)
-        worked_s = process_time()
+        collect_garbage(process_time() - looked_s)
+        looked_s = process_time()
         if claim.is_intact:
             continue
         try:
