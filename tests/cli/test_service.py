@@ -1,5 +1,6 @@
 """The service: its files as systemd and launchd read them, and a socket that is handed over."""
 
+import json
 import os
 import plistlib
 import shutil
@@ -16,7 +17,9 @@ from scrubjay.process.client import Client
 from scrubjay.process.lifecycle import stop_daemon
 from scrubjay.process.run import given_socket
 from tests.support.gguf_models import tiny_model
+from tests.support.service import source
 from tests.support.shared_daemon import FLAGS
+from tests.support.user_manager import UserManager, user_manager
 
 LAUNCHER = """
 import os, socket, sys
@@ -45,6 +48,21 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "run"))
     (tmp_path / "run").mkdir(mode=0o700)
     return tmp_path
+
+
+def scrubjay(manager: UserManager, *arguments: str, status: int = 0) -> str:
+    return manager.run(sys.executable, "-m", "scrubjay", *arguments, status=status)
+
+
+def processed(manager: UserManager, place: str) -> tuple[int, int]:
+    """Of a completion: tokens that were processed for its prompt, and tokens of the prompt."""
+    reuse = json.loads(scrubjay(manager, "complete", place, "--max-tokens", "1", "--json"))["reuse"]
+    return reuse["processed"], reuse["prompt"]
+
+
+def main_process(manager: UserManager) -> int:
+    """Of the service, 0 if it does not run."""
+    return int(manager.run("systemctl", "--user", "show", "--property=MainPID", "--value", "scrubjay.service"))
 
 
 def run(*arguments: str, status: int = 0) -> str:
@@ -122,3 +140,41 @@ def test_another_socket_than_the_configured_one_is_refused(home: Path) -> None:
     assert "install it again" in manager.stderr
     with pytest.raises(DaemonError):
         Client(home / "run" / "other").get("status")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="systemd is Linux's")
+def test_a_crash_an_upgrade_and_a_login_with_a_real_service_manager(home: Path) -> None:
+    options = {"model": str(tiny_model("deltanet")), "ctx": "4096", "threads": "1", "rules": "false"}
+    file = home / ".config" / "scrubjay" / "config.toml"
+    file.parent.mkdir(parents=True)
+    file.write_text("".join(f"{key} = {json.dumps(value)}\n" for key, value in options.items()))
+    (home / "shapes.py").write_text(source(20))
+    place = f"{home / 'shapes.py'}:9:1"
+    with user_manager(home) as manager:
+        assert "scrubjay.service is active" in scrubjay(manager, "service", "install")
+        shown = scrubjay(manager, "service", "status")
+        assert all(f"{unit}: enabled, active" in shown for unit in service.UNITS), shown
+        n_cold, n_prompt = processed(manager, place)
+        assert n_cold == n_prompt > 64
+        # A crash: whoever asks next waits on the socket, which is still there, for the next process.
+        crashed = main_process(manager)
+        manager.run("kill", "-KILL", str(crashed))
+        assert processed(manager, place)[1] == n_prompt
+        assert main_process(manager) not in {0, crashed}
+        # What an upgrade ends with: the next process is the service manager's again, and has what the last one had.
+        before = main_process(manager)
+        assert "listens again" in scrubjay(manager, "restart")
+        assert main_process(manager) not in {0, before}
+        assert processed(manager, place) == (1, n_prompt)
+    with user_manager(home) as manager:
+        assert main_process(manager), "it starts at login, before anybody asks"
+        assert processed(manager, place) == (1, n_prompt)
+        # Nobody is there any more after `stop`, until somebody connects.
+        scrubjay(manager, "stop")
+        assert main_process(manager) == 0
+        assert processed(manager, place) == (1, n_prompt)
+        scrubjay(manager, "service", "remove")
+        assert "not installed" in scrubjay(manager, "service", "status", status=1)
+        assert main_process(manager) == 0
+        scrubjay(manager, "status", status=1)
