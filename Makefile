@@ -5,10 +5,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed-for-scrubjay
 TESTS := $(VENV)/.installed-for-tests
+VULKAN := .venv-vulkan
+VULKAN_TESTS ?= tests/llama tests/contexts tests/engine tests/worker
+# Mesa's Vulkan in software, alone: llama.cpp uses a device that is a CPU only where it is told to. With `make test-vulkan
+# VULKAN_DEVICE=` the machine's GPU is used.
+LAVAPIPE := $(firstword $(wildcard /usr/share/vulkan/icd.d/lvp_icd*.json) missing)
+VULKAN_DEVICE ?= VK_ICD_FILENAMES=$(LAVAPIPE) GGML_VK_VISIBLE_DEVICES=0
 # A file's tests share daemons, so they stay together. More workers than that would only share the memory.
 PARALLEL := -n auto --maxprocesses 8 --dist loadfile
 
-.PHONY: install demo check test test-vllm bench bench-peer vsix clean
+.PHONY: install demo check test test-vllm test-vulkan bench bench-peer vsix clean
 
 install: $(TESTS)
 
@@ -37,6 +43,16 @@ test: $(TESTS)
 test-vllm: $(TESTS)
 	@$(BIN)/python -m tests.benchmarks.vllm_traces
 
+# What uses the model, with all layers on a GPU: on one in software, unless VULKAN_DEVICE says otherwise. docs/contributing.md says
+# what must be installed.
+test-vulkan: $(VULKAN)/.installed-for-tests
+	@env $(VULKAN_DEVICE) $(VULKAN)/bin/python -m pytest $(PARALLEL) $(VULKAN_TESTS)
+
+# A cache of its own: pip would take the CPU's build of llama.cpp from the usual one, or leave this one there.
+$(VULKAN)/.installed-for-tests: pyproject.toml tools/install.py
+	@CMAKE_ARGS="-DGGML_VULKAN=on" PIP_CACHE_DIR=$(VULKAN)/cache $(PYTHON) tools/install.py $(VULKAN) test
+	@touch $@
+
 # Long: `make bench BENCH="--minutes 25"` measures the most telling part. Goes on where it was stopped.
 bench: $(TESTS)
 	@$(BIN)/scrubjay bench $(BENCH)
@@ -51,4 +67,4 @@ vsix:
 	@cd clients/vscode && npm ci --no-fund --no-audit && npm run package
 
 clean:
-	rm -rf $(VENV) .hypothesis .mypy_cache .pytest_cache .ruff_cache .cache
+	rm -rf $(VENV) $(VULKAN) .hypothesis .mypy_cache .pytest_cache .ruff_cache .cache

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from scrubjay.llama.context import DecodeResult, LlamaContext
-from scrubjay.llama.model import Model, device
+from scrubjay.llama.devices import device
+from scrubjay.llama.model import Model
 from scrubjay.protocol.messages import EngineSettings
 from scrubjay.tokens import Tokens
 from scrubjay.worker.load import probe

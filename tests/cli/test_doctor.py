@@ -9,6 +9,7 @@ from scrubjay.cli import doctor
 from scrubjay.cli.doctor import Finding, examine, private, speed
 from scrubjay.config import Config
 from scrubjay.errors import UsageError
+from scrubjay.llama.devices import gpus
 from scrubjay.process.client import Client
 from scrubjay.process.lifecycle import stop_daemon
 from tests.cli.test_main import Shell
@@ -36,6 +37,9 @@ def test_a_machine_without_a_daemon_is_not_broken(tmp_path: Path) -> None:
     assert of(lines, "daemon") == ["hint does not run -> `scrubjay start`, or just use an editor"]
     assert of(lines, "exposed") == ["ok nothing but the socket"]
     assert "llama-cpp-python" in of(lines, "llama.cpp")[0]
+    named = [says for says in of(lines, "gpu") if says.startswith("ok")]
+    assert len(named) == len(found := gpus())
+    assert all(gpu.description in says and gpu.kind in says for gpu, says in zip(found, named, strict=True))
 
 
 @pytest.mark.slow

@@ -86,6 +86,22 @@ def test_a_gpu_that_is_not_used_for_want_of_a_build(gpu: str, words: str) -> Non
     assert missing_gpu({"device": "cpu", "can_offload": True}, gpu) == "", "it was built for it, and told not to"
 
 
+def test_a_build_for_a_gpu_that_is_not_found_is_no_build_for_cpus() -> None:
+    says = missing_gpu(CPU | {"built_for": "Vulkan"}, "NVIDIA")
+    assert "built for Vulkan, which finds no GPU" in says
+    assert "CUDA" not in says
+    assert missing_gpu({"device": "vulkan", "can_offload": True, "built_for": "Vulkan"}, "NVIDIA") == ""
+    assert missing_gpu({"device": "cpu", "can_offload": True, "built_for": "Vulkan"}, "NVIDIA") == "", "told not to"
+
+
+def test_a_gpu_is_named_and_what_is_in_its_memory() -> None:
+    gpu = report(device="vulkan", gpu="It 4090", can_offload=True, built_for="Vulkan") | {"on_gpus": 3 << 30}
+    text = "\n".join(status_lines(gpu))
+    assert "Device     vulkan (It 4090), 2 threads" in text
+    assert "engine 2 MiB, on GPUs 3072 MiB" in text
+    assert "GPUs" not in "\n".join(status_lines(report() | {"on_gpus": 0}))
+
+
 def test_how_a_gpu_is_found(tmp_path: Path) -> None:
     assert found_gpu(tmp_path) == ""
     (tmp_path / "dev").mkdir()

@@ -13,7 +13,8 @@ from scrubjay.contexts.checkpointed import CheckpointedContext
 from scrubjay.contexts.context_pool import HALF_LIFE, LEAST, STALE, ContextPool
 from scrubjay.contexts.naive import Control, Interrupted
 from scrubjay.errors import ModelRefused, PromptRefused
-from scrubjay.llama.model import Model, can_offload
+from scrubjay.llama.devices import can_offload
+from scrubjay.llama.model import Model
 from scrubjay.protocol.messages import EngineSettings, FromEngine, Piece, PrefillDone, Run, Sampling, Stopped
 from scrubjay.tokens import Tokens, as_tokens
 from scrubjay.worker.load import open_model

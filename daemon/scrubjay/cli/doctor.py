@@ -32,7 +32,7 @@ Json = dict[str, Any]
 Level = Literal["ok", "hint", "broken"]
 CHILD_S = 60.0
 ANSWER_S = 10.0
-LOADING = "import json; from scrubjay.llama.backend import describe; print(json.dumps(describe()))"
+LOADING = "import json; from scrubjay.llama.devices import describe; print(json.dumps(describe()))"
 GIB = 1 << 30
 MIN_FREE_BYTES = GIB
 MIN_WATCHES = 65_536
@@ -123,10 +123,10 @@ def _llama() -> Iterator[Finding]:
     with suppress(OSError):
         if "avx2" in Path("/proc/cpuinfo").read_text("utf-8").split() and "AVX2" not in found["features"]:
             yield Finding("processor", "hint", "llama.cpp was built without AVX2, which this processor has", again)
-    if advice := missing_gpu({"device": "cpu", "can_offload": found["can_offload"]}):
+    for gpu in found["gpus"]:
+        yield Finding("gpu", "ok", f"{gpu['description']}, by {gpu['kind']}; {_size(gpu['total'])} of memory")
+    if advice := missing_gpu({"device": "cpu", "can_offload": bool(found["gpus"]), "built_for": found["built_for"]}):
         yield Finding("gpu", "hint", advice)
-    elif found["can_offload"]:
-        yield Finding("gpu", "ok", "llama.cpp can use a GPU")
 
 
 def _model(source: str) -> Iterator[Finding]:

@@ -56,7 +56,8 @@ def _model(report: Json) -> Iterator[str]:
     quantization = f"{model['quantization']}, " if model.get("quantization") else ""
     yield f"           {quantization}{model['size'] / MIB:.0f} MiB, {model['n_ctx']} tokens of context"
     yield from _prompts(report["fim"])
-    yield f"Device     {model['device']}, {_threads(model['n_threads'])}"
+    gpu = f" ({model['gpu']})" if model.get("gpu") else ""
+    yield f"Device     {model['device']}{gpu}, {_threads(model['n_threads'])}"
     if advice := missing_gpu(model):
         yield f"           {advice}"
     yield f"Speed      {model['prefill_speed']:.0f} tokens/s in, {model['generation_speed']:.0f} out, as measured at a start"
@@ -89,7 +90,8 @@ def _threads(n_threads: int) -> str:
 def _memory(report: Json) -> Iterator[str]:
     rss, checkpoints, model = report["rss"], report["checkpoints"], report["model"]
     engine = f", engine {rss['engine'] / MIB:.0f} MiB" if rss["engine"] else ""
-    yield f"Memory     daemon {rss['daemon'] / MIB:.0f} MiB{engine}"
+    on_gpus = f", on GPUs {n / MIB:.0f} MiB" if (n := report.get("on_gpus")) else ""
+    yield f"Memory     daemon {rss['daemon'] / MIB:.0f} MiB{engine}{on_gpus}"
     if not model or is_remote(model):
         return
     if not model["state_size"]:
@@ -138,13 +140,15 @@ def _share(look: Json) -> str:
 
 
 def missing_gpu(model: Json, gpu: str | None = None) -> str:
-    """What to say if the machine has a GPU that llama.cpp was not built for, "" otherwise.
+    """What to say if the machine has a GPU that llama.cpp was not built for, or none that it was built for; "" otherwise.
 
     Args:
         gpu: the kind that the machine has; None to look.
     """
     if model["device"] != "cpu" or model.get("can_offload", True):
         return ""
+    if built_for := model.get("built_for"):
+        return f"This llama.cpp is built for {built_for}, which finds no GPU: docs/install.md says how to check its driver."
     kind = found_gpu() if gpu is None else gpu
     backend = {"NVIDIA": "CUDA", "AMD": "HIP"}.get(kind)
     if not backend:

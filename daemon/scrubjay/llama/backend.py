@@ -8,6 +8,9 @@ import ctypes
 import os
 import re
 import sys
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import ClassVar
@@ -16,6 +19,11 @@ import llama_cpp as lib
 import xxhash
 
 _LOG_ERROR = 4
+_BUFFER = re.compile(rb"\s(\S+)\s[\w ]*buffer size = +([\d.]+) MiB")
+
+_devices = (ctypes.c_void_p * 1)(None)
+NO_DEVICES = ctypes.addressof(_devices)
+"""A list of the GPUs that are to be used, without any."""
 
 _raw = ctypes.CDLL(lib.llama_cpp._lib._name)
 _raw.llama_set_abort_callback.argtypes = [ctypes.c_void_p] * 3
@@ -31,10 +39,16 @@ def library_identity() -> str:
 
 
 class _Backend:
-    """Initialises llama.cpp once per process; `is_quiet` while a decode may be aborted, which llama.cpp logs as an error."""
+    """Initialises llama.cpp once per process.
+
+    Attributes:
+        is_quiet: while a decode may be aborted, which llama.cpp logs as an error.
+        buffers: bytes of what llama.cpp has allocated since `counted` began, by the names of buffers.
+    """
 
     ready: ClassVar[bool] = False
     is_quiet: ClassVar[bool] = False
+    buffers: ClassVar[Counter[str]] = Counter()
 
     @classmethod
     def start(cls) -> None:
@@ -44,14 +58,23 @@ class _Backend:
             cls.ready = True
 
 
-def describe() -> dict[str, object]:
-    """What this llama.cpp is: its version, the features that it was built with, whether it has a GPU to use."""
-    system = lib.llama_print_system_info().decode(errors="replace")
-    features = re.findall(r"(\w+) = 1\b", system)
-    return {"version": lib.__version__, "features": features, "can_offload": bool(lib.llama_supports_gpu_offload())}
+@contextmanager
+def counted() -> Iterator[Counter[str]]:
+    """Count bytes that llama.cpp allocates meanwhile, by the names of its buffers, such as "CPU", "CUDA0", "Vulkan_Host".
+
+    Only its log says them, to a hundredth of a MiB: of a GPU's memory the process itself knows nothing, and not every driver says
+    how much is used.
+    """
+    _Backend.start()
+    buffers: Counter[str] = Counter()
+    _Backend.buffers = buffers
+    yield buffers
+    _Backend.buffers = Counter()
 
 
 @lib.llama_log_callback  # type: ignore[untyped-decorator]
 def _log(level: int, text: bytes, _user_data: object) -> None:
+    if found := _BUFFER.search(text):
+        _Backend.buffers[found[1].decode(errors="replace")] += round(float(found[2]) * (1 << 20))
     if level >= _LOG_ERROR and not _Backend.is_quiet:
         sys.stderr.write(text.decode(errors="replace"))

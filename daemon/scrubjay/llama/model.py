@@ -7,34 +7,17 @@ from typing import Any
 
 import llama_cpp as lib
 
-from scrubjay.llama.backend import _Backend, _raw
+from scrubjay.llama.backend import NO_DEVICES, _Backend
+from scrubjay.llama.devices import can_offload
 from scrubjay.llama.vocabulary import Vocabulary, _load
 from scrubjay.protocol.messages import EngineSettings
 
-_GPU, _INTEGRATED_GPU = 1, 2
-"""ggml's numbers for sorts of devices."""
 _FILE_TYPES = {
     str(number): name.removeprefix("LLAMA_FTYPE_").removeprefix("MOSTLY_").removeprefix("ALL_")
     for name, number in vars(lib).items()
     if name.startswith("LLAMA_FTYPE_") and isinstance(number, int)
 }
 """llama.cpp's names of quantisations, by their numbers in a file."""
-
-
-def can_offload() -> bool:
-    """Whether this build of llama.cpp has a GPU to put layers on."""
-    return bool(lib.llama_supports_gpu_offload())
-
-
-def device(gpu_layers: int) -> str:
-    """What runs a model: "cpu", or the kind of the first GPU, such as "cuda" or "metal"."""
-    if not gpu_layers or not can_offload():
-        return "cpu"
-    by_type, name = _raw.ggml_backend_dev_by_type, _raw.ggml_backend_dev_name
-    by_type.restype, name.argtypes, name.restype = ctypes.c_void_p, [ctypes.c_void_p], ctypes.c_char_p
-    gpu = by_type(_GPU) or by_type(_INTEGRATED_GPU)
-    # llama.cpp numbers them: CUDA0, Vulkan1.
-    return name(gpu).decode(errors="replace").rstrip("0123456789").lower() if gpu else "cpu"
 
 
 class Header:
@@ -84,6 +67,9 @@ class Model:
         _Backend.start()
         params = lib.llama_model_default_params()
         params.n_gpu_layers = settings.gpu_layers if settings.gpu_layers >= 0 else 9999
+        if not settings.gpu_layers:
+            # Without layers, too, a GPU would take part in long decodes; then their bits would not be those of a CPU.
+            params.devices = NO_DEVICES
         params.load_mode = lib.LLAMA_LOAD_MODE_MMAP if mapped else lib.LLAMA_LOAD_MODE_NONE
         if settings.eager_load:
             params.lazy_mode = lib.LLAMA_LAZY_MODE_OFF

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scrubjay.errors import ModelRefused
-from scrubjay.llama.backend import _Backend
+from scrubjay.llama.backend import NO_DEVICES, _Backend
 from scrubjay.tokens import Tokens, frozen
 
 _NO_TOKEN = -1
@@ -66,6 +66,7 @@ class Vocabulary:
         _Backend.start()
         params = lib.llama_model_default_params()
         params.vocab_only = True
+        params.devices = NO_DEVICES  # to ask a GPU how much memory it has takes some of it
         return cls(_load(path, params), owns_model=True)
 
     def close(self) -> None:

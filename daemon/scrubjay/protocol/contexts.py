@@ -26,7 +26,8 @@ class EngineStatus:
 
     `n_repaired` counts prompts that were processed from 0 because a restore or a decode failed; `n_integrity_failures` contexts
     that were cleared because a check of their bookkeeping failed while the engine was idle. `n_drafted` counts tokens that were
-    decoded ahead of what was certain, `n_draft_accepted` those that turned out to be right.
+    decoded ahead of what was certain, `n_draft_accepted` those that turned out to be right. `rss` is what the process takes of
+    the machine's memory, `on_gpus` what weights and contexts take of GPUs'.
     """
 
     contexts: tuple[ContextStatus, ...]
@@ -49,4 +50,5 @@ class EngineStatus:
     n_drafted: int = 0
     n_draft_accepted: int = 0
     rss: int = 0
+    on_gpus: int = 0
     records: RecordStatus | None = None

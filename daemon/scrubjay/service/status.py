@@ -62,6 +62,7 @@ class StatusReport:
             "acceptance": self._service.acceptance.rows(),
             "n_editors": self.n_editors,
             "rss": {"daemon": self._process.memory_info().rss, "engine": sum(sizes) if sizes else None},
+            "on_gpus": sum(model["on_gpus"] for model in models),
             **self._about(),
         }
 
@@ -153,6 +154,7 @@ def _model(model: ServedModel, group: str) -> Json:
         "queue": _queue(model.dispatcher.scheduler),
         "counters": _counters(model),
         "rss": status.rss if status else None,
+        "on_gpus": status.on_gpus if status else 0,
     }
 
 

@@ -8,8 +8,9 @@ import psutil
 
 from scrubjay.contexts.naive import Control, Interrupted
 from scrubjay.errors import PromptRefused
+from scrubjay.llama.devices import built_for, can_offload, device
 from scrubjay.llama.embedding import EmbeddingContext
-from scrubjay.llama.model import Model, can_offload, device
+from scrubjay.llama.model import Model
 from scrubjay.protocol.contexts import EngineStatus
 from scrubjay.protocol.messages import (
     Done,
@@ -122,4 +123,5 @@ def _info(model: Model, settings: EngineSettings, n_ctx: int, load_ms: float) ->
         n_threads=settings.n_threads,
         quantization=model.quantization,
         can_offload=can_offload(),
+        built_for=built_for(),
     )

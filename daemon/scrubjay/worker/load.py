@@ -16,8 +16,10 @@ import psutil
 from scrubjay.contexts.decode_grid import DecodeGrid
 from scrubjay.contexts.naive import MemoryClass
 from scrubjay.errors import ModelRefused
+from scrubjay.llama.backend import counted
 from scrubjay.llama.context import FULL, PARTIAL, DecodeResult, LlamaContext
-from scrubjay.llama.model import Model, can_offload, device
+from scrubjay.llama.devices import built_for, can_offload, device, gpus
+from scrubjay.llama.model import Model
 from scrubjay.protocol.messages import MAX_DECODE_TOKENS, EngineSettings, ModelInfo
 from scrubjay.tokens import as_tokens
 from scrubjay.worker.drafting import DraftPolicy
@@ -55,6 +57,10 @@ class LoadedModel:
     info: ModelInfo
     threads: Threads
     drafts: DraftPolicy
+    weights_on_gpus: int
+    """In bytes."""
+    context_on_gpus: int
+    """In bytes, of one context."""
 
 
 def open_model(settings: EngineSettings, abort_address: int, report: Report) -> LoadedModel:
@@ -67,14 +73,17 @@ def open_model(settings: EngineSettings, abort_address: int, report: Report) -> 
     begun, wanted = perf_counter(), settings.n_threads
     settings = with_threads(settings)
     threads = threads_for(settings, wanted)
-    model = load_weights(settings, report, psutil.virtual_memory().available)
+    with counted() as of_weights:
+        model = load_weights(settings, report, psutil.virtual_memory().available)
     n_ctx = settings.n_ctx or min(model.n_ctx_train, DEFAULT_CTX_TOKENS)
     swa_full = choose_swa_full(model, settings)
     process = psutil.Process()
     rss = process.memory_info().rss
     n_ubatch = min(max_ubatch(settings), settings.interval or MAX_DECODE_TOKENS, n_ctx)
-    llama = LlamaContext(model, settings, n_ctx, n_ubatch, swa_full, abort_address)
-    context_bytes = max(1, process.memory_info().rss - rss)
+    with counted() as of_context:
+        llama = LlamaContext(model, settings, n_ctx, n_ubatch, swa_full, abort_address)
+    context_bytes = process.memory_info().rss - rss
+    found = gpus() if settings.gpu_layers else []
     # What others did while the weights were read says how many threads there is room for now.
     threads.look([llama])
     memory_class, load_ms = probe(model, llama, swa_full), (perf_counter() - begun) * 1e3
@@ -87,9 +96,11 @@ def open_model(settings: EngineSettings, abort_address: int, report: Report) -> 
     grid = DecodeGrid(interval, min(interval, llama.n_batch))
     info = ModelInfo(
         device=device(settings.gpu_layers),
+        gpu=", ".join(gpu.description for gpu in found if gpu.part_of(of_weights)),
         n_threads=settings.n_threads,
         quantization=model.quantization,
         can_offload=can_offload(),
+        built_for=built_for(),
         path=settings.model,
         name=model.metadata("general.name") or Path(settings.model).stem,
         architecture=model.metadata("general.architecture"),
@@ -104,7 +115,7 @@ def open_model(settings: EngineSettings, abort_address: int, report: Report) -> 
         interval=interval,
         n_ubatch=llama.n_ubatch,
         checkpoint_budget=budget,
-        max_contexts=settings.max_contexts or choose_max_contexts(context_bytes),
+        max_contexts=settings.max_contexts or choose_max_contexts(context_bytes, found, of_weights, of_context),
         prefill_speed=max(warm_up.speeds.values(), default=0.0),
         generation_speed=warm_up.generation_speed,
         load_ms=load_ms,
@@ -113,7 +124,8 @@ def open_model(settings: EngineSettings, abort_address: int, report: Report) -> 
     )
     redoes, clock = memory_class in ("hybrid", "recurrent"), decode_clock(info.device == "cpu")
     drafts = DraftPolicy(model.vocabulary, *draft_lengths(warm_up.lengths, settings.draft, redoes, clock))
-    return LoadedModel(model, llama, settings, swa_full, memory_class, grid, info, threads, drafts)
+    on_gpus = tuple(sum(gpu.part_of(buffers) for gpu in found) for buffers in (of_weights, of_context))
+    return LoadedModel(model, llama, settings, swa_full, memory_class, grid, info, threads, drafts, *on_gpus)
 
 
 def _warm_up(warm_up: WarmUp, memory_class: MemoryClass, settings: EngineSettings) -> None:

@@ -232,6 +232,7 @@ class Worker:
             n_drafted=self._counters.n_drafted,
             n_draft_accepted=self._counters.n_draft_accepted,
             rss=psutil.Process().memory_info().rss,
+            on_gpus=self._loaded.weights_on_gpus + self._loaded.context_on_gpus * len(self._llamas),
             records=_record_status(self.records) if self.records else None,
         )
 

@@ -15,7 +15,7 @@ import xxhash
 
 from scrubjay.llama.backend import library_identity
 from scrubjay.llama.context import LlamaContext
-from scrubjay.llama.model import device
+from scrubjay.llama.devices import device
 from scrubjay.protocol.messages import EngineSettings
 from scrubjay.store.files import Files
 from scrubjay.store.identity import file_identity

@@ -12,7 +12,7 @@ from typing import Protocol
 
 import psutil
 
-from scrubjay.llama.model import device
+from scrubjay.llama.devices import device
 from scrubjay.protocol.messages import EngineSettings
 
 LOOK_S = 0.2

@@ -1,10 +1,12 @@
 """What follows from the machine and the model: threads, lengths of decodes, the interval of checkpoints, how many contexts."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import psutil
 
-from scrubjay.llama.model import Model, can_offload
+from scrubjay.llama.devices import Gpu, can_offload
+from scrubjay.llama.model import Model
 from scrubjay.protocol.messages import MAX_DECODE_TOKENS, EngineSettings
 
 CPU_UBATCH_TOKENS = 128
@@ -60,7 +62,21 @@ def choose_swa_full(model: Model, settings: EngineSettings) -> bool:
     return model.n_swa > 0 and (settings.interval or MAX_DECODE_TOKENS) <= model.n_swa
 
 
-def choose_max_contexts(context_bytes: int) -> int:
-    """As many as half of the free memory holds: the other half is for checkpoints, editors and compilers."""
+def choose_max_contexts(
+    context_bytes: int, gpus: Sequence[Gpu], of_weights: Mapping[str, int], of_context: Mapping[str, int]
+) -> int:
+    """As many as half of the free memory holds: the other half is for checkpoints, editors and compilers.
+
+    Args:
+        context_bytes: by how much the process has grown with the first context; where there are GPUs that may be anything.
+        gpus: those that are used; each has to have room, too.
+        of_weights, of_context: bytes by the names of llama.cpp's buffers; the first context is there already.
+    """
     free: int = psutil.virtual_memory().available
-    return max(1, min(MAX_CONTEXTS, free // 2 // context_bytes))
+    if gpus:
+        context_bytes = sum(of_context.values()) - sum(gpu.part_of(of_context) for gpu in gpus if not gpu.is_shared)
+    most = free // 2 // max(1, context_bytes)
+    for gpu in gpus:
+        if part := gpu.part_of(of_context):
+            most = min(most, 1 + gpu.room(gpu.part_of(of_weights) + part) // 2 // part)
+    return max(1, min(MAX_CONTEXTS, most))

@@ -8,7 +8,8 @@ import xxhash
 
 from scrubjay.contexts.naive import CUT_ANYWHERE, MemoryClass
 from scrubjay.llama.context import LlamaContext
-from scrubjay.llama.model import Model, device
+from scrubjay.llama.devices import device
+from scrubjay.llama.model import Model
 from scrubjay.llama.sampler import Sampler
 from scrubjay.llama.typed_text import pieces_of
 from scrubjay.protocol.messages import EngineSettings, Sampling
