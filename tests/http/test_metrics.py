@@ -96,6 +96,7 @@ async def test_every_sample_is_in_the_report(tmp_path: Path) -> None:
         **{("scrubjay_resident_memory_bytes", process): n for process, n in report["rss"].items()},
         ("scrubjay_model_ready", model["name"]): 1,
         ("scrubjay_model_resident_memory_bytes", model["name"]): model["rss"],
+        ("scrubjay_model_gpu_memory_bytes", model["name"]): model["on_gpus"],
         ("scrubjay_model_requests_running", model["name"]): 0,
         ("scrubjay_model_requests_queued", model["name"]): 0,
         ("scrubjay_model_tokens_decoded_total", model["name"]): counters["n_decoded"],

@@ -69,6 +69,7 @@ _LOOKS = ("after_5_min", "at_save")
 _OF_MODEL: Mapping[str, tuple[type[CounterMetricFamily | GaugeMetricFamily], str, Callable[[Json], float]]] = {
     "ready": (GaugeMetricFamily, "Whether a model is loaded.", lambda model: model["state"] == "ready"),
     "resident_memory_bytes": (GaugeMetricFamily, "Memory of its engine.", lambda model: model["rss"] or 0),
+    "gpu_memory_bytes": (GaugeMetricFamily, "What it takes of GPUs' memory.", lambda model: model["on_gpus"]),
     "requests_running": (
         GaugeMetricFamily,
         "Requests that it works on.",
