@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,12 +17,14 @@ from torch.nn.functional import cross_entropy
 from scrubjay_training.__main__ import main
 from scrubjay_training.batches import all_rows, open_examples, rows_of
 from scrubjay_training.collect import write_corpus
-from scrubjay_training.export import export
-from scrubjay_training.learner import load_learner, load_model
+from scrubjay_training.examples import Example
+from scrubjay_training.export import Kind, export
+from scrubjay_training.learner import learn_step, learner_of, load_learner, load_model
 from scrubjay_training.loss import output_loss
 from scrubjay_training.model import StarterModel, initialise
 from scrubjay_training.optimizer import half_orthogonal, is_matrix
 from scrubjay_training.parity import llama_logits, nmse, torch_logits
+from scrubjay_training.start import grown, read_model, read_tokenizer
 from scrubjay_training.tokenizer import encode_plain, load_tokenizer, train_tokenizer
 from scrubjay_training.train import train
 from scrubjay_training.values import SPECIALS, Plan, Shape, Workspace
@@ -123,7 +126,7 @@ def test_the_loss_and_its_gradients_are_those_of_pytorch() -> None:
             cross_entropy(vectors @ matrix.T, targets, reduction="none") @ weights,
         ):
             vectors.grad = matrix.grad = None
-            (2 * loss).backward()
+            (2 * loss).backward()  # type: ignore[no-untyped-call,unused-ignore]
             both.append((loss.detach()[None], vectors.grad, matrix.grad))
         for ours, theirs in zip(*both, strict=True):
             assert (ours - theirs).norm() <= tolerance * theirs.norm()
@@ -141,15 +144,46 @@ def test_batches_depend_on_seed_and_step_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["f32", "f16", "q8_0"])
-def test_llama_cpp_computes_what_pytorch_does(tmp_path: Path, kind: str) -> None:
+def test_llama_cpp_computes_what_pytorch_does(tmp_path: Path, kind: Kind) -> None:
     pytest.importorskip("llama_cpp", reason="needs llama-cpp-python, which Scrubjay itself depends on")
     model, tokenizer = _model(), load_tokenizer(_workspace(tmp_path).tokenizer)
-    export(model, tokenizer, tmp_path / "model.gguf", kind)  # type: ignore[arg-type]
+    export(model, tokenizer, tmp_path / "model.gguf", kind)
     tokens = encode_plain(tokenizer, TEXT)[:100]
     ours, theirs = torch_logits(model, [tokens]), llama_logits(tmp_path / "model.gguf", [tokens])
     # The norm of f32 is set by llama.cpp's f16 cache of keys and values, that of q8_0 by its 8 bits.
     assert nmse(ours, theirs) < {"f32": 1e-5, "f16": 1e-4, "q8_0": 3e-3}[kind]
     assert np.mean(ours.argmax(1) == theirs.argmax(1)) >= 0.95
+
+
+@pytest.mark.parametrize(("kind", "most"), [("f32", 0.0), ("q8_0", 3e-3)])
+def test_an_exported_file_gives_model_and_tokenizer_back(tmp_path: Path, kind: Kind, most: float) -> None:
+    model, tokenizer = _model(), load_tokenizer(_workspace(tmp_path).tokenizer)
+    export(model, tokenizer, tmp_path / "model.gguf", kind)
+    read, tokens = read_model(tmp_path / "model.gguf"), encode_plain(tokenizer, TEXT)[:100]
+    assert nmse(torch_logits(model, [tokens]), torch_logits(read, [tokens])) <= most
+    assert read_tokenizer(tmp_path / "model.gguf").to_str() == tokenizer.to_str()
+
+
+@pytest.mark.parametrize(("n_layers", "feed_forward"), [(3, 160), (4, 96), (7, 128)])
+def test_a_grown_model_says_what_it_said_and_can_learn_in_all_parts(n_layers: int, feed_forward: int) -> None:
+    model, tokens = _model(), torch.arange(40)[None]
+    attention = tuple(range(1, n_layers, 2))
+    larger = grown(model, replace(SHAPE, n_layers=n_layers, feed_forward=feed_forward, attention=attention), seed=5)
+    assert torch.allclose(model.logits(model(tokens)), larger.logits(larger(tokens)), atol=1e-5)
+    learner = learner_of(larger, PLAN)
+    before = {name: parameter.clone() for name, parameter in larger.named_parameters()}
+    for _ in range(2):  # what reads the vectors has a gradient only when what writes into them is no longer zero
+        learn_step(learner, [Example(list(range(65)), [1.0] * 65)], PLAN)
+    after = dict(larger.named_parameters())
+    assert all((before[name] != after[name]).any(dim=-1).all() for name in before if before[name].ndim == 2)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"width": 128, "n_heads": 2}, {"feed_forward": 64}, {"n_layers": 2}, {"attention": (0,)}]
+)
+def test_a_model_does_not_grow_into_what_cannot_hold_it(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"keeps its|no room|no place"):
+        grown(_model(), replace(SHAPE, **wrong), seed=5)
 
 
 def test_every_stage_after_collecting_runs_from_the_command_line(tmp_path: Path) -> None:
@@ -165,3 +199,8 @@ def test_every_stage_after_collecting_runs_from_the_command_line(tmp_path: Path)
     assert main(["train", *folder, *sizes, *steps]) == 0
     assert main(["export", *folder]) == 0
     assert main(["check", *folder]) == 0
+    further = ["--folder", str(tmp_path / "further"), "--from", str(workspace.gguf("q8_0"))]
+    (tmp_path / "further").mkdir()
+    write_corpus(corpus(), Workspace(tmp_path / "further").corpus)
+    assert main(["train", *further, "--layers", "4", "--rate", "0.5", *steps]) == 0
+    assert load_model(Workspace(tmp_path / "further").checkpoint).shape.n_layers == 4

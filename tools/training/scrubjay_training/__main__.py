@@ -44,6 +44,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--folder", type=Path, default=Path("starter-training"), help="where all files of a run lie")
     parser.add_argument("--site", type=Path, action="append", help="a folder of installed packages; may be repeated")
     parser.add_argument("--unpacked", type=Path, action="append", help="a folder of unpacked packages; may be repeated")
+    parser.add_argument(
+        "--from", dest="start", type=Path, help="a GGUF file to begin a training with, grown to the shape"
+    )
     parser.add_argument("--mirror", type=Path, help="a second folder for what going on elsewhere needs")
     parser.add_argument("--steps", type=int, default=_PLAN.n_steps, help="steps of training in all")
     parser.add_argument(
@@ -52,30 +55,32 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--step-tokens", type=int, default=_PLAN.n_tokens, help="tokens of one step")
     parser.add_argument("--window", type=int, default=_PLAN.window, help="tokens of a sequence at first")
     parser.add_argument("--long-window", type=int, default=_PLAN.long_window, help="and while the rate falls")
+    parser.add_argument("--rate", type=float, default=1.0, help="a factor on how fast it learns")
     parser.add_argument("--seed", type=int, default=_PLAN.seed)
     parser.add_argument("--threads", type=int, default=_PLAN.n_threads)
     parser.add_argument("--processes", type=int, default=_PLAN.n_processes, help="that learn together, a thread each")
     parser.add_argument("--narrow", action="store_true", help="multiply matrices in bfloat16")
     parser.add_argument("--workers", type=int, default=_PLAN.n_workers, help="processes that make batches ahead")
     parser.add_argument("--device", default="cpu", help="where to train: cpu or cuda")
-    parser.add_argument("--width", type=int, default=_SHAPE.width)
-    parser.add_argument("--layers", type=int, default=_SHAPE.n_layers)
-    parser.add_argument("--feed-forward", type=int, default=_SHAPE.feed_forward)
+    parser.add_argument("--width", type=int, help=f"as in the file to begin with, else {_SHAPE.width}")
+    parser.add_argument("--layers", type=int, help=f"as in the file to begin with, else {_SHAPE.n_layers}")
+    parser.add_argument("--feed-forward", type=int, help=f"as in the file to begin with, else {_SHAPE.feed_forward}")
     parser.add_argument("--vocabulary", type=int, default=_SHAPE.n_vocab)
     parser.add_argument("--cursors", type=int, default=300, help="completions to evaluate, a quarter of them bodies")
     parser.add_argument("--model", type=Path, default=model_path(), help="the GGUF file to evaluate")
     return parser
 
 
-def _shape(options: argparse.Namespace) -> Shape:
-    """Heads are 64 wide; every other layer attends."""
-    return Shape(
-        n_vocab=options.vocabulary,
-        width=options.width,
-        n_layers=options.layers,
-        feed_forward=options.feed_forward,
-        n_heads=options.width // 64,
-        attention=tuple(range(1, options.layers, 2)),
+def _shape(options: argparse.Namespace, first: Shape) -> Shape:
+    """What the options say, the rest as in `first`. Heads are 64 wide; every other layer attends."""
+    width, n_layers = options.width or first.width, options.layers or first.n_layers
+    return replace(
+        first,
+        width=width,
+        n_layers=n_layers,
+        feed_forward=options.feed_forward or first.feed_forward,
+        n_heads=width // 64,
+        attention=tuple(range(1, n_layers, 2)),
     )
 
 
@@ -85,6 +90,8 @@ def _plan(options: argparse.Namespace) -> Plan:
         n_steps=options.steps,
         n_decay=options.decay,
         n_tokens=options.step_tokens,
+        matrix_rate=options.rate * _PLAN.matrix_rate,
+        vector_rate=options.rate * _PLAN.vector_rate,
         window=options.window,
         long_window=options.long_window,
         seed=options.seed,
@@ -116,9 +123,11 @@ def _tokenizer(options: argparse.Namespace, workspace: Workspace) -> None:
 
 
 def _train(options: argparse.Namespace, workspace: Workspace) -> None:
+    from scrubjay_training.start import read_shape
     from scrubjay_training.train import train
 
-    train(workspace, _shape(options), _plan(options), _note, options.mirror)
+    first = read_shape(options.start) if options.start else replace(_SHAPE, n_vocab=options.vocabulary)
+    train(workspace, _shape(options, first), _plan(options), _note, options.mirror, options.start)
 
 
 def _export(_options: argparse.Namespace, workspace: Workspace) -> None:

@@ -32,50 +32,45 @@ def export(model: StarterModel, tokenizer: Tokenizer, path: Path, kind: Kind = "
     _add_general(writer, kind)
     _add_shape(writer, model.shape)
     _add_tokenizer(writer, tokenizer)
-    for name, array in tensors(model):
-        _add_tensor(writer, name, array, kind)
+    for name, parameter in parameters(model):
+        _add_tensor(writer, name, parameter.detach().float().cpu().numpy(), kind)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
 
 
-def tensors(model: StarterModel) -> Iterator[tuple[str, Array]]:
-    """Every tensor of the file under its name there; the last dimension is what llama.cpp calls the first."""
-    yield "token_embd.weight", _array(model.embedding.weight)
-    yield "token_embd_norm.weight", _array(model.last_norm.weight)
+def parameters(model: StarterModel) -> Iterator[tuple[str, Tensor]]:
+    """Every parameter under its name in the file; the last dimension is what llama.cpp calls the first."""
+    yield "token_embd.weight", model.embedding.weight
+    yield "token_embd_norm.weight", model.last_norm.weight
     for i, layer in enumerate(model.layers):
-        for name, array in _layer_tensors(layer):
-            yield f"blk.{i}.{name}.weight", array
+        for name, parameter in _layer_parameters(layer):
+            yield f"blk.{i}.{name}.weight", parameter
 
 
-def _layer_tensors(layer: nn.Module) -> Iterator[tuple[str, Array]]:
+def _layer_parameters(layer: nn.Module) -> Iterator[tuple[str, Tensor]]:
     if not isinstance(layer, Layer):
         raise TypeError("The layers of a model are of the class Layer.")
-    yield "attn_norm", _array(layer.mixer_norm.weight)
-    yield "ffn_norm", _array(layer.feed_forward_norm.weight)
-    yield from _mixer_tensors(layer.mixer)
+    yield "attn_norm", layer.mixer_norm.weight
+    yield "ffn_norm", layer.feed_forward_norm.weight
+    yield from _mixer_parameters(layer.mixer)
     net: FeedForward = layer.feed_forward
-    yield from (("ffn_gate", _array(net.gate.weight)), ("ffn_up", _array(net.up.weight)))
-    yield "ffn_down", _array(net.down.weight)
+    yield from (("ffn_gate", net.gate.weight), ("ffn_up", net.up.weight))
+    yield "ffn_down", net.down.weight
 
 
-def _mixer_tensors(mixer: Any) -> Iterator[tuple[str, Array]]:
+def _mixer_parameters(mixer: Any) -> Iterator[tuple[str, Tensor]]:
     if isinstance(mixer, Attention):
         for name in ("query", "key", "value", "output"):
             short = name[0] if name != "output" else name
-            yield f"attn_{short}", _array(getattr(mixer, name).weight)
-        yield "attn_q_norm", _array(mixer.query_norm.weight)
-        yield "attn_k_norm", _array(mixer.key_norm.weight)
+            yield f"attn_{short}", getattr(mixer, name).weight
+        yield "attn_q_norm", mixer.query_norm.weight
+        yield "attn_k_norm", mixer.key_norm.weight
     else:
-        yield "shortconv.conv", _array(mixer.conv)
-        yield "shortconv.in_proj", _array(mixer.in_proj.weight)
-        yield "shortconv.out_proj", _array(mixer.out_proj.weight)
-
-
-def _array(tensor: Tensor) -> Array:
-    array: Array = tensor.detach().float().cpu().numpy()
-    return array
+        yield "shortconv.conv", mixer.conv
+        yield "shortconv.in_proj", mixer.in_proj.weight
+        yield "shortconv.out_proj", mixer.out_proj.weight
 
 
 def _add_tensor(writer: GGUFWriter, name: str, array: Array, kind: Kind) -> None:

@@ -67,13 +67,20 @@ def new_learner(shape: Shape, plan: Plan) -> Learner:
     """A learner that knows nothing, the same for the same seed."""
     model = StarterModel(shape)
     initialise(model, plan.seed)
-    return _learner(model, plan)
+    return learner_of(model, plan)
+
+
+def learner_of(model: StarterModel, plan: Plan) -> Learner:
+    """A learner with that model, which has made no step yet."""
+    model.to(plan.device)
+    muon, adam = optimizers(model, plan)
+    return Learner(model, muon, adam, flat_gradients(model))
 
 
 def load_learner(path: Path, plan: Plan) -> Learner:
     """The learner that was saved there."""
     state = _read(path)
-    learner = _learner(_model(state), plan)
+    learner = learner_of(_model(state), plan)
     learner.muon.load_state_dict(state["optimizers"][0])
     learner.adam.load_state_dict(state["optimizers"][1])
     learner.n_done, learner.n_tokens = state["n_done"], state.get("n_tokens", 0)
@@ -95,9 +102,10 @@ def flat_gradients(model: StarterModel) -> Tensor:
 
 def collect_in(model: StarterModel, buffer: Tensor) -> None:
     """From now on gradients of the model are added up in `buffer`, [n_parameters]."""
-    parameters = list(model.parameters())
-    for parameter, part in zip(parameters, buffer.split([each.numel() for each in parameters]), strict=True):
-        parameter.grad = part.view_as(parameter)
+    start = 0
+    for parameter in model.parameters():
+        parameter.grad = buffer[start : start + parameter.numel()].view_as(parameter)
+        start += parameter.numel()
 
 
 def add_gradients(model: StarterModel, rows: Rows, plan: Plan) -> Sums:
@@ -138,12 +146,6 @@ def count_step(learner: Learner, plan: Plan) -> None:
     """A step more is done."""
     learner.n_tokens += plan.n_rows_at(learner.n_done) * plan.window_at(learner.n_done)
     learner.n_done += 1
-
-
-def _learner(model: StarterModel, plan: Plan) -> Learner:
-    model.to(plan.device)
-    muon, adam = optimizers(model, plan)
-    return Learner(model, muon, adam, flat_gradients(model))
 
 
 def _read(path: Path) -> dict[str, Any]:

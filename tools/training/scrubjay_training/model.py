@@ -12,6 +12,8 @@ from torch.nn import functional
 from scrubjay_training.values import Shape
 
 Rotation = tuple[Tensor, Tensor]
+BRANCH_ENDS = ("out_proj.weight", "output.weight", "down.weight")
+"""How the names of matrices end that write into the vectors which pass the layers."""
 
 
 class ShortConvolution(nn.Module):
@@ -129,8 +131,7 @@ def initialise(model: StarterModel, seed: int) -> None:
             with torch.no_grad():
                 parameter[:, -1] += 0.7
         elif parameter.ndim == 2:
-            is_branch_end = name.endswith(("out_proj.weight", "output.weight", "down.weight"))
-            std = parameter.shape[1] ** -0.5 * (0.2 if is_branch_end else 1.0)
+            std = parameter.shape[1] ** -0.5 * (0.2 if name.endswith(BRANCH_ENDS) else 1.0)
             nn.init.normal_(parameter, std=std, generator=generator)
 
 

@@ -69,7 +69,8 @@ def half_orthogonal(matrix: Tensor, dtype: torch.dtype = torch.float32) -> Tenso
     for _ in range(_N_ITERATIONS):
         square = x @ x.T
         x = a * x + (b * square + c * square @ square) @ x
-    return (x.T if is_tall else x).to(matrix.dtype)
+    direction: Tensor = (x.T if is_tall else x).to(matrix.dtype)
+    return direction
 
 
 def optimizers(model: nn.Module, plan: Plan) -> tuple[Muon, AdamW]:

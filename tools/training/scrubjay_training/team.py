@@ -48,9 +48,9 @@ class Team:
         self._fork = multiprocessing.get_context("fork")
         self._next = self._fork.Value(c_long, 0)
         for tensor in (*learner.model.parameters(), learner.gradients, *learner.muon.momenta()):
-            tensor.share_memory_()
+            _share(tensor)
         collect_in(learner.model, learner.gradients)
-        self._buffers = [torch.zeros_like(learner.gradients).share_memory_() for _ in range(plan.n_processes - 1)]
+        self._buffers = [_share(torch.zeros_like(learner.gradients)) for _ in range(plan.n_processes - 1)]
         self._helpers: list[tuple[Any, Connection]] = []
 
     def __enter__(self) -> "Team":
@@ -123,3 +123,9 @@ class Team:
                     pipe.send(None)
         except (EOFError, BrokenPipeError, KeyboardInterrupt):
             return
+
+
+def _share(tensor: Tensor) -> Tensor:
+    """The same tensor, from now on in memory that forked processes share."""
+    shared: Tensor = tensor.share_memory_()  # type: ignore[no-untyped-call,unused-ignore]
+    return shared

@@ -19,15 +19,29 @@ _CUTS = (
 
 def train_tokenizer(texts: Iterable[str], n_vocab: int) -> Tokenizer:
     """A tokenizer of exactly `n_vocab` tokens if the texts have enough pairs, the special ones last."""
-    tokenizer = Tokenizer(BPE())
-    tokenizer.pre_tokenizer = Sequence(
-        [Split(Regex(_CUTS), "isolated"), ByteLevel(add_prefix_space=False, use_regex=False)]
-    )
-    tokenizer.decoder = ByteLevelDecoder()
+    tokenizer = _with_cuts(BPE())
     trainer = BpeTrainer(
         vocab_size=n_vocab - len(SPECIALS), initial_alphabet=ByteLevel.alphabet(), show_progress=False, min_frequency=2
     )
     tokenizer.train_from_iterator(texts, trainer)
+    return _with_specials(tokenizer)
+
+
+def make_tokenizer(tokens: Iterable[str], merges: Iterable[tuple[str, str]]) -> Tokenizer:
+    """A tokenizer of these tokens, in the order of their ids, and the special ones behind them."""
+    return _with_specials(_with_cuts(BPE({token: i for i, token in enumerate(tokens)}, list(merges))))
+
+
+def _with_cuts(model: BPE) -> Tokenizer:
+    tokenizer = Tokenizer(model)
+    tokenizer.pre_tokenizer = Sequence(
+        [Split(Regex(_CUTS), "isolated"), ByteLevel(add_prefix_space=False, use_regex=False)]
+    )
+    tokenizer.decoder = ByteLevelDecoder()
+    return tokenizer
+
+
+def _with_specials(tokenizer: Tokenizer) -> Tokenizer:
     tokenizer.add_special_tokens([AddedToken(text, special=True, normalized=False) for text in SPECIALS])
     return tokenizer
 

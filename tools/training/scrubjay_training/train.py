@@ -11,7 +11,8 @@ from pathlib import Path
 import torch
 
 from scrubjay_training.batches import all_rows, open_examples, row_of
-from scrubjay_training.learner import Learner, learn_step, load_learner, new_learner
+from scrubjay_training.learner import Learner, learn_step, learner_of, load_learner, new_learner
+from scrubjay_training.start import grown, read_model, read_tokenizer
 from scrubjay_training.team import Team
 from scrubjay_training.values import Plan, Shape, Workspace
 
@@ -51,11 +52,21 @@ class _Progress:
             )
 
 
-def train(workspace: Workspace, shape: Shape, plan: Plan, note: Note, mirror: Path | None = None) -> Learner:
-    """Learn until the plan is done, saving every few minutes (into the folder `mirror` too) and at the end."""
+def train(
+    workspace: Workspace,
+    shape: Shape,
+    plan: Plan,
+    note: Note,
+    mirror: Path | None = None,
+    start: Path | None = None,
+) -> Learner:
+    """Learn until the plan is done, saving every few minutes (into the folder `mirror` too) and at the end.
+
+    Args:
+        start: a GGUF file whose model, grown to `shape`, and tokenizer a training begins with that has no checkpoint yet.
+    """
     torch.set_num_threads(plan.n_threads)
-    is_new = not workspace.checkpoint.exists()
-    learner = new_learner(shape, plan) if is_new else load_learner(workspace.checkpoint, plan)
+    learner = _first(workspace, shape, plan, start)
     saved = begun = time.monotonic()
     progress = _Progress(workspace, plan, note, begun, learner.n_done, [])
     steps = _steps_together if plan.n_processes > 1 else _steps_alone
@@ -66,6 +77,15 @@ def train(workspace: Workspace, shape: Shape, plan: Plan, note: Note, mirror: Pa
             _save(workspace, learner, mirror)
             saved = time.monotonic()
     return learner
+
+
+def _first(workspace: Workspace, shape: Shape, plan: Plan, start: Path | None) -> Learner:
+    if workspace.checkpoint.exists():
+        return load_learner(workspace.checkpoint, plan)
+    if start is None:
+        return new_learner(shape, plan)
+    read_tokenizer(start).save(str(workspace.tokenizer))
+    return learner_of(grown(read_model(start), shape, plan.seed), plan)
 
 
 def _steps_alone(workspace: Workspace, learner: Learner, plan: Plan) -> Iterator[float]:
