@@ -135,6 +135,32 @@ def test_the_budget_holds_and_what_was_not_used_for_longest_goes(make: Maker) ->
     assert sum(path.stat().st_size for path in make.files()) == store.n_bytes
 
 
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.tuples(st.integers(0, 3), st.booleans()), min_size=4, max_size=12))
+def test_the_folder_never_has_more_than_its_budget(
+    tmp_path_factory: pytest.TempPathFactory, clock: Clock, texts: list[tuple[int, bool]]
+) -> None:
+    """Not for a moment: room is made before a record appears, also while those before it are on their way."""
+    make = Maker(tmp_path_factory.mktemp("store") / "records", clock)
+    sizes: list[int] = []
+
+    class Watched(FaultyFiles):
+        def publish(self, fd: int, temporary: Path, path: Path) -> None:
+            super().publish(fd, temporary, path)
+            sizes.append(sum(file.stat().st_size for file in make.files()))
+
+    store = make(size=30_000, files=Watched())
+    for seed, waits in texts:
+        for each in parts(tokens(seed), size=3000 + 1500 * seed):
+            for _ in store.write(each):
+                pass
+        if waits:
+            assert store.settle(30)
+    assert store.settle(30)
+    assert len(sizes) >= 4
+    assert max(sizes) <= 30_000
+
+
 def test_whoever_writes_much_leaves_others_their_part(make: Maker) -> None:
     """Of half of the folder, divided equally: what goes beyond that is whose was used last."""
     eve, anna, text = unnamed_key(1, "eve"), unnamed_key(2, "anna"), tokens(1, 8 * PART)

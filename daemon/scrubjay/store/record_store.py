@@ -40,6 +40,8 @@ SLICE_BYTES = 2 << 20
 """Written at once, in about a millisecond."""
 RETRY_NS = 60 * 10**9
 """So long nothing is written after a failure."""
+SETTLE_S = 5.0
+"""How long a disk may take at most for what must be there before more is written."""
 FORGET_S = 1.0
 """How long what is being written may take before it is forgotten, too."""
 DAY_NS = 86400 * 10**9
@@ -181,9 +183,8 @@ class RecordStore:
         Closing the iterator before gives it up. What `draft` refers to must not change meanwhile. What was written before is not
         written again, though it may have had to make room: a folder that is too small must not wear out a disk.
         """
-        name = draft.name(self._origin)
+        name, size = draft.name(self._origin), sum(view_of(part).nbytes for part in draft.parts)
         path, temporary = self._folder / (name + SUFFIX), self._unfinished(name)
-        size = sum(view_of(part).nbytes for part in draft.parts)
         if name in self._written:
             return
         if not self._has_room(size, draft):
@@ -201,6 +202,10 @@ class RecordStore:
                     self._count(len(piece))
                     yield
             filed = Filed(path, parse_head(head, len(head) + size), self._now_ns())
+            if filed.record.size + sum(one.record.size for _, _, one in self._unsettled) > self.limits.size:
+                self.settle(SETTLE_S)
+            # Before it appears: so the folder never has more than its limit.
+            self._collect(filed)
             self._unsettled.append((self._finisher.submit(self._files.publish, fd, temporary, path), temporary, filed))
             self._written.add(name)
             fd = -1
@@ -288,9 +293,17 @@ class RecordStore:
         self._index.others[facts.path] = facts
         return ""
 
-    def _collect(self) -> None:
-        """Remove what was not used for longest until the budget holds; of several groups, what is more than their parts first."""
-        if self.n_bytes <= self.limits.size and len(self._index) + len(self._index.others) <= MAX_RECORDS:
+    def _collect(self, *coming: Filed) -> None:
+        """Remove what was not used for longest until the budget holds; of several groups, what is more than their parts first.
+
+        There is room for `coming` then, too, and for all that is on its way to the disk.
+        """
+        known = {filed.path for filed in self._index}
+        coming = tuple(
+            each for each in (*coming, *(filed for _, _, filed in self._unsettled)) if each.path not in known
+        )
+        n_bytes = self.n_bytes + sum(filed.record.size for filed in coming)
+        if n_bytes <= self.limits.size and len(self._index) + len(self._index.others) <= MAX_RECORDS:
             return
         # Of equally old records the last goes first: it is of no use without those before it.
         own = [
@@ -298,9 +311,9 @@ class RecordStore:
             for filed in self._index
         ]
         others = [(facts.used_ns, 0, facts.size, facts.path, "") for facts in self._index.others.values()]
-        n_bytes, held = self.n_bytes, Counter[str]()
-        for _, _, size, _, group in own:
-            held[group] += size
+        held = Counter[str]()
+        for filed in (*self._index, *coming):
+            held[group_of(filed.record.key)] += filed.record.size
         files, parted = sorted([*own, *others]), len(held) > 1
         for spares in (True, False) if parted else (False,):
             left, files = files, []

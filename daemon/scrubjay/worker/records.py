@@ -24,7 +24,7 @@ from scrubjay.errors import IntegrityError
 from scrubjay.store.files import view_of
 from scrubjay.store.record_file import Draft
 from scrubjay.store.record_index import Filed, Found
-from scrubjay.store.record_store import RecordStore, Wiped
+from scrubjay.store.record_store import SETTLE_S, RecordStore, Wiped
 from scrubjay.tokens import Tokens, prefix_digest
 from scrubjay.worker.load import LoadedModel
 
@@ -263,7 +263,7 @@ class ContextRecords:
             self._spare += planned.earns
         if not self._planned:
             # What was written last is to be seen before more is looked for.
-            if not self.store.settle(5.0) or not self.store.may_write():
+            if not self.store.settle(SETTLE_S) or not self.store.may_write():
                 return False
             self._planned += self._of_contexts(is_all) or self._of_branches() or (self._of_ends() if is_all else [])
         if not self._planned:
