@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import platform
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,7 +12,14 @@ import numpy as np
 import psutil
 import pytest
 
-from scrubjay.engine.client import MODEL_THREAD_SPINS, NON_TEMPORAL_COPIES, EngineClient, environment, how_it_ended
+from scrubjay.engine.client import (
+    HUGE_PAGES,
+    MODEL_THREAD_SPINS,
+    NON_TEMPORAL_COPIES,
+    EngineClient,
+    environment,
+    how_it_ended,
+)
 from scrubjay.engine.interface import EngineEvent, EngineGone
 from scrubjay.protocol.contexts import EngineStatus
 from scrubjay.protocol.messages import (
@@ -30,6 +38,8 @@ from scrubjay.tokens import Tokens, as_tokens
 from tests.support.gguf_models import corrupt_model, tiny_model
 
 Events = asyncio.Queue[EngineEvent]
+HAS_HUGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+TUNABLES = f"{NON_TEMPORAL_COPIES}:{HUGE_PAGES}"
 
 
 @asynccontextmanager
@@ -163,23 +173,34 @@ async def test_an_engine_has_the_environment_that_is_best_for_it(monkeypatch: py
         await until(events, Opened)
         theirs = psutil.Process(client.pid).environ()
     assert theirs["GOMP_SPINCOUNT"] == MODEL_THREAD_SPINS
-    assert theirs["GLIBC_TUNABLES"] == NON_TEMPORAL_COPIES
+    assert theirs["GLIBC_TUNABLES"].startswith(NON_TEMPORAL_COPIES), "GNU's library cuts it where the next one begins"
+
+
+@pytest.mark.skipif(
+    platform.libc_ver()[0] != "glibc" or not HAS_HUGE_PAGES.is_file(), reason="needs Linux and GNU's C library"
+)
+async def test_memory_of_an_engine_may_be_in_huge_pages() -> None:
+    async with engine(tiny_model("dense")) as (client, events):
+        await until(events, Opened)
+        maps = Path(f"/proc/{client.pid}/smaps").read_text()
+    heap = maps.partition("[heap]")[2].partition("VmFlags:")[2].partition("\n")[0]
+    assert "hg" in heap.split()
 
 
 @pytest.mark.parametrize(
     ("chosen", "tunables", "spins"),
     [
-        ({}, NON_TEMPORAL_COPIES, MODEL_THREAD_SPINS),
-        ({"GOMP_SPINCOUNT": "7", "GLIBC_TUNABLES": "a.b=1"}, f"a.b=1:{NON_TEMPORAL_COPIES}", "7"),
-        ({"OMP_WAIT_POLICY": "passive"}, NON_TEMPORAL_COPIES, None),
+        ({}, TUNABLES, MODEL_THREAD_SPINS),
+        ({"GOMP_SPINCOUNT": "7", "GLIBC_TUNABLES": "a.b=1"}, f"a.b=1:{TUNABLES}", "7"),
+        ({"OMP_WAIT_POLICY": "passive"}, TUNABLES, None),
         (
-            {"GLIBC_TUNABLES": "glibc.cpu.x86_non_temporal_threshold=9"},
-            "glibc.cpu.x86_non_temporal_threshold=9",
+            {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=0:glibc.cpu.x86_non_temporal_threshold=9"},
+            "glibc.malloc.hugetlb=0:glibc.cpu.x86_non_temporal_threshold=9",
             MODEL_THREAD_SPINS,
         ),
     ],
 )
-def test_what_the_user_chose_for_threads_and_copies_is_kept(
+def test_what_the_user_chose_for_threads_and_memory_is_kept(
     chosen: dict[str, str], tunables: str, spins: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("GOMP_SPINCOUNT", "GLIBC_TUNABLES", "OMP_WAIT_POLICY"):
