@@ -196,9 +196,10 @@ def rig(
     counters, pool = Counters(), CheckpointPool(budget)
     branches = BranchStore(branch_budget, pool)
     parts = (loaded.model, loaded.settings, n_ctx, loaded.llama.n_ubatch, swa_full)
-    llama = RecordingLlama(*parts, abort.address)
+    n_rollback = loaded.llama.n_rollback
+    llama = RecordingLlama(*parts, abort.address, n_rollback)
     warm = CheckpointedContext(llama, loaded.memory_class, loaded.grid, counters, loaded.model.n_swa, pool, branches)
-    cold = NaiveContext(LlamaContext(*parts, 0), loaded.memory_class, loaded.grid, Counters())
+    cold = NaiveContext(LlamaContext(*parts, 0, n_rollback), loaded.memory_class, loaded.grid, Counters())
     made = Rig(loaded, llama, warm, cold, pool, branches, counters, abort)
     try:
         yield made

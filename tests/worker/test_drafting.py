@@ -18,7 +18,7 @@ from scrubjay.worker.drafting import Drafting, Sight
 from scrubjay.worker.generate import Generated, Generation
 from scrubjay.worker.lengths import MAX_DRAFT_DECODE, DecodeLengths
 from scrubjay.worker.warmup import WarmUp
-from tests.support.engine_rig import CLASSES, Rig, interrupt_after, random_tokens, rig, set_flag_at
+from tests.support.engine_rig import CLASSES, Rig, interrupt_after, logits_after, random_tokens, rig, set_flag_at
 
 N_TOKENS = 24
 N_REQUESTS = int(os.environ.get("SCRUBJAY_DRAFT_REQUESTS", "160"))
@@ -184,6 +184,28 @@ def test_who_is_interrupted_while_tokens_are_on_trial_keeps_only_what_is_certain
     made = r.warm.resident[len(prompt) :].tolist()
     assert made == want.tokens[: len(made)]
     assert answer(r, prompt, sampling, Drafting([hostile], lengths)).tokens == want.tokens
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n_right", [1, 5, 7])
+def test_a_state_that_is_saved_after_a_wrong_draft_is_that_of_what_was_right(
+    served: tuple[Rig, DecodeLengths], n_right: int
+) -> None:
+    """Also where llama.cpp has only noted that it shall forget some of the last tokens."""
+    r, _ = served
+    rng = np.random.default_rng(n_right)
+    prompt, tried, other = (random_tokens(rng, n) for n in (2 * r.interval - n_right, 8, 3))
+    r.warm.clear()
+    r.branches.clear()
+    r.warm.sync(prompt)
+    r.warm.try_decode(tried, Control())
+    if len(again := r.warm.keep_tried(n_right)):
+        assert r.warm.decode(again, want_logits=True, abortable=False)
+        r.warm.note_generated(n_right)
+    r.warm.decode(random_tokens(rng, 4), want_logits=True, abortable=False)
+    cost = r.warm.sync(np.concatenate([prompt, tried[:n_right], other]))
+    assert cost.processed == len(other)
+    assert np.array_equal(logits_after(r.warm), r.logits_of_the_same_decodes())
 
 
 @pytest.mark.slow

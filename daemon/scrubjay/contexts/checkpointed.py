@@ -177,10 +177,14 @@ class CheckpointedContext(Context):
 
     @property
     def redoes_tries(self) -> bool:
+        return self._has_state and not self.llama.n_rollback
+
+    @property
+    def _has_state(self) -> bool:
         return self.memory_class in ("hybrid", "recurrent")
 
     def try_decode(self, tokens: Tokens, control: Control) -> None:
-        if self.redoes_tries:
+        if self._has_state:
             size = self.llama.state_size()
             if len(self._trial.before) != size:
                 self._trial.before = np.empty(size, dtype=np.uint8)
@@ -207,7 +211,9 @@ class CheckpointedContext(Context):
 
     def _cut_tried(self, begin: int, n: int) -> None:
         """Of what was decoded after the first `begin` tokens let only what belongs to the first `n` stay, if it can."""
-        if self.redoes_tries:
+        if begin < n and 0 < self.n_resident - n <= self.llama.n_rollback:
+            is_right = self._truncate(n)
+        elif self._has_state:
             is_right = self.llama.load_state(self._trial.before) and self._truncate(begin)
         else:
             # A decode overwrites of a sliding window only what its first token does not look at.

@@ -47,13 +47,22 @@ class LlamaContext:
         n_ctx: capacity in tokens; llama.cpp rounds it up.
         n_ubatch: tokens that are computed at once; a decode has at most `n_batch`.
         abort_address: address of a byte that ends an abortable decode when it is not 0, or 0 for none.
+        n_rollback: tokens of the last decode that a recurrent memory shall be able to forget again; where it can, each of them
+            takes the memory of a state.
 
     Raises:
         ModelRefused: llama.cpp has no memory for it.
     """
 
     def __init__(
-        self, model: Model, settings: EngineSettings, n_ctx: int, n_ubatch: int, swa_full: bool, abort_address: int
+        self,
+        model: Model,
+        settings: EngineSettings,
+        n_ctx: int,
+        n_ubatch: int,
+        swa_full: bool,
+        abort_address: int,
+        n_rollback: int = 0,
     ) -> None:
         params = lib.llama_context_default_params()
         params.n_ctx = n_ctx
@@ -64,6 +73,8 @@ class LlamaContext:
         # sliding window lose a twelfth of its speed. Only what is decoded counts.
         params.n_seq_max = 1
         params.n_outputs_max = MAX_OUTPUTS
+        # It wants all of these and the token before them in one computation, and one place more.
+        params.n_rs_seq = max(0, min(n_rollback, n_ubatch - 2))
         params.n_threads = params.n_threads_batch = settings.n_threads
         params.flash_attn_type = int(model.flash_attention)
         params.type_k = params.type_v = _KV_TYPES[settings.kv_type]
@@ -131,6 +142,11 @@ class LlamaContext:
     def truncate(self, n: int) -> bool:
         """Forget all but the first `n` tokens; False if this memory cannot (then nothing changed)."""
         return bool(lib.llama_memory_seq_rm(self._memory, _SEQUENCE, n, -1))
+
+    @property
+    def n_rollback(self) -> int:
+        """So many tokens of the last decode `truncate` can forget where the memory is recurrent, once."""
+        return int(lib.llama_n_rs_seq(self.handle))
 
     def clear(self) -> None:
         """Forget all tokens; the memory's contents are left as they are, which costs nothing."""

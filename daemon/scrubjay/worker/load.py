@@ -39,6 +39,12 @@ GIB = 1 << 30
 DEFAULT_CTX_TOKENS = 16384
 MAX_CHECKPOINT_BYTES = 2 * GIB
 """For checkpoints, unless a budget was chosen."""
+ROLLBACK_TOKENS = 15
+"""With more than about 25, llama.cpp's graph for LFM2 is larger than it expects, and ends the process."""
+MAX_ROLLBACK_BYTES = 16 << 20
+"""In each context, for states after each token of a decode. It would also take time to write more, with each decode: 20 MB for
+each of 15 tokens (a gated delta net of 0.8 B) cost 5 % of all generation, and saved a decode where a draft was wrong."""
+PROBED_CTX_TOKENS = 32
 MAX_OWN_MEMORY_SHARE = 0.6
 """Of the free memory: larger weights are mapped, so that the system can drop them."""
 _SPLIT = re.compile(r"(?P<stem>.*)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf", re.IGNORECASE | re.DOTALL)
@@ -77,11 +83,11 @@ def open_model(settings: EngineSettings, abort_address: int, report: Report) -> 
         model = load_weights(settings, report, psutil.virtual_memory().available)
     n_ctx = settings.n_ctx or min(model.n_ctx_train, DEFAULT_CTX_TOKENS)
     swa_full = choose_swa_full(model, settings)
-    process = psutil.Process()
+    n_rollback, process = choose_rollback(model, settings), psutil.Process()
     rss = process.memory_info().rss
     n_ubatch = min(max_ubatch(settings), settings.interval or MAX_DECODE_TOKENS, n_ctx)
     with counted() as of_context:
-        llama = LlamaContext(model, settings, n_ctx, n_ubatch, swa_full, abort_address)
+        llama = LlamaContext(model, settings, n_ctx, n_ubatch, swa_full, abort_address, n_rollback)
     context_bytes = process.memory_info().rss - rss
     found = gpus() if settings.gpu_layers else []
     # What others did while the weights were read says how many threads there is room for now.
@@ -122,7 +128,8 @@ def open_model(settings: EngineSettings, abort_address: int, report: Report) -> 
         warm_up_ms=warm_up.elapsed_ms,
         cold_ratio=warm_up.cold_ratio,
     )
-    redoes, clock = memory_class in ("hybrid", "recurrent"), decode_clock(info.device == "cpu")
+    redoes = memory_class in ("hybrid", "recurrent") and not llama.n_rollback
+    clock = decode_clock(info.device == "cpu")
     drafts = DraftPolicy(model.vocabulary, *draft_lengths(warm_up.lengths, settings.draft, redoes, clock))
     on_gpus = tuple(sum(gpu.part_of(buffers) for gpu in found) for buffers in (of_weights, of_context))
     return LoadedModel(model, llama, settings, swa_full, memory_class, grid, info, threads, drafts, *on_gpus)
@@ -157,6 +164,18 @@ def probe(model: Model, llama: LlamaContext, swa_full: bool) -> MemoryClass:
     if model.n_swa:
         return "swa-full" if swa_full else "swa"
     return "dense" if is_plain and can_cut else "opaque"
+
+
+def choose_rollback(model: Model, settings: EngineSettings) -> int:
+    """How many tokens of a decode with a draft the model's contexts shall be able to forget; see `LlamaContext`."""
+    if not settings.draft or model.n_swa or not (model.is_hybrid or model.is_recurrent):
+        return 0
+    # How large its state is only a context knows that has one.
+    llama = LlamaContext(model, settings, PROBED_CTX_TOKENS, PROBED_CTX_TOKENS, False, 0)
+    llama.decode(as_tokens([0]), 0, want_logits=False, abortable=False)
+    size = llama.state_size()
+    llama.close()
+    return ROLLBACK_TOKENS if size * ROLLBACK_TOKENS <= MAX_ROLLBACK_BYTES else 0
 
 
 def load_weights(settings: EngineSettings, report: Report, n_free_bytes: int) -> Model:

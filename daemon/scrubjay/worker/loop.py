@@ -260,7 +260,8 @@ class Worker:
 
     def _new_llama(self) -> LlamaContext:
         m = self._loaded
-        llama = LlamaContext(m.model, m.settings, m.llama.n_ctx, m.llama.n_ubatch, m.swa_full, self._abort.address)
+        first, abort = m.llama, self._abort.address
+        llama = LlamaContext(m.model, m.settings, first.n_ctx, first.n_ubatch, m.swa_full, abort, first.n_rollback)
         llama.set_threads(m.threads.count.n)
         self._llamas.append(llama)
         return llama

@@ -120,9 +120,10 @@ class WarmUp:
         is_cut = memory_class in (*CUT_ANYWHERE, "swa")
         if not is_cut:
             llama.save_state(state)
+        most = 1 + llama.n_rollback if llama.n_rollback else llama.n_ubatch
         measured = {}
         for length in PROBED:
-            if length <= llama.n_ubatch and perf_counter() - begun < MAX_LENGTHS_S:
+            if length <= most and perf_counter() - begun < MAX_LENGTHS_S:
                 measured[length] = self._measured(n_before, length, decode_clock(is_on_cpu))
                 if not is_cut:
                     llama.load_state(state)
