@@ -10,7 +10,7 @@ from scrubjay.completion.finish import AsWritten, ClientLimits, Finish
 from scrubjay.completion.generated_text import Alternatives, GeneratedText
 from scrubjay.completion.rules import CompletionRules
 from scrubjay.completion.stop_rules import choose_mode
-from scrubjay.protocol.messages import Done, Piece
+from scrubjay.protocol.messages import Done, Piece, StopReason
 
 LINES = ("x = 1", "    return x", "    foo(bar)", "# lib/b.py", "", ")", " ", "if x:", "x = ", "\t")
 WRITTEN = st.one_of(st.lists(st.sampled_from(LINES), max_size=6).map("\n".join), st.text("ab \n)(#", max_size=30))
@@ -134,6 +134,25 @@ def test_a_loop_ends_a_text_within_its_line_and_its_rule_is_named() -> None:
     alternatives.end(alternatives.end_cut(1, 0.0))
     assert n < 12
     assert (alternatives.items, alternatives.discarded) == ([], ["strip_repeating_end"])
+
+
+@pytest.mark.parametrize("engine_says", ["length", "end", "time"])
+def test_a_text_that_a_rule_has_ended_is_the_same_if_the_engine_ends_it_before_it_hears_of_that(
+    engine_says: StopReason,
+) -> None:
+    made = []
+    for is_late in (False, True):
+        alternatives = Alternatives(ClientLimits(1, ""))
+        told = ""
+        for text in ("    return x", "\n", "def g(", "y"):
+            told += alternatives.add(Piece(1, text, 3))
+            if alternatives.is_cut and not is_late:
+                break
+        assert alternatives.is_cut
+        told += alternatives.end(Done(1, engine_says, "", 12) if is_late else alternatives.end_cut(1, 0.0))
+        made.append((told, alternatives.items))
+    assert made[0] == made[1]
+    assert made[0][1][0].stop_reason == "stop"
 
 
 def test_a_text_that_a_rule_has_ended_at_once_names_that_rule() -> None:

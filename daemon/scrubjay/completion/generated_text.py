@@ -6,7 +6,7 @@
 Law: what was told is always the beginning of the first item's text.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import exp
 
 from scrubjay.code_text import without_indent
@@ -148,6 +148,9 @@ class Alternatives:
     def end(self, done: Done) -> str:
         """The present text is complete; what remains to be told of the first item."""
         text = self._current
+        if text.is_cut and done.stop_reason != "none":
+            # Perhaps the engine came to an end of its own before it heard of this one.
+            done = replace(done, stop_reason="stop", stop_word="", n_generated=text.n_tokens)
         self._begin()
         self.n_done += 1
         if done.stop_reason == "none":
