@@ -102,6 +102,48 @@ def test_a_comment_is_not_next_in_another_file_after_code() -> None:
     assert session.accept_all() == ["x2 = [] + list[int](2)"]
 
 
+def test_a_pattern_that_fits_what_was_done_otherwise_is_none() -> None:
+    lines = "".join(f"def f{n}(self, value):\n    pass\n" for n in range(5))
+    session = Session(lines)
+    session.edit("def f0(self, value):", "def f0(self, value: int):")
+    session.edit("def f1(self, value):", "def f1(self, value: str):")
+    session.edit("def f2(self, value):", "def f2(self, value: str):")
+    assert session.proposal() is None
+    session = Session(lines)
+    session.edit("def f1(self, value):", "def f1(self, value: str):")
+    session.edit("def f2(self, value):", "def f2(self, value: str):")
+    assert session.accept_all()[0] == "def f3(self, value: str):"
+
+
+def test_a_place_that_the_user_came_by_ends_it() -> None:
+    lines = ["z = 1\n", *(f"x{n} = [] + List[int]({n})\n" for n in range(5))]
+    session = Session("".join(lines))
+    session.edit("z = 1", "zz = 1")
+    session.edit("List", "list", nth=1)
+    session.edit("List", "list", nth=1)
+    assert session.proposal() is None  # x0 was left as it is
+    session = Session("".join(lines))
+    session.edit("List", "list", nth=1)
+    session.edit("List", "list", nth=1)
+    assert session.accept_all()[0] == "x3 = [] + list[int](3)"
+
+
+def test_a_name_that_its_own_line_still_uses_is_no_rename() -> None:
+    session = Session("def f(args):\n    args = list(args)\n    return args[0], args[1]\n")
+    session.edit("args = list", "rest = list")
+    assert session.proposal() is None
+
+
+def test_an_insertion_in_other_files_waits_for_one_there() -> None:
+    lines = "".join(f"x{n} = make(flag, {n}, one)\n" for n in range(3))
+    session = Session(lines, b_py=lines)
+    session.edit(", one)", ", one, two)")
+    session.edit(", one)", ", one, two)")
+    assert len(session.accept_all()) == 1
+    session.edit(", one)", ", one, two)", path=B)
+    assert len(session.accept_all()) == 2
+
+
 def test_no_word_is_taken_out_because_others_were() -> None:
     session = Session("f(x=1, one=2)\nf(x=2, two=3)\nf(x=3, three=4)\n")
     session.edit("one=", "")
@@ -156,15 +198,26 @@ def test_brackets_stay_balanced() -> None:
     assert session.proposal() is None
 
 
-def test_an_equal_line_is_next_here_and_in_other_files() -> None:
-    line = "logger.warning('cannot read %s', path)\n"
-    session = Session(f"if a:\n    {line}else:\n        {line}", b_py=f"x = 1\n{line}", c_txt=line)
+def test_an_equal_line_is_next_here_and_after_two_in_other_files() -> None:
+    line = "    logger.warning('cannot read %s', path)\n"
+    session = Session(f"if a:\n{line}else:\n{line}", b_py=f"if x:\n{line}", c_txt=line)
     session.edit("cannot read", "could not read")
-    assert session.accept_all() == [
-        "        logger.warning('could not read %s', path)",
-        "logger.warning('could not read %s', path)",
-    ]
+    assert session.accept_all() == ["    logger.warning('could not read %s', path)"] * 2
     assert "could not" in session.texts[B]
+    session = Session(f"if a:\n{line}", b_py=f"if x:\n{line}")
+    session.edit("cannot read", "could not read")
+    assert session.proposal() is None
+
+
+def test_an_equal_line_is_not_next_at_another_depth_or_in_prose() -> None:
+    line = "    logger.warning('cannot read %s', path)\n"
+    session = Session(f"if a:\n{line}    if b:\n    {line}")
+    session.edit("cannot read", "could not read")
+    assert session.proposal() is None
+    prose = "    # no file of this name can be read here\n"
+    session = Session(f"if a:\n{prose}    x = 1\nelse:\n{prose}    x = 2\n")
+    session.edit("can be read", "is to be read")
+    assert session.proposal() is None
 
 
 def test_a_line_of_a_signature_is_none() -> None:

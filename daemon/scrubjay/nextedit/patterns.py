@@ -99,6 +99,17 @@ def _shared(a: Sequence[str], b: Sequence[str], has_any: bool) -> tuple[str, ...
     return tuple(shared)
 
 
+def contradicts(example: Example, pattern: Pattern) -> bool:
+    """Whether `pattern` fits what the example found, and something else was done there."""
+    left = example.left[len(example.left) - len(pattern.left) :] if pattern.left else ()
+    found = (*left, *example.old, *example.right[: len(pattern.right)])
+    if len(example.old) != len(pattern.old) or len(found) != len(pattern.whole):
+        return False
+    holes: dict[str, str] = {}
+    fits = all(_fits(wanted, token, holes) for wanted, token in zip(pattern.whole, found, strict=True))
+    return fits and example.new != tuple(holes.get(token, token) for token in pattern.new)
+
+
 def matches(pattern: Pattern, text: str, start: int = 0, end: int | None = None) -> Iterator[Match]:
     """The places in [start, end) of `text` that `pattern` fits, in order; none if its words are too frequent."""
     anchor = pattern.anchor

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from itertools import chain
+from itertools import chain, takewhile
 
 from scrubjay.nextedit.examples import Example, examples_of
 from scrubjay.nextedit.lexing import (
@@ -16,7 +16,7 @@ from scrubjay.nextedit.lexing import (
     tokens_of,
 )
 from scrubjay.nextedit.next_edit import Moment, NextEdit, OpenText
-from scrubjay.nextedit.patterns import Match, Pattern, generalised, matches
+from scrubjay.nextedit.patterns import Match, Pattern, contradicts, generalised, matches
 from scrubjay.workspace.edit_history import Edit
 
 N_EARLIER = 24
@@ -42,7 +42,7 @@ def repetitions(moment: Moment) -> Iterator[NextEdit]:
     earlier = [*_earlier(edits, here)]
     yield from _by_definition(latest, here, earlier)
     yield from _by_two(latest, earlier, here, others)
-    yield from _by_line(edits[-1], here, others)
+    yield from _by_line(edits, here, others)
 
 
 def _suffix(source: OpenText) -> str:
@@ -80,10 +80,15 @@ def _by_two(
         tried: dict[object, tuple[Example, str, Pattern]] = {}
         for other, kind, pattern in alike:
             tried.setdefault((kind, pattern.parts), (other, kind, pattern))
+        first = min((example.start for example in placed if example.key == here.key), default=one.start)
         for other, kind, pattern in [*tried.values()][:MAX_PATTERNS]:
             change = pattern.old, pattern.new
-            may_cross = kind != "renamed" and (change in has_crossed or n_alike[change] >= N_TO_CROSS)
-            yield from _after(pattern, one, other, here, others if may_cross else (), kind)
+            if kind == "twice" and any(contradicts(example, pattern) for example in (*latest, *placed)):
+                continue
+            is_many = n_alike[change] >= N_TO_CROSS and len(pattern.old) > 1 and pattern.new
+            may_cross = kind != "renamed" and (change in has_crossed or is_many)
+            passed_from = first if n_alike[change] < N_TO_CROSS else other.start
+            yield from _after(pattern, one, other, here, others if may_cross else (), kind, passed_from)
 
 
 def _patterns(one: Example, other: Example) -> Iterator[tuple[str, Pattern]]:
@@ -108,6 +113,8 @@ def _is_telling(pattern: Pattern) -> bool:
         return False
     if pattern.old and not pattern.new and not any(map(is_word, pattern.old)):
         return False  # any word would be taken out
+    if not pattern.old and "\n" in pattern.new:
+        return False  # lines that come are rarely the same twice
     n_names = sum(is_name(token) for token in pattern.whole)
     n_literal = sum(not token.startswith("\0") for token in (*pattern.left, *pattern.right))
     return n_names >= (1 if pattern.old or n_literal >= LITERAL else 2) or _is_statement(pattern)
@@ -126,13 +133,23 @@ def _balance(tokens: Sequence[str]) -> Counter[str]:
 
 
 def _after(
-    pattern: Pattern, one: Example, other: Example, here: OpenText, others: Sequence[OpenText], kind: str
+    pattern: Pattern,
+    one: Example,
+    other: Example,
+    here: OpenText,
+    others: Sequence[OpenText],
+    kind: str,
+    passed_from: int,
 ) -> Iterator[NextEdit]:
-    """The next place in the direction in which the user goes, if none was passed over; then other documents."""
+    """The next place in the direction in which the user goes, if none was passed over; then other documents.
+
+    Where the user came by is between the two, and from `passed_from` on.
+    """
     text = here.text
     goes_up = other.key == here.key and other.start > one.start
     if other.key == here.key:
         first, last = sorted((one.start, other.start))
+        first = first if goes_up else min(first, passed_from)
         if any(first < match.at < last for match in matches(pattern, text, first, last)):
             return
     wanted = kind_at(text, one.start, here.path)
@@ -197,7 +214,11 @@ def _by_definition(
         renamed = [replace(example, start=at) for example, at in placed if example.renamed == (old, new)]
         renamed = [example for example in renamed if example.key == here.key]
         definitions = [example for example in renamed if _defines(example, here.text)]
-        if not definitions or sum(example.renamed != (old, new) for example in latest) > (len(renamed) > 1):
+        if (
+            not definitions
+            or any(_keeps(example) for example in renamed)
+            or sum(example.renamed != (old, new) for example in latest) > (len(renamed) > 1)
+        ):
             continue  # more than the name was changed
         example = definitions[0]
         start, end = _reach(example, here.text)
@@ -223,6 +244,13 @@ def _defines(example: Example, text: str) -> bool:
         return not text[start:end].rstrip().endswith((",", "("))
     words = [token.text for token in tokens_of(text[start : example.start])]
     return words[:1] in (["def"], ["async"]) and before in (("(",), (",",), ("*",)) and words.count("(") == 1
+
+
+def _keeps(example: Example) -> bool:
+    """Whether the old name is still there in its line."""
+    left, right = example.left[::-1], example.right
+    beside = (*takewhile(lambda token: token != "\n", left), *takewhile(lambda token: token != "\n", right))
+    return example.old[0] in beside
 
 
 def _is_method(example: Example) -> bool:
@@ -259,10 +287,11 @@ MIN_LINE_WORDS = 3
 _NO_LINES = frozenset((*_DEFINERS, *")]}#", "from", "import", "async"))
 
 
-def _by_line(edit: Edit, here: OpenText, others: Sequence[OpenText]) -> Iterator[NextEdit]:
-    """A line that was as the changed one was, in full."""
+def _by_line(edits: Sequence[Edit], here: OpenText, others: Sequence[OpenText]) -> Iterator[NextEdit]:
+    """A line of code that was as the changed one was, in full; in other documents if another one was changed so."""
+    edit = edits[-1]
     old, new = edit.old.strip("\n"), edit.new.strip("\n")
-    if "\n" in old or "\n" in new or not new.strip():
+    if "\n" in old or "\n" in new or not new.strip() or kind_at(here.text, _first(edit), here.path) != "code":
         return
     words = [token.text for token in tokens_of(old)]
     if sum(map(is_name, words)) < MIN_LINE_WORDS or words[-1] == "," or words[0] in _NO_LINES:
@@ -270,19 +299,26 @@ def _by_line(edit: Edit, here: OpenText, others: Sequence[OpenText]) -> Iterator
     kept = sum((Counter(words) & Counter(token.text for token in tokens_of(new))).values())
     if 2 * kept < len(words) or _balance(words) != _balance([token.text for token in tokens_of(new)]):
         return
-    for source in (here, *others):
-        at = _line(old.strip(), source.text, edit.end if source is here else 0)
-        if at >= 0:
+    was_changed = any((old, new) == (other.old.strip("\n"), other.new.strip("\n")) for other in edits[-N_EARLIER:-1])
+    for source in (here, *(others if was_changed else ())):
+        at = _line(old, source.text, edit.end if source is here else 0)
+        if at >= 0 and kind_at(source.text, at, source.path) == "code":
             yield NextEdit(source.key, at, at + len(old.strip()), old.strip(), new.strip(), "line")
             return
 
 
+def _first(edit: Edit) -> int:
+    """Where the first word of the edit is."""
+    return edit.start + len(edit.new) - len(edit.new.lstrip())
+
+
 def _line(wanted: str, text: str, start: int) -> int:
-    """Where from `start` on a line has nothing but `wanted`; -1 if none has."""
+    """Where from `start` on a line is `wanted`, after its white space; -1 if none is."""
+    n_spaces = len(wanted) - len(wanted.lstrip())
     at = text.find(wanted, start)
     while at >= 0:
         first, last = line_bounds(text, at)
-        if text[first:last].strip() == wanted:
-            return at
+        if text[first:last].rstrip() == wanted.rstrip():
+            return first + n_spaces
         at = text.find(wanted, last)
     return -1
