@@ -63,9 +63,10 @@ async def test_a_question_about_another_version_is_refused(api: Api) -> None:
 
 async def test_the_next_place_may_be_in_another_file(api: Api) -> None:
     line = "logger.warning('cannot read %s', path)\n"
-    await api.open(A, line, version=5)
+    await api.open(A, f"{line}\n\n\n{line}", version=5)
     await api.open(B, f"x = 1\n{line}", version=7)
-    await change(api, A, 6, 0, (16, 22), "could not", "utf-16")
+    for version, number in ((6, 0), (7, 4)):
+        await change(api, A, version, number, (16, 22), "could not", "utf-16")
     edit = (await ask(api))["edit"]
     assert (edit["uri"], edit["version"], edit["range"]["start"]) == (B, 7, {"line": 1, "character": 0})
 
