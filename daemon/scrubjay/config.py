@@ -136,6 +136,9 @@ class Config:
     show_secrets: bool = _option(
         False, parse_flag, "", "show it also files that usually hold secrets: .env*, *.pem, id_* ..."
     )
+    show_diff: bool = _option(
+        False, parse_flag, "", "show it also what the branch has changed, as a diff of the files on disk"
+    )
     eager_load: bool = _option(True, parse_flag, "", "read the whole model and warm up while loading")
     idle_unload: int = _option(
         0, whole_from(1, "never"), "MINUTES", "without a request for so long, free the model's memory (default: never)"

@@ -7,9 +7,10 @@ from scrubjay.http.params import Params
 from scrubjay.prompt.segments import Span
 from scrubjay.service.service import Service
 from scrubjay.workspace.project import MAX_TAILS, Project, Tail
-from tests.support.service import complete, model, open_document, running_service, source
+from tests.support.service import complete, model, open_document, running_service, source, warm
 
 URI = "file:///project/a.py"
+DIFF = "diff --git a/0.py b/0.py\n@@ -1 +1 @@\n-old\n+new\n"
 OUTPUT = "a.py:3: error: nothing is called total\n" * 4
 
 
@@ -46,6 +47,29 @@ async def test_a_tail_costs_itself_and_the_current_file_when_it_comes_and_goes()
         after = await complete(service, URI, line=10)
         assert after.reuse.prompt == before.reuse.prompt
         assert after.reuse.processed <= n_current(service) + interval
+
+
+@pytest.mark.slow
+async def test_a_diff_that_changes_costs_nothing_while_somebody_types() -> None:
+    """And when there is time, itself and what comes after it."""
+    async with running_service(model(), layout="anchored") as service:
+        for number in range(3):
+            await open_document(service, f"file:///project/{number}.py", source(40, seed=number))
+        await open_document(service, URI, source(20, seed=9))
+        project = service.projects.by_root("/project")
+        project.add_tail(Tail("working.diff", DIFF, once=False, is_diff=True))
+        await complete(service, URI, line=10)
+        await warm(service)
+        before = await complete(service, URI, line=10)
+        assert any(span.kind == "tail" for span in segments(service))
+        project.add_tail(Tail("working.diff", f"{DIFF}+one line more\n", once=False, is_diff=True))
+        typed = await complete(service, URI, line=10)
+        assert (typed.reuse.prompt, typed.reuse.processed) == (before.reuse.prompt, before.reuse.processed)
+        warmed = await warm(service)
+        (span,) = (span for span in segments(service) if span.kind == "tail")
+        interval = 64
+        assert warmed.reuse.prompt > before.reuse.prompt
+        assert 0 < warmed.reuse.processed <= span.end - span.start + n_current(service) + interval < before.reuse.prompt
 
 
 async def test_a_tail_that_stays_is_shown_until_it_is_taken_away() -> None:

@@ -66,6 +66,8 @@ only = "open"                 # nothing else that is not open; "file": nothing b
 counts from the next prompt on, as soon as it is saved. A mistake in it is logged, and the rules from before hold.
 While the message of a commit is written, in `COMMIT_EDITMSG`, prompts for it show the diff of that commit as well, without
 what is not shown otherwise; where files are watched (`--watch`), and unless the message has it already (`git commit -v`).
+With `--show-diff` all prompts show what the branch has changed since it left `origin/HEAD`, `main` or `master`, committed or
+not, in other files: at most a quarter of the prompt, before the file that is edited, and brought up to date at pauses.
 `scrubjay context FILE:LINE` prints the prompt for a line as the model gets it, with the tokens and the reason of each part.
 
 ## Several models

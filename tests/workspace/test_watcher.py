@@ -242,3 +242,18 @@ async def test_a_root_within_another_has_its_files_for_itself_while_it_claims_th
         watcher.unwatch(str(inner))
         assert set(names((await events.get()).files)) == {"a.py", "b.py"}
         assert events.empty()
+
+
+async def test_what_the_branch_has_changed_comes_with_the_files(tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_text("a = 1\n")
+    author = ("-c", "user.name=a", "-c", "user.email=a@localhost")
+    for command in (("init", "-q"), ("add", "."), (*author, "commit", "-q", "-m", "first")):
+        subprocess.run(["git", "-C", str(tmp_path), *command], check=True)
+    async with watching(tmp_path, shows_diff=True) as (_, events):
+        assert (await events.get()).diff == ""
+        (tmp_path / "a.py").write_text("a = 2\n")
+        while "+a = 2\n" not in (await events.get()).diff:
+            pass
+        (tmp_path / "a.py").write_text("a = 1\n")
+        while (await events.get()).diff:
+            pass

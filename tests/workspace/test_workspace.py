@@ -265,3 +265,17 @@ async def test_what_is_about_to_be_committed_is_shown_while_its_message_is_writt
     told.absorb(OpenDocument(message.as_uri(), f"\n# ---- >8 ----\n{found.diff}"))
     await told.workspace.close()
     assert told.posted.empty(), "the message has it already"
+
+
+async def test_what_the_branch_has_changed_is_shown_as_it_is_now(tmp_path: Path) -> None:
+    told = Told(tmp_path, 1)
+    (root,) = told.roots
+    told.open(root)
+    project = told.projects.by_root(str(root))
+    for diff in ("diff --git a/x.py b/x.py\n", "diff --git a/x.py b/x.py\n+x\n", ""):
+        for is_news in (True, False):
+            told.touched.clear()
+            told.absorb(FilesChanged(str(root), (), is_first=False, diff=diff))
+            assert [tail.text for tail in project.tails.values() if tail.is_diff] == ([diff] if diff else [])
+            assert bool(told.touched) is is_news
+    await told.workspace.close()

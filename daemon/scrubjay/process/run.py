@@ -150,6 +150,7 @@ def service_settings(config: Config) -> ServiceSettings:
         warm_on_battery=config.warm_on_battery,
         watch=config.watch,
         show_secrets=config.show_secrets,
+        show_diff=config.show_diff,
         idle_unload_s=first.idle_unload_s,
         name=first.name,
         purposes=first.purposes,

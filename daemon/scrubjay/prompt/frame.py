@@ -8,7 +8,9 @@ from scrubjay.prompt.fim import FimTemplate
 from scrubjay.prompt.limits import Limits
 from scrubjay.prompt.parts import FileParts
 from scrubjay.prompt.segments import Segment, count_tokens, part_tokens
+from scrubjay.prompt.windows import rounded_up
 from scrubjay.tokenizer.token_cache import TokenCache, TokenizedText
+from scrubjay.workspace.diffs import without_file
 from scrubjay.workspace.document import Document
 from scrubjay.workspace.project import Project, Tail
 
@@ -16,6 +18,7 @@ FIM_TOKENS = 3
 """The special tokens around prefix, suffix and middle."""
 MIN_ROOM_TOKENS = 16
 """With less room for the current file than this no completion is worth asking for."""
+DIFF_STEPS = 4
 MAX_TAILS_SHARE = 4
 """Tails together have at most one in this many of the tokens that are left beside the frame."""
 
@@ -86,7 +89,7 @@ class PromptFrame:
     """What every prompt for a file has, and how many tokens are left for the rest.
 
     `tails` come after all other files, so that they cost what they and the current file have when they come and go.
-    `made_for` is all that the frame depends on, but for the vocabulary.
+    `made_for` is all that the frame depends on, but for the vocabulary, and `shown` are the tails as they came.
     """
 
     start: Segment
@@ -94,6 +97,7 @@ class PromptFrame:
     room: int
     tails: tuple[Segment, ...] = ()
     made_for: tuple[object, ...] = ()
+    shown: tuple[Tail, ...] = ()
 
 
 def prompt_frame(layout: LayoutInput, last: PromptFrame | None = None) -> PromptFrame:
@@ -104,7 +108,7 @@ def prompt_frame(layout: LayoutInput, last: PromptFrame | None = None) -> Prompt
     """
     template, limits, project = layout.template, layout.limits, layout.project
     name, label = project.name, project.label(layout.document)
-    shown = tuple([tail for tail in project.tails.values() if tail.key in ("", layout.document.key)])
+    shown = _shown_tails(layout, last)
     made_for = (template, limits, name, label, shown)
     if last is not None and last.made_for == made_for:
         return last
@@ -119,22 +123,39 @@ def prompt_frame(layout: LayoutInput, last: PromptFrame | None = None) -> Prompt
             f"A context of {limits.n_ctx} tokens has no room for a prompt beside {limits.reserve} tokens of completion; "
             "use a larger --ctx or --context-budget."
         )
-    tails = _tail_segments(shown, layout, room // MAX_TAILS_SHARE)
-    room -= sum(count_tokens(tail, layout.token_cache) for tail in tails)
-    return PromptFrame(start, path, room, tails, made_for)
+    tails = _tail_segments(shown, layout, label, room // MAX_TAILS_SHARE)
+    room -= sum(n_tokens for _, n_tokens in tails)
+    return PromptFrame(start, path, room, tuple(tail for tail, _ in tails), made_for, shown)
 
 
-def _tail_segments(tails: Sequence[Tail], layout: LayoutInput, room: int) -> tuple[Segment, ...]:
-    """The ends of `tails`, each with an equal share of `room` tokens."""
+def _shown_tails(layout: LayoutInput, last: PromptFrame | None) -> tuple[Tail, ...]:
+    """The tails of this prompt, diffs last; while somebody types, diffs are those of the `last` one."""
+    own = [tail for tail in layout.project.tails.values() if tail.key in ("", layout.document.key)]
+    diffs = own if layout.is_idle or last is None else last.shown
+    return (*(tail for tail in own if not tail.is_diff), *(tail for tail in diffs if tail.is_diff))
+
+
+def _tail_segments(tails: Sequence[Tail], layout: LayoutInput, label: str, room: int) -> list[tuple[Segment, int]]:
+    """The ends of `tails`, each with an equal share of `room` tokens, and how many of these it takes."""
     made = []
     for tail in tails:
-        reason = "what is about to be committed" if tail.key else "sent by a client for this prompt"
-        header = Segment("tail", tail.name, layout.template.header(tail.name), reason=reason)
-        n_most = room // len(tails) - count_tokens(header, layout.token_cache) - 1
-        if n_most > 0:
-            text = layout.token_cache.last_tokens(tail.text, n_most)
-            made.append(replace(header, parts=(*header.parts, text, "\n")))
-    return tuple(made)
+        n_most, header = room // len(tails), layout.template.header(tail.name)
+        segment = Segment("tail", tail.name, header, reason=_reason_of(tail))
+        n_text = n_most - count_tokens(segment, layout.token_cache) - 1
+        text = without_file(tail.text, label) if tail.is_diff else tail.text
+        if n_text > 0 and text:
+            text_tokens = layout.token_cache.last_tokens(text, n_text)
+            segment = replace(segment, parts=(*header, text_tokens, "\n"))
+            n_tokens = count_tokens(segment, layout.token_cache)
+            # A diff grows while somebody works: in steps, so that what stands before it can stay.
+            made.append((segment, rounded_up(n_tokens, n_most // DIFF_STEPS + 1, n_most) if tail.is_diff else n_tokens))
+    return made
+
+
+def _reason_of(tail: Tail) -> str:
+    if tail.is_diff:
+        return "what the branch has changed in other files"
+    return "what is about to be committed" if tail.key else "sent by a client for this prompt"
 
 
 def fitting(files: Sequence[Segment], room: int, token_cache: TokenCache) -> list[Segment]:

@@ -89,9 +89,8 @@ class Service:
         self._warmer = Warmer(projects, self.dispatcher, self.post, settings.warm_delay_ms, may_warm, self._can_go_back)
         self._speculator = Speculator(self.dispatcher, history, may_warm, settings.unasked)
         requests = ClientRequests(settings, projects, self.models, history, self._warmer, self._on_shown)
-        self._workspace = Workspace(
-            projects, self.post, self.broadcaster.publish, settings.watch, settings.show_secrets
-        )
+        shown = (settings.watch, settings.show_secrets, settings.show_diff)
+        self._workspace = Workspace(projects, self.post, self.broadcaster.publish, *shown)
         self._handlers = self._make_handlers(requests)
 
     @property

@@ -53,6 +53,7 @@ class ServiceSettings:
         idle_unload_s: after how long without work the engine is ended until there is some; 0 for never.
         acceptance: what was counted so far of what became of completions.
         show_secrets: whether these may be files that usually hold keys or passwords.
+        show_diff: whether prompts show what the branch has changed.
         name, purposes: of the model, see `ModelSettings`.
         others: more models, each loaded when it is asked for first.
         memory_budget: bytes that all engines may take together; 0 for a share of the machine's.
@@ -70,6 +71,7 @@ class ServiceSettings:
     prompt_style: PromptStyle = "auto"
     unasked: Unasked = field(default_factory=Unasked)
     show_secrets: bool = False
+    show_diff: bool = False
     idle_unload_s: float = 0.0
     acceptance: AcceptanceTable = field(default_factory=AcceptanceTable)
     name: str = ""

@@ -77,13 +77,15 @@ class CloseOwner:
 class FilesChanged:
     """What is now known to be on disk below `root`, the most recently edited file last.
 
-    It comes once for every batch of changes, and a first time when the root is watched. `rules` are what the project itself says.
+    It comes once for every batch of changes, and a first time when the root is watched. `rules` are what the project itself says,
+    and `diff` is what the branch has changed, if that is wanted.
     """
 
     root: str
     files: tuple[File, ...]
     is_first: bool
     rules: ContextRules = NO_CONTEXT_RULES
+    diff: str = ""
 
 
 @dataclass(frozen=True, slots=True)

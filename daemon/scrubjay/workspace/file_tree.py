@@ -125,7 +125,7 @@ class FileTree:
         started = time.time_ns()
         edited: list[tuple[str, Stamp]] = []
         self.rules = rules_at(self.root, self.rules)
-        self._listing = Listing(self.root, self.nested_roots, self.shows_secrets, lambda: self.is_cancelled)
+        self._listing = self.new_listing()
         found = nlargest(MAX_CANDIDATES + 1, self._dated(edited), key=self._rank)
         self._is_cut = len(found) > MAX_CANDIDATES
         self._known = dict(found[:MAX_CANDIDATES])
@@ -133,6 +133,10 @@ class FileTree:
             self._known |= {path: KnownFile(stamp.mtime_ns, stamp) for path, stamp in edited}
             self._forget_oldest()
         self._scanned_ns = started - CLOCK_STEP_NS
+
+    def new_listing(self) -> Listing:
+        """The rules about which files are shown, as they are on disk now."""
+        return Listing(self.root, self.nested_roots, self.shows_secrets, lambda: self.is_cancelled)
 
     def needs_scan(self, paths: Iterable[str]) -> bool:
         """Whether there may be other folders or rules than before at `paths`, absolute ones, or there were some."""

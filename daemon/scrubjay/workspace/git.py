@@ -19,10 +19,11 @@ LOOK_S = 0.2
 _KEPT_VARIABLES = ("GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM")
 _SAFE = ("-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null")
 _DIFF = (
-    *("--literal-pathspecs", "-c", "core.bigFileThreshold=256k", "diff", "--cached", "--no-ext-diff", "--no-textconv"),
+    *("--literal-pathspecs", "-c", "core.bigFileThreshold=256k", "diff", "--no-ext-diff", "--no-textconv"),
     *("--no-renames", "--no-color", "--ignore-submodules", "--src-prefix=a/", "--dst-prefix=b/", "--unified=3"),
 )
 """Files of more than 256 KiB are only named: nobody wrote them by hand."""
+_FILTERS = ("config", "-z", "--name-only", "--get-regexp", r"^filter\..*\.(clean|smudge|process|required)$")
 _LIST = ("--literal-pathspecs", "ls-files", "-z", "--exclude-standard")
 
 
@@ -58,30 +59,57 @@ class Git:
 
     def list_staged(self, folder: str, index: str = "") -> list[str]:
         """Files below `folder`, the top of a checkout, that the next commit changes; `index` if it is made of another one."""
-        return self._lines(folder, *_DIFF, "--name-only", "-z", index=index) or []
+        return self._lines(folder, *_DIFF, "--cached", "--name-only", "-z", index=index) or []
 
     def diff_staged(self, folder: str, names: Sequence[str], index: str = "") -> str:
         """What the next commit changes in these files, see `list_staged`; "" if git does not say."""
-        return (self._answer(folder, *_DIFF, "--", *names, index=index) or b"").decode("utf-8", "replace")
+        return (self._answer(folder, *_DIFF, "--cached", "--", *names, index=index) or b"").decode("utf-8", "replace")
+
+    def fork_point(self, folder: str, branches: Sequence[str]) -> str:
+        """The commit where the present branch left the first of `branches` that there is; else the last commit, "" if none."""
+        for names in (*(("HEAD", branch) for branch in branches), ("HEAD", "HEAD")):
+            if found := self._answer(folder, "merge-base", *names, "--"):
+                return found.decode("ascii", "replace").strip()
+        return ""
+
+    def list_changed(self, folder: str, commit: str) -> list[str]:
+        """Files below `folder` that git knows, and that are others on disk than in `commit`."""
+        return self._lines(folder, *_DIFF, "--relative", "--name-only", "-z", commit, "--", is_disk_read=True) or []
+
+    def diff_changed(self, folder: str, commit: str, names: Sequence[str]) -> str:
+        """What was changed in these files, see `list_changed`; "" if git does not say."""
+        found = self._answer(folder, *_DIFF, "--relative", commit, "--", *names, is_disk_read=True)
+        return (found or b"").decode("utf-8", "replace")
 
     def is_ignored(self, folder: str, path: str) -> bool:
         """Whether a rule leaves out `path`, relative to `folder`; False where git does not say."""
         # This command takes no literal names; with a dot in front none is taken for a pattern.
         return bool(self._lines(folder, "check-ignore", "-z", "--stdin", text=f"./{path}"))
 
-    def _lines(self, folder: str, *command: str, text: str = "", index: str = "") -> list[str] | None:
+    def _lines(
+        self, folder: str, *command: str, text: str = "", index: str = "", is_disk_read: bool = False
+    ) -> list[str] | None:
         """What a command lists, or None if it fails. Names are decoded as those of files are."""
-        listed = self._answer(folder, *command, text=text, index=index)
+        listed = self._answer(folder, *command, text=text, index=index, is_disk_read=is_disk_read)
         return None if listed is None else [os.fsdecode(name) for name in listed.split(b"\0") if name]
 
-    def _answer(self, folder: str, *command: str, text: str = "", index: str = "") -> bytes | None:
-        """What a command says, or None if it fails. Names are decoded as those of files are."""
+    def _answer(
+        self, folder: str, *command: str, text: str = "", index: str = "", is_disk_read: bool = False
+    ) -> bytes | None:
+        """What a command says, or None if it fails.
+
+        Args:
+            text: what it reads.
+            index: the index that it uses, if that is not the usual one.
+            is_disk_read: it reads files, so that the repository's filters would have to be run; they are not.
+        """
         # Looked for each time, as it may be installed meanwhile; one that is found in the working folder is not git.
         program = shutil.which("git")
         if program is None or not os.path.isabs(program):  # noqa: PTH117  # a Path would lose the difference
             return None
         try:
             environment = _environment() | ({"GIT_INDEX_FILE": index} if index else {})
+            environment |= self._without_filters(folder) if is_disk_read else {}
             status, listed, complaint = self._run(
                 [program, *_SAFE, "-C", folder, *command], os.fsencode(text), environment
             )
@@ -93,6 +121,13 @@ class Git:
             logger.info("Git does not list %s: %s", folder, os.fsdecode(complaint).strip().partition("\n")[0])
             return None
         return listed
+
+    def _without_filters(self, folder: str) -> Mapping[str, str]:
+        """What keeps git from running what the repository's configuration names as filters of its files."""
+        names = self._lines(folder, *_FILTERS) or []
+        variables = {f"GIT_CONFIG_KEY_{number}": name for number, name in enumerate(names)}
+        variables |= {f"GIT_CONFIG_VALUE_{number}": "" for number in range(len(names))}
+        return variables | {"GIT_CONFIG_COUNT": str(len(names))}
 
     def _run(
         self, command: Sequence[str], text: bytes | None, environment: Mapping[str, str]

@@ -35,12 +35,15 @@ class Tail:
 
     Args:
         key: only prompts for that document show it; "" for all of them.
+        is_diff: it is a diff of the project's files, which comes and changes in idle time only, and does not show the file
+            that is edited.
     """
 
     name: str
     text: str
     once: bool = True
     key: str = ""
+    is_diff: bool = False
 
 
 MAX_TAILS = 8

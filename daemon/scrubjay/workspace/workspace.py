@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from scrubjay.notifications import Notification
 from scrubjay.workspace.context_rules import FILE_NAME, ContextRules
+from scrubjay.workspace.diffs import NAME, SHARE, WORKING_NAME, is_commit_message, staged_diff
 from scrubjay.workspace.document import Document
 from scrubjay.workspace.events import (
     ChangeDocument,
@@ -27,13 +28,9 @@ from scrubjay.workspace.git import worktree_within
 from scrubjay.workspace.project import Project, Tail
 from scrubjay.workspace.projects import Projects
 from scrubjay.workspace.roots import find_root, is_home_or_above
-from scrubjay.workspace.staged import NAME, is_commit_message, staged_diff
 from scrubjay.workspace.watcher import Watcher
 
 logger = logging.getLogger(__name__)
-
-STAGED_SHARE = 4
-"""What is staged has one in this many of the bytes that prompts may have of files that are not open."""
 
 
 class Absorbed(NamedTuple):
@@ -51,6 +48,7 @@ class Workspace:
         publish: takes what listeners should know.
         is_watching: whether to know of files that are not open, too.
         shows_secrets: whether these may be files that usually hold keys or passwords.
+        shows_diff: whether to know, too, what the branch has changed.
     """
 
     def __init__(
@@ -60,11 +58,12 @@ class Workspace:
         publish: Callable[[Notification], None],
         is_watching: bool,
         shows_secrets: bool = False,
+        shows_diff: bool = False,
     ) -> None:
         self.projects = projects
         self._publish = publish
         self._shows_secrets = shows_secrets
-        self._watcher = Watcher(post, shows_secrets=shows_secrets) if is_watching else None
+        self._watcher = Watcher(post, shows_secrets=shows_secrets, shows_diff=shows_diff) if is_watching else None
         self._budget: FileBudget | None = None
         # Roots that were opened before it was known what the model can take in, in order; and those that clients named.
         self._waiting: dict[str, None] = {}
@@ -190,14 +189,22 @@ class Workspace:
         is_shown = self.projects.set_files(event.root, event.files, event.is_first)
         self._publish({"type": "files", "root": event.root, "n_files": len(event.files)})
         projects = [project for project in self.projects if project.root == event.root]
-        has_rules = [self._follow(project, event.rules) for project in projects]
-        return projects if is_shown or any(has_rules) else []
+        news = [self._follow(project, event.rules) | self._show_diff(project, event.diff) for project in projects]
+        return projects if is_shown or any(news) else []
+
+    def _show_diff(self, project: Project, diff: str) -> bool:
+        """Show what the branch has changed; whether that is news."""
+        known = project.tails.get(WORKING_NAME)
+        if diff == (known.text if known else ""):
+            return False
+        project.add_tail(Tail(WORKING_NAME, diff, once=False, is_diff=True))
+        return True
 
     def _look_at_staged(self, project: Project, document: Document) -> None:
         """Somebody writes the message of a commit; with `git commit --verbose` the diff is in it."""
         if self._watcher is None or not is_commit_message(document.path) or "\ndiff --git " in document.text:
             return
-        root, key, n_characters = project.root, document.key, (self._budget or FileBudget()).n_bytes // STAGED_SHARE
+        root, key, n_characters = project.root, document.key, (self._budget or FileBudget()).n_bytes // SHARE
         open_paths = frozenset(other.key for other in project.documents.values() if other.is_open)
         secrets = self._shows_secrets
         self._watcher.find_staged(lambda: StagedFound(root, key, staged_diff(key, n_characters, open_paths, secrets)))

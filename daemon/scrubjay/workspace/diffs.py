@@ -1,4 +1,4 @@
-"""What is about to be committed, for whoever writes the message of the commit. For threads: it waits for git.
+"""What git says was changed: what is about to be committed, and what the branch has changed. For threads: it waits for git.
 
 Nothing is in it that prompts do not show of a project: no secrets, no lists that programs write, nothing that
 `.scrubjayignore` or `.scrubjay.toml` leave out.
@@ -7,15 +7,21 @@ Nothing is in it that prompts do not show of a project: no secrets, no lists tha
 import os
 from collections.abc import Collection, Iterator
 
-from scrubjay.workspace.context_rules import NO_CONTEXT_RULES
+from scrubjay.workspace.context_rules import NO_CONTEXT_RULES, ContextRules
 from scrubjay.workspace.file_tree import rules_at
-from scrubjay.workspace.git import Git, work_folder
+from scrubjay.workspace.git import Git, repository_top, work_folder
 from scrubjay.workspace.listing import Listing
+from scrubjay.workspace.roots import is_home_or_above
 
 MESSAGE = "COMMIT_EDITMSG"
 """The file in which git has a message written."""
 NAME = "staged.diff"
-"""As prompts name the diff."""
+WORKING_NAME = "working.diff"
+"""As prompts name the diffs."""
+TRUNKS = ("origin/HEAD", "main", "master")
+"""What a branch is compared with: where it left the first of these."""
+SHARE = 4
+"""A diff has one in this many of the bytes that prompts may have of files that are not open."""
 MAX_FILES = 64
 _FILE = "diff --git "
 _OMITTED = "...\n"
@@ -46,6 +52,27 @@ def staged_diff(message: str, n_characters: int, open_paths: Collection[str] = (
         if listing.lets_in(name) and rules.may_show(name, f"{folder}/{name}" in open_paths)
     ]
     return fair_parts(git.diff_staged(folder, shown[:MAX_FILES], index), n_characters) if shown else ""
+
+
+def working_diff(listing: Listing, rules: ContextRules, n_characters: int) -> str:
+    """What the branch has changed so far, committed or not, in the files that git knows below the listing's root; "" if nothing.
+
+    Args:
+        listing: of the project; it needs no scan.
+        rules: with `only = "open"` nothing is shown but what is always to be.
+        n_characters: about how long it may be; where it is longer, each file's part is cut.
+    """
+    git, root, top = Git(listing.is_cancelled), listing.root, repository_top(listing.root)
+    if top is None or is_home_or_above(top) or not (base := git.fork_point(root, TRUNKS)):
+        return ""
+    names = git.list_changed(root, base)
+    shown = [name for name in names if listing.lets_in(name) and rules.may_show(name, is_open=False)]
+    return fair_parts(git.diff_changed(root, base, shown[:MAX_FILES]), n_characters) if shown else ""
+
+
+def without_file(diff: str, name: str) -> str:
+    """`diff` without the part about the file `name`."""
+    return "".join(file for file in _files(diff) if not file.startswith(f"{_FILE}a/{name} b/{name}\n")) if diff else ""
 
 
 def _index(git_folder: str) -> str:

@@ -1,4 +1,4 @@
-"""What is about to be committed: the whole of it that prompts may show, and nothing else."""
+"""What is about to be committed, and what a branch has changed: all of it that prompts may show, and nothing else."""
 
 import os
 import subprocess
@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scrubjay.workspace.context_rules import FILE_NAME
+from scrubjay.workspace.context_rules import FILE_NAME, read_context_rules
+from scrubjay.workspace.diffs import MESSAGE, fair_parts, staged_diff, without_file, working_diff
 from scrubjay.workspace.listing import Listing
-from scrubjay.workspace.staged import MESSAGE, fair_parts, staged_diff
 from tests.workspace.test_file_tree import write
 
 LONG = 100_000
@@ -133,3 +133,59 @@ def test_each_file_has_a_part_of_the_room(files: list[list[str]], n_characters: 
         assert part == whole or (part.endswith("...\n") and whole.startswith(part.removesuffix("...\n")))
     fair = n_characters // max(len(parts), 1)
     assert all(part.removeprefix("diff --git ") in kept for part in parts if len(part) <= fair)
+
+
+def working(root: Path, rules: str = "", **more: object) -> str:
+    return working_diff(Listing(str(root), **more), read_context_rules(rules), LONG)  # type: ignore[arg-type]
+
+
+def test_a_branch_is_compared_with_where_it_left_the_trunk(root: Path) -> None:
+    git(root, "branch", "-M", "main")
+    assert working(root) == ""
+    git(root, "checkout", "-q", "-b", "feature")
+    write(root, {"a.py": "a = 2\n"}, 100)
+    git(root, "commit", "-q", "-a", "-m", "second")
+    write(root, {"lib/c.py": "c = 'é🙂'\n", "lib/new.py": "not known to git\n"}, 200)
+    git(root, "checkout", "-q", "main")
+    git(root, "commit", "-q", "--allow-empty", "-m", "trunk")
+    git(root, "checkout", "-q", "feature")
+    assert working(root) == git(root, "diff", "main...feature", "--", "a.py") + git(root, "diff")
+    assert "+a = 2\n" in working(root) and "+c = " in working(root)
+    below = working(root / "lib")
+    assert below.startswith("diff --git a/c.py b/c.py\n") and "a = 2" not in below
+    assert without_file(working(root), "lib/c.py") == git(root, "diff", "main...feature")
+    assert without_file(below, "c.py") == without_file("", "c.py") == ""
+
+
+def test_a_branch_without_a_trunk_is_compared_with_its_last_commit(root: Path, tmp_path: Path) -> None:
+    git(root, "branch", "-M", "work")
+    write(root, {"a.py": "a = 2\n"}, 100)
+    assert working(root) == git(root, "diff")
+    (tmp_path / "none").mkdir()
+    assert working(tmp_path / "none") == ""
+    git(tmp_path / "none", "init", "-q")
+    assert working(tmp_path / "none") == "", "nothing was committed yet"
+
+
+def test_a_branchs_diff_has_nothing_that_prompts_do_not_show(root: Path) -> None:
+    write(root, {".env": "KEY=1\n", "uv.lock": "locked 1\n", "private.py": "mine 1\n", "nested/d.py": "d = 1\n"}, 100)
+    git(root, "add", "-A")
+    git(root, "commit", "-q", "-m", "second")
+    write(root, {".env": "KEY=2\n", "uv.lock": "locked 2\n", "private.py": "mine 2\n", "nested/d.py": "d = 2\n"}, 200)
+    write(root, {"a.py": "a = 2\n", ".scrubjayignore": "private.py\n"}, 200)
+    found = working(root, nested_roots={"nested"})
+    assert "+a = 2" in found and not any(word in found for word in ("KEY", "locked", "mine", "d = 2"))
+    assert "+KEY=2" in working(root, shows_secrets=True)
+    assert "a = 2" not in working(root, '[context]\nnever = ["a.py"]\n')
+    assert working(root, '[context]\nonly = "file"\n') == ""
+
+
+def test_no_filter_of_the_repository_runs(root: Path, tmp_path: Path) -> None:
+    ran = tmp_path / "ran"
+    for key in ("clean", "process", "smudge"):
+        git(root, "config", f"filter.a=b.{key}", f"touch '{ran}'; cat")
+    git(root, "config", "filter.a=b.required", "true")
+    git(root, "config", "diff.external", f"touch '{ran}'")
+    write(root, {".gitattributes": "*.py filter=a=b\n", "a.py": "a = 2\n"}, 100)
+    assert "+a = 2" in working(root)
+    assert not ran.exists()
