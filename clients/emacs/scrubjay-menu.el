@@ -29,6 +29,7 @@
     ("w" "warm the context" scrubjay-warm)]
    ["What is going on"
     ("s" "status" scrubjay-status)
+    ("p" "what the model is shown at point" scrubjay-prompt)
     ("d" "why no ghost text here?" scrubjay-diagnose)]
    ["Settings"
     ("o" "options" scrubjay-menu-customize)

@@ -6,8 +6,9 @@
 ;;; Commentary:
 
 ;; `scrubjay-status' shows the daemon's context as a strip, and what the last
-;; edits cost; `scrubjay-diagnose' goes the way from Emacs to the model and
-;; says where it ends.
+;; edits cost; `scrubjay-prompt' shows what the model gets at point;
+;; `scrubjay-diagnose' goes the way from Emacs to the model and says where
+;; it ends.
 
 ;;; Code:
 
@@ -42,6 +43,12 @@
   "Find out what is wrong with Scrubjay."
   (interactive)
   (scrubjay-status--show #'scrubjay-status--diagnose))
+
+;;;###autoload
+(defun scrubjay-prompt ()
+  "Show the prompt at point as the model gets it, and why each part is in it."
+  (interactive)
+  (scrubjay-status--show #'scrubjay-status--prompt))
 
 (defun scrubjay-status--show (fill)
   "Show the status buffer, about the current one; FILL fills it."
@@ -169,6 +176,39 @@ What is beyond N-RESIDENT tokens is not warm, and is shown as dots."
 (defun scrubjay-status--letters (n)
   "Return N letters, from the beginning again after the last."
   (cl-loop for i below n collect (+ ?A (mod i 26))))
+
+;;;; The prompt
+
+(defun scrubjay-status--prompt ()
+  "Fill the status buffer with the prompt at point of the buffer it is about."
+  (scrubjay-status--write '("Asking ..."))
+  (if-let ((place (scrubjay-status--place)))
+      (scrubjay-server-execute "scrubjay.prompt" place
+                               (lambda (prompt)
+                                 (scrubjay-status--write (scrubjay-status--parts prompt)))
+                               (lambda (sentence)
+                                 (scrubjay-status--write (list sentence))))
+    (scrubjay-status--write '("Turn on `scrubjay-mode' in a buffer with a file, and ask there."))))
+
+(defun scrubjay-status--place ()
+  "Return URI and position of point in the buffer that this is about, or nil."
+  (when (and (buffer-live-p scrubjay-status--for) (scrubjay-server-ensure))
+    (with-current-buffer scrubjay-status--for
+      (when (scrubjay-document-sync)
+        (list (scrubjay-document-uri) (scrubjay-document-position (point)))))))
+
+(defun scrubjay-status--parts (prompt)
+  "Return lines about PROMPT: each part's size and reason, and its text."
+  (if-let ((problem (plist-get prompt :error)))
+      (list problem)
+    (append
+     (list (format "What the model is shown at point, %d tokens, after a pause there.\n" (plist-get prompt :tokens))
+           (unless (string-empty-p (plist-get prompt :problem))
+             (concat (plist-get prompt :problem) "\n")))
+     (cl-loop for part across (plist-get prompt :parts)
+              collect (format "--- %s %s: %d tokens; %s" (plist-get part :kind) (plist-get part :label)
+                              (plist-get part :n_tokens) (plist-get part :reason))
+              collect (plist-get part :text)))))
 
 ;;;; What is wrong
 

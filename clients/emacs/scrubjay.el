@@ -39,6 +39,7 @@
 (defvar scrubjay-mode)
 
 (autoload 'scrubjay-status "scrubjay-status" "Show what Scrubjay has in its context, and what it cost." t)
+(autoload 'scrubjay-prompt "scrubjay-status" "Show the prompt at point as the model gets it." t)
 (autoload 'scrubjay "scrubjay-menu" "Show what can be done with Scrubjay." t)
 (autoload 'scrubjay-diagnose "scrubjay-status" "Find out what is wrong with Scrubjay." t)
 

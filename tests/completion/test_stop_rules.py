@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scrubjay.completion.cursor import CursorContext
+from scrubjay.completion.postprocess import postprocess
 from scrubjay.completion.stop_rules import (
     LOOP_STRIDE,
     Mode,
@@ -151,6 +152,26 @@ def test_a_text_ends_with_the_block_that_it_began() -> None:
         CursorContext("class A:\n    ", "", "python"), "def f(self):\n        pass\n\n    def g(self):\n"
     ) == len("def f(self):\n        pass")
     assert leaves_block(CursorContext("", "", "python"), "x = 1\n\ny = 2\n") is None
+
+
+@pytest.mark.parametrize(
+    ("before", "block"),
+    [
+        ("    def values(self, kw_only:", " bool) -> list[int]:\n        return []"),
+        ("    def values(self, kw_only:", " bool,\n        least: int = 0,\n    ) -> list[int]:\n        return []"),
+        ("    def values(self):\n        ret", "urn []"),
+        ("    ", "@property\n    def values(self):\n        return []"),
+        ("", "    def __iter__(self):\n        yield 1"),
+    ],
+)
+def test_what_was_asked_for_ends_with_its_method(before: str, block: str) -> None:
+    """And not after three more of them."""
+    methods = "".join(f"\n\n    def {name}(self):\n        return 1" for name in ("keys", "items", "get"))
+    cursor = CursorContext(f"class A:\n    a = 1\n\n{before}", "\n", "python")
+    assert choose_mode(cursor) == "multi"
+    text = block + methods
+    assert postprocess(cursor, "multi", text, is_automatic=False).text == block
+    assert text[: stop_at(cursor, "multi", text)].rstrip("\n") == block, "and no more is generated"
 
 
 def test_prose_ends_with_its_paragraph() -> None:

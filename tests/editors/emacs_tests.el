@@ -248,6 +248,21 @@
       (emacs-tests--wait (string-match-p "the model" (buffer-string)))
       (should-not (string-match-p "^NOT OK" (buffer-string))))))
 
+(ert-deftest emacs-tests-the-prompt-at-point-is-shown ()
+  (emacs-tests--with-file "def area(width, height):\n    ret"
+    (emacs-tests--wait (scrubjay-server-ensure))
+    (goto-char (point-max))
+    (insert "urn wid")
+    (scrubjay-prompt)
+    (with-current-buffer "*scrubjay-status*"
+      (emacs-tests--wait (string-match-p "^--- middle shapes.py: [0-9]+ tokens; " (buffer-string)))
+      (should (string-match-p "at point, [0-9]+ tokens" (buffer-string)))
+      (should (string-match-p "return" (buffer-string))))
+    (with-temp-buffer
+      (scrubjay-prompt)
+      (with-current-buffer "*scrubjay-status*"
+        (should (string-match-p "Turn on" (buffer-string)))))))
+
 (ert-deftest emacs-tests-the-state-of-the-daemon-is-shown ()
   (emacs-tests--with-file "def area(width, height):\n    ret"
     (scrubjay--ask t #'ignore)

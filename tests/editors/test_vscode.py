@@ -23,6 +23,7 @@ from tests.editors.vscode import (
     SETTINGS,
     SHOW_CONTEXT,
     SHOW_LOG,
+    SHOW_PROMPT,
     Browser,
     built_extension,
     packaged_extension,
@@ -230,6 +231,9 @@ def test_the_key_asks_again_and_the_view_keeps_the_project(start: Open, own_daem
     browser.do("press", key="Escape")
     browser.do("press", key=DIAGNOSE)
     browser.do("wait", selector='.view-lines:has-text("has a text for this place")')
+    browser.do("press", key=SHOW_PROMPT)
+    browser.do("wait", selector='.view-lines:has-text("What the model is shown at the cursor")')
+    browser.do("wait", selector='.view-lines:has-text("the path of the file that is being edited")')
     browser.do("press", key=SHOW_CONTEXT)
     browser.do("framed", selector="h3")
     browser.do("press", key=SHOW_LOG)

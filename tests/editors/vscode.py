@@ -35,10 +35,11 @@ KEYS = {
     "Control+Alt+r": "scrubjay.restartServer",
     "Control+Alt+c": "scrubjay.showStatus",
     "Control+Alt+w": "scrubjay.why",
+    "Control+Alt+p": "scrubjay.showPrompt",
     "Control+Alt+o": "scrubjay.showLog",
     "Control+Alt+z": "workbench.action.files.revert",
 }
-RESTART, SHOW_CONTEXT, DIAGNOSE, SHOW_LOG, REVERT = KEYS
+RESTART, SHOW_CONTEXT, DIAGNOSE, SHOW_PROMPT, SHOW_LOG, REVERT = KEYS
 SETTINGS = {
     "workbench.startupEditor": "none",
     "workbench.secondarySideBar.defaultVisibility": "hidden",

@@ -180,3 +180,18 @@ async def focus_of(editor: Editor) -> str:
     [focus] = [project["focus"]["uri"] for project in projects if project["root"] == str(editor.root)]
     assert isinstance(focus, str)
     return focus
+
+
+@pytest.mark.slow
+async def test_the_prompt_of_a_place(start: StartEditor) -> None:
+    editor = await start()
+    text = "width = '🙂'; height = 2\nreturn wid"
+    buffer = editor.open("a.py", text)
+    shown = await editor.command("prompt", buffer.uri, {"line": 1, "character": 10})
+    assert shown["problem"] == ""
+    assert shown["tokens"] == sum(part["n_tokens"] for part in shown["parts"])
+    assert all(part["reason"] for part in shown["parts"])
+    told = "".join(part["text"] for part in shown["parts"])
+    assert "🙂" in told and "return" in told
+    assert (await editor.command("prompt"))["parts"][0] == shown["parts"][0]
+    assert "not open" in (await editor.command("prompt", "file:///nowhere.py"))["error"]

@@ -68,7 +68,8 @@ While the message of a commit is written, in `COMMIT_EDITMSG`, prompts for it sh
 what is not shown otherwise; where files are watched (`--watch`), and unless the message has it already (`git commit -v`).
 With `--show-diff` all prompts show what the branch has changed since it left `origin/HEAD`, `main` or `master`, committed or
 not, in other files: at most a quarter of the prompt, before the file that is edited, and brought up to date at pauses.
-`scrubjay context FILE:LINE` prints the prompt for a line as the model gets it, with the tokens and the reason of each part.
+`scrubjay context FILE:LINE` prints the prompt for a line as the model gets it, with the tokens and the reason of each part;
+*Scrubjay: Show the Prompt at the Cursor* does in VS Code, and `M-x scrubjay-prompt` in Emacs.
 
 ## Several models
 

@@ -1,11 +1,12 @@
 // What the user can have done: the commands, and the menu of them.
 
-import { commands, ViewColumn, window, workspace, type ExtensionContext, type QuickPickItem } from "vscode";
+import { commands, ViewColumn, window, workspace, type ExtensionContext, type QuickPickItem, type TextDocument } from "vscode";
 import * as config from "./config";
-import { findingLines } from "./findings";
+import { findingLines, promptLines } from "./findings";
 import { completes, toggled } from "./languages";
 import { openSettings, type LanguageServer } from "./languageServer";
 import { ENVIRONMENT, FOLDER } from "./program";
+import type { Place } from "./wire";
 
 const PAUSE_MS = 60 * 60 * 1000;
 let paused: NodeJS.Timeout | undefined;
@@ -19,6 +20,7 @@ export function activate(context: ExtensionContext, server: LanguageServer): voi
     "scrubjay.toggleLanguage": toggleLanguage,
     "scrubjay.menu": () => (server.missing ? server.help() : showMenu()),
     "scrubjay.why": () => diagnose(server),
+    "scrubjay.showPrompt": () => showPrompt(server),
     "scrubjay.pause": () => pause(context),
     "scrubjay.setup": () => setUp(),
     "scrubjay.openSettings": () => openSettings("scrubjay"),
@@ -37,14 +39,30 @@ async function toggleLanguage(): Promise<void> {
 
 /** Say from the editor to the model where ghost text ends, in a document beside. */
 async function diagnose(server: LanguageServer): Promise<void> {
-  const editor = window.activeTextEditor;
-  if (!editor) return void window.showInformationMessage("Scrubjay: put the cursor where you miss ghost text, then ask again.");
-  const { document, selection } = editor;
-  const { line, character } = selection.active;
-  const findings = await server.diagnose(document.uri.toString(), { line, character });
+  const place = cursor("where you miss ghost text");
+  if (!place) return;
+  const { document, position } = place;
+  const findings = await server.diagnose(document.uri.toString(), position);
   const isAsked = workspace.getConfiguration("editor", document).get<boolean>("inlineSuggest.enabled", true);
-  const content = findingLines(findings, isAsked, server.missing).join("\n");
-  const report = await workspace.openTextDocument({ content, language: "plaintext" });
+  await showBeside(findingLines(findings, isAsked, server.missing));
+}
+
+/** What the model is shown where the cursor is, in a document beside. */
+async function showPrompt(server: LanguageServer): Promise<void> {
+  const place = cursor("for which you want to see the prompt");
+  if (place) await showBeside(promptLines(await server.prompt(place.document.uri.toString(), place.position)));
+}
+
+/** The document with the cursor, and where in it that is; where there is none, say where to put it. */
+function cursor(where: string): { document: TextDocument; position: Place["position"] } | undefined {
+  const editor = window.activeTextEditor;
+  if (!editor) return void window.showInformationMessage(`Scrubjay: put the cursor to the place ${where}, then ask again.`);
+  const { line, character } = editor.selection.active;
+  return { document: editor.document, position: { line, character } };
+}
+
+async function showBeside(lines: string[]): Promise<void> {
+  const report = await workspace.openTextDocument({ content: lines.join("\n"), language: "plaintext" });
   await window.showTextDocument(report, { viewColumn: ViewColumn.Beside, preserveFocus: true });
 }
 
@@ -84,6 +102,7 @@ function choices(): Choice[] {
       ? [{ label: `$(code) Switch ghost text ${turn(completes(config.languages(), language))} for ${language}`, command: "scrubjay.toggleLanguage" }]
       : []),
     ...(config.isEnabled() ? [{ label: "$(clock) Pause for an hour", command: "scrubjay.pause" }] : []),
+    { label: "$(list-flat) Show the prompt at the cursor", command: "scrubjay.showPrompt" },
     { label: "$(question) Why no ghost text here?", command: "scrubjay.why" },
     { label: "$(gear) Settings", command: "scrubjay.openSettings" },
     { label: "$(output) Show the log", command: "scrubjay.showLog" },

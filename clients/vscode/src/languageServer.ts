@@ -18,7 +18,7 @@ import {
 import { LanguageClient, RevealOutputChannelOn, State } from "vscode-languageclient/node";
 import * as config from "./config";
 import { ENVIRONMENT, FOLDER, INSTALL, whyNotRunnable } from "./program";
-import type { Connection, Context, DaemonState, Finding, NextEdit, Place, Status } from "./wire";
+import type { Connection, Context, DaemonState, Finding, NextEdit, Place, Prompt, Status } from "./wire";
 
 export class LanguageServer {
   private client: LanguageClient | undefined;
@@ -70,6 +70,11 @@ export class LanguageServer {
   /** Why there is no ghost text at a place, from the document to the model; undefined while there is no server. */
   async diagnose(uri: string, position: Place["position"]): Promise<Finding[] | undefined> {
     return (await this.execute("scrubjay.diagnose", uri, position)) as Finding[] | undefined;
+  }
+
+  /** What the model is shown at a place, or a sentence about why it is shown nothing; undefined while there is no server. */
+  async prompt(uri: string, position: Place["position"]): Promise<Prompt | { error: string } | undefined> {
+    return (await this.execute("scrubjay.prompt", uri, position)) as Prompt | { error: string } | undefined;
   }
 
   /** What is to be edited next by a user at that place; undefined if nothing is proposed. */

@@ -55,6 +55,13 @@ export interface Finding {
   help: string;
 }
 
+/** The answer of `scrubjay.prompt`: what the model is shown at a place, as it gets it, and why. */
+export interface Prompt {
+  tokens: number;
+  parts: { kind: string; label: string; n_tokens: number; reason: string; text: string }[];
+  problem: string;
+}
+
 /** Where ghost text was asked for; as the notification `scrubjay/ready`, one that was answered with nothing would now be answered. */
 export interface Place {
   uri: string;

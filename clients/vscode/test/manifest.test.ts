@@ -26,7 +26,7 @@ test("the lock file names no place to fetch from", () => {
 
 test("no command has the name of one of the language server's, which are commands of VS Code as well", () => {
   const names = manifest.contributes.commands.map(({ command }: { command: string }) => command);
-  for (const name of ["status", "context", "warm", "accept", "reject", "restart", "diagnose"]) assert.ok(!names.includes(`scrubjay.${name}`), name);
+  for (const name of ["status", "context", "warm", "accept", "reject", "restart", "diagnose", "prompt"]) assert.ok(!names.includes(`scrubjay.${name}`), name);
 });
 
 test("each file that the manifest names is there, and each command of the walkthrough", () => {

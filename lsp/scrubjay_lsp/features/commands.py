@@ -1,4 +1,4 @@
-"""Commands: status, context, warm, accept, reject, restart."""
+"""Commands: status, context, prompt, warm, accept, reject, restart."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -28,6 +28,17 @@ def register(server: ScrubjayServer) -> None:
     async def context(*arguments: Any) -> Json | None:
         """What the model has of the project of the document with that URI; null if there is nothing yet."""
         return await _context(server, arguments[0] if arguments else None)
+
+    @server.command("scrubjay.prompt")
+    async def prompt(*arguments: Any) -> Json:
+        """The prompt for a document's URI and position as the model gets it, part by part; nothing is processed."""
+        uri, position = (*arguments, None, None)[:2]
+        params = {"position": {"line": 0, "character": 0}, **_warm_params(server, uri, position)}
+        try:
+            result: Json = await server.daemon.submit("prompt", params)
+        except ScrubjayError as error:
+            return {"error": str(error)}
+        return result
 
     @server.command("scrubjay.warm")
     async def warm(*arguments: Any) -> Json:
