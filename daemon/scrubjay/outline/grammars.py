@@ -61,10 +61,10 @@ def ending_of(label: str) -> str:
     return PurePosixPath(label).suffix[1:].lower()
 
 
-def outline_of(label: str, text: str) -> Outline:
-    """What the file `label` with that text consists of."""
+def outline_of(label: str, text: str, max_parsed: int = MAX_PARSED_CHARACTERS) -> Outline:
+    """What the file `label` with that text consists of; with more than `max_parsed` characters it is not parsed."""
     grammar = _BY_ENDING.get(ending_of(label))
-    parser = _parser(grammar) if grammar and len(text) <= MAX_PARSED_CHARACTERS else None
+    parser = _parser(grammar) if grammar and len(text) <= max_parsed else None
     return by_indentation(text) if parser is None else _parsed(parser, text)
 
 

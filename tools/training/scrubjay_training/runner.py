@@ -7,7 +7,7 @@ from types import TracebackType
 import numpy as np
 import numpy.typing as npt
 
-from scrubjay.llama.context import DecodeResult, LlamaContext
+from scrubjay.llama.context import MAX_OUTPUTS, DecodeResult, LlamaContext
 from scrubjay.llama.model import Model
 from scrubjay.protocol.messages import EngineSettings
 from scrubjay.tokens import as_tokens
@@ -62,9 +62,11 @@ class Runner:
         """The logits from which each of `tokens` behind `before` is foretold, [len(tokens), n_vocab]."""
         self._prefill(before)
         rows = [self._context.logits().copy()]
-        for i, token in enumerate(tokens[:-1], len(before)):
-            self._decode([token], i)
-            rows.append(self._context.logits().copy())
+        for start in range(0, len(tokens) - 1, MAX_OUTPUTS):
+            several = tokens[start : min(start + MAX_OUTPUTS, len(tokens) - 1)]
+            self._decode(several, len(before) + start, len(several))
+            for self._context.row in range(len(several)):
+                rows.append(self._context.logits().copy())
         return np.stack(rows)
 
     def complete(
@@ -98,7 +100,7 @@ class Runner:
         for start in range(0, len(prompt), _N_UBATCH):
             self._decode(prompt[start : start + _N_UBATCH], start)
 
-    def _decode(self, tokens: Sequence[int], start: int) -> None:
-        result = self._context.decode(as_tokens(tokens), start, want_logits=True, abortable=False)
+    def _decode(self, tokens: Sequence[int], start: int, n_outputs: int = 1) -> None:
+        result = self._context.decode(as_tokens(tokens), start, want_logits=n_outputs, abortable=False)
         if result is not DecodeResult.DONE:
             raise RuntimeError(f"llama.cpp refused {len(tokens)} tokens at {start} ({result.name.lower()}).")
