@@ -54,6 +54,8 @@ def test_the_current_file_stays_as_it_was_until_it_is_edited() -> None:
     slots = slots_of(a="1", b="2")
     assert keys(reorder(slots, [document("a", "1"), document("b", "2")], "a", make)) == "ab"
     assert keys(reorder(slots, [document("b", "2"), document("a", "!")], "a", make)) == "b"
+    idle = reorder(slots, [document("a", "1"), document("b", "2")], "a", make, is_idle=True)
+    assert keys(idle) == "b", "or until there is time"
 
 
 def test_a_closed_file_goes() -> None:

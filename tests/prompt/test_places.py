@@ -291,3 +291,18 @@ def test_a_window_grows_when_there_is_more_room_and_time() -> None:
     large = editor.ask(is_idle=True)
     assert len(large.tokens) > len(small.tokens) + 2_000
     assert editor.ask().tokens.tolist() == large.tokens.tolist()
+
+
+@given(st.lists(st.tuples(st.sampled_from(["a.py", "b.py", "now.py"]), st.booleans()), min_size=1, max_size=8))
+def test_at_a_pause_no_file_is_shown_beside_itself(visits: list[tuple[str, bool]]) -> None:
+    """Though it may have been among the others until somebody went there, and may stay so while they type."""
+    editor = Editor(
+        workspace(a=SOURCE[:2_000], b=SOURCE[2_000:3_000], now=SOURCE[3_000:6_000]), n_ctx=8_000, cursor=500
+    )
+    for name, is_edited in visits:
+        editor.name = name
+        editor.ask()
+        if is_edited:
+            editor.replace(100, 100, "x")
+        editor.ask(is_idle=True)
+        assert shown(editor, "file").keys() == {"a.py", "b.py", "now.py"} - {name}

@@ -25,10 +25,10 @@ Events = asyncio.Queue[FilesChanged]
 
 
 @asynccontextmanager
-async def watching(root: Path, **more: object) -> AsyncIterator[tuple[Watcher, Events]]:
+async def watching(root: Path, n_diff: int = 0, **more: object) -> AsyncIterator[tuple[Watcher, Events]]:
     events: Events = asyncio.Queue()
     watcher = Watcher(events.put_nowait, QUIET_S, **more)  # type: ignore[arg-type]
-    watcher.watch(str(root), FileBudget(), is_named=True)
+    watcher.watch(str(root), FileBudget(n_diff=n_diff), is_named=True)
     try:
         yield watcher, events
     finally:
@@ -249,7 +249,7 @@ async def test_what_the_branch_has_changed_comes_with_the_files(tmp_path: Path) 
     author = ("-c", "user.name=a", "-c", "user.email=a@localhost")
     for command in (("init", "-q"), ("add", "."), (*author, "commit", "-q", "-m", "first")):
         subprocess.run(["git", "-C", str(tmp_path), *command], check=True)
-    async with watching(tmp_path, shows_diff=True) as (_, events):
+    async with watching(tmp_path, n_diff=1000) as (_, events):
         assert (await events.get()).diff == ""
         (tmp_path / "a.py").write_text("a = 2\n")
         while "+a = 2\n" not in (await events.get()).diff:

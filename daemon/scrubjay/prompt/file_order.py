@@ -47,13 +47,15 @@ def reorder(
     current: str,
     make: Callable[[Document], FileSlot],
     parts: Mapping[str, FileParts] | None = None,
+    is_idle: bool = False,
 ) -> tuple[FileSlot, ...]:
     """The slots after some of `recent` were opened, edited or closed, or changed on disk.
 
     Args:
         slots: as they were.
         recent: all documents, least recently edited first.
-        current: key of the document that is being edited. Once it is, its old text must not stand anywhere.
+        current: key of the document that is being edited. Once it is, its old text must not stand anywhere; when nobody
+            waits (`is_idle`), nothing of it.
         make: a new slot at the end for a document.
         parts: of documents that are not shown whole.
     """
@@ -62,7 +64,7 @@ def reorder(
     moved: dict[str, FileSlot] = {}
     for slot, n_after in _with_tokens_after(slots):
         document = by_key.get(slot.key)
-        if document is None or (slot.key == current and (slot.parts or slot.text != document.text)):
+        if document is None or (slot.key == current and (is_idle or slot.parts or slot.text != document.text)):
             continue
         if slot.key == current or slot.shows(document, (parts or {}).get(slot.key)):
             stay.append(slot)

@@ -133,7 +133,9 @@ def _best_place(old: LayoutState, layout: LayoutInput, budget: TokenBudget) -> P
     options = options or _new_places(old, known, layout, budget)
     choices = []
     for place in options:
-        true = _fitting(place, reorder(place.slots, recent, place.key, make, layout.parts), layout, budget)
+        true = _fitting(
+            place, reorder(place.slots, recent, place.key, make, layout.parts, layout.is_idle), layout, budget
+        )
         # What moving a file has cost is known by the last place; an older one counts as it was, or not at all.
         if place is options[0] or not _n_stale(place.slots, layout):
             choices += [(true, true)]

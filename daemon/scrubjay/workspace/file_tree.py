@@ -46,10 +46,12 @@ class FileBudget:
     Args:
         n_files: how many files at most, the newest first.
         n_bytes: how long they may be together.
+        n_diff: about how many characters the diff of what the branch has changed may have; 0 if it is not wanted.
     """
 
     n_files: int = 16
     n_bytes: int = 64 << 10
+    n_diff: int = 0
 
     @classmethod
     def for_model(cls, prefill_speed: float, n_ctx: int) -> "FileBudget":

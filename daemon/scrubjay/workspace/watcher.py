@@ -17,7 +17,7 @@ from pathlib import PurePath
 from time import monotonic
 
 from scrubjay.workspace.context_rules import ContextRules
-from scrubjay.workspace.diffs import SHARE, working_diff
+from scrubjay.workspace.diffs import working_diff
 from scrubjay.workspace.events import FilesChanged, StagedFound
 from scrubjay.workspace.file_tree import FileBudget, FileTree
 from scrubjay.workspace.folder_watches import FolderWatches, Notifier, limit_of, make_notifier
@@ -52,7 +52,6 @@ class Watcher:
         quiet_s: how long nothing must have happened in a root before it is looked at.
         make_notifier: makes what has the system tell of changes; may raise OSError, as may the watches that it makes.
         shows_secrets: whether files are shown that usually hold keys or passwords.
-        shows_diff: whether to say, too, what the branch has changed.
     """
 
     def __init__(
@@ -61,13 +60,11 @@ class Watcher:
         quiet_s: float = QUIET_S,
         make_notifier: Callable[[], Notifier] = make_notifier,
         shows_secrets: bool = False,
-        shows_diff: bool = False,
     ) -> None:
         self._post = post
         self._quiet_s = quiet_s
         self._make_notifier = make_notifier
         self._shows_secrets = shows_secrets
-        self._shows_diff = shows_diff
         self._notifier: Notifier | None = None
         self._roots: dict[str, _WatchedRoot] = {}
         self._claims: frozenset[str] = frozenset()
@@ -85,7 +82,7 @@ class Watcher:
             tree = FileTree(
                 root, budget, nested_roots=self._nested().get(root, frozenset()), shows_secrets=self._shows_secrets
             )
-            self._roots[root] = watched = _WatchedRoot(tree, self._quiet_s, self._check, self._shows_diff)
+            self._roots[root] = watched = _WatchedRoot(tree, self._quiet_s, self._check)
             self._in_thread(watched, partial(self._begin, watched, is_named))
 
     def find_staged(self, find: Callable[[], StagedFound]) -> None:
@@ -222,14 +219,10 @@ class _WatchedRoot:
 
     Args:
         check: called when it is time to look.
-        shows_diff: whether what the branch has changed belongs to it.
     """
 
-    def __init__(
-        self, tree: FileTree, quiet_s: float, check: Callable[["_WatchedRoot"], None], shows_diff: bool
-    ) -> None:
+    def __init__(self, tree: FileTree, quiet_s: float, check: Callable[["_WatchedRoot"], None]) -> None:
         self.tree = tree
-        self._shows_diff = shows_diff
         self.watches: FolderWatches | None = None
         self.is_closed = False
         self.is_started = False
@@ -267,8 +260,8 @@ class _WatchedRoot:
     def news(self, is_first: bool = False) -> FilesChanged | None:
         """What is there now, if it is something else than before. Waits for the disk."""
         tree, old = self.tree, self._said
-        files, n_diff = tree.recent_files(), tree.budget.n_bytes // SHARE
-        diff = working_diff(tree.new_listing(), tree.rules, n_diff) if self._shows_diff else ""
+        files, n_diff = tree.recent_files(), tree.budget.n_diff
+        diff = working_diff(tree.new_listing(), tree.rules, n_diff) if n_diff else ""
         self._said = (files, tree.rules, diff)
         return FilesChanged(tree.root, files, is_first, tree.rules, diff) if self._said != old else None
 

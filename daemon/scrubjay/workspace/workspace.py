@@ -5,6 +5,7 @@ Called by the service's loop only.
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from scrubjay.notifications import Notification
@@ -63,7 +64,8 @@ class Workspace:
         self.projects = projects
         self._publish = publish
         self._shows_secrets = shows_secrets
-        self._watcher = Watcher(post, shows_secrets=shows_secrets, shows_diff=shows_diff) if is_watching else None
+        self._shows_diff = shows_diff
+        self._watcher = Watcher(post, shows_secrets=shows_secrets) if is_watching else None
         self._budget: FileBudget | None = None
         # Roots that were opened before it was known what the model can take in, in order; and those that clients named.
         self._waiting: dict[str, None] = {}
@@ -96,7 +98,8 @@ class Workspace:
 
     def model_is_ready(self, prefill_speed: float, n_ctx: int) -> None:
         """Start to look at files: the model can take in that many tokens per second, and `n_ctx` in all."""
-        self._budget = FileBudget.for_model(prefill_speed, n_ctx)
+        budget = FileBudget.for_model(prefill_speed, n_ctx)
+        self._budget = replace(budget, n_diff=budget.n_bytes // SHARE) if self._shows_diff else budget
         for root in self._waiting:
             self._watch(root)
         self._waiting = {}
