@@ -1,7 +1,9 @@
 """What is counted of the memory that llama.cpp takes, on this machine's GPU if it has one."""
 
+import ctypes
 from collections.abc import Iterator
 
+import llama_cpp as lib
 import numpy as np
 import pytest
 
@@ -79,3 +81,15 @@ def test_a_gpu_has_the_buffers_that_are_named_as_it_is() -> None:
 def test_where_a_driver_does_not_say_what_is_used_what_we_took_is() -> None:
     assert CUDA.room(300 * MIB) == 400 * MIB
     assert Gpu("Vulkan0", "It", 1000 * MIB, 1000 * MIB, is_shared=False).room(300 * MIB) == 700 * MIB
+
+
+@lib.llama_log_callback  # type: ignore[untyped-decorator]
+def _taken(_level: int, _text: bytes, _user_data: object) -> None:
+    """Somebody else's log."""
+
+
+def test_memory_is_counted_though_somebody_has_taken_the_log() -> None:
+    lib.llama_log_set(_taken, ctypes.c_void_p(0))
+    with counted() as of_weights:
+        Model(tiny_model("dense"), EngineSettings(str(tiny_model("dense"))), mapped=False).close()
+    assert sum(of_weights.values()) > 0

@@ -66,6 +66,7 @@ def counted() -> Iterator[Counter[str]]:
     how much is used.
     """
     _Backend.start()
+    lib.llama_log_set(_log, ctypes.c_void_p(0))  # the log is the process's: others may have taken it
     buffers: Counter[str] = Counter()
     _Backend.buffers = buffers
     yield buffers
