@@ -59,7 +59,7 @@ def test_a_cancelled_prefill_asked_again_costs_only_the_rest(kind: str) -> None:
         prompt = random_tokens(np.random.default_rng(3), 4000)
         with pytest.raises(Interrupted):
             r.warm.sync(prompt, control=Control(check=interrupt_after(9)))
-        assert r.warm.n_resident == (done := 9 * (128 if r.model.n_swa else 256))
+        assert r.warm.n_resident == (done := 9 * r.llama.n_batch)
         again = r.warm.sync(prompt)
         assert again.processed == again.needed == 4000 - done
 

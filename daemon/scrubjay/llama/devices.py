@@ -9,7 +9,7 @@ from functools import cache
 
 import llama_cpp as lib
 
-from scrubjay.llama.backend import _raw
+from scrubjay.llama.backend import _Backend, _raw
 
 _GPU, _INTEGRATED_GPU = 1, 2
 """ggml's numbers for sorts of devices."""
@@ -107,6 +107,7 @@ def _gpu(handle: int, kind: int) -> Gpu:
 @cache
 def _declare() -> None:
     """The types of functions that llama-cpp-python does not declare; what llama.cpp was built for is looked for once."""
+    _Backend.start()  # or else what they say when they are looked for goes to standard error
     lib.llama_supports_gpu_offload()
     handle, text, number = ctypes.c_void_p, ctypes.c_char_p, ctypes.c_size_t
     size = ctypes.POINTER(ctypes.c_size_t)
