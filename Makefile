@@ -50,7 +50,7 @@ test-vulkan: $(VULKAN)/.installed-for-tests
 
 # A cache of its own: pip would take the CPU's build of llama.cpp from the usual one, or leave this one there.
 $(VULKAN)/.installed-for-tests: pyproject.toml tools/install.py
-	@CMAKE_ARGS="-DGGML_VULKAN=on -DLLAVA_BUILD=off $(CMAKE_ARGS)" PIP_CACHE_DIR=$(VULKAN)/cache $(PYTHON) tools/install.py $(VULKAN) test
+	@CMAKE_ARGS="-DGGML_VULKAN=on -DLLAVA_BUILD=off $(CMAKE_ARGS)" PIP_CACHE_DIR=$(CURDIR)/$(VULKAN)/cache $(PYTHON) tools/install.py $(VULKAN) test
 	@touch $@
 
 # Long: `make bench BENCH="--minutes 25"` measures the most telling part. Goes on where it was stopped.

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from scrubjay.contexts.naive import Control, Interrupted
+from scrubjay.llama.devices import can_offload
 from scrubjay.tokens import as_tokens
 from tests.support.engine_rig import (
     CLASSES,
@@ -77,6 +78,7 @@ def test_an_abort_inside_a_decode_is_undone_before_anything_else(kind: str) -> N
         assert is_same(r, logits_after(r.warm), logits_after(r.cold))
 
 
+@pytest.mark.skipif(can_offload(), reason="a GPU computes a decode in one part, and is not asked in the middle of it")
 @pytest.mark.parametrize("kind", CLASSES)
 def test_an_abort_in_the_second_part_of_a_decode_undoes_the_first_as_well(kind: str) -> None:
     """Trap 10 where a decode is computed in two parts: the memory has a half of it when it is given up."""
