@@ -36,7 +36,9 @@ def test_on_the_grid_a_warm_prefill_is_bit_equal_to_a_cold_one(kind: str) -> Non
             prompt = as_tokens(np.concatenate([prompt[:at], [at], prompt[at + 1 :]]))
             assert r.warm.sync(prompt).processed == len(prompt) - at
             r.cold.sync(prompt)
-            assert np.array_equal(logits_after(r.warm), logits_after(r.cold))
+            warm, cold = logits_after(r.warm), logits_after(r.cold)
+            # A GPU adds up a window in the order in which it stands in the ring, which a restore changes.
+            assert is_same(r, warm, cold) if can_offload() else np.array_equal(warm, cold)
 
 
 @pytest.mark.parametrize("kind", CLASSES)
