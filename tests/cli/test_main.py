@@ -234,6 +234,8 @@ def test_columns_count_characters(tiny: Shell) -> None:
     [
         ("", "COMMAND"),
         ("bogus", "bogus"),
+        ("strat", "there is no 'strat' here; did you mean 'start'?"),
+        ("model lst", "there is no 'lst' here; did you mean 'list'?"),
         ("serve --modle x", "unknown option '--modle'; did you mean '--model'?"),
         ("status --watch", "unknown option '--watch'; see `scrubjay status --help`."),
         ("stop now", "unknown argument 'now'; see `scrubjay stop --help`."),
@@ -249,12 +251,20 @@ def test_columns_count_characters(tiny: Shell) -> None:
         ("complete none.py:1:1", "none.py"),
         ("complete shapes.py:1:1 --max-tokens 0", "--max-tokens"),
         ("warm none.py", "none.py"),
+        ("warm .", "name a file in it"),
         ("model push x", "push"),
         ("lsp --bogus", "--bogus"),
     ],
 )
 def test_what_is_wrong_is_said(shell: Shell, line: str, words: str) -> None:
     assert words in shell.run(*line.split(), status=2)
+
+
+def test_a_command_waits_for_nothing_that_it_does_not_need() -> None:
+    heavy = "{'aiohttp', 'huggingface_hub', 'llama_cpp', 'rich', 'pygls'}"
+    code = f"import sys, scrubjay.cli.commands; print({heavy} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
 
 
 @pytest.mark.slow

@@ -1,7 +1,10 @@
 """`scrubjay setup` in homes with nothing but one editor: what it writes, that it overwrites nothing, and that twice is once."""
 
 import os
+import pty
 import re
+import shutil
+import socket
 import subprocess
 import sys
 import tomllib
@@ -14,6 +17,7 @@ from scrubjay.cli.editors import clients_folder
 from scrubjay.process.lifecycle import stop_daemon
 from tests.editors.debian import Program, emacs, neovim
 from tests.editors.test_neovim import PROGRAM, QUESTIONS, Neovim
+from tests.editors.vscode import NO_GALLERY, Browser, built_extension, code_server, page, started
 from tests.support.shared_daemon import FLAGS
 
 pytestmark = pytest.mark.slow
@@ -24,7 +28,7 @@ case "$1" in
   --install-extension) test -f "$2" && echo scrubjay.scrubjay >>"$HOME/extensions";;
 esac
 """
-"""What `code` does, as far as it is asked; the real one is in tests/editors/test_vscode.py."""
+"""What `code` does, as far as it is asked."""
 
 WAIT_IN_EMACS = """
 (progn
@@ -68,8 +72,10 @@ class Home:
         self.add_script(name, f'#!/bin/sh\n{settings}exec {command} "$@"\n')
 
     def add_script(self, name: str, text: str) -> None:
-        (self.bin / name).write_text(text)
-        (self.bin / name).chmod(0o755)
+        program = self.folder / name if "/" in name else self.bin / name
+        program.parent.mkdir(parents=True, exist_ok=True)
+        program.write_text(text)
+        program.chmod(0o755)
 
     def setup(self, *arguments: str) -> str:
         command = [sys.executable, "-m", "scrubjay", "setup", "--yes", *arguments]
@@ -156,12 +162,44 @@ def test_neovim_only(home: Home) -> None:
     process.communicate()
 
 
-def test_vscode_only(home: Home, tmp_path: Path) -> None:
+@pytest.mark.timeout(900)  # the first run installs VS Code
+def test_vscode_only(home: Home) -> None:
+    """The real one, as it is for who has just installed it, but for the gallery of extensions, which is another server."""
+    home.add_program("code-server", Program(code_server(), NO_GALLERY))
+    home.add_script(".local/bin/scrubjay", f'#!/bin/sh\nexec {sys.executable} -m scrubjay "$@"\n')
+    built_extension()  # or the reason why npm cannot package it here
+    for name in ("node", "npm"):
+        (home.bin / name).symlink_to(shutil.which(name) or "")
+    check(home, "--install-extension", "VS Code (code-server) is connected.")
+    source = home.folder / "project" / "shapes.py"
+    source.parent.mkdir()
+    source.write_text(PROGRAM)
+    # Its own chat would take the keys when it is ready.
+    (home.folder / ".local/share/code-server/User/settings.json").write_text('{"chat.disableAIFeatures": true}')
+    server, port = started([str(home.bin / "code-server"), "--disable-workspace-trust"], home.environment)
+    browser = Browser(home.folder / "browser")
+    try:
+        browser.do("open", url=page(port, source.parent, source))
+        browser.do("wait", selector='footer [aria-label*="Scrubjay: ready"]')
+        browser.do("click", selector=".view-lines")
+        browser.do("press", key="Control+End")
+        browser.do("type", text="    return ")
+        assert browser.do("ghost").strip()
+    finally:
+        browser.close()
+        server.terminate()
+        server.communicate()
+
+
+def test_vscode_where_nothing_can_package_the_extension(home: Home) -> None:
     home.add_script("code", FAKE_CODE)
-    if list((clients_folder() / "vscode").glob("*.vsix")):
-        check(home, "--install-extension", "VS Code (code) is connected.")
-    else:
-        check(home, "make vsix")
+    for name in ("sh", "cat", "test", "git"):
+        (home.bin / name).symlink_to(shutil.which(name) or "")
+    home.environment["PATH"] = str(home.bin)
+    said = home.setup("--model", "starter")
+    assert "set `scrubjay.path`" in said
+    if not list((clients_folder() / "vscode").glob("*.vsix")):
+        assert "install Node.js" in said
 
 
 def test_what_a_user_has_is_kept(home: Home) -> None:
@@ -178,6 +216,29 @@ def test_what_a_user_has_is_kept(home: Home) -> None:
     home.add_script("nvim", "#!/bin/sh\necho NVIM v0.12.4\n")
     assert "another file than ours" in home.setup()
     assert module.read_text() == "-- mine\n"
+
+
+def test_three_questions_at_most_and_no_network(home: Home) -> None:
+    """The model cannot be fetched; all else is done."""
+    home.add_script("emacs", "#!/bin/sh\n")
+    terminal, theirs = pty.openpty()
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        nobody = f"http://127.0.0.1:{closed.getsockname()[1]}"
+    command = [sys.executable, "-m", "scrubjay", "setup"]
+    process = subprocess.Popen(
+        command, env=home.environment | {"HF_ENDPOINT": nobody}, stdin=theirs, stdout=subprocess.PIPE, text=True
+    )
+    os.write(terminal, b"me/it\ny\ny\n")
+    said = process.communicate()[0]
+    os.close(terminal)
+    os.close(theirs)
+    assert process.returncode == 0, said
+    assert "hf:me/it is not on this machine and cannot be fetched" in said
+    assert "`scrubjay model use hf:me/it`" in said
+    assert "Emacs is connected." in said
+    assert "First completion" in said
+    assert 0 < len(re.findall(r"\[.*?\]: ", said)) <= 3
+    assert not (home.folder / ".config/scrubjay/config.toml").exists(), "the next setup tries it again"
 
 
 def test_without_a_terminal_nothing_is_asked(home: Home) -> None:

@@ -124,6 +124,21 @@ def test_a_model_whose_memory_was_freed_is_not_called_warming(start: Start, shar
     assert editor.ask(f"(progn {told} (symbol-name (scrubjay-server-state)))") == "unloaded"
 
 
+def test_the_menu_says_how_things_are_and_asks(start: Start, shared_daemon: Daemon) -> None:
+    editor, _ = start(shared_daemon, PROGRAM)
+    editor.wait(lambda: editor.ask("(symbol-name (scrubjay-server-state))") == "ready")
+    editor.ask("(set-default 'scrubjay-auto nil)")
+    editor.type("    ret")
+    editor.wait(lambda: editor.text().endswith("    ret"))
+    editor.press("M-x")
+    editor.wait(lambda: "M-x" in editor.screen())
+    editor.type("scrubjay")
+    editor.press("Enter")
+    editor.wait(lambda: "Scrubjay is ready" in editor.screen() and "why no ghost text here?" in editor.screen())
+    editor.type("c")
+    assert editor.wait_for_ghost("    ret")
+
+
 def test_what_becomes_of_completions_is_counted(start: Start, shared_daemon: Daemon) -> None:
     editor, file = start(shared_daemon, PROGRAM)
     editor.ask("(set-default 'scrubjay-auto nil)")

@@ -1,6 +1,5 @@
 """VS Code in a browser with the packaged extension: ghost text by a real daemon, shown, accepted, and back after a crash."""
 
-import json
 import os
 import re
 import signal
@@ -8,7 +7,6 @@ import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import quote
 
 import psutil
 import pytest
@@ -24,9 +22,11 @@ from tests.editors.vscode import (
     SHOW_CONTEXT,
     SHOW_LOG,
     SHOW_PROMPT,
+    WALKTHROUGH,
     Browser,
     built_extension,
     packaged_extension,
+    page,
     serve,
 )
 from tests.support.acceptance import BY_HAND, ROUNDS, when_decided
@@ -36,7 +36,7 @@ PROGRAM = (
     "def area(width, height):\n    return width * height\n\n\n"
     'def perimeter(width, height):\n    """The sum of all sides."""\n'
 )
-READY, LOADING = (f'footer [aria-label*="Scrubjay: {state}"]' for state in ("ready", "loading"))
+READY, LOADING, OFF = (f'footer [aria-label*="Scrubjay: {state}"]' for state in ("ready", "loading", "off"))
 CONNECTED = f"{READY}, {LOADING}"
 """To a daemon, whose model may not be there yet."""
 RESTRICTED = 'footer [aria-label*="Restricted Mode"]'
@@ -97,9 +97,7 @@ def start(vsix: Path, tmp_path: Path) -> Iterator[Open]:
         closing.append(server.terminate)
         browser = Browser(tmp_path / "browser")
         closing.append(browser.close)
-        file = f"vscode-remote://127.0.0.1:{port}{source}"
-        payload = quote(json.dumps([["openFile", file]] if is_trusted else []))
-        browser.do("open", url=f"http://127.0.0.1:{port}/?folder={quote(str(source.parent))}&payload={payload}")
+        browser.do("open", url=page(port, source.parent, source if is_trusted else None))
         if is_trusted:
             browser.do("click", selector=".view-lines")
         return Editor(browser, source)
@@ -121,6 +119,13 @@ def test_the_parts_that_need_no_vscode() -> None:
     done = subprocess.run(["npm", "test"], cwd=built_extension(), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert re.search(r"^# pass [1-9]", done.stdout, re.MULTILINE)
+
+
+def test_it_is_packaged_without_warnings() -> None:
+    done = subprocess.run(["npm", "run", "package"], cwd=built_extension(), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "WARN" not in (said := done.stdout + done.stderr), said
+    assert "Packaged" in said
 
 
 def test_ghost_text_is_accepted_by_word_and_whole(start: Open, shared_daemon: Daemon) -> None:
@@ -284,7 +289,23 @@ def rename(browser: Browser, n_lines: int, n_columns: int) -> None:
 def test_a_language_that_is_switched_off_is_not_called_ready(start: Open, shared_daemon: Daemon) -> None:
     languages = {"python": False}
     editor = start(**{"scrubjay.socket": str(shared_daemon.path), "scrubjay.languages": languages})
-    editor.browser.do("wait", selector='footer [aria-label*="Scrubjay: off"]')
+    editor.browser.do("wait", selector=OFF)
+
+
+def test_the_menu_pauses_and_goes_on_and_the_walkthrough_begins_with_the_setup(
+    start: Open, shared_daemon: Daemon
+) -> None:
+    browser = start(**{"scrubjay.socket": str(shared_daemon.path)}).browser
+    for before, choice in ((READY, "Pause for an hour"), (OFF, "Switch ghost text on"), (READY, "Settings")):
+        browser.do("wait", selector=before)
+        browser.do("click", selector=f"{before} a")
+        browser.do("click", selector=f'.quick-input-list .monaco-list-row:has-text("{choice}")')
+    browser.do("wait", selector='.settings-editor .setting-item-label:has-text("Max Items")')
+    browser.do("press", key="Escape")
+    browser.do("press", key=WALKTHROUGH)
+    for title in ("Set Scrubjay up", "Type", "Look at it"):
+        browser.do("wait", selector=f'.getting-started-step h3:has-text("{title}")')
+    browser.do("wait", selector='.getting-started-step a:has-text("Run scrubjay setup")')
 
 
 def test_what_becomes_of_completions_is_counted(start: Open, shared_daemon: Daemon) -> None:

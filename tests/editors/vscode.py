@@ -15,6 +15,7 @@ import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 import pytest
 
@@ -38,8 +39,10 @@ KEYS = {
     "Control+Alt+p": "scrubjay.showPrompt",
     "Control+Alt+o": "scrubjay.showLog",
     "Control+Alt+z": "workbench.action.files.revert",
+    "Control+Alt+g": "workbench.action.openWalkthrough",
 }
-RESTART, SHOW_CONTEXT, DIAGNOSE, SHOW_PROMPT, SHOW_LOG, REVERT = KEYS
+RESTART, SHOW_CONTEXT, DIAGNOSE, SHOW_PROMPT, SHOW_LOG, REVERT, WALKTHROUGH = KEYS
+ARGUMENTS = {WALKTHROUGH: "scrubjay.scrubjay#start"}
 SETTINGS = {
     "workbench.startupEditor": "none",
     "workbench.secondarySideBar.defaultVisibility": "hidden",
@@ -54,6 +57,11 @@ SETTINGS = {
     "editor.suggestOnTriggerCharacters": False,
     "scrubjay.path": str(Path(sys.executable).with_name("scrubjay")),
     "scrubjay.maxTokens": 24,
+}
+NO_GALLERY = {
+    "EXTENSIONS_GALLERY": json.dumps(
+        dict.fromkeys(("serviceUrl", "itemUrl", "resourceUrlTemplate", "controlUrl", "nlsBaseUrl"), "")
+    )
 }
 N_STARTS = 3
 """code-server gives up a start that takes it long, as it may on a busy machine."""
@@ -196,6 +204,12 @@ def _run(command: Iterable[str], folder: Path) -> None:
     subprocess.run([*command], cwd=folder, check=True, capture_output=True, text=True, timeout=INSTALL_S)
 
 
+def page(port: int, folder: Path, file: Path | None = None) -> str:
+    """The address of code-server with `folder` open, and a file of it."""
+    payload = [["openFile", f"vscode-remote://127.0.0.1:{port}{file}"]] if file else []
+    return f"http://127.0.0.1:{port}/?folder={quote(str(folder))}&payload={quote(json.dumps(payload))}"
+
+
 class Browser:
     """A browser that is told what to do, with VS Code or another page in it."""
 
@@ -229,23 +243,33 @@ def serve(folder: Path, vsix: Path, settings: dict[str, object], is_trusted: boo
         path = folder / "data" / name / "settings.json"
         path.parent.mkdir(parents=True)
         path.write_text(json.dumps({key: settings[key] for key in settings if key.startswith("scrubjay.") is is_ours}))
-    keys = [{"key": key.lower().replace("control", "ctrl"), "command": command} for key, command in KEYS.items()]
+    keys = [
+        {"key": key.lower().replace("control", "ctrl"), "command": command, "args": ARGUMENTS.get(key)}
+        for key, command in KEYS.items()
+    ]
     (folder / "data" / "User" / "keybindings.json").write_text(json.dumps(keys))
-    gallery = {"serviceUrl": "", "itemUrl": "", "resourceUrlTemplate": "", "controlUrl": "", "nlsBaseUrl": ""}
     # A daemon that the extension starts is as small as those of the tests.
     daemon = {f"SCRUBJAY_{name.upper()}": value for name, value in FLAGS.items()}
-    environment = {**os.environ, **daemon, "HOME": str(home), "EXTENSIONS_GALLERY": json.dumps(gallery)}
+    environment = {**os.environ, **daemon, "HOME": str(home), **NO_GALLERY}
     folders = ["--user-data-dir", str(folder / "data"), "--extensions-dir", str(folder / "extensions")]
     command = [*code_server(), *folders]
     subprocess.run(
         [*command, "--install-extension", str(vsix)], env=environment, check=True, capture_output=True, text=True
     )
+    return started([*command, *(["--disable-workspace-trust"] if is_trusted else [])], environment)
+
+
+def started(command: list[str], environment: dict[str, str]) -> tuple[subprocess.Popen[str], int]:
+    """code-server, run by `command`, and its port."""
     flags = ["--auth", "none", "--bind-addr", "127.0.0.1:0", "--disable-telemetry", "--disable-update-check"]
-    more = [*(["--disable-workspace-trust"] if is_trusted else []), "--disable-getting-started-override"]
     said = ""
     for _ in range(N_STARTS):
         server = subprocess.Popen(
-            [*command, *flags, *more], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            [*command, *flags, "--disable-getting-started-override"],
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
         )
         port, said = _port(server)
         if port:

@@ -29,6 +29,7 @@ async def test_nothing_is_wrong(start: StartEditor, shared_daemon: Daemon) -> No
     await editor.synchronised()
     findings = await editor.command("diagnose", buffer.uri, END)
     assert not wrong(findings)
+    assert [finding for finding in findings if "`scrubjay model recommend` names better ones" in finding["what"]]
     assert findings[-1]["what"].startswith("the model has a text for this place: '")
     assert all(finding["help"] == "" for finding in findings)
 

@@ -2,6 +2,9 @@
 
 import type { Context, Status } from "./wire";
 
+/** The name of the model that comes with Scrubjay. */
+const STARTER = "Scrubjay starter";
+
 /** What is known at a moment. `missing`: the program cannot be run. */
 export interface Known {
   enabled: boolean;
@@ -49,6 +52,7 @@ function details(known: Known): string[] {
   const cost = context?.edits.at(-1);
   return [
     ...(model ? [`Model: ${escape(model.name)} (${escape(model.memory_class)})`] : []),
+    ...(model?.name === STARTER ? ["It is small, and a stand-in: `scrubjay model recommend` names better ones."] : []),
     ...(context ? [`Warm: ${count(context.n_resident)} of ${count(context.n_ctx)} tokens, ${context.checkpoints.length} checkpoints`] : []),
     ...(cost ? [`Last cost: ${count(cost.processed)} tokens, ${count(cost.needed)} needed, ${cost.ms.toFixed(0)} ms (${escape(cost.reason)})`] : []),
   ];

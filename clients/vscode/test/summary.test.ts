@@ -15,6 +15,12 @@ test("the tooltip tells the model, what is warm, and the last cost", () => {
   assert.equal(severity, "normal");
 });
 
+test("the model that is only a stand-in is called so", () => {
+  const model = { name: "Scrubjay starter", memory_class: "hybrid", n_ctx: 4096 };
+  assert.match(summarize(known({ status: aStatus({ model }) })).tooltip, /stand-in: `scrubjay model recommend`/);
+  assert.doesNotMatch(summarize(known()).tooltip, /stand-in/);
+});
+
 test("what is wrong comes before everything else", () => {
   assert.match(summarize(known({ missing: true, enabled: false })).tooltip, /cannot be run/);
   const failed = summarize(known({ status: aStatus({ state: "failed", message: "No such file." }) }));

@@ -359,6 +359,8 @@ def _text_of(path: Path) -> str:
         return path.read_bytes().decode("utf-8")
     except UnicodeDecodeError:
         raise RequestError(f"{path} is not text in UTF-8.") from None
+    except IsADirectoryError:
+        raise UsageError(f"{path} is a folder; name a file in it, and its project is read with it.") from None
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}.") from error
 

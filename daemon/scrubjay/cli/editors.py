@@ -4,9 +4,10 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import scrubjay
 from scrubjay.cli.service import own_program
@@ -15,7 +16,11 @@ from scrubjay.errors import DaemonError
 BEGIN, END = ">>> scrubjay setup >>>", "<<< scrubjay setup <<<"
 VSCODES = ("code", "codium", "code-server")
 EXTENSION_ID = "scrubjay.scrubjay"
+PROGRAM = "scrubjay"
 COMMAND_S = 300
+BUILD = (("npm", "ci", "--ignore-scripts", "--no-fund", "--no-audit", "--loglevel=error"), ("npm", "run", "package"))
+"""How the extension for VS Code is packaged, in a copy of its folder."""
+MADE = ("node_modules", "out", "dist", "*.vsix")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +33,7 @@ class Change:
         file: to which `text` is appended; None if a command is run instead.
         copies: files that are put beside it, where there are none: from where, to where.
         command: that is run.
+        sources: the folder of the extension, if it has to be packaged first; the package is the command's last argument.
     """
 
     editor: str
@@ -35,12 +41,13 @@ class Change:
     file: Path | None = None
     copies: tuple[tuple[Path, Path], ...] = ()
     command: tuple[str, ...] = ()
+    sources: Path | None = None
 
     def make(self) -> None:
         """Do it.
 
         Raises:
-            DaemonError: the command fails; the sentence says how.
+            DaemonError: a command fails; the sentence says how.
             OSError: a file cannot be written.
         """
         for source, target in self.copies:
@@ -51,18 +58,18 @@ class Change:
             old = self.file.read_text("utf-8") if self.file.exists() else ""
             with self.file.open("a", encoding="utf-8") as opened:
                 opened.write(("\n" if old and not old.endswith("\n") else "") + self.text)
-        if self.command:
-            done = subprocess.run(self.command, capture_output=True, text=True, check=False, timeout=COMMAND_S)
-            if done.returncode:
-                last = (done.stderr or done.stdout).strip().splitlines()[-1:]
-                raise DaemonError(f"`{' '.join(self.command)}` failed: {''.join(last) or 'it says nothing'}.")
+        if self.sources:
+            with TemporaryDirectory() as folder:
+                _run((*self.command, str(_packaged(self.sources, Path(folder) / "extension"))))
+        elif self.command:
+            _run(self.command)
 
 
 def changes(home: Path) -> Iterator[Change | str]:
     """For each editor that is found: the change that connects it, or a sentence why there is none to make."""
     yield from _emacs(home)
     yield from _neovim(home)
-    yield from _vscode()
+    yield from _vscode(home)
 
 
 def clients_folder() -> Path:
@@ -113,26 +120,51 @@ def _neovim(home: Path) -> Iterator[Change | str]:
         yield Change("Neovim", text, file, ((source, module),))
 
 
-def _vscode() -> Iterator[Change | str]:
+def _vscode(home: Path) -> Iterator[Change | str]:
     for name in VSCODES:
         program = shutil.which(name)
         if not program:
             continue
+        if not (shutil.which(PROGRAM) or (home / ".local/bin" / PROGRAM).exists()):
+            # The extension looks there only, and its settings are a file with comments, which we had better not write.
+            yield f"VS Code ({name}): set `scrubjay.path` in its settings to {own_program()[0]}, which is on no PATH."
         listed = subprocess.run(
             [program, "--list-extensions"], capture_output=True, text=True, check=False, timeout=COMMAND_S
         )
         if EXTENSION_ID in listed.stdout.split():
             yield f"VS Code ({name}): the extension is installed already."
             continue
-        found = sorted((clients_folder() / "vscode").glob("*.vsix"))
-        if found:
-            command = (program, "--install-extension", str(found[-1]))
-            yield Change(f"VS Code ({name})", f"{' '.join(command)}\n", command=command)
+        sources, install = clients_folder() / "vscode", (program, "--install-extension")
+        editor = f"VS Code ({name})"
+        if found := sorted(sources.glob("*.vsix")):
+            command = (*install, str(found[-1]))
+            yield Change(editor, f"{' '.join(command)}\n", command=command)
+        elif shutil.which("npm"):
+            built = " && ".join(" ".join(command) for command in BUILD)
+            text = f"{built}   # in a copy of {sources}; takes half a minute\n{' '.join(install)} scrubjay-*.vsix\n"
+            yield Change(editor, text, command=install, sources=sources)
         else:
             yield (
-                f"VS Code ({name}): this installation has no packaged extension; in a checkout, `make vsix` makes one "
-                "before Scrubjay is installed."
+                f"{editor}: the extension is packaged by npm, which is not here; install Node.js, or run `make vsix` "
+                "in a checkout elsewhere and install the file that it makes."
             )
+
+
+def _packaged(sources: Path, folder: Path) -> Path:
+    """The package that is made of a copy of the extension's `sources`; the copy becomes `folder`."""
+    shutil.copytree(sources, folder, ignore=shutil.ignore_patterns(*MADE))
+    for command in BUILD:
+        _run(command, folder)
+    (package,) = folder.glob("*.vsix")
+    return package
+
+
+def _run(command: Sequence[str], folder: Path | None = None) -> None:
+    """Run a command that has to succeed."""
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=COMMAND_S)
+    if done.returncode:
+        last = (done.stderr or done.stdout).strip().splitlines()[-1:]
+        raise DaemonError(f"`{' '.join(command)}` failed: {''.join(last) or 'it says nothing'}.")
 
 
 def _neovim_version(program: str) -> tuple[int, int]:

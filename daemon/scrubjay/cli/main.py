@@ -93,7 +93,10 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Raise UsageError."""
-        raise UsageError(f"{message.rstrip('.')}; see `{self.prog} --help`.")
+        if named := re.search(r"invalid choice: '([^']*)' \(choose from (.*)\)", message):
+            near = get_close_matches(named[1], re.findall(r"[\w-]+", named[2]), n=1)
+            message = f"there is no {named[1]!r} here; did you mean {near[0]!r}?" if near else message
+        raise UsageError(message if message.endswith("?") else f"{message.rstrip('.')}; see `{self.prog} --help`.")
 
     def _unknown(self, argument: str) -> str:
         if not argument.startswith("--"):

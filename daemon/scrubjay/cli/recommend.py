@@ -9,7 +9,6 @@ from pathlib import Path
 from shutil import which
 from time import perf_counter
 
-import numpy as np
 import psutil
 
 GIB = 1 << 30
@@ -126,11 +125,15 @@ def _fit(machine: Machine, entry: Entry) -> Fit:
 
 
 def _flops() -> float:
+    import numpy as np
+
     matrix = np.ones((_MATRIX, _MATRIX), dtype=np.float32)
     return 2 * _MATRIX**3 / min(_seconds(lambda: matrix @ matrix) for _ in range(4))
 
 
 def _bandwidth() -> float:
+    import numpy as np
+
     data = np.ones(_BYTES // 4, dtype=np.float32)
     return _BYTES / min(_seconds(data.max) for _ in range(3))
 

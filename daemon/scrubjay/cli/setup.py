@@ -15,11 +15,11 @@ from scrubjay.cli.models import say
 from scrubjay.cli.recommend import GIB, best, measure
 from scrubjay.cli.service import has_manager, install, is_installed, write_service
 from scrubjay.config import config_file, option_sources, read_config
-from scrubjay.errors import ScrubjayError, UsageError
+from scrubjay.errors import ModelRefused, ScrubjayError, UsageError
 from scrubjay.process.client import Client
 from scrubjay.process.lifecycle import restart_daemon, start_daemon
 from scrubjay.process.model_files import model_argument
-from scrubjay.process.model_names import whole_name
+from scrubjay.process.model_names import is_hub_name, whole_name
 
 SAMPLE = "class Point:\n    def __init__(self, x: int, y: int) -> None:\n        self.x = x\n        self."
 
@@ -70,7 +70,16 @@ def _set_model(wanted: str | None, questions: Questions) -> bool:
     if source and read_config().model == name:
         print(f"Model: {name}, as {source} says.")
         return False
-    model_argument(name, say)
+    try:
+        model_argument(name, say)
+    except ModelRefused as error:
+        if wanted or not is_hub_name(name):
+            raise
+        # All else can be done without a network; and as nothing is written, the next setup tries this again.
+        print(
+            f"{error}\nUntil then the small model that comes with Scrubjay is used; `scrubjay model use {name}` ends that."
+        )
+        return False
     write_option(file, "model", name)
     print(f"{file}: model = {name}")
     return True

@@ -5,7 +5,6 @@ from functools import partial
 from scrubjay.engine.client import EngineClient
 from scrubjay.engine.interface import Deliver, Engine, EngineEvent, EngineFactory, EngineGone
 from scrubjay.engine.remote.address import is_remote
-from scrubjay.engine.remote.engine import RemoteEngine
 from scrubjay.protocol.messages import EngineSettings
 
 __all__ = ["Deliver", "Engine", "EngineClient", "EngineEvent", "EngineFactory", "EngineGone", "factory_for"]
@@ -13,4 +12,9 @@ __all__ = ["Deliver", "Engine", "EngineClient", "EngineEvent", "EngineFactory", 
 
 def factory_for(settings: EngineSettings) -> EngineFactory:
     """What starts engines for the model that `settings` name: another server's, or a process of this machine."""
-    return partial(RemoteEngine.start if is_remote(settings.model) else EngineClient.start, settings)
+    if is_remote(settings.model):
+        # It brings a client for HTTP, which few need and which would take its time at each command.
+        from scrubjay.engine.remote.engine import RemoteEngine
+
+        return partial(RemoteEngine.start, settings)
+    return partial(EngineClient.start, settings)

@@ -9,6 +9,8 @@ from scrubjay_lsp.daemon_reply import Json
 from scrubjay_lsp.documents import as_json
 from scrubjay_lsp.server import ScrubjayServer
 
+STARTER = "Scrubjay starter"
+"""The name of the model that comes with Scrubjay."""
 STYLES = {
     "chat": "it has no tokens for filling in the middle and is asked by chat; completions are worse for that",
     "plain": "it has no tokens for filling in the middle and never sees what is after the cursor",
@@ -66,6 +68,8 @@ async def _model_findings(server: ScrubjayServer) -> AsyncIterator[Json]:
     model, style = status["model"] or {}, (status["fim"] or {}).get("style")
     state = status["state"]
     word = "unloaded until something is asked" if state == "unloaded" else "ready"
+    if model.get("name") == STARTER:
+        word += "; it is small, and a stand-in: `scrubjay model recommend` names better ones"
     yield _finding(
         state in ("ready", "unloaded"),
         f"the model {model.get('name', '')} is {word}".replace("  ", " "),
