@@ -18,7 +18,10 @@ VSCODES = ("code", "codium", "code-server")
 EXTENSION_ID = "scrubjay.scrubjay"
 PROGRAM = "scrubjay"
 COMMAND_S = 300
-BUILD = (("npm", "ci", "--ignore-scripts", "--no-fund", "--no-audit", "--loglevel=error"), ("npm", "run", "package"))
+BUILD = (
+    ("npm", "ci", "--prefer-offline", "--ignore-scripts", "--no-fund", "--no-audit", "--loglevel=error"),
+    ("npm", "run", "package"),
+)
 """How the extension for VS Code is packaged, in a copy of its folder."""
 MADE = ("node_modules", "out", "dist", "*.vsix")
 
