@@ -7,10 +7,13 @@ import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from xml.etree import ElementTree
+from zipfile import ZipFile
 
 import psutil
 import pytest
 
+from scrubjay.cli.vsix import MANIFEST, TYPES, write_vsix
 from scrubjay.process.lifecycle import stop_daemon
 from tests.editors.readme import watched
 from tests.editors.vscode import (
@@ -126,6 +129,34 @@ def test_it_is_packaged_without_warnings() -> None:
     assert done.returncode == 0, done.stderr
     assert "WARN" not in (said := done.stdout + done.stderr), said
     assert "Packaged" in said
+
+
+def test_setup_packages_what_the_tool_of_the_market_does(vsix: Path, tmp_path: Path) -> None:
+    package = tmp_path / "ours.vsix"
+    write_vsix(vsix.parent, package)
+    ours, theirs = contents(package), contents(vsix)
+    lists = [(files.pop(MANIFEST), files.pop(TYPES)) for files in (ours, theirs)]
+    assert ours == theirs
+    (manifest, types), (their_manifest, their_types) = lists
+    suffixes = [{kind.get("Extension") for kind in ElementTree.fromstring(text)} for text in (types, their_types)]
+    assert suffixes[0] == suffixes[1]
+    said, they_say = entries(manifest), entries(their_manifest)
+    assert not said - they_say
+    left_out = {tag.partition("}")[2] for tag, *_ in they_say - said}
+    assert left_out <= {"Property", "Tags", "GalleryFlags"}  # which are for the market
+
+
+def contents(package: Path) -> dict[str, bytes]:
+    with ZipFile(package) as opened:
+        return {name: opened.read(name) for name in opened.namelist()}
+
+
+def entries(manifest: bytes) -> set[tuple[str, str, str]]:
+    """What it has: tag, attributes and text of each element."""
+    return {
+        (part.tag, str(sorted(part.attrib.items())), (part.text or "").strip())
+        for part in ElementTree.fromstring(manifest).iter()
+    }
 
 
 def test_ghost_text_is_accepted_by_word_and_whole(start: Open, shared_daemon: Daemon) -> None:
