@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from shutil import which
+from textwrap import wrap
 from time import perf_counter
 
 import psutil
@@ -22,14 +23,26 @@ LEAST_WRITTEN = 8.0
 N_TYPING = 2
 """Tokens that a key costs, as a rule."""
 N_JUMP = 1000
-"""Tokens that a jump in a long file costs, as a rule."""
+"""Tokens that an edit or a jump far from the last one costs in a long file, as a rule."""
+TASKS = {
+    "completion": ("To complete code", "scrubjay model use {}"),
+    "chat": ("To talk with", "scrubjay start --model chat={}"),
+    "edit": ("For next edits", "scrubjay start --model edit={}"),
+}
+"""What a model may be for: a heading, and the command that takes one for it."""
+FREE_LICENCES = ("apache-2.0", "mit")
+"""Those that let everybody use a model for everything."""
+WIDTH = 98
 _MATRIX = 1024
 _BYTES = 1 << 28
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A model of the catalogue; parameters in billions."""
+    """A model of the catalogue; parameters in billions, `memory` and `licence` "" if they could not be looked up.
+
+    The catalogue's first lines say what each field is.
+    """
 
     name: str
     repo: str
@@ -37,12 +50,25 @@ class Entry:
     n_params: float
     n_active: float
     bits: float
+    by_maker: bool
     source: str
+    memory: str = ""
+    licence: str = ""
 
     @property
     def n_bytes(self) -> int:
         """Of its weights."""
         return int(self.n_params * 1e9 * self.bits / 8)
+
+    @property
+    def capacity(self) -> float:
+        """The parameters of a dense model that is about as good: of a mixture of experts the geometric mean, a rule of thumb."""
+        return float((self.n_params * self.n_active) ** 0.5)
+
+    @property
+    def may_be_default(self) -> bool:
+        """Whether it may be taken where nobody chooses: anybody may use it, and the file is its maker's or ggml.org's."""
+        return self.by_maker and self.licence in FREE_LICENCES
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,21 +96,38 @@ class Fit:
 
 
 def recommend(_: argparse.Namespace) -> int:
-    """Measure the machine, and name models for it, the best first."""
+    """Measure the machine, and name for each task the best model, and the best of those that may be taken unasked."""
     machine = measure()
     gpu = f", GPU with {machine.gpu_memory / GIB:.0f} GiB" if machine.gpu_memory else ", no GPU that was found"
     print(f"This machine: {machine.memory / GIB:.0f} GiB of memory{gpu}.")
-    found = fits(machine, catalogue())
-    for fit in found[:3]:
-        print("\n".join(_lines(fit)))
-    if not found:
-        print("No model of the catalogue fits well; the starter model, which comes with Scrubjay, runs everywhere.")
+    print(f"Times are estimates: {N_TYPING} tokens read for a key, {N_JUMP} for an edit or a jump far away.")
+    print("\n".join(report(fits(machine, catalogue()))))
     return 0
 
 
+def report(found: Sequence[Fit]) -> list[str]:
+    """What `recommend` says of the models that have room, in lines of at most `WIDTH` columns."""
+    lines: list[str] = []
+    shown: set[str] = set()
+    for task, (heading, command) in TASKS.items():
+        able = [fit for fit in found if task in fit.entry.tasks]
+        default = next((fit for fit in able[1:] if fit.entry.may_be_default), None)
+        named = [*able[:1], *([default] if default and not able[0].entry.may_be_default else [])]
+        lines += ["", f"{heading}:"]
+        for fit in named:
+            lines += _lines(fit, command) if fit.entry.name not in shown else [f"  {fit.entry.name}, as above"]
+            shown.add(fit.entry.name)
+        if not able:
+            lines.append("  no model of the catalogue has room")
+    if not found:
+        lines += ["", "The starter model, which comes with Scrubjay, completes Python everywhere."]
+    return lines
+
+
 def best(machine: Machine) -> Entry | None:
-    """The model to take where nobody chooses; None if none fits and is quick."""
-    found = fits(machine, catalogue())
+    """The model to complete with where nobody chooses; None if none has room and is quick."""
+    wanted = [entry for entry in catalogue() if "completion" in entry.tasks and entry.may_be_default]
+    found = fits(machine, wanted)
     return found[0].entry if found and found[0].is_quick else None
 
 
@@ -94,11 +137,11 @@ def catalogue() -> list[Entry]:
 
 
 def fits(machine: Machine, entries: Sequence[Entry]) -> list[Fit]:
-    """The models that have room: those that are quick enough, the largest first, then the others, the smallest first."""
+    """The models that have room: those that are quick enough, the best first, then the others, the smallest first."""
     room = max(machine.gpu_memory * GPU_SHARE, machine.memory * MEMORY_SHARE)
     found = [_fit(machine, entry) for entry in entries if entry.n_bytes <= room]
     return sorted(
-        found, key=lambda fit: (not fit.is_quick, -fit.entry.n_params if fit.is_quick else fit.entry.n_params)
+        found, key=lambda fit: (not fit.is_quick, -fit.entry.capacity if fit.is_quick else fit.entry.capacity)
     )
 
 
@@ -144,14 +187,19 @@ def _seconds(work: Callable[[], object]) -> float:
     return perf_counter() - begun
 
 
-def _lines(fit: Fit) -> list[str]:
+def _lines(fit: Fit, command: str) -> list[str]:
     entry = fit.entry
-    return [
-        f"\n{entry.name}: {' and '.join(entry.tasks)}, {entry.n_bytes / GIB:.1f} GiB",
-        f"  {_speed(fit)}",
-        f"  scrubjay model use {entry.repo}",
-        f"  named by {entry.source}",
-    ]
+    size = f"about {entry.n_bytes / GIB:.1f} GiB"
+    memory = f"{entry.memory} memory" if entry.memory else "memory class not known"
+    licence = f"licence {entry.licence}" if entry.licence else "licence not known"
+    owner = "" if entry.by_maker else f"; converted by {entry.repo.partition('/')[0]}"
+    said = [_speed(fit), command.format(entry.repo), f"named by {entry.source}{owner}"]
+    below = [line for text in said for line in _wrapped(text, "    ")]
+    return [*_wrapped(f"{entry.name}, {size}, {memory}, {licence}", "  "), *below]
+
+
+def _wrapped(text: str, indent: str) -> list[str]:
+    return wrap(text, WIDTH, initial_indent=indent, subsequent_indent=f"{indent}  ", break_on_hyphens=False)
 
 
 def _speed(fit: Fit) -> str:
@@ -161,6 +209,6 @@ def _speed(fit: Fit) -> str:
     typing, jump = 1e3 * (N_TYPING / fit.read + 1 / fit.written), N_JUMP / fit.read
     slow = "" if fit.is_quick else "; slow here"
     return (
-        f"about {fit.read:.0f} tokens/s read and {fit.written:.0f} written: {typing:.0f} ms to the first token while typing, "
-        f"{jump:.0f} s after a jump in a long file{slow}"
+        f"first token about {typing:.0f} ms while typing, {jump:.0f} s after a far edit; "
+        f"reads {fit.read:.0f}, writes {fit.written:.0f} tokens/s{slow}"
     )

@@ -91,7 +91,8 @@ def _default_model() -> str:
         print("This machine is slow, or busy, for the models that `scrubjay model recommend` knows.")
         return "starter"
     print(
-        f"For this machine: {entry.name}, {entry.n_bytes / GIB:.1f} GiB to download. `starter` is small and comes with Scrubjay."
+        f"For this machine: {entry.name}, about {entry.n_bytes / GIB:.1f} GiB to download, licence {entry.licence}. "
+        "`starter` is small and comes with Scrubjay."
     )
     return entry.repo
 
