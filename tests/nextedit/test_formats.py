@@ -193,8 +193,20 @@ def test_a_prompt_is_as_long_as_it_may_be(form: EditFormat) -> None:
     for n_tokens in (1500, 4096):
         prompt = asked(form, replace(of, n_tokens=n_tokens))
         assert prompt
-        assert 2 * n_tokens < len(prompt.text) + 3 * prompt.max_tokens <= 3 * n_tokens
+        assert 1.5 * n_tokens < len(prompt.text) + 3 * prompt.max_tokens <= 3 * n_tokens
         assert "value_0 = 0\n" in prompt.text
+
+
+@pytest.mark.parametrize("form", FORMATS, ids=lambda form: type(form).__name__)
+def test_other_files_end_where_they_ended_when_lines_are_typed(form: EditFormat) -> None:
+    shapes = session()
+    shapes.texts["/project/b.py"] = "".join(f"value_{n} = {n}\n" for n in range(5000))
+    ends = set()
+    for number in range(8):
+        shapes.edit("import math\n", f"import math\nimport module_{number}\n")
+        text = rendered(form, shapes).text
+        ends.add(max(n for n in range(5000) if f"value_{n} = {n}\n" in text))
+    assert len(ends) == 1
 
 
 def test_names_say_which_format_a_model_has_learnt() -> None:

@@ -15,6 +15,12 @@ from scrubjay.workspace.edit_history import Edit
 
 KIND = "model"
 """Of the next edits that models make."""
+MAX_TOKENS = 4_096
+"""Of a prompt."""
+RESERVE = 256
+"""Tokens for paths and markers."""
+N_STEPS, MAX_STEPS = 4, 2
+"""The other documents have none, one or two quarters of a prompt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +30,7 @@ class Scene:
     Args:
         document: that of the user, which is one of the texts of `moment`.
         label: gives the path of a document as the model sees it.
-        n_tokens: about how long the prompt may be.
+        n_tokens: about how long the prompt and the answer may be together.
     """
 
     moment: Moment
@@ -127,9 +133,16 @@ def max_tokens(window: Window) -> int:
     return n_bytes(window.inside) // 2 + 64
 
 
-def excerpts(scene: Scene, n_tokens: int) -> Iterator[tuple[str, str, bool]]:
-    """Of the other open documents, as far as they fit: label, beginning, and whether that is all of it."""
-    left = n_tokens * BYTES_PER_TOKEN
+def excerpts(scene: Scene, rest: str) -> Iterator[tuple[str, str, bool]]:
+    """Of the other open documents, as far as they fit beside `rest`: label, beginning, and whether that is all of it.
+
+    In steps: with each edit and each line of the region there is less room, and a file that ends elsewhere is processed again,
+    with all that follows it.
+    """
+    step = min(MAX_TOKENS, scene.n_tokens) // N_STEPS
+    n_prompt = min(MAX_TOKENS, scene.n_tokens - max_tokens(scene.window))
+    n_steps = min((n_prompt - RESERVE - n_bytes(rest) // BYTES_PER_TOKEN) // step, MAX_STEPS)
+    left = n_steps * step * BYTES_PER_TOKEN
     kept = []
     for text in list(scene.others)[::-1]:
         beginning = "".join(_fitting(split_lines(text.text), left))

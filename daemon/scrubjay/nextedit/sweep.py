@@ -7,7 +7,7 @@ before it.
 from collections.abc import Iterator
 
 from scrubjay.nextedit.formats import EditPrompt, Scene, excerpts, max_tokens, unended
-from scrubjay.nextedit.region import BYTES_PER_TOKEN, Size, Window, n_bytes
+from scrubjay.nextedit.region import Size, Window
 from scrubjay.positions import split_lines
 
 PART = "<|file_sep|>"
@@ -17,8 +17,6 @@ MAX_LINES = 40
 """Of either side of a change that is shown; of a longer one the middle is left out."""
 N_AROUND = 150
 """Lines above and below the user that version 2 is shown of the file."""
-RESERVE = 256
-"""Tokens for paths and markers."""
 
 
 class Sweep1:
@@ -38,8 +36,7 @@ class Sweep1:
             f"{PART}current/{scene.path}\n{unended(window.inside)}\n"
             f"{PART}updated/{scene.path}\n"
         )
-        left = scene.n_tokens - RESERVE - n_bytes(changes + end) // BYTES_PER_TOKEN - max_tokens(window)
-        files = "".join(f"{PART}{label}\n{unended(text)}\n" for label, text, _ in excerpts(scene, left))
+        files = "".join(f"{PART}{label}\n{unended(text)}\n" for label, text, _ in excerpts(scene, changes + end))
         return EditPrompt(files + changes + end, "", max_tokens(window))
 
     def new_text(self, answer: str, window: Window) -> str | None:
@@ -72,8 +69,7 @@ class Sweep2:
         )
         around = "".join((*window.above[-N_AROUND:], *window.lines, *window.below[:N_AROUND]))
         head = f"{PART}{scene.path}\n{unended(around)}\n"
-        left = scene.n_tokens - RESERVE - n_bytes(head + changes + end) // BYTES_PER_TOKEN - max_tokens(window)
-        files = "".join(f"{PART}{label}\n{unended(text)}\n" for label, text, _ in excerpts(scene, left))
+        files = "".join(f"{PART}{label}\n{unended(text)}\n" for label, text, _ in excerpts(scene, head + changes + end))
         return EditPrompt(head + files + changes + end, begun, max_tokens(window))
 
     def new_text(self, answer: str, window: Window) -> str | None:

@@ -19,12 +19,9 @@ N_CHANGES = 6
 REGION_TOKENS = 350
 CONTEXT_TOKENS = 150
 """Above and below the region together."""
-MAX_TOKENS = 4_096
 MIN_BLOCK, MAX_BLOCK = 6, 16
 REST = "...\n"
 """After an excerpt that is not all of its file."""
-RESERVE = 256
-"""Tokens for paths and markers."""
 
 MARKER = re.compile(r"<\|marker_(\d+)\|>")
 """Between blocks; its group is the number."""
@@ -79,8 +76,7 @@ def _prompt(scene: Scene, region: str) -> EditPrompt:
     history = f"{FILE}edit_history\n{edits}\n" if edits else ""
     end = f"{history}{FILE}{scene.path}\n{above}{region}{MIDDLE}"
     start = f"{SUFFIX}{unended(below)}\n{PREFIX}"
-    n_used = n_bytes(start + end) // BYTES_PER_TOKEN + max_tokens(window) + RESERVE
-    found = excerpts(scene, min(scene.n_tokens, MAX_TOKENS) - n_used)
+    found = excerpts(scene, start + end)
     files = "".join(f"{FILE}{label}\n{ended(text)}{'' if is_all else REST}\n" for label, text, is_all in found)
     return EditPrompt(start + files + end, "", max_tokens(window))
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from scrubjay.completion.finish import AsWritten
 from scrubjay.completion.requests import Completion
 from scrubjay.errors import RequestError, ScrubjayError
-from scrubjay.nextedit.formats import EditFormat, EditPrompt, Scene, asked, read
+from scrubjay.nextedit.formats import MAX_TOKENS, EditFormat, EditPrompt, Scene, asked, read
 from scrubjay.nextedit.known_formats import format_for
 from scrubjay.nextedit.next_edit import Moment, NextEdit
 from scrubjay.nextedit.region import Region, Window, window_at
@@ -24,8 +24,6 @@ from scrubjay.workspace.project import Project
 
 logger = logging.getLogger(__name__)
 
-N_TOKENS = 4_096
-"""A prompt has no more than that, nor than the context holds."""
 MAX_REGIONS = 100
 """Of so many documents it is known which lines the model was shown last."""
 Then = Callable[[NextEdit | str | ScrubjayError], None]
@@ -93,7 +91,7 @@ class ModelEdits:
         )
         self._remember(document.key, region)
         info = self._model.supervisor.info
-        n_tokens = min(N_TOKENS, info.n_ctx if info else N_TOKENS)
+        n_tokens = info.n_ctx if info else MAX_TOKENS
         label = lambda key: project.label(project.documents[key])  # noqa: E731
         prompt = asked(self._form, Scene(moment, text, window, label, n_tokens))
         return _Question(self._form, prompt, document, text.text, window) if prompt else None
