@@ -18,6 +18,7 @@ from tests.support.shared_daemon import Daemon, a_daemon
 pytestmark = pytest.mark.slow
 
 PROGRAM = "def area(width, height):\n    return width * height\n\n\ndef perimeter(width, height):\n"
+AREA = "def area(width, height):\n    return width * height\n"
 TENTH_OF_A_SECOND = 0.1
 
 Start = Callable[[Daemon, str], tuple[EmacsInTmux, Path]]
@@ -137,6 +138,43 @@ def test_the_menu_says_how_things_are_and_asks(start: Start, shared_daemon: Daem
     editor.wait(lambda: "Scrubjay is ready" in editor.screen() and "why no ghost text here?" in editor.screen())
     editor.type("c")
     assert editor.wait_for_ghost("    ret")
+
+
+def test_a_next_edit_is_seen_gone_to_and_made_by_tab(start: Start, shared_daemon: Daemon) -> None:
+    editor, file = start(shared_daemon, AREA)
+    rename_width(editor, shared_daemon, file, "breadth")
+    editor.wait(lambda: "    return width breadth * height\n" in editor.screen())
+    assert not editor.shows("    return ", "width breadth * height")
+    assert editor.text() == AREA.replace("(width", "(breadth"), "it is only shown"
+    editor.press("Tab")
+    editor.wait(lambda: editor.shows("    return ", "width breadth * height"))
+    editor.press("Tab")
+    editor.wait(lambda: editor.shows("    return breadth", " * height"))
+    assert editor.text() == AREA.replace("width", "breadth")
+    editor.press("C-x", "C-s")
+    editor.wait(lambda: file.read_text() == AREA.replace("width", "breadth"))
+
+
+def test_a_next_edit_is_dropped_by_a_key_and_tab_is_tab_again(start: Start, shared_daemon: Daemon) -> None:
+    editor, file = start(shared_daemon, AREA)
+    rename_width(editor, shared_daemon, file, "span")
+    editor.wait(lambda: "    return width span * height\n" in editor.screen())
+    editor.press("C-g")
+    editor.wait(lambda: "    return width * height\n" in editor.screen())
+    editor.press("Tab")
+    editor.type("# ")
+    editor.wait(lambda: editor.shows("def area(span# ", ", height):"))
+    assert editor.text() == AREA.replace("(width", "(span# "), "nothing was made"
+
+
+def rename_width(editor: EmacsInTmux, daemon: Daemon, file: Path, name: str) -> None:
+    """With next edits switched on, give the parameter another name where it is defined."""
+    editor.ask("(progn (set-default 'scrubjay-auto nil) (setq scrubjay-next-edit '(\"python\")) (scrubjay-restart) t)")
+    # What is changed before the daemon has the text is no edit to it.
+    sync = "(with-current-buffer (scrubjay-test-buffer) (if (scrubjay-document-sync) t :false))"
+    editor.wait(lambda: editor.ask(sync) is True and daemon.text(file.as_uri()) == AREA)
+    editor.press("M-<", "M-f", "M-f", "C-f", "M-d")
+    editor.type(name)
 
 
 def test_what_becomes_of_completions_is_counted(start: Start, shared_daemon: Daemon) -> None:
