@@ -119,7 +119,18 @@ async def test_what_it_can_do_is_announced(tmp_path: Path) -> None:
     assert isinstance(can.text_document_sync, types.TextDocumentSyncOptions)
     assert can.text_document_sync.change == types.TextDocumentSyncKind.Incremental
     assert can.execute_command_provider
-    names = ["status", "context", "warm", "accept", "reject", "restart", "diagnose", "acceptEdit", "rejectEdit"]
+    names = [
+        "status",
+        "context",
+        "prompt",
+        "warm",
+        "accept",
+        "reject",
+        "restart",
+        "diagnose",
+        "acceptEdit",
+        "rejectEdit",
+    ]
     assert list(can.execute_command_provider.commands) == [f"scrubjay.{name}" for name in names]
     await editor.stop()
 

@@ -158,6 +158,10 @@ async def test_twenty_actions() -> None:
         assert went["why"] == "You went from app.py to service.py, and the prompt differs from app.py on."
         assert went["segment"]["label"] == "app.py"
 
+        await user.open("other.py", source(20, seed=5))
+        alone = await user.warm_at("service.py", 20)
+        assert alone["why"] == "service.py was left out of the prompt.", "it is not shown beside itself"
+
         await user.open("new.py", source(20, seed=3))
         opened = await user.warm_at("service.py", 20)
         assert opened["why"] == "new.py was added to the prompt."
