@@ -277,7 +277,8 @@ def costs(name: str, path: Path) -> list[str]:
     warm_up = WarmUp(loaded.model, loaded.llama, loaded.threads, lambda *_: None)
     warm_up.speeds = {1: loaded.info.prefill_speed}
     measured = warm_up.measure_lengths(loaded.memory_class, loaded.settings)
-    free, paired = draft_lengths(measured, -1, loaded.memory_class in ("hybrid", "recurrent"))
+    redoes = loaded.memory_class in ("hybrid", "recurrent") and not loaded.llama.n_rollback
+    free, paired = draft_lengths(measured, -1, redoes)
     single = measured[1][0]
     row = [
         name,
