@@ -299,8 +299,9 @@ def shown_state(shown: Browser) -> tuple[dict[str, Any], dict[str, Any], list[di
 
 
 def shown_again(shown: Browser) -> None:
-    """Let the page ask again, and wait until it has."""
-    shown.do("evaluate", script="refresh().then(() => 'done')")
+    """Let the page ask again, and wait until it has. While it is asking already, it would leave that for later."""
+    asked = "while (isBusy) await new Promise((done) => setTimeout(done, 10)); await refresh(); return 'done';"
+    assert shown.do("evaluate", script=f"(async () => {{ {asked} }})()") == "done"
 
 
 @pytest.mark.slow
