@@ -1,6 +1,6 @@
 """What drafts are worth: edits with a prediction, and plain completions, against the same engine without drafts.
 
-    python -m tests.benchmarks.drafts MODEL... [--tasks N] [--plain N] [--minutes M]
+    python -m tests.benchmarks.drafts MODEL... [--tasks N] [--plain N] [--minutes M] [--peer]
     python -m tests.benchmarks.drafts --shapes
 
 The edits are made from this repository's own files: rename, add a parameter, reformat, change a string, move a block; the model
@@ -8,6 +8,7 @@ is asked in its chat format for the changed code, and the prediction is the code
 turn, in alternating order and with greedy sampling, until there are enough answers that copy most of the code. What counts is
 tokens in a second of generation; beside other programs compare processor time, with `--threads 1`. `--shapes` prints what
 decodes of each length cost, and how likely the tokens of a draft must be right to pay, for random weights in true shapes.
+`--peer` has llama-server do the same tasks, with drafts of its own (`ngram-mod`), after what `make bench-peer` has built.
 """
 
 import argparse
@@ -37,7 +38,7 @@ from scrubjay.worker.drafters import expected
 from scrubjay.worker.lengths import DecodeLengths, draft_lengths
 from scrubjay.worker.load import open_model
 from scrubjay.worker.warmup import WarmUp
-from tests.benchmarks.contestants import Ours
+from tests.benchmarks.contestants import Ours, Server, n_cores
 from tests.benchmarks.speeds import cpu_ms
 from tests.support.gguf_models import TRUE, true_shape
 
@@ -77,6 +78,8 @@ class Outcome:
     is_same: bool
     n_written: int
     drafts: DraftCounts
+    peer: float = 0.0
+    """llama-server's tokens in a second, 0 if it was not asked."""
 
     @property
     def ratio(self) -> float:
@@ -180,8 +183,8 @@ def completions(vocabulary: Vocabulary, n: int) -> Iterator[Task]:
 # --- both engines ----------------------------------------------------------------------------------------------------
 
 
-async def outcome(task: Task, engines: Sequence[Ours], number: int) -> Outcome:
-    """What both make of `task`; the first of the engines drafts."""
+async def outcome(task: Task, engines: Sequence[Ours], number: int, peer: Server | None) -> Outcome:
+    """What both make of `task`, and the `peer`; the first of the engines drafts."""
     order = engines if number % 2 else engines[::-1]
     done = {}
     for engine in order:
@@ -203,11 +206,26 @@ async def outcome(task: Task, engines: Sequence[Ours], number: int) -> Outcome:
         drafted[1] == plain[1],
         plain[0].n_generated,
         drafted[0].drafts,
+        await peer_speed(task, peer) if peer else 0.0,
     )
 
 
+async def peer_speed(task: Task, peer: Server) -> float:
+    """Tokens in a second that llama-server writes of `task`."""
+    wanted: dict[str, object] = {
+        "prompt": task.prompt.tolist(),
+        "temperature": 0,
+        "stop": list(task.sampling.stop),
+        "ignore_eos": task.sampling.ignore_end,
+    }
+    await peer.timings({**wanted, "n_predict": 1})
+    timings = await peer.timings({**wanted, "n_predict": task.sampling.max_tokens})
+    return float(timings["predicted_n"] / timings["predicted_ms"] * 1e3)
+
+
 def table_of(name: str, outcomes: Sequence[Outcome]) -> Table:
-    table = Table("what", "n", "tokens/s", "drafted", "ratio", "least", "by cpu", "accepted", "same text", title=name)
+    columns = ("what", "n", "tokens/s", "drafted", "ratio", "least", "by cpu", "accepted", "same text", "llama-server")
+    table = Table(*columns, title=name)
     kinds = list(dict.fromkeys(each.kind for each in outcomes))
     for kind in (*kinds, *(["all edits"] if len(kinds) > 2 else [])):
         rows = [each for each in outcomes if each.kind == kind or (kind == "all edits" and each.kind in KINDS)]
@@ -224,6 +242,7 @@ def table_of(name: str, outcomes: Sequence[Outcome]) -> Table:
             f"{np.median([each.cpu_ratio for each in rows]):.2f}",
             f"{n_accepted} of {n_drafted}",
             f"{sum(each.is_same for each in rows)}",
+            f"{np.median([each.peer for each in rows]):.1f}" if all(each.peer for each in rows) else "",
         )
     return table
 
@@ -232,8 +251,9 @@ def by_kind(outcome: Outcome) -> int:
     return (*KINDS, NO_EDIT, "completion").index(outcome.kind)
 
 
-async def measure(path: Path, n_tasks: int, n_plain: int, until: float, n_threads: int, console: Console) -> None:
+async def measure(path: Path, flags: argparse.Namespace, until: float, console: Console) -> None:
     """Compare both engines on the model at `path` until `until`, on the clock of `monotonic`."""
+    n_tasks, n_plain, n_threads = flags.tasks, flags.plain, flags.threads
     vocabulary = Vocabulary.open(path)
     # In an order in which any beginning has some of all; more edits than are wanted, for some will be none.
     tasks = [*edits(vocabulary, 4 * n_tasks), *completions(vocabulary, 4 * n_plain)]
@@ -245,12 +265,18 @@ async def measure(path: Path, n_tasks: int, n_plain: int, until: float, n_thread
         for draft in (-1, 0):
             engines.append(await Ours.start(EngineSettings(str(path), N_CTX, n_threads, draft=draft)))
             stack.push_async_callback(engines[-1].close)
+        peer = None
+        if flags.peer:
+            options = ("-c", str(N_CTX), "-np", "1", "-t", str(n_threads or n_cores()), "--spec-type", "ngram-mod")
+            peer = Server("ngram-mod", path, options, {})
+            stack.push_async_callback(peer.close)
+            await peer.ready()
         for number, task in enumerate(tasks):
             if monotonic() > until:
                 break
             is_edit = bool(task.sampling.prediction)
             if n_left[is_edit] > 0 and len(task.prompt) + task.sampling.max_tokens < N_CTX:
-                outcomes.append(await outcome(task, engines, number))
+                outcomes.append(await outcome(task, engines, number, peer))
                 n_left[is_edit] -= outcomes[-1].kind != NO_EDIT
     vocabulary.close()
     outcomes = [each for each in outcomes if each.n_written >= MIN_WRITTEN]
@@ -308,6 +334,7 @@ def main() -> None:
     parser.add_argument("--plain", type=int, default=40, help="plain completions")
     parser.add_argument("--minutes", type=float, default=60.0, help="at most, for each model")
     parser.add_argument("--threads", type=int, default=0, help="of each engine (default: its own choice)")
+    parser.add_argument("--peer", action="store_true", help="also llama-server with drafts of its own")
     parser.add_argument("--shapes", action="store_true", help="what decodes cost, also in true shapes")
     flags = parser.parse_args()
     console = Console(width=160)
@@ -316,7 +343,7 @@ def main() -> None:
         shapes([*made, *((path.stem, path) for path in flags.models)], console)
         return
     for path in flags.models:
-        asyncio.run(measure(path, flags.tasks, flags.plain, monotonic() + 60 * flags.minutes, flags.threads, console))
+        asyncio.run(measure(path, flags, monotonic() + 60 * flags.minutes, console))
 
 
 if __name__ == "__main__":
