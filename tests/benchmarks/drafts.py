@@ -30,6 +30,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from scrubjay.contexts.naive import redoes_tries
 from scrubjay.llama.vocabulary import Vocabulary
 from scrubjay.prompt.chat import ChatPrompt
 from scrubjay.protocol.messages import DraftCounts, EngineSettings, Sampling
@@ -303,8 +304,7 @@ def costs(name: str, path: Path) -> list[str]:
     warm_up = WarmUp(loaded.model, loaded.llama, loaded.threads, lambda *_: None)
     warm_up.speeds = {1: loaded.info.prefill_speed}
     measured = warm_up.measure_lengths(loaded.memory_class, loaded.settings)
-    redoes = loaded.memory_class in ("hybrid", "recurrent") and not loaded.llama.n_rollback
-    free, paired = draft_lengths(measured, -1, redoes)
+    free, paired = draft_lengths(measured, -1, redoes_tries(loaded.memory_class, loaded.llama.n_rollback))
     single = measured[1][0]
     row = [
         name,

@@ -18,11 +18,13 @@ from scrubjay.contexts.checkpoint_pool import CheckpointPool
 from scrubjay.contexts.decode_grid import DecodeGrid
 from scrubjay.contexts.naive import (
     CUT_ANYWHERE,
+    HAS_STATE,
     Context,
     Control,
     Counters,
     DecodeFailed,
     MemoryClass,
+    redoes_tries,
     require_possible,
 )
 from scrubjay.contexts.paging import Paging, WayBack
@@ -177,14 +179,10 @@ class CheckpointedContext(Context):
 
     @property
     def redoes_tries(self) -> bool:
-        return self._has_state and not self.llama.n_rollback
-
-    @property
-    def _has_state(self) -> bool:
-        return self.memory_class in ("hybrid", "recurrent")
+        return redoes_tries(self.memory_class, self.llama.n_rollback)
 
     def try_decode(self, tokens: Tokens, control: Control) -> None:
-        if self._has_state:
+        if self.memory_class in HAS_STATE:
             size = self.llama.state_size()
             if len(self._trial.before) != size:
                 self._trial.before = np.empty(size, dtype=np.uint8)
@@ -213,7 +211,7 @@ class CheckpointedContext(Context):
         """Of what was decoded after the first `begin` tokens let only what belongs to the first `n` stay, if it can."""
         if begin < n and 0 < self.n_resident - n <= self.llama.n_rollback:
             is_right = self._truncate(n)
-        elif self._has_state:
+        elif self.memory_class in HAS_STATE:
             is_right = self.llama.load_state(self._trial.before) and self._truncate(begin)
         else:
             # A decode overwrites of a sliding window only what its first token does not look at.

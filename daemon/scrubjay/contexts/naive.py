@@ -26,6 +26,8 @@ checkpoints: "swa". Restored only: "recurrent", "hybrid" and "hybrid-swa" (atten
 """
 
 CUT_ANYWHERE: tuple[MemoryClass, ...] = ("dense", "swa-full")
+HAS_STATE: tuple[MemoryClass, ...] = ("hybrid", "recurrent")
+"""These have one state, which decodes change: they go back to one that was saved, or by `LlamaContext.n_rollback`."""
 
 
 class Interrupted(Exception):
@@ -70,6 +72,15 @@ class Counters:
     n_integrity_failures: int = 0
     n_drafted: int = 0
     n_draft_accepted: int = 0
+
+
+def redoes_tries(memory_class: MemoryClass, n_rollback: int) -> bool:
+    """Whether a context has to decode again what was right in a decode that was not right to its end.
+
+    Args:
+        n_rollback: see `LlamaContext.n_rollback`.
+    """
+    return memory_class in HAS_STATE and not n_rollback
 
 
 class Context(ABC):

@@ -14,7 +14,7 @@ import numpy as np
 import psutil
 
 from scrubjay.contexts.decode_grid import DecodeGrid
-from scrubjay.contexts.naive import MemoryClass
+from scrubjay.contexts.naive import MemoryClass, redoes_tries
 from scrubjay.errors import ModelRefused
 from scrubjay.llama.backend import counted
 from scrubjay.llama.context import FULL, PARTIAL, DecodeResult, LlamaContext
@@ -128,8 +128,7 @@ def open_model(settings: EngineSettings, abort_address: int, report: Report) -> 
         warm_up_ms=warm_up.elapsed_ms,
         cold_ratio=warm_up.cold_ratio,
     )
-    redoes = memory_class in ("hybrid", "recurrent") and not llama.n_rollback
-    clock = decode_clock(info.device == "cpu")
+    redoes, clock = redoes_tries(memory_class, llama.n_rollback), decode_clock(info.device == "cpu")
     drafts = DraftPolicy(model.vocabulary, *draft_lengths(warm_up.lengths, settings.draft, redoes, clock))
     on_gpus = tuple(sum(gpu.part_of(buffers) for gpu in found) for buffers in (of_weights, of_context))
     return LoadedModel(model, llama, settings, swa_full, memory_class, grid, info, threads, drafts, *on_gpus)
