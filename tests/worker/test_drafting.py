@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scrubjay.contexts.naive import Control, Interrupted
 from scrubjay.protocol.messages import DraftCounts, GeneratedToken, Sampling
 from scrubjay.tokens import Tokens, as_tokens
-from scrubjay.worker.drafters import Draft
+from scrubjay.worker.drafters import Draft, ExpectedDrafter
 from scrubjay.worker.drafting import Drafting, Sight
 from scrubjay.worker.generate import Generated, Generation
 from scrubjay.worker.lengths import MAX_DRAFT_DECODE, DecodeLengths
@@ -245,3 +245,13 @@ def test_a_window_beside_a_recurrent_state_is_not_drafted() -> None:
         hostile = Hostile(len(prompt), want.tokens, [40], 8, a_token_that_ends(r))
         got = answer(r, prompt, sampling, Drafting([hostile], DecodeLengths({2: 1.0, 8: 1.0}, most=8)))
         assert (got.tokens, got.made.drafts) == (want.tokens, DraftCounts())
+
+
+def test_what_is_not_expected_is_given_up_after_a_few_tokens_and_found_again() -> None:
+    copied, other = as_tokens(range(100, 140)), as_tokens(range(300, 340))
+    text = [*copied[:20].tolist(), *other.tolist(), *copied[20:].tolist()]
+    sight = Sight([ExpectedDrafter("expected", copied, from_start=True)], least=0.85)
+    clear = [sight.is_clear(as_tokens(text[:at]), token) for at, token in enumerate(text)]
+    assert all(clear[:20])
+    assert not any(clear[23:60])
+    assert all(clear[66:])

@@ -21,8 +21,12 @@ from scrubjay.tokens import Tokens, as_tokens
 from scrubjay.worker.drafters import Draft, Drafter, Record, drafters_for
 from scrubjay.worker.lengths import DecodeLengths
 
-SEEN_TOKENS = 16
-"""On about as many tokens `Sight` judges."""
+COPIED_PART, OTHER_PART = 0.97, 0.5
+"""How many of an answer's tokens are the expected ones where it is a copy, and where it is something else that is alike."""
+FIRST_CHANCE = 0.8
+"""That an answer begins as a copy."""
+CHANGE = 1 / 24
+"""How often an answer begins to be a copy, or ends to be one, at a token."""
 MAX_EXPECTED_CHARACTERS = 1 << 16
 """Of a text that may be copied: tokenising more would take longer than it saves."""
 
@@ -30,22 +34,31 @@ MAX_EXPECTED_CHARACTERS = 1 << 16
 class Sight:
     """Whether an answer is what was expected. A function of its text, whatever was drafted: it decides how decodes are rounded.
 
+    A filter of two states, a copy and something else, so that two or three tokens that were not expected end it, and about
+    as many that were begin it again: a mean over the last tokens needs many more.
+
     Args:
         drafters: what is expected; nobody else may ask them.
-        least: the part of the last tokens that must be expected.
+        least: how likely the next token must be expected.
     """
 
     def __init__(self, drafters: Sequence[Drafter], least: float) -> None:
         self._drafters = drafters
         self._least = least
-        self._part = 1.0
+        self._chance = FIRST_CHANCE
+        """That the answer is a copy at this place."""
 
     def is_clear(self, known: Tokens, token: int) -> bool:
         """To be asked about each `token` of the answer, which comes after `known`."""
         drafts = [drafter.propose(known, 1) for drafter in self._drafters]
         is_expected = any(draft is not None and int(draft.tokens[0]) == token for draft in drafts)
-        self._part += (is_expected - self._part) / SEEN_TOKENS
-        return self._part >= self._least
+        if_copied, otherwise = (
+            chance * (part if is_expected else 1 - part)
+            for chance, part in ((self._chance, COPIED_PART), (1 - self._chance, OTHER_PART))
+        )
+        chance = if_copied / (if_copied + otherwise)
+        self._chance = chance * (1 - CHANGE) + (1 - chance) * CHANGE
+        return self._chance * COPIED_PART + (1 - self._chance) * OTHER_PART >= self._least
 
 
 @dataclass(slots=True)
