@@ -44,20 +44,19 @@ def test_the_files_fit_together_and_some_have_a_middle() -> None:
     assert len(edited_files(read(files))) > 1
 
 
-def test_edits_say_truly_what_they_change_and_are_the_same_each_time() -> None:
+def test_edits_say_truly_what_they_take_and_are_the_same_each_time() -> None:
     texts = read(choose_files(PACKAGE))
     made = list(islice(make_edits(texts), 40))
     assert made == list(islice(make_edits(texts), 40))
     for edit in made:
         text = texts[edit.path]
         start, end = offset(text, edit.start), offset(text, edit.end)
-        texts[edit.path] = text[:start] + edit.text + text[end:]
-        assert texts[edit.path] != text
-        lines = texts[edit.path].split("\n")
-        line, column = edit.cursor
-        assert (lines[line][:column], lines[line][column:]) == (edit.typed, edit.rest)
-        assert lines[max(0, line - len(edit.above)) : line] == list(edit.above)
-        assert len(lines) // 10 < line < len(lines) - 1
+        assert text[start:end] == edit.taken != ""
+        lines = text[:start].split("\n"), text[end:].split("\n")
+        assert lines[0][-len(edit.above) - 1 :] == [*edit.above, edit.typed]
+        assert lines[1][: len(edit.below) + 1] == ["", *edit.below]
+        assert len(lines[1]) > len(edit.below) + 1 > 1
+        assert len(text.split("\n")) // 10 < edit.start[0]
 
 
 def read(files: list[Path]) -> dict[Path, str]:

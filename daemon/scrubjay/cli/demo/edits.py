@@ -17,7 +17,8 @@ N_SHOWN = 2
 SEED = 4
 
 _CODE = re.compile(r"\s+(?:return|raise|yield|if|elif|for|while|with|[\w.]+(?: [-+|]?= |\())[^#]*")
-_BEGINNING = re.compile(r"\s*[\w.]+\W*")
+_PAUSES = re.compile(r"(?<=[\w)\]] )(?=\w)|(?<=[.(\[=] )(?=\w)|(?<=[.(\[])(?=\w)|(?<=, )(?=\w)")
+"""Places in a line where one waits for a completion: before a word, behind something that says what may come."""
 
 Position = tuple[int, int]
 """Line and character, both from 0, in code points."""
@@ -25,13 +26,12 @@ Position = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """The text in [start, end) becomes `text`, and a completion is wanted at `cursor`.
+    """The text `taken` goes away from [start, end), and a completion is wanted there; then it is written again.
 
     Args:
         what: in words.
-        above: lines before that of the cursor, as they are after the edit.
-        typed: what stands before the cursor in its line.
-        rest: what stands after it there.
+        above: lines before that of the cursor.
+        typed: what stands before the cursor in its line, of which nothing stands after it.
         below: lines that follow.
     """
 
@@ -39,11 +39,9 @@ class Edit:
     what: str
     start: Position
     end: Position
-    text: str
-    cursor: Position
+    taken: str
     above: tuple[str, ...]
     typed: str
-    rest: str
     below: tuple[str, ...]
 
 
@@ -62,53 +60,26 @@ def edited_files(texts: Mapping[Path, str]) -> list[Path]:
 
 
 def make_edits(texts: Mapping[Path, str]) -> Iterator[Edit]:
-    """Edits without end: a few near one place in the middle of a file, then of the next file."""
+    """Edits without end: a few lines in the middle of a file are written again, then some of the next file."""
     random = Random(SEED)
     lines = {path: texts[path].split("\n") for path in edited_files(texts)}
     while lines:
         for path, its_lines in lines.items():
-            middle = random.randrange(len(its_lines) // 4, len(its_lines) * 3 // 4)
-            for number in range(N_EDITS_PER_FILE):
-                near = _code_line(its_lines, middle + random.randrange(-8, 9))
-                yield (_half, _insert, _delete)[number % 3](path, its_lines, near, random)
+            number = random.randrange(len(its_lines) // 4, len(its_lines) // 2)
+            for _ in range(N_EDITS_PER_FILE):
+                number = _code_line(its_lines, number + 1)
+                line = its_lines[number]
+                pauses = [found.start() for found in _PAUSES.finditer(line)]
+                yield _edit(path, its_lines, number, random.choice([len(line) - len(line.lstrip()), *pauses]))
 
 
-def _half(path: Path, lines: list[str], number: int, random: Random) -> Edit:
-    """Take the line away from somewhere on, as if it were being written just now."""
-    old = lines[number]
-    beginning = _BEGINNING.match(old)
-    at = random.randrange(min(beginning.end() if beginning else 0, len(old) - 1), len(old))
-    lines[number] = old[:at]
-    what = f"line {number + 1} is being written again, it was: {old.strip()}"
-    return _edit(path, what, lines, (number, at), (number, len(old)), "", (number, at))
-
-
-def _insert(path: Path, lines: list[str], number: int, _: Random) -> Edit:
-    """Open a line below this one, indented like it."""
-    old = lines[number]
-    indent = old[: len(old) - len(old.lstrip())]
-    lines.insert(number + 1, indent)
-    end = (number, len(old))
-    return _edit(path, f"a new line {number + 2}", lines, end, end, "\n" + indent, (number + 1, len(indent)))
-
-
-def _delete(path: Path, lines: list[str], number: int, _: Random) -> Edit:
-    """Delete the line; the cursor goes to the end of the one above."""
-    old = lines.pop(number)
-    cursor = (number - 1, len(lines[number - 1]))
-    return _edit(
-        path, f"line {number + 1} is gone, it was: {old.strip()}", lines, (number, 0), (number + 1, 0), "", cursor
-    )
-
-
-def _edit(
-    path: Path, what: str, lines: Sequence[str], start: Position, end: Position, text: str, cursor: Position
-) -> Edit:
-    """The edit, given the lines as they are after it."""
-    line, column = cursor
-    above = tuple(lines[max(0, line - N_SHOWN) : line])
-    below = tuple(lines[line + 1 : line + 1 + N_SHOWN])
-    return Edit(path, what, start, end, text, cursor, above, lines[line][:column], lines[line][column:], below)
+def _edit(path: Path, lines: Sequence[str], number: int, at: int) -> Edit:
+    """The line is being written again from `at` on."""
+    line = lines[number]
+    what = f"line {number + 1} is being written again, it was: {line.strip()}"
+    above = tuple(lines[max(0, number - N_SHOWN) : number])
+    below = tuple(lines[number + 1 : number + 1 + N_SHOWN])
+    return Edit(path, what, (number, at), (number, len(line)), line[at:], above, line[:at], below)
 
 
 def _code_line(lines: Sequence[str], near: int) -> int:

@@ -17,11 +17,18 @@ Pieces = list[tuple[str, list[float]]]
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One edit with its answers, warm and cold, and the project's context between the two."""
+    """One edit with its answers, and the project's context after the first.
+
+    Args:
+        warm: from the warm context, as the model writes it.
+        cold: the same from an empty one.
+        shown: as it is shown to users.
+    """
 
     edit: Edit
     warm: Json
     cold: Json
+    shown: Json
     context: Json
 
     @property

@@ -38,7 +38,7 @@ def run_demo(n_edits: int) -> int:
         _warm(client, edited_files(texts)[0], view)
         outcomes: list[Outcome] = []
         for number, edit in enumerate(islice(make_edits(texts), n_edits), 1):
-            outcomes.append(_try(client, edit, number + 1, project))
+            outcomes.append(_try(client, edit, 2 * number, project))
             view.outcome(number, outcomes[-1])
         view.summary(outcomes)
     return 0 if all(outcome.is_cheap and outcome.is_lawful for outcome in outcomes) else 1
@@ -97,14 +97,20 @@ def _warm(client: Client, path: Path, view: View) -> None:
 
 
 def _try(client: Client, edit: Edit, version: int, project: Path) -> Outcome:
-    """Make the edit, and ask for a completion there: first warm, as users do, then cold."""
+    """Make the edit, and ask for a completion: warm, as it is shown to one who asks, and cold. Then the text is put back."""
     document = {"uri": edit.path.as_uri(), "position_encoding": "utf-32"}
-    change = {"range": {"start": _position(edit.start), "end": _position(edit.end)}, "text": edit.text}
-    client.post("documents/change", {**document, "version": version, "changes": [change]})
-    question = {**document, "position": _position(edit.cursor), "max_tokens": N_TOKENS, "margins": True, "rules": False}
-    warm = client.post("complete", question)
+    start, end = _position(edit.start), _position(edit.end)
+    taken = {"range": {"start": start, "end": end}, "text": ""}
+    client.post("documents/change", {**document, "version": version, "changes": [taken]})
+    question = {**document, "position": start, "max_tokens": N_TOKENS}
+    raw = {**question, "margins": True, "rules": False}
+    warm = client.post("complete", raw)
     context = client.get("context", root=str(project))
-    return Outcome(edit, warm, client.post("complete", {**question, "cold": True}), context)
+    shown = client.post("complete", {**question, "trigger": "invoked"})
+    cold = client.post("complete", {**raw, "cold": True})
+    back = {"range": {"start": start, "end": start}, "text": edit.taken}
+    client.post("documents/change", {**document, "version": version + 1, "changes": [back]})
+    return Outcome(edit, warm, cold, shown, context)
 
 
 def _position(place: Position) -> Json:

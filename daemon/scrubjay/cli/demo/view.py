@@ -90,11 +90,14 @@ class View:
     def _code(self, outcome: "Outcome") -> None:
         """The lines around the cursor; the completion stands between « and »."""
         edit = outcome.edit
-        ghost = "".join(item["text"] for item in outcome.warm["items"]).split("\n")
+        ghost = "".join(item["text"] for item in outcome.shown["items"]).split("\n")
         more = " ..." if len(ghost) > MAX_GHOST_LINES else ""
         shown = "\n".join(ghost[:MAX_GHOST_LINES]) + more
         code = Text("\n".join((*edit.above, edit.typed)))
-        code.append("«" + shown + "»", style="bold green").append("\n".join((edit.rest, *edit.below)))
+        code.append("«" + shown + "»", style="bold green")
+        if reasons := outcome.shown.get("discarded"):
+            code.append("  nothing is shown: " + ", ".join(reasons), style="dim")
+        code.append("\n".join(("", *edit.below)))
         for line in code.split("\n", allow_blank=True):
             self._line(Text("     | ", style="dim").append(line))
 
