@@ -205,19 +205,59 @@ def without_literals(text: str) -> str:
 # --- comments --------------------------------------------------------------------------------------------------------
 
 _MARKERS = {
-    "#": ("python ruby shellscript sh bash yaml toml makefile perl r", ".py .rb .sh .yaml .yml .toml .pl .r"),
-    "//": (
-        "c cpp csharp go java javascript typescript rust swift kotlin"
-        " javascriptreact typescriptreact php scala dart zig objective-c",
-        ".c .h .cc .cpp .hpp .cs .go .java .js .jsx .kt .php .rs .scala .swift .ts .tsx .zig .dart .m",
-    ),
-    "--": ("lua sql haskell elm ada", ".lua .sql .hs .elm .ada"),
-    ";": ("lisp emacs-lisp clojure scheme commonlisp", ".el .lisp .clj .scm"),
-    "%": ("latex tex matlab erlang", ".tex .erl"),
+    "#": "python ruby shellscript sh bash yaml toml makefile perl r",
+    "//": "c cpp csharp go java javascript typescript rust swift kotlin javascriptreact typescriptreact php scala dart zig"
+    " objective-c",
+    "--": "lua sql haskell elm ada",
+    ";": "lisp emacs-lisp clojure scheme commonlisp",
+    "%": "latex tex matlab erlang",
 }
-"""What begins a comment that ends with its line: by the languages' identifiers, and by the suffixes of files."""
-_BY_LANGUAGE = {language: marker for marker, (languages, _) in _MARKERS.items() for language in languages.split()}
-_BY_SUFFIX = {suffix: marker for marker, (_, suffixes) in _MARKERS.items() for suffix in suffixes.split()}
+"""What begins a comment that ends with its line, by the languages' identifiers."""
+_BY_LANGUAGE = {language: marker for marker, languages in _MARKERS.items() for language in languages.split()}
+_SUFFIXES = {
+    "python": ".py .pyi .pyw",
+    "ruby": ".rb .rake",
+    "shellscript": ".sh .bash",
+    "yaml": ".yaml .yml",
+    "toml": ".toml",
+    "perl": ".pl",
+    "r": ".r",
+    "c": ".c .h",
+    "cpp": ".cc .cpp .cxx .hpp .hh",
+    "csharp": ".cs",
+    "go": ".go",
+    "java": ".java",
+    "javascript": ".js .mjs .cjs",
+    "javascriptreact": ".jsx",
+    "typescript": ".ts .mts .cts",
+    "typescriptreact": ".tsx",
+    "kotlin": ".kt",
+    "php": ".php",
+    "rust": ".rs",
+    "scala": ".scala",
+    "swift": ".swift",
+    "zig": ".zig",
+    "dart": ".dart",
+    "objective-c": ".m",
+    "lua": ".lua",
+    "sql": ".sql",
+    "haskell": ".hs",
+    "elm": ".elm",
+    "ada": ".ada .adb .ads",
+    "emacs-lisp": ".el",
+    "lisp": ".lisp",
+    "clojure": ".clj",
+    "scheme": ".scm",
+    "latex": ".tex",
+    "erlang": ".erl",
+    "markdown": ".md",
+}
+_BY_SUFFIX = {suffix: language for language, suffixes in _SUFFIXES.items() for suffix in suffixes.split()}
+
+
+def language_of(path: str) -> str:
+    """The identifier of the language in which the file at `path` is, as its name says; "" if that says nothing."""
+    return _BY_SUFFIX.get(PurePosixPath(path).suffix.lower(), "")
 
 
 def comment_marker(language: str) -> str | None:
@@ -227,5 +267,5 @@ def comment_marker(language: str) -> str | None:
 
 def comment_marker_for(path: str) -> str:
     """What begins a line that is a comment in the file at `path`: as its suffix says, else `#`."""
-    marker = _BY_SUFFIX.get(PurePosixPath(path).suffix.lower(), "#")
+    marker = comment_marker(language_of(path)) or "#"
     return ";;" if marker == ";" else marker  # in Lisp, one is for comments after code

@@ -280,7 +280,7 @@ def test_whether_it_helps_is_that_of_the_json(page: tuple[Daemon, Browser]) -> N
     assert text(shown, "#helps p").startswith(told)
     cells = "[...document.querySelectorAll('#helps td')].map((e) => e.textContent).join('|')"
     *counts, _, _, ms, saved = shown.do("evaluate", script=cells).split("|")
-    assert counts == [ROOT, "other", *(f"{row[name]:,}" for name in OUTCOMES)]
+    assert counts == [ROOT, "python", *(f"{row[name]:,}" for name in OUTCOMES)]
     assert saved == f"{row['tokens_saved']:,}"
     average = row["latency_ms"] / row["n_answers"]
     assert float(ms.split(" ")[0]) == pytest.approx(average / (1000 if ms.endswith(" s") else 1), abs=0.5)

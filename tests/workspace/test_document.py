@@ -172,6 +172,20 @@ def test_what_is_too_much_is_refused_in_a_sentence() -> None:
         document("x" * (MAX_DOCUMENT_CHARACTERS + 1))
 
 
+@pytest.mark.parametrize(
+    ("uri", "language"),
+    [
+        ("file:///a/b%20c.PY", "python"),
+        ("untitled:Untitled-1", ""),
+        ("file:///a.b/Makefile", ""),
+        ("web:/x/y.tsx", "typescriptreact"),
+    ],
+)
+def test_without_a_language_it_is_that_of_the_name(uri: str, language: str) -> None:
+    assert Document(uri, "", 0, "").language == language
+    assert Document(uri, "lisp", 0, "").language == "lisp"
+
+
 def test_a_character_beyond_the_line_is_its_end() -> None:
     content = Text.of("ab\r\ncd\re")
     assert content.offset_at(Position(0, 99), "utf-16") == 2

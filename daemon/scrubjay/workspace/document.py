@@ -7,6 +7,7 @@ the edges.
 from collections.abc import Sequence
 from copy import copy
 
+from scrubjay.code_text import language_of
 from scrubjay.errors import RequestError
 from scrubjay.uris import path_of
 from scrubjay.workspace.text import Change, Position, PositionEncoding, Replacement, Text, check_length, well_formed
@@ -17,7 +18,7 @@ class Document:
 
     Args:
         uri: as the client named it.
-        language: the client's language identifier, "" if it gave none.
+        language: the client's language identifier; "" if it gave none, then it is what the file's name says.
         version: the client's number for this text; it only ever increases.
         text: the whole text.
         path: canonical path of the file; by default what the URI says, None if it is no file.
@@ -36,7 +37,7 @@ class Document:
         self, uri: str, language: str, version: int, text: str, path: str | None = None, is_open: bool = True
     ) -> None:
         self.uri = uri
-        self.language = language
+        self.language = language or language_of(uri)
         self.path = path or path_of(uri)
         self.key = self.path or uri
         self.version = version
