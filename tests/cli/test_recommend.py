@@ -1,5 +1,7 @@
 """`scrubjay model recommend`: what fits a machine."""
 
+from pathlib import Path
+
 import pytest
 
 from scrubjay.cli.recommend import (
@@ -13,6 +15,7 @@ from scrubjay.cli.recommend import (
     best,
     catalogue,
     fits,
+    gpu_memory,
     measure,
     report,
 )
@@ -92,6 +95,14 @@ def test_the_report_has_a_model_for_each_task_and_fits_a_terminal() -> None:
                 "as above"
             )
         assert max(map(len, lines)) <= WIDTH
+
+
+def test_the_memory_of_a_gpu_by_amd_is_what_its_driver_says(tmp_path: Path) -> None:
+    without = gpu_memory(tmp_path)
+    for number, text in enumerate(("8589934592\n", str(1 << 50), "?")):
+        (tmp_path / f"sys/class/drm/card{number}/device").mkdir(parents=True)
+        (tmp_path / f"sys/class/drm/card{number}/device/mem_info_vram_total").write_text(text)
+    assert gpu_memory(tmp_path) == 1 << 50 > without
 
 
 def test_this_machine_can_be_measured() -> None:

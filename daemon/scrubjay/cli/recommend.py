@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from shutil import which
 from textwrap import wrap
-from time import perf_counter
+from time import thread_time
 
 import psutil
 
@@ -150,14 +150,19 @@ def measure() -> Machine:
     return Machine(psutil.virtual_memory().total, gpu_memory(), _flops(), _bandwidth())
 
 
-def gpu_memory() -> int:
-    """Bytes of the NVIDIA GPU with the most memory; 0 if there is none, or another one."""
-    program = which("nvidia-smi")
-    if program is None:
-        return 0
-    command = [program, "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=20)
-    return max((int(line) << 20 for line in done.stdout.split() if line.isdecimal()), default=0)
+def gpu_memory(root: Path = Path("/")) -> int:
+    """Bytes of the GPU by NVIDIA or AMD with the most memory; 0 if there is none, or another one.
+
+    Args:
+        root: under which the kernel's files are.
+    """
+    of_amd = (path.read_text() for path in root.glob("sys/class/drm/card*/device/mem_info_vram_total"))
+    found = [int(text) for text in of_amd if text.strip().isdecimal()]
+    if program := which("nvidia-smi"):
+        command = [program, "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=20)
+        found += (int(line) << 20 for line in done.stdout.split() if line.isdecimal())
+    return max(found, default=0)
 
 
 def _fit(machine: Machine, entry: Entry) -> Fit:
@@ -182,9 +187,10 @@ def _bandwidth() -> float:
 
 
 def _seconds(work: Callable[[], object]) -> float:
-    begun = perf_counter()
+    """Of this thread, which does its part of all: on the clock, other programs would count that will not be there for long."""
+    begun = thread_time()
     work()
-    return perf_counter() - begun
+    return thread_time() - begun
 
 
 def _lines(fit: Fit, command: str) -> list[str]:
