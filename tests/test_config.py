@@ -88,6 +88,7 @@ def test_toml_has_numbers_and_truth_values_of_its_own() -> None:
         ("interval", "0"),
         ("threads", "1.5"),
         ("checkpoint_budget", "2XB"),
+        ("checkpoint_budget", "2"),
         ("checkpoint_budget", "0"),
         ("gpu_layers", "some"),
         ("kv_type", "f64"),

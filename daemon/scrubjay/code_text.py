@@ -1,4 +1,4 @@
-"""What completion rules and layouts ask of source text: brackets, indentation, comments, similarity.
+"""What completion rules and layouts ask of source text: brackets, indentation, comments, languages, diffs, similarity.
 
 Every function takes time that grows no faster than its texts: they run on the event loop, on texts of strangers.
 """
@@ -269,3 +269,40 @@ def comment_marker_for(path: str) -> str:
     """What begins a line that is a comment in the file at `path`: as its suffix says, else `#`."""
     marker = comment_marker(language_of(path)) or "#"
     return ";;" if marker == ";" else marker  # in Lisp, one is for comments after code
+
+
+# --- diffs -----------------------------------------------------------------------------------------------------------
+
+_FILE = "diff --git "
+_OMITTED = "...\n"
+
+
+def without_file(diff: str, name: str) -> str:
+    """`diff` without the part about the file `name`."""
+    return (
+        "".join(file for file in _files_of(diff) if not file.startswith(f"{_FILE}a/{name} b/{name}\n")) if diff else ""
+    )
+
+
+def fair_parts(diff: str, n_characters: int) -> str:
+    """`diff` with as much of each file as there is room for: the room is shared, and what one does not need others have."""
+    files = [*_files_of(diff)]
+    left, shares = n_characters, dict[int, int]()
+    for n_done, (length, number) in enumerate(sorted((len(file), number) for number, file in enumerate(files))):
+        shares[number] = min(length, left // (len(files) - n_done))
+        left -= shares[number]
+    return "".join(_cut(file, shares[number]) for number, file in enumerate(files))
+
+
+def _files_of(diff: str) -> Iterator[str]:
+    first, *others = diff.split(f"\n{_FILE}")
+    lines = [first, *(f"{_FILE}{other}" for other in others)]
+    yield from (f"{file}\n" if number < len(others) else file for number, file in enumerate(lines))
+
+
+def _cut(file: str, n_characters: int) -> str:
+    """The whole lines at the beginning of `file` that fit."""
+    if len(file) <= n_characters:
+        return file
+    end = file.rfind("\n", 0, max(n_characters - len(_OMITTED), 0)) + 1
+    return file[:end] + _OMITTED if end else ""

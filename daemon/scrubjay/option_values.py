@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+MIN_SIZE = 4096
+"""Of what is given in bytes; less is a unit that was forgotten."""
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", re.IGNORECASE)
 
 
@@ -59,7 +61,10 @@ def parse_size(value: str) -> int:
     match = _SIZE.fullmatch(value.strip())
     if not match or float(match[1]) == 0:
         raise ValueError("a size; give one such as 512M or 2GiB, or 'auto'")
-    return int(float(match[1]) * _UNITS[match[2].upper()])
+    n_bytes = int(float(match[1]) * _UNITS[match[2].upper()])
+    if n_bytes < MIN_SIZE:
+        raise ValueError(f"large enough: it is {n_bytes:,} bytes; give a size such as 512M or 2GiB, or 'auto'")
+    return n_bytes
 
 
 def parse_share(value: str) -> float:

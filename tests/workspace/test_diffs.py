@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from scrubjay.code_text import fair_parts, without_file
 from scrubjay.workspace.context_rules import FILE_NAME, read_context_rules
-from scrubjay.workspace.diffs import MESSAGE, fair_parts, staged_diff, without_file, working_diff
+from scrubjay.workspace.diffs import MESSAGE, staged_diff, working_diff
 from scrubjay.workspace.listing import Listing
 from tests.workspace.test_file_tree import write
 

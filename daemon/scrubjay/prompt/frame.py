@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from scrubjay.code_text import without_file
 from scrubjay.errors import PromptRefused
 from scrubjay.prompt.fim import FimTemplate
 from scrubjay.prompt.limits import Limits
@@ -10,7 +11,6 @@ from scrubjay.prompt.parts import FileParts
 from scrubjay.prompt.segments import Segment, count_tokens, part_tokens
 from scrubjay.prompt.windows import rounded_up
 from scrubjay.tokenizer.token_cache import TokenCache, TokenizedText
-from scrubjay.workspace.diffs import without_file
 from scrubjay.workspace.document import Document
 from scrubjay.workspace.project import Project, Tail
 

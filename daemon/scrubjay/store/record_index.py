@@ -68,6 +68,11 @@ class RecordIndex:
     def __iter__(self) -> Iterator[Filed]:
         return iter(tuple(self._by_path.values()))
 
+    @property
+    def n_bytes(self) -> int:
+        """Of all of them, the others included."""
+        return sum(filed.record.size for filed in self) + sum(facts.size for facts in self.others.values())
+
     def add(self, filed: Filed) -> None:
         """Take in a record; one in the same file is replaced."""
         self.remove(filed.path)

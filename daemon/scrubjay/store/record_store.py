@@ -126,9 +126,7 @@ class RecordStore:
     @property
     def n_bytes(self) -> int:
         """Of all records, those of other models included."""
-        return sum(filed.record.size for filed in self._index) + sum(
-            facts.size for facts in self._index.others.values()
-        )
+        return self._index.n_bytes
 
     @property
     def n_bytes_today(self) -> int:
@@ -202,7 +200,7 @@ class RecordStore:
                     self._count(len(piece))
                     yield
             filed = Filed(path, parse_head(head, len(head) + size), self._now_ns())
-            if filed.record.size + sum(one.record.size for _, _, one in self._unsettled) > self.limits.size:
+            if filed.record.size + sum(one.record.size for one in self._coming()) > self.limits.size:
                 self.settle(SETTLE_S)
             # Before it appears: so the folder never has more than its limit.
             self._collect(filed)
@@ -216,6 +214,10 @@ class RecordStore:
                 with suppress(OSError):
                     os.close(fd)
                 self._remove_quietly(temporary)
+
+    def _coming(self) -> Iterator[Filed]:
+        """What is on its way to the disk."""
+        return (filed for _, _, filed in self._unsettled)
 
     def settle(self, seconds: float = 0.0) -> bool:
         """Enter into the books what is on the disk by now, or will be within `seconds`; whether that is all."""
@@ -299,9 +301,7 @@ class RecordStore:
         There is room for `coming` then, too, and for all that is on its way to the disk.
         """
         known = {filed.path for filed in self._index}
-        coming = tuple(
-            each for each in (*coming, *(filed for _, _, filed in self._unsettled)) if each.path not in known
-        )
+        coming = tuple(each for each in (*coming, *self._coming()) if each.path not in known)
         n_bytes = self.n_bytes + sum(filed.record.size for filed in coming)
         if n_bytes <= self.limits.size and len(self._index) + len(self._index.others) <= MAX_RECORDS:
             return

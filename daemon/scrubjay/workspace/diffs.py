@@ -5,8 +5,9 @@ Nothing is in it that prompts do not show of a project: no secrets, no lists tha
 """
 
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 
+from scrubjay.code_text import fair_parts
 from scrubjay.workspace.context_rules import NO_CONTEXT_RULES, ContextRules
 from scrubjay.workspace.file_tree import rules_at
 from scrubjay.workspace.git import Git, repository_top, work_folder
@@ -23,8 +24,6 @@ TRUNKS = ("origin/HEAD", "main", "master")
 SHARE = 4
 """A diff has one in this many of the bytes that prompts may have of files that are not open."""
 MAX_FILES = 64
-_FILE = "diff --git "
-_OMITTED = "...\n"
 
 
 def is_commit_message(path: str | None) -> bool:
@@ -70,11 +69,6 @@ def working_diff(listing: Listing, rules: ContextRules, n_characters: int) -> st
     return fair_parts(git.diff_changed(root, base, shown[:MAX_FILES]), n_characters) if shown else ""
 
 
-def without_file(diff: str, name: str) -> str:
-    """`diff` without the part about the file `name`."""
-    return "".join(file for file in _files(diff) if not file.startswith(f"{_FILE}a/{name} b/{name}\n")) if diff else ""
-
-
 def _index(git_folder: str) -> str:
     """The index that git makes the commit of: one of its own while the message for `commit --all` or some files is written."""
     try:
@@ -84,27 +78,3 @@ def _index(git_folder: str) -> str:
     own = [name for name in names if name.startswith("next-index-") and name.endswith(".lock")]
     found = own or [name for name in names if name == "index.lock"]
     return f"{git_folder}/{found[-1]}" if found else ""
-
-
-def fair_parts(diff: str, n_characters: int) -> str:
-    """`diff` with as much of each file as there is room for: the room is shared, and what one does not need others have."""
-    files = [*_files(diff)]
-    left, shares = n_characters, dict[int, int]()
-    for n_done, (length, number) in enumerate(sorted((len(file), number) for number, file in enumerate(files))):
-        shares[number] = min(length, left // (len(files) - n_done))
-        left -= shares[number]
-    return "".join(_cut(file, shares[number]) for number, file in enumerate(files))
-
-
-def _files(diff: str) -> Iterator[str]:
-    first, *others = diff.split(f"\n{_FILE}")
-    lines = [first, *(f"{_FILE}{other}" for other in others)]
-    yield from (f"{file}\n" if number < len(others) else file for number, file in enumerate(lines))
-
-
-def _cut(file: str, n_characters: int) -> str:
-    """The whole lines at the beginning of `file` that fit."""
-    if len(file) <= n_characters:
-        return file
-    end = file.rfind("\n", 0, max(n_characters - len(_OMITTED), 0)) + 1
-    return file[:end] + _OMITTED if end else ""
