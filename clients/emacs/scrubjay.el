@@ -197,7 +197,13 @@ At the end of a buffer Emacs would show the cursor after these."
     (message "Scrubjay has nothing to say here.")))
 
 (defun scrubjay--ask-again ()
-  "Ask once more what has had no answer, now that there may be one."
+  "Ask once more what has had no answer, now that there may be one.
+A server that has just started knows no text, so it is told all; what was
+looked at last comes last."
+  (dolist (buffer (reverse (buffer-list)))
+    (with-current-buffer buffer
+      (when scrubjay-mode
+        (scrubjay-document-sync))))
   (with-current-buffer (window-buffer (selected-window))
     (when (and scrubjay-mode (not scrubjay-ghost-shown))
       (pcase scrubjay--asked

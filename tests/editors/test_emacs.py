@@ -170,9 +170,9 @@ def test_a_next_edit_is_dropped_by_a_key_and_tab_is_tab_again(start: Start, shar
 def rename_width(editor: EmacsInTmux, daemon: Daemon, file: Path, name: str) -> None:
     """With next edits switched on, give the parameter another name where it is defined."""
     editor.ask("(progn (set-default 'scrubjay-auto nil) (setq scrubjay-next-edit '(\"python\")) (scrubjay-restart) t)")
-    # What is changed before the daemon has the text is no edit to it.
-    sync = "(with-current-buffer (scrubjay-test-buffer) (if (scrubjay-document-sync) t :false))"
-    editor.wait(lambda: editor.ask(sync) is True and daemon.text(file.as_uri()) == AREA)
+    # What is changed before the daemon has the text is no edit to it. A new server is told it without a command there.
+    known = "(with-current-buffer (scrubjay-test-buffer) (if (scrubjay-document--known-p) t :false))"
+    editor.wait(lambda: editor.ask(known) is True and daemon.text(file.as_uri()) == AREA)
     editor.press("M-<", "M-f", "M-f", "C-f", "M-d")
     editor.type(name)
 
