@@ -14,7 +14,7 @@ from scrubjay.model_tables import Purpose
 from scrubjay.prompt.client_prompts import RawPrompt
 from scrubjay.protocol.messages import Sampling
 from scrubjay.service.events import ForgetRoot, Generate, OpenModel, RequestStatus
-from scrubjay.service.memory_budget import expected_bytes, taken_bytes
+from scrubjay.service.memory_budget import Memory, MemoryBudget, expected_of, taken_by
 from scrubjay.service.served_model import ServedModel
 from scrubjay.service.service import Service
 from scrubjay.service.settings import ModelSettings, ServiceSettings
@@ -165,7 +165,7 @@ async def test_the_model_used_least_recently_makes_room(tmp_path: Path) -> None:
         sizes = [model.status.rss for model in (first, talk) if model.status]
         assert len(sizes) == 2
         # Room for two, and for what they may grow by.
-        service.models.memory.budget = taken_bytes(talk) + expected_bytes(edits) + min(sizes) // 2
+        service.models.memory.budget = taken_by(talk).main + expected_of(edits).main + min(sizes) // 2
         said = await generate(edits, TEXT)
         assert said.items
         await until_model(service, first, "unloaded")
@@ -179,6 +179,16 @@ async def test_the_model_used_least_recently_makes_room(tmp_path: Path) -> None:
         await until_model(service, talk, "unloaded")
         assert edits.supervisor.state == "ready"
         await require_within_budget(service)
+
+
+def test_the_memory_of_gpus_has_a_limit_of_its_own() -> None:
+    taken = Memory(4, 7) + Memory(1, 2) - Memory(0, 1)
+    assert taken == Memory(5, 8)
+    assert taken.fits(Memory(5, 8))
+    assert not taken.fits(Memory(4, 8))
+    assert not taken.fits(Memory(5, 7))
+    assert Memory(5, 1 << 50).fits(MemoryBudget([], 5).limit), "no engine has found a GPU"
+    assert not Memory(6, 0).fits(MemoryBudget([], 5).limit)
 
 
 async def require_within_budget(service: Service) -> None:

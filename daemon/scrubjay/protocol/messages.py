@@ -184,7 +184,8 @@ class ModelInfo:
     `cold_ratio` is the time of the first decode after loading, divided by that of a later one of the same length: how much
     slower a first completion would have been without the warm-up (page faults, thread start, graph building); 0 where the speeds
     are those of an earlier start. `state_size` is that of the largest checkpoint, 0 if the memory needs none. `device` is what
-    runs the model: "cpu", or llama.cpp's name for the kind of GPU, such as "cuda" or "metal"; `gpu` is what its driver calls it.
+    runs the model: "cpu", or llama.cpp's name for the kind of GPU, such as "cuda" or "metal"; `gpu` is what its driver calls it,
+    `gpu_memory` what all GPUs have of their own.
     `quantization` is that of most of the weights, such as "Q4_K_M", "" if the file does not say; `can_offload` says whether this
     llama.cpp has a GPU to use, `built_for` which kind it was built for, "" for none.
     `writes_typed`: see `Sampling.typed`; where the engine cannot do that, prompts end at the cursor.
@@ -217,6 +218,7 @@ class ModelInfo:
     quantization: str = ""
     can_offload: bool = False
     gpu: str = ""
+    gpu_memory: int = 0
     built_for: str = ""
     writes_typed: bool = True
 

@@ -2,7 +2,9 @@
 
 import asyncio
 import re
+import sys
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
@@ -11,19 +13,39 @@ from scrubjay.service.served_model import ServedModel
 
 MEMORY_SHARE = 0.75
 """Of the machine's memory: the rest is for editors, compilers, and what they read."""
+GPU_SHARE = 0.9
+"""Of GPUs' memory: the rest is for what is computed there, and for screens."""
 ENGINE_BYTES = 128 << 20
 """What an engine takes beside its model's file before it has said it."""
 _PARTS = re.compile(r"-\d{5}-of-(\d{5})\.gguf$", re.IGNORECASE)
 
 
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Bytes of the machine's memory, and of that which GPUs have of their own."""
+
+    main: int = 0
+    on_gpus: int = 0
+
+    def __add__(self, other: "Memory") -> "Memory":
+        return Memory(self.main + other.main, self.on_gpus + other.on_gpus)
+
+    def __sub__(self, other: "Memory") -> "Memory":
+        return Memory(self.main - other.main, self.on_gpus - other.on_gpus)
+
+    def fits(self, limit: "Memory") -> bool:
+        """Whether it is no more of either than `limit`."""
+        return self.main <= limit.main and self.on_gpus <= limit.on_gpus
+
+
 class MemoryBudget:
-    """Sees that engines take no more bytes than `budget` together, as far as they say what they take.
+    """Sees that engines take no more memory than there is for all together, as far as they say what they take.
 
     An engine that works is left alone, so a model may have to wait for it; one model alone may take more.
 
     Args:
         models: all of them; more may be added to the list.
-        budget: 0 chooses.
+        budget: bytes of the machine's memory; 0 chooses.
     """
 
     def __init__(self, models: Sequence[ServedModel], budget: int = 0) -> None:
@@ -56,12 +78,19 @@ class MemoryBudget:
         """An engine has said what it takes: if all take too much, end some, but not the one that was used last."""
         others = self._others(max(self._models, key=lambda model: model.used_s))
         staying = [model for model in self._held() if not model.supervisor.is_ending]
-        surplus = sum(map(taken_bytes, staying)) - self.budget
+        taken, limit = sum(map(taken_by, staying), Memory()), self.limit
         for model in _unloadable(others):
-            if surplus <= 0:
+            if taken.fits(limit):
                 return
-            surplus -= taken_bytes(model)
+            taken -= taken_by(model)
             _unload([model])
+
+    @property
+    def limit(self) -> Memory:
+        """What all may take. Of GPUs that is not known before an engine has found one."""
+        infos = (model.supervisor.info for model in self._models)
+        of_gpus = max((info.gpu_memory for info in infos if info), default=0)
+        return Memory(self.budget, int(GPU_SHARE * of_gpus) or sys.maxsize)
 
     def close(self) -> None:
         """Nobody is to wait any more."""
@@ -70,7 +99,8 @@ class MemoryBudget:
 
     def _is_too_much(self, others: Sequence[ServedModel], model: ServedModel) -> bool:
         """Whether `model` has no room beside `others`; alone it always has."""
-        return bool(others) and sum(map(taken_bytes, others)) + expected_bytes(model) > self.budget
+        taken = sum(map(taken_by, others), expected_of(model))
+        return bool(others) and not taken.fits(self.limit)
 
     def _held(self) -> list[ServedModel]:
         self._promised = {model for model in self._promised if model.supervisor.pid is None}
@@ -81,14 +111,18 @@ class MemoryBudget:
         return [other for other in self._held() if other is not model]
 
 
-def taken_bytes(model: ServedModel) -> int:
+def taken_by(model: ServedModel) -> Memory:
     """What its engine has said that it takes, or else is expected to."""
-    return model.status.rss if model.status else expected_bytes(model)
+    return Memory(model.status.rss, model.status.on_gpus) if model.status else expected_of(model)
 
 
-def expected_bytes(model: ServedModel) -> int:
+def expected_of(model: ServedModel) -> Memory:
     """What its engine will take when it is loaded: what the last one took, or else what its file lets expect."""
-    return model.last_rss or ENGINE_BYTES + _file_bytes(model.settings.engine.model)
+    if model.last_status:
+        return Memory(model.last_status.rss, model.last_status.on_gpus)
+    engine = model.settings.engine
+    n_bytes = _file_bytes(engine.model)
+    return Memory(ENGINE_BYTES + n_bytes, n_bytes if engine.gpu_layers else 0)
 
 
 def _file_bytes(path: str) -> int:

@@ -72,7 +72,7 @@ class ServedModel:
 
     Attributes:
         used_s: when something was asked of it last, on the clock of `monotonic`.
-        last_rss: the bytes that its engine said last that it takes.
+        last_status: what an engine of it said last, which may be gone; None if there was none.
     """
 
     def __init__(
@@ -99,7 +99,8 @@ class ServedModel:
         self._hooks = hooks
         # They wait until the vocabulary is open.
         self._opening: list[asyncio.Future[None]] = []
-        self.used_s, self.last_rss = 0.0, 0
+        self.used_s = 0.0
+        self.last_status: EngineStatus | None = None
         self.handlers = self._make_handlers()
 
     # --- what is known of it ------------------------------------------------------------------------------------------
@@ -332,5 +333,5 @@ class ServedModel:
     def _on_engine_status(self, status: EngineStatus) -> None:
         self._poller.on_status(status)
         self.dispatcher.residency.on_status(status.contexts)
-        self.last_rss = status.rss
+        self.last_status = status
         self._hooks.on_status()

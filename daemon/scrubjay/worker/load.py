@@ -103,6 +103,7 @@ def open_model(settings: EngineSettings, abort_address: int, report: Report) -> 
     info = ModelInfo(
         device=device(settings.gpu_layers),
         gpu=", ".join(gpu.description for gpu in found if gpu.part_of(of_weights)),
+        gpu_memory=sum(gpu.total for gpu in found if not gpu.is_shared),
         n_threads=settings.n_threads,
         quantization=model.quantization,
         can_offload=can_offload(),
