@@ -1,3 +1,4 @@
+from dataclasses import replace
 from random import Random
 
 import pytest
@@ -97,3 +98,11 @@ def test_what_is_to_be_written_counts_most_and_what_was_typed_before_it_not_at_a
         assert not middle or min(weights[n_around + n_typed :]) > 1
         kinds.add((bool(middle), bool(n_typed)))
     assert kinds == {(False, False), (True, False), (True, True)}
+
+
+def test_a_language_with_little_text_is_not_drawn_again_and_again() -> None:
+    python = [replace(file, text=file.text * 50) for file in corpus()]
+    little = [replace(python[0], path="pack/few.go", text="package few\n\nfunc Few() int {\n\treturn 3\n}\n")]
+    examples = Examples([*python, *little], characters, SPECIAL_IDS)
+    made = [shown(examples.example(200, Random(seed)).tokens) for seed in range(300)]
+    assert sum("pack/few.go" in text or "func Few" in text for text in made) < 10

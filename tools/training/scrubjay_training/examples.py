@@ -18,7 +18,7 @@ from typing import Literal, NamedTuple
 
 from scrubjay_training.collect import SourceFile
 from scrubjay_training.cursors import Hole, choose_hole, line_starts, token_border
-from scrubjay_training.languages import SHARES, Language, language_of, opener_of
+from scrubjay_training.languages import MOST_TIMES, SHARES, Language, language_of, opener_of
 from scrubjay_training.values import END, FILE, MIDDLE, PREFIX, REPO, SUFFIX
 
 Form = Literal["plain", "anchored", "spm", "text"]
@@ -62,8 +62,12 @@ class _Drawer:
         self._files = files
         self._totals = list(accumulate((len(file.text) for file in files), initial=0))
 
+    @property
+    def n_characters(self) -> int:
+        return self._totals[-1]
+
     def draw(self, random: Random) -> SourceFile:
-        return self._files[bisect_right(self._totals, random.randrange(self._totals[-1])) - 1]
+        return self._files[bisect_right(self._totals, random.randrange(self.n_characters)) - 1]
 
 
 class Examples:
@@ -80,8 +84,13 @@ class Examples:
         for file in (file for file in files if file.text):
             by_language.setdefault(language_of(file.path) or "python", []).append(file)
             self._folders.setdefault(file.package, []).append(file)
-        self._drawers = [_Drawer(by_language[language]) for language in sorted(by_language)]
-        self._shares = [SHARES[language] for language in sorted(by_language)]
+        languages = sorted(by_language)
+        self._drawers = [_Drawer(by_language[language]) for language in languages]
+        n_all = sum(drawer.n_characters for drawer in self._drawers)
+        self._shares = [
+            min(SHARES[language], MOST_TIMES * drawer.n_characters / n_all)
+            for language, drawer in zip(languages, self._drawers, strict=True)
+        ]
         self._encode = encode
         self._specials = specials
 

@@ -8,6 +8,8 @@ Language = Literal["python", "javascript", "typescript", "c", "go"]
 
 SHARES: dict[Language, float] = {"python": 0.6, "javascript": 0.1, "typescript": 0.1, "c": 0.1, "go": 0.1}
 """Of the examples that a training draws; a language of which there is no file leaves its share to the others."""
+MOST_TIMES = 4
+"""So many times what its files are of all is a language's share at most: little is soon known by heart, and learned in vain."""
 
 _BY_SUFFIX: dict[str, Language] = {
     ".py": "python",
