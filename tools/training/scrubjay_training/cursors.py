@@ -17,8 +17,8 @@ from scrubjay_training.languages import opener_of
 
 Kind = Literal["rest", "typed", "inside", "line", "lines", "block", "nothing"]
 _KINDS: tuple[tuple[Kind, float], ...] = (
-    *(("rest", 34), ("typed", 18), ("inside", 14), ("line", 13), ("lines", 4)),
-    *(("block", 14), ("nothing", 3)),
+    *(("rest", 31), ("typed", 21), ("inside", 11), ("line", 12), ("lines", 4)),
+    *(("block", 18), ("nothing", 3)),
 )
 _TYPED = re.compile(r"[(\[.,=:] ?|\b(?:def|class|import|from|return|if|for|in|not|and|self\.|await|raise) ?|\w(?=\w)")
 _BETWEEN_WORDS = re.compile(

@@ -22,12 +22,12 @@ from scrubjay_training.languages import MOST_TIMES, SHARES, Language, language_o
 from scrubjay_training.values import END, FILE, MIDDLE, PREFIX, REPO, SUFFIX
 
 Form = Literal["plain", "anchored", "spm", "text"]
-_FORMS: tuple[tuple[Form, float], ...] = (("anchored", 42), ("plain", 33), ("spm", 8), ("text", 17))
+_FORMS: tuple[tuple[Form, float], ...] = (("anchored", 45), ("plain", 27), ("spm", 6), ("text", 22))
 _LINES_BACK = (0, 0, 1, 2, 3, 4, 4, 4, 4, 8, 16)
 _CLOSERS_ONLY = re.compile(r"\W*")
 _MOST_SUFFIX = 256
-_SHORT = (96, 96, 128, 160, 192, 256, 384, 640)
-_HEALED = 0.7
+_SHORT = (96, 128, 160, 192, 256, 384, 512, 768)
+_HEALED = 0.8
 """How many cursors move back to where a token begins, as the daemon's prompts do; the others stay where they are."""
 _WITHOUT_INDENTATION = 0.3
 """How many of the cursors behind an indentation move before it: some programs cut a prompt's last blanks wherever they are."""
