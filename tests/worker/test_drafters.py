@@ -49,6 +49,10 @@ def test_what_was_repeated_goes_on_as_it_went_on() -> None:
     assert drafter.propose(as_tokens([1, 2, 3, 4, 5, 9, 0, 2, 3]), 2) is None, "two tokens say too little"
 
 
+def test_what_goes_round_in_circles_is_drafted_as_long_as_is_wanted() -> None:
+    assert proposed(RepeatDrafter().propose(as_tokens([5, 1, 2, 3, 1, 2, 3, 1, 2, 3]), 5)) == [1, 2, 3, 1, 2]
+
+
 def test_the_longest_agreement_counts_and_of_equals_the_last() -> None:
     drafter = RepeatDrafter()
     assert proposed(drafter.propose(as_tokens([7, 1, 2, 3, 4, 0, 1, 2, 3, 5, 7, 1, 2, 3]), 1)) == [4]

@@ -64,6 +64,12 @@ def test_no_more_is_tried_than_was_drafted() -> None:
     assert DecodeLengths(dict(CHEAP)).choose(0.99, 1, 4, redoes=False) == 4
 
 
+def test_a_draft_shorter_than_any_decode_costs_nothing_more() -> None:
+    lengths = DecodeLengths({8: 4.0, 16: 7.0})
+    assert lengths.choose(0.5, 1, 2, redoes=False) == 8
+    assert lengths.choose(0.01, 1, 2, redoes=False) == 1, "it is hardly ever right"
+
+
 def test_a_memory_that_must_do_all_again_is_more_careful() -> None:
     lengths = DecodeLengths(dict(CHEAP))
     assert lengths.choose(0.5, 1, 31, redoes=True) <= lengths.choose(0.5, 1, 31, redoes=False)

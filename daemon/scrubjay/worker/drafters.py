@@ -50,7 +50,9 @@ class RepeatDrafter:
         if not len(ends) or (longest := int(lengths.max())) < MIN_MATCH:
             return None
         end = int(ends[lengths == longest][-1])
-        return Draft(known[end : end + n], f"repeat {_grade(longest)}")
+        is_circle = len(known) - end <= longest
+        tokens = np.resize(known[end:], n) if is_circle else known[end : end + n]
+        return Draft(tokens, f"repeat {_grade(longest)}")
 
 
 class ExpectedDrafter:

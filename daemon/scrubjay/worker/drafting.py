@@ -129,8 +129,8 @@ class Advance:
         self._n_left = n_most
         self._draft: Draft | None = None
         self._n_tried = 0
-        """Tokens of the decode that is on trial, 0 if none is; of them `_n_ok` are certain."""
-        self._n_ok = 0
+        """Tokens of the decode that is on trial, 0 if none is; of them `_n_ok` are certain, and `_n_owed` were so before it."""
+        self._n_owed = self._n_ok = 0
         self._lengths = drafting.lengths
         self._n_drafted = self._n_accepted = 0
 
@@ -202,10 +202,11 @@ class Advance:
             self._context.note_generated(len(part))
 
     def _try(self, owed: Tokens, more: Tokens) -> None:
-        """Decode `owed`, and `more` on trial."""
-        tokens = as_tokens(np.concatenate([owed, more]))
+        """Decode `owed`, and `more` on trial, in the next length that there is."""
+        length = self._lengths.fitting(len(owed) + len(more))
+        tokens = as_tokens(np.concatenate([owed, more, np.repeat(more[-1:], length - len(owed) - len(more))]))
         self._timed(len(tokens), partial(self._context.try_decode, tokens, self._control))
-        self._n_tried, self._n_ok = len(tokens), len(owed)
+        self._n_tried, self._n_owed, self._n_ok = len(tokens), len(owed), len(owed)
         self._context.llama.row = len(owed) - 1
 
     def _timed(self, length: int, decode: Callable[[], object]) -> None:
@@ -218,7 +219,8 @@ class Advance:
         draft, n_tried, n_ok = self._draft, self._n_tried, self._n_ok
         self._draft, self._n_tried, self._n_ok = None, 0, 0
         if draft:
-            self._note(draft, n_ok - (n_tried - len(draft.tokens)), is_wrong and n_ok < n_tried)
+            n_right = min(n_ok - self._n_owed, len(draft.tokens))
+            self._note(draft, n_right, is_wrong and n_right < len(draft.tokens))
         return self._context.keep_tried(n_ok).tolist() if n_tried else ()
 
     def _note(self, draft: Draft, n_right: int, is_wrong: bool) -> None:

@@ -77,11 +77,13 @@ class DecodeLengths:
             redoes: whether all tokens of a decode must be decoded again where one was wrong.
         """
         drafted = [length for length in self.seconds if n_owed < length <= n_owed + n_draft]
+        if not drafted and self.shortest > n_owed:
+            drafted = [self.shortest]  # which it takes anyway, so a short draft costs nothing
         if self.most:
             return max((length for length in drafted if length <= n_owed + self.most), default=n_owed)
 
         def speed(length: int) -> float:
-            n = length - n_owed
+            n = min(length - n_owed, n_draft)
             n_right, cost = expected(chance, n), self.seconds[length]
             if redoes:
                 again = self.seconds[self.fitting(1 + int(n_right))] - self.seconds[self.shortest]
