@@ -16,6 +16,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from scrubjay.code_text import language_of
 from scrubjay.completion.requests import Completion, CompletionRequest, Trigger
 from scrubjay.completion.rules import Unasked
 from scrubjay.protocol.messages import EngineSettings, Sampling
@@ -26,8 +27,6 @@ from scrubjay.starter import LANGUAGES, model_path
 from scrubjay.workspace.events import CloseDocument, OpenDocument
 from scrubjay.workspace.text import Position
 from tests.benchmarks.sample_places import FILES, PLACES, Place
-
-IDENTIFIERS = {".py": "python", ".c": "c", ".go": "go", ".js": "javascript", ".md": "markdown"}
 
 
 def holed(place: Place) -> tuple[str, int]:
@@ -67,7 +66,7 @@ async def shown_at(service: Service, number: int, place: Place) -> tuple[Complet
     """What is shown at a place unasked, and asked for."""
     root = f"/sample/{number}"
     text, offset = holed(place)
-    language = IDENTIFIERS[Path(place.file).suffix]
+    language = language_of(place.file)
     uris = []
     for path in (*related(place), place.file):
         uris.append(f"file://{root}/{path}")

@@ -14,7 +14,7 @@ from scrubjay.model_tables import Purpose
 from scrubjay.prompt.client_prompts import RawPrompt
 from scrubjay.protocol.messages import Sampling
 from scrubjay.service.events import ForgetRoot, Generate, OpenModel, RequestStatus
-from scrubjay.service.memory_budget import Memory, MemoryBudget, expected_of, taken_by
+from scrubjay.service.memory_budget import Memory, MemoryBudget, memory_of
 from scrubjay.service.served_model import ServedModel
 from scrubjay.service.service import Service
 from scrubjay.service.settings import ModelSettings, ServiceSettings
@@ -165,7 +165,7 @@ async def test_the_model_used_least_recently_makes_room(tmp_path: Path) -> None:
         sizes = [model.status.rss for model in (first, talk) if model.status]
         assert len(sizes) == 2
         # Room for two, and for what they may grow by.
-        service.models.memory.budget = taken_by(talk).main + expected_of(edits).main + min(sizes) // 2
+        service.models.memory.budget = memory_of(talk).main + memory_of(edits).main + min(sizes) // 2
         said = await generate(edits, TEXT)
         assert said.items
         await until_model(service, first, "unloaded")

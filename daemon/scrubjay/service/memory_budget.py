@@ -78,11 +78,11 @@ class MemoryBudget:
         """An engine has said what it takes: if all take too much, end some, but not the one that was used last."""
         others = self._others(max(self._models, key=lambda model: model.used_s))
         staying = [model for model in self._held() if not model.supervisor.is_ending]
-        taken, limit = sum(map(taken_by, staying), Memory()), self.limit
+        taken, limit = sum(map(memory_of, staying), Memory()), self.limit
         for model in _unloadable(others):
             if taken.fits(limit):
                 return
-            taken -= taken_by(model)
+            taken -= memory_of(model)
             _unload([model])
 
     @property
@@ -99,7 +99,7 @@ class MemoryBudget:
 
     def _is_too_much(self, others: Sequence[ServedModel], model: ServedModel) -> bool:
         """Whether `model` has no room beside `others`; alone it always has."""
-        taken = sum(map(taken_by, others), expected_of(model))
+        taken = sum(map(memory_of, others), memory_of(model))
         return bool(others) and not taken.fits(self.limit)
 
     def _held(self) -> list[ServedModel]:
@@ -111,13 +111,8 @@ class MemoryBudget:
         return [other for other in self._held() if other is not model]
 
 
-def taken_by(model: ServedModel) -> Memory:
-    """What its engine has said that it takes, or else is expected to."""
-    return Memory(model.status.rss, model.status.on_gpus) if model.status else expected_of(model)
-
-
-def expected_of(model: ServedModel) -> Memory:
-    """What its engine will take when it is loaded: what the last one took, or else what its file lets expect."""
+def memory_of(model: ServedModel) -> Memory:
+    """What its engine has said that it takes; before it has, what the last one took, or else what its file lets expect."""
     if model.last_status:
         return Memory(model.last_status.rss, model.last_status.on_gpus)
     engine = model.settings.engine

@@ -17,7 +17,7 @@ import numpy as np
 from scrubjay.contexts.naive import Context, Control
 from scrubjay.llama.vocabulary import Vocabulary
 from scrubjay.protocol.messages import DraftCounts, Sampling
-from scrubjay.tokens import Tokens, as_tokens
+from scrubjay.tokens import EMPTY, Tokens, as_tokens
 from scrubjay.worker.drafters import Draft, Drafter, Record, drafters_for
 from scrubjay.worker.lengths import DecodeLengths
 
@@ -52,10 +52,8 @@ class Sight:
         """To be asked about each `token` of the answer, which comes after `known`."""
         drafts = [drafter.propose(known, 1) for drafter in self._drafters]
         is_expected = any(draft is not None and int(draft.tokens[0]) == token for draft in drafts)
-        if_copied, otherwise = (
-            chance * (part if is_expected else 1 - part)
-            for chance, part in ((self._chance, COPIED_PART), (1 - self._chance, OTHER_PART))
-        )
+        if_copied = self._chance * (COPIED_PART if is_expected else 1 - COPIED_PART)
+        otherwise = (1 - self._chance) * (OTHER_PART if is_expected else 1 - OTHER_PART)
         chance = if_copied / (if_copied + otherwise)
         self._chance = chance * (1 - CHANGE) + (1 - chance) * CHANGE
         return self._chance * COPIED_PART + (1 - self._chance) * OTHER_PART >= self._least
@@ -196,15 +194,16 @@ class Advance:
             part, owed = owed[:length], owed[length:]
             if len(part) < length:
                 # Alone it would be rounded otherwise, so that the answer depended on what was drafted.
-                self._try(part, np.repeat(part[-1:], length - len(part)))
+                self._try(part, EMPTY)
                 return
             self._timed(len(part), partial(self._context.decode, part, want_logits=len(part)))
             self._context.note_generated(len(part))
 
     def _try(self, owed: Tokens, more: Tokens) -> None:
-        """Decode `owed`, and `more` on trial, in the next length that there is."""
-        length = self._lengths.fitting(len(owed) + len(more))
-        tokens = as_tokens(np.concatenate([owed, more, np.repeat(more[-1:], length - len(owed) - len(more))]))
+        """Decode `owed`, and `more` on trial, filled up to the next length that there is."""
+        tokens = np.concatenate([owed, more])
+        n_missing = self._lengths.fitting(len(tokens)) - len(tokens)
+        tokens = as_tokens(np.concatenate([tokens, np.repeat(tokens[-1:], n_missing)]))
         self._timed(len(tokens), partial(self._context.try_decode, tokens, self._control))
         self._n_tried, self._n_owed, self._n_ok = len(tokens), len(owed), len(owed)
         self._context.llama.row = len(owed) - 1
