@@ -30,6 +30,10 @@ def engine_settings(model: Path, n_ctx: int = 8192) -> EngineSettings:
     return EngineSettings(str(model), n_ctx=n_ctx, n_threads=1, interval=64, eager_load=False)
 
 
+NEVER_MS = 3.6e6
+"""A pause that no test makes."""
+
+
 @asynccontextmanager
 async def running_service(
     model: Path,
@@ -39,10 +43,15 @@ async def running_service(
     rules: bool = False,
     warm_on_battery: bool = False,
     max_contexts: int = 0,
-    warm_delay_ms: float = 1,
+    warm_delay_ms: float | None = None,
     draft: int = 0,
 ) -> AsyncIterator[Service]:
-    """A service on `model`, which is loading; nothing is warmed unasked unless `warm`. Before drafts it is measured."""
+    """A service on `model`, which is loading. Before drafts it is measured.
+
+    Unless `warm`, nothing is warmed unasked, and nothing is laid out as after a pause, however long a test takes between two
+    requests; see `Warmer.is_due`.
+    """
+    warm_delay_ms = warm_delay_ms or (1 if warm else NEVER_MS)
     engine = replace(engine_settings(model, n_ctx), max_contexts=max_contexts, draft=draft, eager_load=draft > 0)
     settings = ServiceSettings(engine, warm=warm, warm_delay_ms=warm_delay_ms, layout=layout, rules=rules)
     service = Service(replace(settings, warm_on_battery=warm_on_battery))

@@ -154,7 +154,7 @@ class OpenAiDialect:
             text,
             tokens,
             # SGLang names no tokens, and may send several at once.
-            len(tokens) or len(logprobs) or bool(text),
+            len(tokens) or len(logprobs) or int(bool(text)),
             sum(logprobs),
             n_cached,
             end=end,
@@ -224,7 +224,7 @@ class LlamaDialect:
         return Heard(
             text,
             tokens,
-            0 if is_last else len(tokens) or bool(text),
+            0 if is_last else len(tokens) or int(bool(text)),
             _logprob_of_event(event),
             None if n_cached is None else int(n_cached),
             int(progress["processed"]) if progress else None,
