@@ -1,12 +1,14 @@
 """What may come next, by text alone: the interface of drafters, and what is made of how often they were right."""
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from scrubjay.tokens import EMPTY, as_tokens
 from scrubjay.worker.drafters import (
     MAX_MATCH,
+    MIN_AGREED,
     Draft,
     ExpectedDrafter,
     Record,
@@ -14,6 +16,7 @@ from scrubjay.worker.drafters import (
     drafters_for,
     expected,
     places,
+    substituted,
 )
 
 TEXTS = st.lists(st.integers(0, 3), max_size=40).map(as_tokens)
@@ -67,6 +70,41 @@ def test_a_prediction_begins_with_its_beginning_and_goes_on_after_a_change() -> 
     assert drafter.propose(as_tokens([*prompt, 10, 90]), 3) is None
     assert proposed(drafter.propose(as_tokens([*prompt, 10, 90, 12]), 3)) == [13, 14, 15]
     assert drafter.propose(as_tokens([*prompt, 10, 90, 12, 13, 14, 15, 16]), 3) is None, "it is at its end"
+
+
+def test_the_first_token_of_an_answer_may_be_known_already() -> None:
+    drafter = ExpectedDrafter("prediction", as_tokens([10, 11, 12]), from_start=True)
+    assert proposed(drafter.propose(as_tokens([1, 2, 10]), 3)) == [11, 12]
+
+
+FIRST, SECOND, THIRD = ([20 + 10 * n + i for i in range(MIN_AGREED + 1)] for n in range(3))
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [([5], [6]), ([5], [5, 6]), ([5], [7, 8, 9]), ([5, 6], [7]), ([5, 6], [5]), ([5], [])],
+    ids=["another", "more after it", "three", "one of two", "without the last", "without"],
+)
+def test_what_was_changed_once_is_expected_to_be_changed_again(old: list[int], new: list[int]) -> None:
+    text = as_tokens([10, *old, *FIRST, *old, *SECOND, *old, *THIRD])
+    drafter = ExpectedDrafter("prediction", text, from_start=True)
+    written = [1, 10, *new, *FIRST]
+    for n in range(2, len(written)):
+        drafter.propose(as_tokens(written[:n]), 4)
+    assert proposed(drafter.propose(as_tokens(written), 99)) == [*new, *SECOND, *new, *THIRD]
+
+
+def test_what_was_changed_only_once_is_not_expected_for_long() -> None:
+    drafter = ExpectedDrafter("prediction", as_tokens([10, 5, *FIRST, 5, *SECOND, 5, *THIRD]), from_start=True)
+    drafter.propose(as_tokens([1, 10]), 4)
+    assert proposed(drafter.propose(as_tokens([1, 10, 6, *FIRST]), 1)) == [6]
+    assert proposed(drafter.propose(as_tokens([1, 10, 6, *FIRST, 5, *SECOND]), 1)) == [5]
+
+
+@given(TEXTS, st.lists(st.integers(0, 3), min_size=1, max_size=3), st.lists(st.integers(4, 5), max_size=3))
+def test_tokens_are_substituted_as_characters_would_be(text: np.ndarray, old: list[int], new: list[int]) -> None:
+    as_text = "".join(map(str, text.tolist())).replace("".join(map(str, old)), "".join(map(str, new)))
+    assert "".join(map(str, substituted(text, as_tokens(old), as_tokens(new)).tolist())) == as_text
 
 
 def test_of_equal_places_in_a_prediction_the_next_one_counts() -> None:

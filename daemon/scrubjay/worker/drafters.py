@@ -9,13 +9,17 @@ from typing import Protocol
 
 import numpy as np
 
-from scrubjay.tokens import Tokens
+from scrubjay.tokens import EMPTY, Tokens, common_length
 
 MIN_MATCH = 3
 """Tokens that must agree before a place in a text is one that may go on in the same way."""
 MAX_MATCH = 16
 NEAR_TOKENS = 64
 """So near after the place where an expected text was left, one token that agrees is enough."""
+MIN_AGREED = 4
+"""Tokens that must agree after a change for it to be clear what was changed."""
+MAX_CHANGED = 24
+"""Tokens between two places that agree, of which a change can be told."""
 MAX_PLACES = 256
 """Places that are compared; the last ones, where there are more."""
 MEMORY = 200.0
@@ -58,6 +62,9 @@ class RepeatDrafter:
 class ExpectedDrafter:
     """A text that is expected to be written, as far as it agrees with what is.
 
+    What was written in the place of some of its tokens is expected in the place of the same tokens after them, too: who renames
+    something, or indents otherwise, does it everywhere.
+
     Args:
         name: of its kind.
         text: its tokens.
@@ -67,28 +74,74 @@ class ExpectedDrafter:
     def __init__(self, name: str, text: Tokens, from_start: bool) -> None:
         self._name = name
         self._text = text
+        self._from_start = from_start
         self._at = 0
-        self._is_begun = not from_start
+        self._n_seen = -1
+        """Known tokens that were looked at; -1 before the first."""
+        self._n_agree = 0
+        """How many of the last ones agree with the text before `_at`; 0 if it does not go on there."""
+        self._agreed = (0, 0)
+        """Where in the text, and after how many known tokens, the two agreed the last time."""
 
     def propose(self, known: Tokens, n: int) -> Draft | None:
         """Of the places that agree the most, the first after the one before."""
-        if not self._is_begun:
-            self._is_begun = True
-            return self._draft(0, MIN_MATCH, n)
+        if self._n_seen < 0:
+            self._begin(known)
+        # Each token tells something, those that were drafted, too.
+        for n_known in range(self._n_seen + 1, len(known) + 1):
+            self._n_agree = self._follow(known[:n_known])
+        self._n_seen = len(known)
+        tokens = self._text[self._at : self._at + n] if self._n_agree else EMPTY
+        return Draft(tokens, f"{self._name} {_grade(self._n_agree)}") if len(tokens) else None
+
+    def _begin(self, known: Tokens) -> None:
+        self._n_seen = max(len(known) - 1, 0)
+        if self._from_start:
+            # The first token of an answer is sampled before anything is drafted.
+            self._at, self._n_seen = common_length(self._text[:1], known[-1:]), len(known)
+            self._agreed, self._n_agree = (self._at, len(known)), MIN_MATCH
+
+    def _follow(self, known: Tokens) -> int:
+        """Find where the text goes on after `known`; returns how many tokens agree before that, 0 if it is nowhere."""
         ends, lengths = places(self._text, known)
         is_near = (ends >= self._at) & (ends < self._at + NEAR_TOKENS)
         fits = is_near | (lengths >= MIN_MATCH)
         if not fits.any():
-            return None
+            return 0
         ends, lengths, is_near = ends[fits], lengths[fits], is_near[fits]
         # Where it was expected to go on is worth as much as two more tokens that agree.
         best = np.lexsort((ends, ends < self._at, -(lengths + 2 * is_near)))[0]
-        self._at = int(ends[best])
-        return self._draft(self._at, int(lengths[best]), n)
+        self._at, n_agree = int(ends[best]), int(lengths[best])
+        if n_agree >= MIN_AGREED:
+            self._learn(known)
+        return n_agree
 
-    def _draft(self, at: int, n_agree: int, n: int) -> Draft | None:
-        tokens = self._text[at : at + n]
-        return Draft(tokens, f"{self._name} {_grade(n_agree)}") if len(tokens) else None
+    def _learn(self, known: Tokens) -> None:
+        """Expect in the rest of the text what was changed since it agreed with `known` the last time."""
+        (at, n_known), self._agreed = self._agreed, (self._at, len(known))
+        if not 0 < at <= self._at or max(self._at - at, len(known) - n_known) > MAX_CHANGED:
+            return
+        # From the last token that agreed: by it is told where something is put in that takes the place of nothing.
+        old, new = self._text[at - 1 : self._at], known[n_known - 1 :]
+        n_first = common_length(old, new)
+        n_last = common_length(old[n_first:][::-1], new[n_first:][::-1])
+        begin = n_first - (n_first == len(old) - n_last)
+        old, new = old[begin : len(old) - n_last], new[begin : len(new) - n_last]
+        if not np.array_equal(old, new):
+            self._text = np.concatenate([self._text[: self._at], substituted(self._text[self._at :], old, new)])
+
+
+def substituted(text: Tokens, old: Tokens, new: Tokens) -> Tokens:
+    """`text` with `new`, wherever `old` stands, in its place."""
+    starts = np.flatnonzero(text[: max(len(text) - len(old) + 1, 0)] == old[0])
+    for n in range(1, len(old)):
+        starts = starts[text[starts + n] == old[n]]
+    parts, end = list[Tokens](), 0
+    for start in starts.tolist():
+        if start >= end:
+            parts += [text[end:start], new]
+            end = start + len(old)
+    return np.concatenate([*parts, text[end:]])
 
 
 def places(text: Tokens, known: Tokens) -> tuple[Tokens, Tokens]:
