@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from scrubjay.contexts.naive import Control
 from scrubjay.tokens import as_tokens
-from scrubjay.worker.threads import MAX_QUIET_S, MAX_TAKEN, MIN_TAKEN, QUIET_S, ThreadCount, Threads
+from scrubjay.worker.threads import MAX_QUIET_S, MAX_TAKEN, MIN_TAKEN, QUIET_S, STALE_S, ThreadCount, Threads
 from tests.support.engine_rig import CLASSES, NOISE, logits_after, nmse, random_tokens, rig
 
 STEP_S = 0.25
@@ -99,6 +99,15 @@ def test_where_more_threads_were_wrong_again_and_again_they_come_later() -> None
     settled(count, 2.0)
     count.note(STEP_S, 1.0)
     assert settled(count, 2.0, QUIET_S + STEP_S) == 2, "it was right for long"
+
+
+def test_what_others_did_long_ago_takes_no_threads_if_they_do_nothing_now() -> None:
+    count = ThreadCount(2)
+    assert count.note(10 * STALE_S, 1.2, is_quiet=True) == 2
+    assert count.note(STALE_S / 2, 1.2, is_quiet=True) == 1, "that is as good as now"
+    assert count.note(10 * STALE_S, 1.2, is_quiet=True) == 1, "nor does it bring any"
+    count = ThreadCount(2)
+    assert count.note(10 * STALE_S, 1.2, is_quiet=False) == 1
 
 
 class Recorder:

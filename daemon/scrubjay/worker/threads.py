@@ -7,6 +7,7 @@ each decode. So there are no more of them than processors that others leave free
 import os
 from collections.abc import Iterable
 from math import inf
+from pathlib import Path
 from time import monotonic, process_time
 from typing import Protocol
 
@@ -21,6 +22,8 @@ QUIET_S = 1.0
 """For so long there must be room for more threads. A thread too many costs several times as much as one too few."""
 MAX_QUIET_S = 10.0
 """The same on a machine where that has often been wrong; after so long without a mistake, they are forgotten."""
+STALE_S = 1.0
+"""What others did in a longer time says little of what they do now."""
 MAX_TAKEN = 0.25
 """Of a processor that others use so little, the rest does for a thread."""
 MIN_TAKEN = 0.4
@@ -44,13 +47,16 @@ class ThreadCount:
         self._wanted_s = QUIET_S
         self._risen_s = inf
 
-    def note(self, elapsed: float, available: float) -> int:
+    def note(self, elapsed: float, available: float, is_quiet: bool = False) -> int:
         """How many there should be now.
 
         Args:
             elapsed: seconds since the last call.
             available: processors that did nothing meanwhile, or worked for us; on average.
+            is_quiet: nobody else wants a processor at this moment.
         """
+        if is_quiet and elapsed > STALE_S:
+            available = max(available, self.n - MIN_TAKEN)
         self.is_crowded = available < CROWDED
         self._risen_s += elapsed
         fitting = min(max(int(available + MAX_TAKEN), 1), self.most)
@@ -99,7 +105,7 @@ class Threads:
         before, self._seen = self._seen, self._clocks()
         elapsed, free = (now - then for now, then in zip(self._seen, before, strict=True))
         n = self.count.n
-        if self.count.note(elapsed, free / elapsed) != n:
+        if self.count.note(elapsed, free / elapsed, elapsed > STALE_S and _is_quiet()) != n:
             for context in contexts:
                 context.set_threads(self.count.n)
 
@@ -108,6 +114,15 @@ class Threads:
         times = psutil.cpu_times()
         idle = times.idle + getattr(times, "iowait", 0.0) + (getattr(times, "nice", 0.0) if self._gives_way else 0.0)
         return monotonic(), idle + process_time()
+
+
+def _is_quiet() -> bool:
+    """Whether no other thread of the machine wants a processor now; False where that cannot be known."""
+    try:
+        n_running, _, _ = Path("/proc/loadavg").read_text("ascii").split()[3].partition("/")
+    except OSError:
+        return False
+    return int(n_running) <= 1
 
 
 def threads_for(settings: EngineSettings, n_wanted: int) -> Threads:
