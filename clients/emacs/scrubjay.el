@@ -196,14 +196,21 @@ At the end of a buffer Emacs would show the cursor after these."
       (scrubjay-ghost-offer items 0)
     (message "Scrubjay has nothing to say here.")))
 
-(defun scrubjay--ask-again ()
-  "Ask once more what has had no answer, now that there may be one.
-A server that has just started knows no text, so it is told all; what was
-looked at last comes last."
+(defun scrubjay--server-ready ()
+  "Tell the server all texts, and ask once more what has had no answer."
+  (scrubjay--sync-all)
+  (scrubjay--ask-again))
+
+(defun scrubjay--sync-all ()
+  "Let the server know all buffers, the one that was looked at last as the last.
+A server that has just started knows none."
   (dolist (buffer (reverse (buffer-list)))
     (with-current-buffer buffer
       (when scrubjay-mode
-        (scrubjay-document-sync))))
+        (scrubjay-document-sync)))))
+
+(defun scrubjay--ask-again ()
+  "Ask once more what has had no answer, now that there may be one."
   (with-current-buffer (window-buffer (selected-window))
     (when (and scrubjay-mode (not scrubjay-ghost-shown))
       (pcase scrubjay--asked
@@ -293,7 +300,7 @@ While it is shown, these keys are active:
   "Watch this buffer."
   (pcase-dolist (`(,hook . ,function) scrubjay--hooks)
     (add-hook hook function nil t))
-  (add-hook 'scrubjay-server-ready-hook #'scrubjay--ask-again)
+  (add-hook 'scrubjay-server-ready-hook #'scrubjay--server-ready)
   ;; Here, open menus come first and other minor modes after.
   (setq-local minor-mode-overriding-map-alist
               (append `((scrubjay-ghost-shown . ,scrubjay-ghost-map)

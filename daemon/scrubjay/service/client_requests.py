@@ -11,7 +11,6 @@ from scrubjay.completion.requests import Completion, CompletionRequest
 from scrubjay.completion.rules import CompletionRules
 from scrubjay.errors import RequestError, ScrubjayError
 from scrubjay.prompt.document import DocumentRecipe
-from scrubjay.prompt.limits import Budgets, limits_for
 from scrubjay.prompt.view import ProjectView
 from scrubjay.service.active_request import ActiveRequest
 from scrubjay.service.ask import Ask
@@ -117,11 +116,10 @@ class ClientRequests:
         project, document = self._projects.find(event.uri, event.owner)
         view = ProjectView.of(project, document, document.content.offset_at(event.position, event.encoding))
         model = self._model
-        builder, info, settings = model.builder, model.supervisor.info, model.settings
-        if builder.fim_template is None or info is None:
+        builder = model.builder
+        if builder.fim_template is None or model.supervisor.info is None:
             raise RequestError("Loading model", 503)
-        speed = model.dispatcher.residency.window_speed(info, is_idle=True)
-        limits = limits_for(Budgets(settings.context_budget, settings.latency_budget_ms), info.n_ctx, speed, 0)
+        limits = model.dispatcher.limits(0, is_idle=True)
 
         def give(made: Made) -> None:
             if isinstance(made, ScrubjayError):

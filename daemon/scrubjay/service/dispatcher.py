@@ -15,7 +15,7 @@ from scrubjay.completion.requests import Completion, stopping
 from scrubjay.engine.remote.engine import REMOTE
 from scrubjay.errors import EngineDied, EngineError, RequestError, ScrubjayError
 from scrubjay.prompt.fim import FimTemplate
-from scrubjay.prompt.limits import Budgets, limits_for
+from scrubjay.prompt.limits import Budgets, Limits, limits_for
 from scrubjay.prompt.segments import Prompt
 from scrubjay.protocol.messages import Done, Embedded, Failed, Piece, PrefillDone, PrefillProgress, Run, Stopped
 from scrubjay.service.active_request import ActiveRequest, superseded
@@ -86,6 +86,13 @@ class Dispatcher:
             Failed: self._on_failed,
         }
         return {message: partial(self._for_its_request, handler) for message, handler in handlers.items()}
+
+    def limits(self, max_tokens: int, is_idle: bool) -> Limits:
+        """What a prompt has room for before `max_tokens` of an answer; `is_idle` as in `DocumentRecipe`."""
+        info = self._engine.info
+        return limits_for(
+            self._budgets, info.n_ctx if info else 0, self.residency.window_speed(info, is_idle), max_tokens
+        )
 
     # --- requests -----------------------------------------------------------------------------------------------------
 
@@ -379,10 +386,9 @@ class Dispatcher:
 
     def _make_prompt(self, request: ActiveRequest) -> None:
         """Make the prompt: at once if that is quick, else in a thread, which reports to `on_prompt`."""
-        request.fit_to(info := self._engine.info)
+        request.fit_to(self._engine.info)
         sampling = request.sampling
-        speed = self.residency.window_speed(info, is_idle=request.ask.sampling is None)
-        limits = limits_for(self._budgets, info.n_ctx if info else 0, speed, sampling.max_tokens if sampling else 0)
+        limits = self.limits(sampling.max_tokens if sampling else 0, is_idle=request.ask.sampling is None)
         report = partial(self._post_prompt, request)
         made = self._builder.make(request.ask.recipe, limits, report, request.ask.tenant.group)
         if made is not None:
