@@ -25,7 +25,7 @@ from rich.table import Table
 
 from scrubjay.protocol.messages import EngineSettings, Run, Sampling
 from scrubjay.tokens import Tokens, as_tokens
-from tests.benchmarks.contestants import Ours, n_cores
+from tests.benchmarks.contestants import Ours, n_cores, settle
 
 N_PROMPT = 256
 N_GENERATED = 24
@@ -74,6 +74,7 @@ class Bench:
     async def speeds(self, n_threads: int) -> tuple[float, float]:
         """Tokens per second of a prefill and of a generation."""
         sampling = Sampling(N_GENERATED, ignore_end=True)
+        await settle()
         cost, done, _ = await self.engines[n_threads].generate(self.prompt(), sampling, "/busy")
         return cost.processed / cost.prefill_ms * 1e3, done.n_generated / done.generate_ms * 1e3
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import fields
 
+from scrubjay.prompt.limits import Budgets
 from scrubjay.prompt.segments import Prompt
 from scrubjay.protocol.contexts import ContextStatus
 from scrubjay.protocol.messages import ModelInfo, PrefillCost
@@ -15,7 +16,7 @@ def lengths(records: Residency, *keys: str) -> list[int]:
 
 
 def test_what_the_engine_does_not_hold_is_not_believed() -> None:
-    records = Residency()
+    records = Residency(Budgets())
     for key in ("/kept", "/cut", "/gone", "#1", "#7"):
         records.of(key).n_resident = 8
     contexts = [ContextStatus("/kept", 9, (), 0), ContextStatus("/cut", 3, (), 0), ContextStatus("#7", 1, (), 0)]
@@ -26,7 +27,7 @@ def test_what_the_engine_does_not_hold_is_not_believed() -> None:
 
 
 def test_a_lost_engine_holds_nothing_and_the_costs_are_remembered() -> None:
-    records = Residency()
+    records = Residency(Budgets())
     records.of("/project").n_resident = 8
     before = records.of("/project").costs
     records.on_engine_lost()
@@ -46,7 +47,7 @@ def cost(tokens_per_s: float, processed: int = 1000) -> PrefillCost:
 
 
 def test_windows_grow_in_idle_time_when_the_machine_turns_out_to_be_faster() -> None:
-    records = Residency()
+    records = Residency(Budgets())
     for speed in (4000, 3000, 3500):
         assert records.window_speed(info(500), is_idle=True) == 500, "a few prefills say little"
         records.note_speed(cost(speed))
@@ -60,14 +61,14 @@ def test_windows_grow_in_idle_time_when_the_machine_turns_out_to_be_faster() -> 
 
 
 def test_without_a_speed_at_load_windows_stay_as_large_as_fit() -> None:
-    records = Residency()
+    records = Residency(Budgets())
     for _ in range(9):
         records.note_speed(cost(100))
     assert records.window_speed(info(0), is_idle=True) == 0
 
 
 def test_what_was_held_before_may_come_back_so_it_counts_as_quick() -> None:
-    records, model = Residency(), info(1000)
+    records, model = Residency(Budgets()), info(1000)
     prompts = [prompt_of(range(first, first + 900)) for first in (0, 5000)]
     assert records.least_ms(prompts[0], 900, model) == 900
     for prompt in prompts:

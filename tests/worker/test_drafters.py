@@ -101,6 +101,15 @@ def test_what_was_changed_only_once_is_not_expected_for_long() -> None:
     assert proposed(drafter.propose(as_tokens([1, 10, 6, *FIRST, 5, *SECOND]), 1)) == [5]
 
 
+def test_what_is_expected_does_not_grow_without_an_end() -> None:
+    text = as_tokens([*FIRST, 5] * 20)
+    drafter, written = ExpectedDrafter("prediction", text, from_start=True), [1, *FIRST]
+    for n in range(2, 12):
+        written += [5] * n + FIRST
+        draft = drafter.propose(as_tokens(written), 10_000)
+        assert draft is None or len(draft.tokens) <= 2 * len(text)
+
+
 @given(TEXTS, st.lists(st.integers(0, 3), min_size=1, max_size=3), st.lists(st.integers(4, 5), max_size=3))
 def test_tokens_are_substituted_as_characters_would_be(text: np.ndarray, old: list[int], new: list[int]) -> None:
     as_text = "".join(map(str, text.tolist())).replace("".join(map(str, old)), "".join(map(str, new)))

@@ -1,6 +1,8 @@
 """How many threads there are: the rule alone, on a simulated machine, and what answers have to do with it."""
 
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import numpy as np
@@ -10,7 +12,7 @@ from hypothesis import strategies as st
 
 from scrubjay.contexts.naive import Control
 from scrubjay.tokens import as_tokens
-from scrubjay.worker.threads import MAX_QUIET_S, MAX_TAKEN, MIN_TAKEN, QUIET_S, STALE_S, ThreadCount, Threads
+from scrubjay.worker.threads import MAX_QUIET_S, MAX_TAKEN, MIN_TAKEN, QUIET_S, STALE_S, ThreadCount, Threads, is_quiet
 from tests.support.engine_rig import CLASSES, NOISE, logits_after, nmse, random_tokens, rig
 
 STEP_S = 0.25
@@ -108,6 +110,18 @@ def test_what_others_did_long_ago_takes_no_threads_if_they_do_nothing_now() -> N
     assert count.note(10 * STALE_S, 1.2, is_quiet=True) == 1, "nor does it bring any"
     count = ThreadCount(2)
     assert count.note(10 * STALE_S, 1.2, is_quiet=False) == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux says how many want a processor")
+def test_who_wants_a_processor_is_seen() -> None:
+    code = "print(flush=True)\nwhile True: pass"
+    with subprocess.Popen([sys.executable, "-S", "-c", code], stdout=subprocess.PIPE) as busy:
+        assert busy.stdout
+        busy.stdout.readline()
+        try:
+            assert not is_quiet()
+        finally:
+            busy.kill()
 
 
 class Recorder:

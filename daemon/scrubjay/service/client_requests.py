@@ -116,10 +116,10 @@ class ClientRequests:
         project, document = self._projects.find(event.uri, event.owner)
         view = ProjectView.of(project, document, document.content.offset_at(event.position, event.encoding))
         model = self._model
-        builder = model.builder
-        if builder.fim_template is None or model.supervisor.info is None:
+        builder, info = model.builder, model.supervisor.info
+        if builder.fim_template is None or info is None:
             raise RequestError("Loading model", 503)
-        limits = model.dispatcher.limits(0, is_idle=True)
+        limits = model.dispatcher.residency.limits(info, 0, is_idle=True)
 
         def give(made: Made) -> None:
             if isinstance(made, ScrubjayError):

@@ -15,7 +15,7 @@ from scrubjay.completion.requests import Completion, stopping
 from scrubjay.engine.remote.engine import REMOTE
 from scrubjay.errors import EngineDied, EngineError, RequestError, ScrubjayError
 from scrubjay.prompt.fim import FimTemplate
-from scrubjay.prompt.limits import Budgets, Limits, limits_for
+from scrubjay.prompt.limits import Budgets
 from scrubjay.prompt.segments import Prompt
 from scrubjay.protocol.messages import Done, Embedded, Failed, Piece, PrefillDone, PrefillProgress, Run, Stopped
 from scrubjay.service.active_request import ActiveRequest, superseded
@@ -56,12 +56,11 @@ class Dispatcher:
         self._builder = builder
         self._post_prompt = post_prompt
         self.news = news
-        self._budgets = budgets
         self._requests: dict[int, ActiveRequest] = {}
         self._unawaited = Unawaited(lambda request: request.number in self._requests)
         # Those that came before the engine was ready.
         self._early: deque[ActiveRequest] = deque()
-        self.residency = Residency()
+        self.residency = Residency(budgets)
         self.scheduler = Scheduler()
         self.pace = TypingPace()
 
@@ -86,13 +85,6 @@ class Dispatcher:
             Failed: self._on_failed,
         }
         return {message: partial(self._for_its_request, handler) for message, handler in handlers.items()}
-
-    def limits(self, max_tokens: int, is_idle: bool) -> Limits:
-        """What a prompt has room for before `max_tokens` of an answer; `is_idle` as in `DocumentRecipe`."""
-        info = self._engine.info
-        return limits_for(
-            self._budgets, info.n_ctx if info else 0, self.residency.window_speed(info, is_idle), max_tokens
-        )
 
     # --- requests -----------------------------------------------------------------------------------------------------
 
@@ -386,9 +378,9 @@ class Dispatcher:
 
     def _make_prompt(self, request: ActiveRequest) -> None:
         """Make the prompt: at once if that is quick, else in a thread, which reports to `on_prompt`."""
-        request.fit_to(self._engine.info)
+        request.fit_to(info := self._engine.info)
         sampling = request.sampling
-        limits = self.limits(sampling.max_tokens if sampling else 0, is_idle=request.ask.sampling is None)
+        limits = self.residency.limits(info, sampling.max_tokens if sampling else 0, request.ask.sampling is None)
         report = partial(self._post_prompt, request)
         made = self._builder.make(request.ask.recipe, limits, report, request.ask.tenant.group)
         if made is not None:

@@ -1,4 +1,4 @@
-"""What the contexts hold, as the engine has said, and what prompts have cost. Pure.
+"""What the contexts hold, as the engine has said, what prompts have cost, and how long they may be for it. Pure.
 
 The engine chooses the context of each prompt and names it in its answers; nothing here chooses.
 """
@@ -10,6 +10,7 @@ from typing import Literal
 
 from scrubjay.completion.requests import Cost
 from scrubjay.context_keys import UNNAMED, group_of
+from scrubjay.prompt.limits import Budgets, Limits, limits_for
 from scrubjay.prompt.segments import Prompt
 from scrubjay.protocol.contexts import ContextStatus
 from scrubjay.protocol.messages import ModelInfo, PrefillCost
@@ -51,9 +52,14 @@ class ContextResidency:
 
 
 class Residency:
-    """The contexts by their keys: roots of projects, and the engine's own names for those of raw prompts."""
+    """The contexts by their keys: roots of projects, and the engine's own names for those of raw prompts.
 
-    def __init__(self) -> None:
+    Args:
+        budgets: how long prompts may be.
+    """
+
+    def __init__(self, budgets: Budgets) -> None:
+        self._budgets = budgets
         self._contexts: dict[str, ContextResidency] = {}
         self._tokens_per_s = 0.0
         # Each with the group whose it is.
@@ -131,6 +137,11 @@ class Residency:
         if is_idle and measured and len(self._speeds) == N_SPEEDS:
             self._window_speed = max(self._window_speed, min(self._speeds))
         return self._window_speed
+
+    def limits(self, info: ModelInfo | None, max_tokens: int, is_idle: bool) -> Limits:
+        """What a prompt has room for before `max_tokens` of an answer; `is_idle` as in `DocumentRecipe`."""
+        speed = self.window_speed(info, is_idle)
+        return limits_for(self._budgets, info.n_ctx if info else 0, speed, max_tokens)
 
     def least_ms(self, prompt: Prompt, n_needed: int, info: ModelInfo | None, group: str = "") -> float:
         """How long a prefill takes at least of `prompt`, of which `n_needed` tokens are not resident; 0 if no speed is known."""

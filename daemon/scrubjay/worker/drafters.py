@@ -74,6 +74,8 @@ class ExpectedDrafter:
     def __init__(self, name: str, text: Tokens, from_start: bool) -> None:
         self._name = name
         self._text = text
+        # A few tokens, each with more in its place again and again, must not become millions.
+        self._n_most = 2 * len(text)
         self._from_start = from_start
         self._at = 0
         self._n_seen = -1
@@ -128,7 +130,8 @@ class ExpectedDrafter:
         begin = n_first - (n_first == len(old) - n_last)
         old, new = old[begin : len(old) - n_last], new[begin : len(new) - n_last]
         if not np.array_equal(old, new):
-            self._text = np.concatenate([self._text[: self._at], substituted(self._text[self._at :], old, new)])
+            rest = substituted(self._text[self._at :], old, new)
+            self._text = np.concatenate([self._text[: self._at], rest])[: self._n_most]
 
 
 def substituted(text: Tokens, old: Tokens, new: Tokens) -> Tokens:

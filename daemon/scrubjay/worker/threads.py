@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterable
 from math import inf
 from pathlib import Path
-from time import monotonic, process_time
+from time import monotonic, process_time, sleep
 from typing import Protocol
 
 import psutil
@@ -24,6 +24,8 @@ MAX_QUIET_S = 10.0
 """The same on a machine where that has often been wrong; after so long without a mistake, they are forgotten."""
 STALE_S = 1.0
 """What others did in a longer time says little of what they do now."""
+N_GLANCES, GLANCE_S = 3, 0.0005
+"""Whoever wants a processor for long does so each time; the daemon, which has just sent a request, does not."""
 MAX_TAKEN = 0.25
 """Of a processor that others use so little, the rest does for a thread."""
 MIN_TAKEN = 0.4
@@ -105,7 +107,7 @@ class Threads:
         before, self._seen = self._seen, self._clocks()
         elapsed, free = (now - then for now, then in zip(self._seen, before, strict=True))
         n = self.count.n
-        if self.count.note(elapsed, free / elapsed, elapsed > STALE_S and _is_quiet()) != n:
+        if self.count.note(elapsed, free / elapsed, elapsed > STALE_S and is_quiet()) != n:
             for context in contexts:
                 context.set_threads(self.count.n)
 
@@ -116,13 +118,17 @@ class Threads:
         return monotonic(), idle + process_time()
 
 
-def _is_quiet() -> bool:
+def is_quiet() -> bool:
     """Whether no other thread of the machine wants a processor now; False where that cannot be known."""
-    try:
-        n_running, _, _ = Path("/proc/loadavg").read_text("ascii").split()[3].partition("/")
-    except OSError:
-        return False
-    return int(n_running) <= 1
+    for _ in range(N_GLANCES):
+        try:
+            n_running, _, _ = Path("/proc/loadavg").read_text("ascii").split()[3].partition("/")
+        except OSError:
+            return False
+        if int(n_running) <= 1:
+            return True
+        sleep(GLANCE_S)
+    return False
 
 
 def threads_for(settings: EngineSettings, n_wanted: int) -> Threads:
