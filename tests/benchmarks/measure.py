@@ -203,7 +203,8 @@ async def _typing(bench: Bench) -> AsyncIterator[Sample]:
     folder = Path(bench.stack.enter_context(tempfile.TemporaryDirectory()))
     # Whatever a jump may cost: prompts are to be as long as the servers', as long windows are not what is compared.
     budgets = (f"--context-budget={bench.cell.n_tokens}", "--latency-budget-ms=1000000")
-    options = (f"--threads={n_cores()}", *budgets, "--no-warm")
+    # An engine whose daemon was killed would still write records into the folder that is taken away.
+    options = (f"--threads={n_cores()}", *budgets, "--no-warm", "--store=off")
     daemon = await bench.stack.enter_async_context(running_daemon(bench.model, folder / "s", bench.n_ctx, options))
     await daemon.ready()
     trace = Trace(read_files(bench.cell.n_tokens * 3), seed=3)
