@@ -67,8 +67,8 @@ class Split:
 def read_modules(n_characters: int) -> dict[str, str]:
     """Modules of the standard library by name, that many characters of them; none so large that it is shown in parts."""
     files: dict[str, str] = {}
-    paths = sorted(Path(inspect.__file__).parent.glob("*.py"))
-    for path in (path for path in paths if path.stat().st_size <= MOST_BYTES_OF_A_FILE):
+    paths = Path(inspect.__file__).parent.glob("*.py")
+    for path in sorted(path for path in paths if path.stat().st_size <= MOST_BYTES_OF_A_FILE):
         if text := path.read_text("utf-8")[:n_characters]:
             files[path.name] = text
             n_characters -= len(text)

@@ -105,11 +105,11 @@ def test_where_more_threads_were_wrong_again_and_again_they_come_later() -> None
 
 def test_what_others_did_long_ago_takes_no_threads_if_they_do_nothing_now() -> None:
     count = ThreadCount(2)
-    assert count.note(10 * STALE_S, 1.2, is_quiet=True) == 2
-    assert count.note(STALE_S / 2, 1.2, is_quiet=True) == 1, "that is as good as now"
-    assert count.note(10 * STALE_S, 1.2, is_quiet=True) == 1, "nor does it bring any"
+    assert count.note(10 * STALE_S, 1.2, is_quiet=lambda: True) == 2
+    assert count.note(STALE_S / 2, 1.2, is_quiet=lambda: True) == 1, "that is as good as now"
+    assert count.note(10 * STALE_S, 1.2, is_quiet=lambda: True) == 1, "nor does it bring any"
     count = ThreadCount(2)
-    assert count.note(10 * STALE_S, 1.2, is_quiet=False) == 1
+    assert count.note(10 * STALE_S, 1.2, is_quiet=lambda: False) == 1
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux says how many want a processor")

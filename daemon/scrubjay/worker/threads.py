@@ -5,7 +5,7 @@ each decode. So there are no more of them than processors that others leave free
 """
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from math import inf
 from pathlib import Path
 from time import monotonic, process_time, sleep
@@ -49,16 +49,16 @@ class ThreadCount:
         self._wanted_s = QUIET_S
         self._risen_s = inf
 
-    def note(self, elapsed: float, available: float, is_quiet: bool = False) -> int:
+    def note(self, elapsed: float, available: float, is_quiet: Callable[[], bool] = lambda: False) -> int:
         """How many there should be now.
 
         Args:
             elapsed: seconds since the last call.
             available: processors that did nothing meanwhile, or worked for us; on average.
-            is_quiet: nobody else wants a processor at this moment.
+            is_quiet: whether nobody else wants a processor at this moment; asked only where it matters.
         """
-        if is_quiet and elapsed > STALE_S:
-            available = max(available, self.n - MIN_TAKEN)
+        if available < self.n - MIN_TAKEN and elapsed > STALE_S and is_quiet():
+            available = self.n - MIN_TAKEN
         self.is_crowded = available < CROWDED
         self._risen_s += elapsed
         fitting = min(max(int(available + MAX_TAKEN), 1), self.most)
@@ -107,7 +107,7 @@ class Threads:
         before, self._seen = self._seen, self._clocks()
         elapsed, free = (now - then for now, then in zip(self._seen, before, strict=True))
         n = self.count.n
-        if self.count.note(elapsed, free / elapsed, elapsed > STALE_S and is_quiet()) != n:
+        if self.count.note(elapsed, free / elapsed, is_quiet) != n:
             for context in contexts:
                 context.set_threads(self.count.n)
 
