@@ -1,6 +1,6 @@
 """How well a model foretells what is true at a cursor, by what its prompt shows of other files.
 
-    python -m tests.benchmarks.relevance FOLDER [--model PATH] [--ctx N] [--cursors N] [--minutes N] --out FILE
+    python -m tests.benchmarks.relevance FOLDER [--places new] [--model PATH] [--ctx N] [--cursors N] [--minutes N] --out FILE
 
 FOLDER has a folder for each package, and in it one for each of two versions of it, unpacked as pip has them. Cursors are in
 files of the older one that import others of their package, and that the newer one has changed if there are enough of these: at
@@ -8,9 +8,15 @@ a line that is long enough, somewhere in its first half. The ten lines from ther
 they are, in nats, and whether it would write the rest of the first one exactly.
 
 Two other files that changed in the newer version are open, and have just been edited so; where there are none, files drawn by
-lot. All the rest is on disk, and equally old. A prompt shows
+lot. All the rest is on disk, and equally old.
+
+With `--places new`, cursors are at lines that the newer version wrote, in its text, as if someone were at work on it. The two
+other files are then those of which the new lines have most new words in common with this one's: the same piece of work.
+
+A prompt shows
 
 - none: nothing but the file,
+- whole: these two and what is on disk, as far as they fit whole,
 - recency: what the daemon shows: these two, then what is on disk as the daemon chooses it, the large ones in parts,
 - imports: these two, then the files that the current one imports,
 - definitions: as recency, and heads of definitions of names near the cursor, in at most a quarter of the prompt,
@@ -24,13 +30,11 @@ import argparse
 import inspect
 import json
 import os
-import random
 import re
 import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from difflib import SequenceMatcher
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -50,51 +54,21 @@ from scrubjay.prompt.windows import resume_at
 from scrubjay.starter import model_path
 from scrubjay.tokenizer.token_cache import TokenCache
 from scrubjay.workspace.document import Document
-from scrubjay.workspace.file_tree import MAX_FILE_BYTES, FileBudget, FileTree
+from scrubjay.workspace.file_tree import FileBudget, FileTree
 from scrubjay.workspace.project import File, Project, Tail
 from scrubjay.workspace.projects import Projects
 from scrubjay.workspace.text import Change
 from scrubjay_training.runner import Runner
 from tests.benchmarks.related import Index, definitions_near
+from tests.benchmarks.version_places import Cursor, Package, Texts, changed_lines, cursors, new_cursors, packages
 
-Texts = dict[str, str]
-N_LINES = 10
-N_LEAST_CHARACTERS = 24
-N_LEAST_LINES = 60
-N_EDITED = 2
-N_ENOUGH = 4
 SPEED = 1e6
 """Tokens per second: the model is quick enough to be shown whatever fits."""
 MAX_BYTES_PER_TOKEN = 12
 """Of imported files: the large ones are shown in parts."""
-Context = Literal["none", "recency", "imports", "definitions", "imports+definitions", "definitions only"]
+Where = Literal["any", "new"]
+Context = Literal["none", "whole", "recency", "imports", "definitions", "imports+definitions", "definitions only"]
 CONTEXTS: tuple[Context, ...] = get_args(Context)
-
-
-@dataclass(frozen=True, slots=True)
-class Package:
-    """Two versions of a package, by path."""
-
-    name: str
-    old: Texts
-    new: Texts
-
-    @property
-    def changed(self) -> list[str]:
-        return [path for path in self.old if self.new.get(path, self.old[path]) != self.old[path]]
-
-
-@dataclass(frozen=True, slots=True)
-class Cursor:
-    """A place in a file of a package, the true text there, the text after that, and the files that were edited before."""
-
-    package: str
-    path: str
-    before: str
-    truth: str
-    after: str
-    edited: tuple[str, ...]
-    is_drawn: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,54 +85,6 @@ class Score:
     n_prompt: int
 
 
-def read(folder: Path) -> Texts:
-    """The texts of a package, by path."""
-    found = {}
-    for path in sorted(folder.rglob("*")):
-        if path.is_file() and 0 < path.stat().st_size <= MAX_FILE_BYTES and ".dist-info" not in str(path):
-            data = path.read_bytes()
-            if b"\0" not in data and path.suffix != ".whl":
-                found[str(path.relative_to(folder))] = data.decode("utf-8", "replace").replace("\r\n", "\n")
-    return found
-
-
-def packages(folder: Path) -> dict[str, Package]:
-    found = {}
-    for one in sorted(folder.iterdir()):
-        if one.is_dir():
-            old, new = sorted(one.iterdir(), key=lambda path: [int(part) for part in path.name.split(".")])
-            found[one.name] = Package(one.name, read(old), read(new))
-    return found
-
-
-def cursors(of: dict[str, Package], n: int) -> list[Cursor]:
-    """Places in files that import of their own package, the same ones each time, a package after the other."""
-    chance, found, names = random.Random(7), list[Cursor](), sorted(of)
-    while len(found) < n:
-        package = of[names[len(found) % len(names)]]
-        texts = package.old
-        own = (f"from {package.name}", f"import {package.name}", "from .")
-        paths = [p for p in texts if p.endswith(".py") and any(word in texts[p] for word in own)]
-        paths = [path for path in paths if texts[path].count("\n") >= N_LEAST_LINES]
-        changed = [path for path in paths if path in package.changed]
-        path = chance.choice(changed if len(changed) >= N_ENOUGH else paths)
-        lines = texts[path].splitlines(keepends=True)
-        number = chance.randrange(N_LEAST_LINES // 2, len(lines) - N_LINES)
-        line = lines[number].strip()
-        others = [p for p in package.changed if p != path and p.endswith(".py")]
-        lot = [p for p in texts if p != path and p.endswith(".py")]
-        chance.shuffle(others)
-        chance.shuffle(lot)
-        if len(line) < N_LEAST_CHARACTERS or line[0] in "#\"'":
-            continue
-        start, end = sum(map(len, lines[:number])), sum(map(len, lines[: number + N_LINES]))
-        at = start + lines[number].index(line) + chance.randrange(len(line) // 2)
-        edited = [*others, *(p for p in lot if p not in others)][:N_EDITED]
-        place = (texts[path][:at], texts[path][at:end], texts[path][end:])
-        found.append(Cursor(package.name, path, *place, tuple(edited), len(others) < N_EDITED))
-    return found
-
-
 class Asker:
     """A model, and the prompts that the daemon makes for it."""
 
@@ -169,7 +95,7 @@ class Asker:
         template = find_template(vocabulary, model.stem)
         self._template = styled(template, style, partial(chat_fim_template, vocabulary))  # type: ignore[arg-type]
         self._limits = limits_for(Budgets(), n_ctx, 0.0, 0)
-        self._indexes: dict[str, Index] = {}
+        self._indexes: dict[tuple[object, ...], Index] = {}
 
     def score(self, number: int, cursor: Cursor, package: Package, context: Context) -> Score:
         project, document = self._project(cursor, package, context)
@@ -177,8 +103,9 @@ class Asker:
         start = resume_at(document, offset, is_healed=False)
         layout = LayoutInput(project, document, start, self._template, self._cache, self._limits, is_idle=True)
         layouts = Layouts()
-        for preparation in layouts.parts(project.root).missing(project, self._limits, self._cache.alone):
-            preparation.keep(preparation.run())
+        if context != "whole":
+            for preparation in layouts.parts(project.root).missing(project, self._limits, self._cache.alone):
+                preparation.keep(preparation.run())
         if "definitions" in context:
             self._add_definitions(project, layout, package, cursor)
         prompt = layouts.prompt(replace(layout, n_typed=offset - start))
@@ -194,7 +121,7 @@ class Asker:
         return Score(number, package.name, context, total, *n)
 
     def _add_definitions(self, project: Project, layout: LayoutInput, package: Package, cursor: Cursor) -> None:
-        index = self._index(package)
+        index = self._index(package, cursor)
         room = prompt_frame(layout).room // 4 - 32
         text = definitions_near(index, cursor.path, layout.document.text, len(cursor.before), room * 3)
         while len(self._cache(text)) > room:
@@ -221,27 +148,31 @@ class Asker:
             files: Sequence[File] = ()
             if "imports" in context:
                 files = self._imported(root, cursor, package)
-            elif context in ("recency", "definitions"):
+            elif context in ("whole", "recency", "definitions"):
                 files = _on_disk(root, package.old, self._limits.n_ctx)
             projects.set_files(root, tuple(files), is_first=True)
             return projects.by_root(root), document
 
     def _imported(self, root: str, cursor: Cursor, package: Package) -> list[File]:
         """The files that the current one imports, the last one defining most of the names that it uses."""
-        index, used = self._index(package), {*re.findall(r"\w+", cursor.before + cursor.after)}
+        index, used = self._index(package, cursor), {*re.findall(r"\w+", cursor.before + cursor.after)}
         labels = index.imported(cursor.path, index.outlines[cursor.path])
         defined = Counter(one.label for name in used for one in index.by_name.get(name, ()))
         chosen, n_left = list[str](), self._limits.n_ctx * MAX_BYTES_PER_TOKEN
+        texts = package.with_new(cursor.edited)
         for label in sorted(labels, key=lambda label: -defined[label]):
-            if len(package.old[label]) <= n_left:
+            if len(texts[label]) <= n_left:
                 chosen.append(label)
-                n_left -= len(package.old[label])
-        return [File(f"{root}/{label}", package.old[label]) for label in reversed(chosen)]
+                n_left -= len(texts[label])
+        return [File(f"{root}/{label}", texts[label]) for label in reversed(chosen)]
 
-    def _index(self, package: Package) -> Index:
-        if package.name not in self._indexes:
-            self._indexes[package.name] = Index.of(package.old)
-        return self._indexes[package.name]
+    def _index(self, package: Package, cursor: Cursor) -> Index:
+        """Of the package as it is at that cursor."""
+        key = (package.name, cursor.path, cursor.edited)
+        if key not in self._indexes:
+            texts = package.with_new(cursor.edited) | {cursor.path: cursor.before + cursor.after}
+            self._indexes = {key: Index.of(texts)}
+        return self._indexes[key]
 
     def close(self) -> None:
         self._runner.close()
@@ -251,14 +182,11 @@ def _edit(projects: Projects, uri: str, root: str, old: str, new: str) -> None:
     """Open a file, and make it what it is in the next version, a change after the other."""
     document = projects.open(uri, "python", 1, old, root, str)
     before, after = old.splitlines(keepends=True), new.splitlines(keepends=True)
-    for tag, i, j, k, m in reversed(SequenceMatcher(None, before, after, autojunk=False).get_opcodes()):
-        if tag != "equal":
-            content = document.content
-            start, end = sum(map(len, before[:i])), sum(map(len, before[:j]))
-            change = Change(
-                "".join(after[k:m]), content.position_at(start, "utf-32"), content.position_at(end, "utf-32")
-            )
-            document = projects.change(uri, document.version + 1, [change], "utf-32")
+    for i, j, k, m in reversed(changed_lines(before, after)):
+        content = document.content
+        start, end = sum(map(len, before[:i])), sum(map(len, before[:j]))
+        change = Change("".join(after[k:m]), content.position_at(start, "utf-32"), content.position_at(end, "utf-32"))
+        document = projects.change(uri, document.version + 1, [change], "utf-32")
 
 
 def _on_disk(root: str, texts: Texts, n_ctx: int) -> tuple[File, ...]:
@@ -311,6 +239,7 @@ def main() -> None:
     parser.add_argument("--style", default="auto", help="as the option prompt-style")
     parser.add_argument("--ctx", type=int, default=4096, help="tokens in the context")
     parser.add_argument("--cursors", type=int, default=60, help="how many places")
+    parser.add_argument("--places", default="any", choices=get_args(Where), help="where cursors are")
     parser.add_argument("--contexts", nargs="+", default=CONTEXTS, choices=CONTEXTS, help="what prompts show")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--minutes", type=float, default=1e9)
@@ -323,7 +252,8 @@ def main() -> None:
     scores = [json.loads(line) for line in flags.out.open()] if flags.out.exists() else []
     done = {(score["context"], score["cursor"]) for score in scores}
     with flags.out.open("a") as out:
-        for number, cursor in enumerate(cursors(of, flags.cursors)):
+        places = (new_cursors if flags.places == "new" else cursors)(of, flags.cursors)
+        for number, cursor in enumerate(places):
             for context in flags.contexts:
                 if (context, number) not in done and monotonic() < ends:
                     scores.append(asdict(asker.score(number, cursor, of[cursor.package], context)))

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from tests.benchmarks.related import Index, definitions_near
-from tests.benchmarks.relevance import CONTEXTS, Asker, cursors, packages, table_of
+from tests.benchmarks.relevance import CONTEXTS, Asker, table_of
+from tests.benchmarks.version_places import cursors, new_cursors, packages
 from tests.support.gguf_models import tiny_model
 
 SHAPES = '''class Shape:
@@ -37,13 +38,36 @@ def test_what_a_place_names_is_found_in_the_files_that_are_imported() -> None:
     assert definitions_near(index, "pack/uses.py", USES, len(USES) // 2, 10) == ""
 
 
-@pytest.mark.slow
-def test_each_context_is_asked_for_at_each_cursor(tmp_path: Path) -> None:
-    for version, texts in (("1.9", TEXTS), ("1.10", TEXTS | {"pack/units.py": UNITS.replace("2.54", "2.540")})):
+def write(folder: Path, versions: dict[str, dict[str, str]]) -> None:
+    for version, texts in versions.items():
         for name, text in texts.items():
-            path = tmp_path / "pack" / version / name
+            path = folder / "pack" / version / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
+
+
+def test_new_places_are_where_the_newer_version_has_written(tmp_path: Path) -> None:
+    """In its text, with the files open that got the same new words."""
+    line = "    return [number * SCALE_FACTOR for number in range(12)]\n"
+    newer = {
+        **TEXTS,
+        "pack/uses.py": USES.replace("def shape_9(", f"def scaled() -> list[int]:\n{line}\n\ndef shape_9("),
+    }
+    newer["pack/units.py"] = UNITS + "\n\nSCALE_FACTOR = 3\n"
+    newer["pack/shapes.py"] = SHAPES + "\n\nUNIT_SHAPE = Shape([1])\n"
+    write(tmp_path, {"1.9": TEXTS, "1.10": newer})
+    found = packages(tmp_path)
+    places = new_cursors(found, 9)
+    assert {one.path for one in places} == {"pack/uses.py"}
+    for one in places:
+        assert f"{one.before}{one.truth}{one.after}" == newer["pack/uses.py"]
+        assert (line + "def scaled() -> list[int]:\n").count(one.truth.splitlines()[0]) == 1
+        assert one.edited == ("pack/units.py", "pack/shapes.py"), "the one with SCALE_FACTOR comes first"
+
+
+@pytest.mark.slow
+def test_each_context_is_asked_for_at_each_cursor(tmp_path: Path) -> None:
+    write(tmp_path, {"1.9": TEXTS, "1.10": TEXTS | {"pack/units.py": UNITS.replace("2.54", "2.540")}})
     found = packages(tmp_path)
     assert found["pack"].changed == ["pack/units.py"]
     places = cursors(found, 2)
