@@ -21,7 +21,8 @@ A prompt shows
 - imports: these two, then the files that the current one imports,
 - definitions: as recency, and heads of definitions of names near the cursor, in at most a quarter of the prompt,
 - imports+definitions,
-- definitions only: nothing else of other files.
+- definitions only: nothing else of other files,
+- definitions last: as recency, and a few of these heads after the suffix, where they cost least when they change.
 
 All are laid out as in idle time, with the window that the context has room for.
 """
@@ -67,7 +68,11 @@ SPEED = 1e6
 MAX_BYTES_PER_TOKEN = 12
 """Of imported files: the large ones are shown in parts."""
 Where = Literal["any", "new"]
-Context = Literal["none", "whole", "recency", "imports", "definitions", "imports+definitions", "definitions only"]
+N_LAST = 384
+"""Tokens of definitions after the suffix."""
+Context = Literal[
+    "none", "whole", "recency", "imports", "definitions", "imports+definitions", "definitions only", "definitions last"
+]
 CONTEXTS: tuple[Context, ...] = get_args(Context)
 
 
@@ -106,27 +111,32 @@ class Asker:
         if context != "whole":
             for preparation in layouts.parts(project.root).missing(project, self._limits, self._cache.alone):
                 preparation.keep(preparation.run())
-        if "definitions" in context:
-            self._add_definitions(project, layout, package, cursor)
+        index = self._index(package, cursor)
+        if "definitions" in context and "last" not in context:
+            text = self._definitions(index, layout, cursor, prompt_frame(layout).room // 4 - 32)
+            project.add_tail(Tail("definitions.py", text, once=False))
         prompt = layouts.prompt(replace(layout, n_typed=offset - start))
+        tokens = prompt.tokens.tolist()
+        if "last" in context:
+            [end] = [span.end for span in prompt.segments if span.kind == "suffix"]
+            tokens[end:end] = self._cache("\n\n" + self._definitions(index, layout, cursor, N_LAST)).tolist()
         typed = document.text[start:offset]
         truth = self._runner.encode(typed + cursor.truth)
-        logits = self._runner.foretold(prompt.tokens.tolist(), truth).astype(np.float64)
+        logits = self._runner.foretold(tokens, truth).astype(np.float64)
         scores = logits - np.logaddexp.reduce(logits, axis=1, keepdims=True)
         n_line = len(self._runner.encode(typed + cursor.truth.partition("\n")[0]))
         is_exact = all(int(logits[at].argmax()) == token for at, token in enumerate(truth[:n_line]))
         total = float(sum(scores[at, token] for at, token in enumerate(truth)))
         n_files = sum(span.end - span.start for span in prompt.segments if span.kind in ("file", "tail"))
-        n = (len(cursor.truth), is_exact, n_files, len(prompt.tokens))
+        n = (len(cursor.truth), is_exact, n_files, len(tokens))
         return Score(number, package.name, context, total, *n)
 
-    def _add_definitions(self, project: Project, layout: LayoutInput, package: Package, cursor: Cursor) -> None:
-        index = self._index(package, cursor)
-        room = prompt_frame(layout).room // 4 - 32
+    def _definitions(self, index: Index, layout: LayoutInput, cursor: Cursor, room: int) -> str:
+        """Heads of definitions of names near the cursor, in at most `room` tokens."""
         text = definitions_near(index, cursor.path, layout.document.text, len(cursor.before), room * 3)
         while len(self._cache(text)) > room:
             text = text[: len(text) * 9 // 10].rpartition("\n")[0] + "\n"
-        project.add_tail(Tail("definitions.py", text, once=False))
+        return text
 
     def _project(self, cursor: Cursor, package: Package, context: Context) -> tuple[Project, Document]:
         """The project with the file of the cursor open, and what is known of others."""
@@ -148,7 +158,7 @@ class Asker:
             files: Sequence[File] = ()
             if "imports" in context:
                 files = self._imported(root, cursor, package)
-            elif context in ("whole", "recency", "definitions"):
+            elif context in ("whole", "recency", "definitions", "definitions last"):
                 files = _on_disk(root, package.old, self._limits.n_ctx)
             projects.set_files(root, tuple(files), is_first=True)
             return projects.by_root(root), document
