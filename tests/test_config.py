@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scrubjay.config import Config, build_config, default_socket, read_config
+from scrubjay.config import Config, build_config, default_socket, options, read_config, value_text
 from scrubjay.errors import UsageError
 
 HOME = {"XDG_RUNTIME_DIR": "/run/me", "XDG_DATA_HOME": "/data"}
@@ -47,8 +47,14 @@ def test_flags_beat_the_environment_which_beats_the_file() -> None:
         ("checkpoint_budget", "2GiB", 2 << 30),
         ("checkpoint_budget", "512M", 512 << 20),
         ("checkpoint_budget", "1.5 GB", 3 << 29),
-        ("checkpoint_budget", "4096", 4096),
+        ("checkpoint_budget", "1048576", 1 << 20),
         ("checkpoint_budget", "auto", 0),
+        ("store", "off", 0),
+        ("store", "64M", 64 << 20),
+        ("store_daily", "1T", 1 << 40),
+        ("draft", "off", 0),
+        ("draft", "auto", -1),
+        ("draft", "4", 4),
         ("gpu_layers", "all", -1),
         ("gpu_layers", "-1", -1),
         ("gpu_layers", "0", 0),
@@ -72,6 +78,8 @@ def test_values_mean_the_same_from_every_source(name: str, text: str, value: obj
         configured(**{name: text}),
     ):
         assert getattr(config, name) == value
+    [option] = [option for option in options() if option.name == name]
+    assert option.metadata["parse"](value_text(option, value)) == value
 
 
 def test_toml_has_numbers_and_truth_values_of_its_own() -> None:
@@ -90,6 +98,13 @@ def test_toml_has_numbers_and_truth_values_of_its_own() -> None:
         ("checkpoint_budget", "2XB"),
         ("checkpoint_budget", "2"),
         ("checkpoint_budget", "0"),
+        ("checkpoint_budget", "8192"),
+        ("checkpoint_budget", "off"),
+        ("store", "2"),
+        ("store", "auto"),
+        ("store_daily", "16"),
+        ("store_daily", "auto"),
+        ("store_daily", "off"),
         ("gpu_layers", "some"),
         ("kv_type", "f64"),
         ("warm", "perhaps"),
@@ -107,6 +122,17 @@ def test_a_wrong_value_is_told_with_its_source(name: str, text: str) -> None:
         assert sentence.startswith(f"{source}: {text!r} is not ")
         assert sentence.endswith(".")
         assert "\n" not in sentence
+
+
+@pytest.mark.parametrize(
+    ("name", "word"), [("checkpoint_budget", ", or 'auto'"), ("store", ", or 'off'"), ("store_daily", "")]
+)
+def test_bytes_without_their_unit_are_told_what_to_write(name: str, word: str) -> None:
+    advice = f"give a number with its unit, such as 512M or 2GiB{word}."
+    flag = name.replace("_", "-")
+    assert complaint(**{name: "2"}) == f"--{flag}: '2' is not a size of 1 MiB or more: it is 2 bytes; {advice}"
+    assert complaint(**{name: "8192"}).endswith(f"it is 8,192 bytes; {advice}")
+    assert complaint(**{name: "much"}) == f"--{flag}: 'much' is not a size; {advice}"
 
 
 def test_an_unknown_name_is_refused_and_the_nearest_known_one_suggested() -> None:

@@ -26,9 +26,8 @@ from scrubjay.option_values import (
     parse_path,
     parse_path_or_none,
     parse_share,
-    parse_size,
-    parse_size_or_off,
     parse_text,
+    size_or,
     some_of,
     whole_from,
 )
@@ -90,13 +89,16 @@ class Config:
     )
     interval: int = _option(0, whole_from(1, "auto"), "N", "tokens between checkpoints (default: auto)")
     checkpoint_budget: int = _option(
-        0, parse_size, "SIZE", "memory for checkpoints and branches in bytes, such as 2GiB (default: auto)"
+        0, size_or("auto"), "SIZE", "memory for checkpoints and branches in bytes, such as 2GiB (default: auto)"
     )
     store: int = _option(
-        2 << 30, parse_size_or_off, "SIZE", "disk for what contexts held, kept over restarts; off: none (default: 2GiB)"
+        2 << 30,
+        size_or("off", "none", "false"),
+        "SIZE",
+        "disk for what contexts held, kept over restarts; off: none (default: 2GiB)",
     )
     store_daily: int = _option(
-        16 << 30, parse_size, "SIZE", "most bytes of it that are written in a day (default: 16GiB)"
+        16 << 30, size_or(), "SIZE", "most bytes of it that are written in a day (default: 16GiB)"
     )
     gpu_layers: int = _option(-1, whole_from(0, "all", -1), "N", "layers on the GPU (default: all)")
     kv_type: Literal["f16", "q8_0"] = _option("f16", one_of("f16", "q8_0"), "TYPE", "type of the KV cache: f16 or q8_0")
@@ -267,6 +269,8 @@ def value_text(option: Field[Any], value: object) -> str:
     match value:
         case bool():
             return str(value).lower()
+        case 0 if "off: none" in option.metadata["help"]:
+            return "off"
         case (host, port):
             return f"{host}:{port}"
         case None:

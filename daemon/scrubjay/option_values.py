@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
-MIN_SIZE = 4096
-"""Of what is given in bytes; less is a unit that was forgotten."""
+MIN_SIZE = 1 << 20
+"""Of what is given in bytes. Less is a unit that was forgotten, be it G or M: llama-server's `--cache-ram 8192` means MiB."""
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", re.IGNORECASE)
 
 
@@ -54,17 +54,22 @@ def parse_draft(value: str) -> int:
     return 0 if value.lower() == "off" else whole_from(1, "auto", -1)(value)
 
 
-def parse_size(value: str) -> int:
-    """Bytes: a number with an optional unit, K, M, G or T, each 1024 of the one before."""
-    if value.lower() == "auto":
-        return 0
-    match = _SIZE.fullmatch(value.strip())
-    if not match or float(match[1]) == 0:
-        raise ValueError("a size; give one such as 512M or 2GiB, or 'auto'")
-    n_bytes = int(float(match[1]) * _UNITS[match[2].upper()])
-    if n_bytes < MIN_SIZE:
-        raise ValueError(f"large enough: it is {n_bytes:,} bytes; give a size such as 512M or 2GiB, or 'auto'")
-    return n_bytes
+def size_or(*words: str) -> Callable[[str], int]:
+    """A parser of bytes: a number with its unit, K, M, G or T, each 1024 of the one before; each of `words` stands for 0."""
+
+    def parse(value: str) -> int:
+        if value.lower() in words:
+            return 0
+        advice = "give a number with its unit, such as 512M or 2GiB" + "".join(f", or {word!r}" for word in words[:1])
+        match = _SIZE.fullmatch(value.strip())
+        if not match:
+            raise ValueError(f"a size; {advice}")
+        n_bytes = int(float(match[1]) * _UNITS[match[2].upper()])
+        if n_bytes < MIN_SIZE:
+            raise ValueError(f"a size of {MIN_SIZE >> 20} MiB or more: it is {n_bytes:,} bytes; {advice}")
+        return n_bytes
+
+    return parse
 
 
 def parse_share(value: str) -> float:
@@ -75,15 +80,6 @@ def parse_share(value: str) -> float:
     if not 0 <= share <= 1:
         raise ValueError("a number from 0 to 1; give one such as 0.2")
     return share
-
-
-def parse_size_or_off(value: str) -> int:
-    """Bytes, as `parse_size`; 0 for "off"."""
-    if value.lower() in ("off", "none", "false"):
-        return 0
-    if value.lower() == "auto":
-        raise ValueError("a size; give one such as 512M or 2GiB, or 'off'")
-    return parse_size(value)
 
 
 def parse_flag(value: str) -> bool:
