@@ -9,6 +9,8 @@ from collections.abc import Sequence
 
 from scrubjay.errors import UsageError
 
+logger = logging.getLogger(__name__)
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Serve the editor at the other end of standard input and output; the exit status.
@@ -23,7 +25,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return asyncio.run(_serve(arguments))
     except UsageError as error:
-        logging.getLogger(__name__).warning("%s", error)
+        logger.warning("%s", error)
         return 2
     except KeyboardInterrupt:
         return 130
@@ -38,7 +40,12 @@ async def _serve(arguments: argparse.Namespace) -> int:
     # milliseconds at a keystroke.
     gc.freeze()
     server.socket = arguments.socket
-    return await server.serve(*await open_stdio(), editor_pid=_process_id(arguments.clientProcessId))
+    reader, writer = await open_stdio()
+    if sys.stdin.isatty():
+        logger.warning(
+            "Editors start `scrubjay lsp` and talk to it on standard input, where it now waits; Ctrl-C ends it."
+        )
+    return await server.serve(reader, writer, editor_pid=_process_id(arguments.clientProcessId))
 
 
 def _process_id(text: str | None) -> int | None:

@@ -88,12 +88,12 @@ class _FileReader:
 
 
 async def frames(reader: Reader) -> AsyncIterator[bytes]:
-    """The bodies of the frames that `reader` brings, until it ends, even inside a frame.
+    """The bodies of the frames that `reader` brings, until it ends, even inside a frame; without any, the log says why.
 
     After each body, whatever it set going runs up to its first wait, so that a request sees the documents as they were
     when it came.
     """
-    length, n_garbage = 0, 0
+    length, n_garbage, has_begun = 0, 0, False
     while n_garbage <= MAX_GARBAGE:
         try:
             line = await reader.readline()
@@ -101,6 +101,11 @@ async def frames(reader: Reader) -> AsyncIterator[bytes]:
             # A line that is longer than the reader's buffer is no header: what was read of it is passed over.
             line, n_garbage = b"?", n_garbage + _PIECE // 16
         if not line:
+            if not has_begun:
+                logger.warning(
+                    "Standard input ended before an editor said anything; "
+                    "editors start `scrubjay lsp` and talk to it there."
+                )
             return
         name, _, value = line.partition(b":")
         if name.strip().lower() == b"content-length":
@@ -110,13 +115,15 @@ async def frames(reader: Reader) -> AsyncIterator[bytes]:
                 body = await _body(reader, length)
             except asyncio.IncompleteReadError:
                 return
-            length, n_garbage = 0, 0
+            length, n_garbage, has_begun = 0, 0, True
             if body:
                 yield body
                 await _next_turn()
         else:
             n_garbage += len(line)
-    logger.warning("What comes on standard input is not the language server protocol.")
+    logger.warning(
+        "What comes on standard input is not the language server protocol, in which editors talk to `scrubjay lsp`."
+    )
 
 
 async def _body(reader: Reader, length: int) -> bytes:

@@ -1,6 +1,10 @@
 """The life of a connection, and frames that no client library would send: each is answered or logged, and the server lives."""
 
+import asyncio
 import json
+import os
+import pty
+import signal
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -316,24 +320,43 @@ async def test_it_survives_a_thousand_random_frames(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("redirection", "exit_code"),
+    ("redirection", "exit_code", "said"),
     [
-        ("< /dev/null", 1),
-        ("< FILE", 1),
-        ("<&-", 2),
-        (">&- < /dev/null", 2),
-        ("< /dev/zero", 1),
-        ("2>&- < /dev/null", 1),
+        ("< /dev/null", 1, b"ended before an editor said anything; editors start `scrubjay lsp`"),
+        ("< FILE", 1, b""),
+        ("<&-", 2, b"editors start `scrubjay lsp`"),
+        (">&- < /dev/null", 2, b"editors start `scrubjay lsp`"),
+        ("< /dev/zero", 1, b"is not the language server protocol, in which editors talk to `scrubjay lsp`"),
+        ("2>&- < /dev/null", 1, b""),
     ],
 )
-async def test_it_ends_where_standard_input_is_no_editor(tmp_path: Path, redirection: str, exit_code: int) -> None:
+async def test_it_ends_where_standard_input_is_no_editor(
+    tmp_path: Path, redirection: str, exit_code: int, said: bytes
+) -> None:
     (tmp_path / "file").write_bytes(b"Content-Length: 5\r\n\r\nhello" + b"x" * 100_000)
     command = f'"{sys.executable}" -m scrubjay lsp {redirection.replace("FILE", str(tmp_path / "file"))}'
     process = await Pipe.shell(command)
     _, log = await process.communicate()
     assert process.returncode == exit_code
-    assert log.count(b"\n") <= 1
+    assert log.count(b"\n") == bool(said)
+    assert said in log
     assert b"Traceback" not in log
+
+
+@pytest.mark.slow
+async def test_who_types_it_is_told_what_it_is_for() -> None:
+    terminal, theirs = pty.openpty()
+    with os.fdopen(terminal, "wb"):
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "scrubjay", "lsp", stdin=theirs, stdout=theirs, stderr=asyncio.subprocess.PIPE
+        )
+        os.close(theirs)
+        assert process.stderr
+        said = await process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        log = await process.stderr.read()
+    assert b"Editors start `scrubjay lsp` and talk to it on standard input" in said
+    assert (log, await process.wait()) == (b"", 130)
 
 
 @pytest.mark.slow
