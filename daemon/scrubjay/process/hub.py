@@ -1,12 +1,14 @@
 """Models of the Hugging Face hub: those on this machine, and how others are fetched.
 
-Everything here imports the hub's client, which takes a moment: it is imported when such a model is named.
+Most of it imports the hub's client, which takes a moment: longer than it takes to see that there is no network.
 """
 
 import shutil
+import socket
 import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from time import time
 from typing import TYPE_CHECKING, Any
 
 import psutil
@@ -18,8 +20,10 @@ from scrubjay.starter import model_path
 if TYPE_CHECKING:
     from huggingface_hub import CachedFileInfo, CachedRepoInfo
 
-REACH_S = 3.0
-"""How long the hub may take to answer at all. Its client would try again and again for half a minute."""
+REACH_S = 2.5
+"""From the start of a command, until the hub has answered at all. Its client would try again and again for half a minute."""
+LEAST_REACH_S = 1.5
+"""What the hub has for it even if the command began long ago: a packet may be lost, and is sent again after a second."""
 GIB = 1 << 30
 SPARE_BYTES = GIB
 """What a download must leave of the disk."""
@@ -41,15 +45,14 @@ def cached_models() -> list[tuple[str, Path, int]]:
 
 def cached(name: HubName) -> Path | None:
     """The model's first file, if all of its parts are on this machine."""
-    for repo in _cached_repos():
-        if repo.repo_id != name.repo:
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    revisions = (Path(HF_HUB_CACHE).resolve() / f"models--{name.repo.replace('/', '--')}" / "snapshots").glob("*")
+    for paths in sorted(map(_files, revisions), key=_last_modified, reverse=True):
+        try:
+            return paths[choose_files(paths, name.file)[0]]
+        except ModelRefused:
             continue
-        for revision in sorted(repo.revisions, key=lambda revision: revision.last_modified, reverse=True):
-            paths = {str(file.file_path.relative_to(revision.snapshot_path)): file.file_path for file in revision.files}
-            try:
-                return paths[choose_files(paths, name.file)[0]]
-            except ModelRefused:
-                continue
     return None
 
 
@@ -71,6 +74,15 @@ def remove(name: HubName) -> int:
     if repo and chosen == set(files):
         shutil.rmtree(repo.repo_path, ignore_errors=True)
     return sum(files[file_name].size_on_disk for file_name in chosen)
+
+
+def _files(revision: Path) -> dict[str, Path]:
+    """What is there of one revision of a repository; a link whose bytes are gone is no file."""
+    return {path.relative_to(revision).as_posix(): path for path in revision.rglob("*") if path.is_file()}
+
+
+def _last_modified(files: dict[str, Path]) -> float:
+    return max((path.stat().st_mtime for path in files.values()), default=0.0)
 
 
 def _models(repo: "CachedRepoInfo") -> "list[CachedFileInfo]":
@@ -102,10 +114,14 @@ def fetch(name: HubName, tell: Callable[[str], None]) -> Path:
     Raises:
         ModelRefused: there is no such model, no network, or no room for it.
     """
+    try:
+        _reach()
+    except (OSError, ValueError) as error:
+        raise _unreachable(name, str(error)) from error
+
     from huggingface_hub import hf_hub_download
 
     try:
-        _reach()
         sizes = _sizes(name.repo)
         files = choose_files(sizes, name.file)
         n_bytes = sum(sizes[file] for file in files)
@@ -158,16 +174,19 @@ def _reach() -> None:
 
     Raises:
         OSError: it does not.
-        Exception: what its client raises then.
+        ValueError: its address, which a variable may set, cannot be one.
     """
-    from huggingface_hub import constants, get_session
+    from huggingface_hub.constants import ENDPOINT, is_offline_mode
 
-    outcome: list[Exception | None] = []
+    if is_offline_mode():
+        return  # its client says so
+    patience = _patience()
+    outcome: list[OSError | ValueError | None] = []
 
     def ask() -> None:
         try:
-            get_session().head(constants.ENDPOINT, timeout=REACH_S)
-        except Exception as error:  # it is raised where it is waited for
+            _knock(ENDPOINT, patience)
+        except (OSError, ValueError) as error:  # it is raised where it is waited for
             outcome.append(error)
         else:
             outcome.append(None)
@@ -175,11 +194,52 @@ def _reach() -> None:
     # The search for the host's address has no time limit of its own.
     asking = threading.Thread(target=ask, daemon=True)
     asking.start()
-    asking.join(REACH_S)
-    if not outcome:
-        raise TimeoutError(f"{constants.ENDPOINT} does not answer")
+    asking.join(patience)
+    if not outcome or isinstance(outcome[0], TimeoutError):
+        raise TimeoutError(f"{ENDPOINT} does not answer")
     if outcome[0]:
         raise outcome[0]
+
+
+def _patience() -> float:
+    """Seconds until a user has waited for `REACH_S` since the start of this process, on a machine however busy."""
+    age = time() - psutil.Process().create_time()
+    return min(max(REACH_S - age, LEAST_REACH_S), REACH_S)
+
+
+def _knock(endpoint: str, timeout: float) -> None:
+    """Have the server at a URL, or the proxy before it, say anything. Sends nothing that is anybody's.
+
+    Raises:
+        OSError: it did not within `timeout` seconds for each step; TimeoutError if it is just silent.
+        ValueError: no URL is like that.
+    """
+    from urllib.parse import urlsplit
+    from urllib.request import getproxies, proxy_bypass
+
+    hub = urlsplit(endpoint)
+    proxies = {} if proxy_bypass(hub.netloc) else getproxies()
+    where = urlsplit(proxies.get(hub.scheme) or proxies.get("all") or endpoint)
+    port = where.port or {"http": 80, "https": 443}.get(where.scheme, 1080)
+    with socket.create_connection((where.hostname or "", port), timeout) as link:
+        if where.scheme == "https":
+            _shake_hands(link, where.hostname or "")
+        elif where.scheme == "http":
+            link.sendall(f"HEAD / HTTP/1.1\r\nHost: {hub.hostname}\r\nConnection: close\r\n\r\n".encode())
+            link.recv(1)
+
+
+def _shake_hands(link: socket.socket, host: str) -> None:
+    """Begin encryption with whoever is there: the hub's client looks who it is, and says what is wrong."""
+    import ssl
+
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    try:
+        context.wrap_socket(link, server_hostname=host).close()
+    except ssl.SSLError:
+        return
 
 
 def _not_fetched(name: HubName, error: Any) -> ModelRefused:
@@ -195,11 +255,14 @@ def _not_fetched(name: HubName, error: Any) -> ModelRefused:
         case OfflineModeIsEnabled():
             return ModelRefused(f"{repo} is not on this machine, and HF_HUB_OFFLINE forbids fetching it; unset that.")
         case _:
-            reason = _first_line(str(error).splitlines()) or type(error).__name__
-            return ModelRefused(
-                f"{repo} is not on this machine and cannot be fetched ({reason}); "
-                "check the network, or use --model starter or the PATH of a GGUF file."
-            )
+            return _unreachable(name, _first_line(str(error).splitlines()) or type(error).__name__)
+
+
+def _unreachable(name: HubName, reason: str) -> ModelRefused:
+    return ModelRefused(
+        f"hf:{name.repo} is not on this machine and cannot be fetched ({reason}); "
+        "check the network, or use --model starter or the PATH of a GGUF file."
+    )
 
 
 def _first_line(lines: Iterable[str]) -> str:
