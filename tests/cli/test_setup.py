@@ -14,10 +14,16 @@ from pathlib import Path
 import pytest
 
 from scrubjay.cli.editors import clients_folder
+from scrubjay.cli.main import main
+from scrubjay.cli.recommend import GIB, Machine, best
+from scrubjay.process.client import Client
 from scrubjay.process.lifecycle import stop_daemon
+from scrubjay.process.model_names import whole_name
 from tests.editors.debian import Program, emacs, neovim
 from tests.editors.test_neovim import PROGRAM, QUESTIONS, Neovim
 from tests.editors.vscode import NO_GALLERY, Browser, built_extension, code_server, page, started
+from tests.support.gguf_models import tiny_model
+from tests.support.hub_cache import fill
 from tests.support.shared_daemon import FLAGS
 
 pytestmark = pytest.mark.slow
@@ -239,6 +245,37 @@ def test_three_questions_at_most_and_no_network(home: Home) -> None:
     assert "First completion" in said
     assert 0 < len(re.findall(r"\[.*?\]: ", said)) <= 3
     assert not (home.folder / ".config/scrubjay/config.toml").exists(), "the next setup tries it again"
+
+
+def test_a_machine_that_was_busy_once_is_measured_again(
+    home: Home, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What nobody chose is written nowhere; the first setup that finds a model quick enough takes it."""
+    for name in os.environ:
+        monkeypatch.delenv(name)
+    for name, value in home.environment.items():
+        monkeypatch.setenv(name, value)
+    config = home.folder / ".config/scrubjay/config.toml"
+    monkeypatch.setattr("scrubjay.cli.setup.measure", lambda: Machine(8 * GIB, 0, flops=1e9, bandwidth=1e8))
+    for _ in range(2):
+        assert main(["setup", "--yes"]) == 0
+        said = capsys.readouterr().out
+        assert "the next `scrubjay setup` measures again" in said
+        assert "First completion" in said
+        assert "Nothing had to be changed." in said
+        assert not config.exists()
+    idle = Machine(8 * GIB, 0, flops=5e12, bandwidth=2e11)
+    monkeypatch.setattr("scrubjay.cli.setup.measure", lambda: idle)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(home.folder / "hub"))
+    entry = best(idle)
+    assert entry
+    (fill(home.folder / "hub", entry.repo, {"it-Q8_0.gguf": 9}) / "it-Q8_0.gguf").write_bytes(
+        tiny_model("dense").read_bytes()
+    )
+    assert main(["setup", "--yes"]) == 0
+    assert "That is all." in capsys.readouterr().out
+    assert tomllib.loads(config.read_text()) == {"model": whole_name(entry.repo)}
+    assert Client(home.socket).get("status")["model"]["path"].endswith("it-Q8_0.gguf")
 
 
 def test_without_a_terminal_nothing_is_asked(home: Home) -> None:

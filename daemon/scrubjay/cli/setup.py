@@ -21,6 +21,7 @@ from scrubjay.process.lifecycle import restart_daemon, start_daemon
 from scrubjay.process.model_files import model_argument
 from scrubjay.process.model_names import is_hub_name, whole_name
 
+STARTER = "starter"
 SAMPLE = "class Point:\n    def __init__(self, x: int, y: int) -> None:\n        self.x = x\n        self."
 
 
@@ -66,10 +67,13 @@ def _set_model(wanted: str | None, questions: Questions) -> bool:
     if source and not wanted:
         print(f"Model: {read_config().model}, as {source} says.")
         return False
-    name = whole_name(wanted or questions.choose("Model", _default_model()))
+    suggested = wanted or _suggestion()
+    name = whole_name(wanted or questions.choose("Model", suggested or STARTER))
     if source and read_config().model == name:
         print(f"Model: {name}, as {source} says.")
         return False
+    if not suggested and name == STARTER:
+        return False  # nobody chose it: written, it would be there for good
     try:
         model_argument(name, say)
     except ModelRefused as error:
@@ -85,11 +89,15 @@ def _set_model(wanted: str | None, questions: Questions) -> bool:
     return True
 
 
-def _default_model() -> str:
+def _suggestion() -> str:
+    """The model that is best here; "" if none has room and is quick, as may be while others want the machine."""
     entry = best(measure())
     if entry is None:
-        print("This machine is slow, or busy, for the models that `scrubjay model recommend` knows.")
-        return "starter"
+        print(
+            "No model that `scrubjay model recommend` knows has room here and is quick; the small one that comes with Scrubjay "
+            "is used until another is chosen: the next `scrubjay setup` measures again, `scrubjay model use MODEL` takes any."
+        )
+        return ""
     print(
         f"For this machine: {entry.name}, about {entry.n_bytes / GIB:.1f} GiB to download, licence {entry.licence}. "
         "`starter` is small and comes with Scrubjay."
