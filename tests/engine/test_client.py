@@ -12,6 +12,8 @@ import numpy as np
 import psutil
 import pytest
 
+from scrubjay import abort_byte
+from scrubjay.abort_byte import AbortByte
 from scrubjay.engine.client import (
     HUGE_PAGES,
     MODEL_THREAD_SPINS,
@@ -102,6 +104,23 @@ async def test_stop_ends_a_prefill_and_keeps_its_work() -> None:
         assert isinstance(synced, PrefillDone)
         assert synced.cost.processed == len(tokens) - stopped.done
         await until(events, Done)
+
+
+async def test_a_byte_that_has_a_name_loses_it_with_the_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(abort_byte, "inherits_descriptors", lambda: False)
+    async with engine(tiny_model("dense")) as (client, events):
+        await until(events, Opened)
+        [name] = psutil.Process(client.pid).cmdline()[-1:]
+        AbortByte.open(name)
+        client.stop(99)
+        client.run(Run(1, "a", prompt(300)))
+        await until(events, Done)
+        client.ask_status()
+        status = (await until(events, EngineStatus))[-1]
+        assert isinstance(status, EngineStatus)
+        assert status.n_aborted == 1
+    with pytest.raises(FileNotFoundError):
+        AbortByte.open(name)
 
 
 @pytest.mark.slow

@@ -1,17 +1,18 @@
 """The engine as a process of its own, over a real socketpair, with the real shared byte."""
 
-import mmap
-import os
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from scrubjay import abort_byte
+from scrubjay.abort_byte import AbortByte
 from scrubjay.protocol.codec import Decoder, encode
 from scrubjay.protocol.contexts import EngineStatus
 from scrubjay.protocol.messages import (
@@ -44,7 +45,7 @@ class Process:
 
     popen: "subprocess.Popen[bytes]"
     connection: socket.socket
-    abort: mmap.mmap
+    abort: AbortByte
     messages: Iterator[Message]
 
     def send(self, message: Message) -> None:
@@ -72,18 +73,23 @@ def received(connection: socket.socket) -> Iterator[Message]:
 
 @pytest.fixture
 def process() -> Iterator[Process]:
+    with started() as process:
+        yield process
+
+
+@contextmanager
+def started() -> Iterator[Process]:
     ours, theirs = socket.socketpair()
-    fd = os.memfd_create("abort")
-    os.ftruncate(fd, mmap.PAGESIZE)
-    command = [sys.executable, "-m", "scrubjay.worker", str(theirs.fileno()), str(fd)]
-    with subprocess.Popen(command, pass_fds=[theirs.fileno(), fd]) as popen:
+    abort = AbortByte.create()
+    command = [sys.executable, "-m", "scrubjay.worker", str(theirs.fileno()), abort.argument]
+    with subprocess.Popen(command, pass_fds=[theirs.fileno(), *abort.descriptors]) as popen:
         theirs.close()
         try:
-            yield Process(popen, ours, mmap.mmap(fd, mmap.PAGESIZE), received(ours))
+            yield Process(popen, ours, abort, received(ours))
         finally:
             ours.close()
             popen.wait(timeout=30)
-            os.close(fd)
+            abort.unlink()
 
 
 def opened(process: Process, kind: str = "shortconv", n_ctx: int = 16384, interval: int = 256) -> Process:
@@ -111,7 +117,7 @@ def test_a_prefill_is_stopped_inside_a_decode_and_its_continuation_is_bit_equal(
     process.send(Run(1, "/p", tokens))
     process.until(PrefillProgress)
     process.send(Stop(1))
-    process.abort[0] = 1
+    process.abort.set()
     (*_, stopped) = process.until(Stopped, Done)
     assert isinstance(stopped, Stopped)
     assert 0 < stopped.done < 5_000
@@ -133,10 +139,24 @@ def test_a_stray_abort_byte_is_harmless(process: Process) -> None:
     opened(process)
     tokens = random_tokens(np.random.default_rng(2), 1000)
     sampling = Sampling(max_tokens=8, ignore_end=True, with_margins=True)
-    process.abort[0] = 1
+    process.abort.set()
     disturbed = process.answer(Run(1, "/p", tokens, sampling=sampling))
     assert isinstance(disturbed[-1], Done)
     assert pieces_of(disturbed) == pieces_of(process.answer(Run(2, "/p", tokens, sampling=sampling, cold=True)))
+
+
+@pytest.mark.parametrize("has_name", [False, True])
+def test_the_byte_alone_aborts_a_decode(has_name: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In both forms; the second is that of systems whose processes inherit no descriptors."""
+    monkeypatch.setattr(abort_byte, "inherits_descriptors", lambda: not has_name)
+    with started() as process:
+        opened(process)
+        process.abort.set()
+        process.answer(Run(1, "/p", random_tokens(np.random.default_rng(2), 300)))
+        process.send(AskStatus())
+        status = process.until(EngineStatus)[-1]
+    assert isinstance(status, EngineStatus)
+    assert status.n_aborted == 1
 
 
 def test_a_generation_is_stopped_between_tokens(process: Process) -> None:

@@ -5,16 +5,15 @@ Used from one event loop. Nothing here waits for the engine but `close`.
 
 import asyncio
 import logging
-import mmap
 import os
 import signal
 import socket
-import tempfile
 from collections.abc import Mapping
 from typing import Any
 
 import psutil
 
+from scrubjay.abort_byte import AbortByte
 from scrubjay.engine.interface import Deliver, Engine, EngineGone
 from scrubjay.isolation import python_command, safe_environment
 from scrubjay.protocol.codec import Decoder, encode
@@ -42,7 +41,7 @@ MAX_ENDING_S = 2.0
 class EngineClient(Engine):
     """An engine in a process of its own, `python -m scrubjay.worker`. Use `start`."""
 
-    def __init__(self, process: asyncio.subprocess.Process, wire: "_Wire", abort: mmap.mmap, deliver: Deliver) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, wire: "_Wire", abort: AbortByte, deliver: Deliver) -> None:
         self._process = process
         self._wire = wire
         self._abort = abort
@@ -63,16 +62,15 @@ class EngineClient(Engine):
         # A prompt of 32k tokens leaves in one piece, if the system allows it.
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
         _, wire = await loop.create_unix_connection(lambda: _Wire(deliver), sock=ours)
-        abort_fd = _shared_page()
-        abort = mmap.mmap(abort_fd, mmap.PAGESIZE)
+        abort = AbortByte.create()
         try:
-            process = await _spawn(theirs.fileno(), abort_fd)
+            process = await _spawn(theirs.fileno(), abort)
         except OSError:
             wire.close()
+            abort.unlink()
             raise
         finally:
             theirs.close()
-            os.close(abort_fd)
         client = cls(process, wire, abort, deliver)
         client._send(Open(settings))
         return client
@@ -99,7 +97,7 @@ class EngineClient(Engine):
         """Ask the engine to end `job`, also from inside a decode; see `Engine.stop`."""
         # The message first: an engine that the byte interrupts looks for the reason.
         self._send(Stop(job, goes_on))
-        self._abort[0] = 1
+        self._abort.set()
 
     def end_early(self, job: int) -> None:
         """Ask the engine to end `job` after the decode that runs."""
@@ -116,7 +114,7 @@ class EngineClient(Engine):
     async def close(self, deadline_s: float = 5.0) -> None:
         """End the process: in good order until the deadline, then by force. May be called twice."""
         self._send(Close())
-        self._abort[0] = 1
+        self._abort.set()
         await asyncio.wait([self._watcher], timeout=deadline_s)
         self._kill()
         await self._watcher
@@ -141,6 +139,7 @@ class EngineClient(Engine):
         code = await ended
         log.cancel()
         self._wire.close()
+        self._abort.unlink()
         self._deliver(EngineGone(how_it_ended(code, self._log_tail.decode(errors="replace"))))
 
     async def _read_log(self) -> None:
@@ -182,10 +181,10 @@ class _Wire(asyncio.Protocol):
             self._transport.close()
 
 
-async def _spawn(*fds: int) -> asyncio.subprocess.Process:
+async def _spawn(wire: int, abort: AbortByte) -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
-        *python_command("-m", "scrubjay.worker", *map(str, fds)),
-        pass_fds=fds,
+        *python_command("-m", "scrubjay.worker", str(wire), abort.argument),
+        pass_fds=(wire, *abort.descriptors),
         # llama.cpp looks for its plug-ins in the working folder, too.
         cwd="/",
         env=environment(safe_environment()),
@@ -231,14 +230,3 @@ def _line_about_failure(log: str) -> str:
     lines = [line.strip() for line in log.splitlines() if line.strip()]
     failures = [line for line in lines if any(word in line for word in ("GGML_ASSERT", "rror", "failed", "abort"))]
     return (failures or lines or [""])[-1][:300]
-
-
-def _shared_page() -> int:
-    """A file descriptor of one page of zeros that has no name and can be mapped by two processes."""
-    if hasattr(os, "memfd_create"):
-        fd = os.memfd_create("scrubjay-abort")
-    else:
-        with tempfile.TemporaryFile() as file:
-            fd = os.dup(file.fileno())
-    os.truncate(fd, mmap.PAGESIZE)
-    return fd

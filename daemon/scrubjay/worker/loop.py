@@ -13,6 +13,7 @@ from time import monotonic, time_ns
 
 import psutil
 
+from scrubjay.abort_byte import AbortByte
 from scrubjay.contexts.branches import BranchStore
 from scrubjay.contexts.checkpoint_pool import CheckpointPool
 from scrubjay.contexts.checkpointed import CheckpointedContext
@@ -40,7 +41,6 @@ from scrubjay.protocol.messages import (
 )
 from scrubjay.protocol.records import Forget, Forgotten, RecordStatus
 from scrubjay.store.record_store import RecordStore, StoreLimits
-from scrubjay.worker.abort_flag import AbortByte
 from scrubjay.worker.embed import Embedder
 from scrubjay.worker.generate import KeptTexts, generation_of, sending
 from scrubjay.worker.load import LoadedModel, open_model
