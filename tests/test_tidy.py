@@ -41,7 +41,7 @@ MAX_FIELDS = 12
 OPEN_TO_THE_LANGUAGE_SERVER = {
     "scrubjay",
     *(f"scrubjay.{name}" for name in ("process.client", "process.peer", "protocol.messages")),
-    *(f"scrubjay.{name}" for name in ("config", "errors", "isolation", "positions", "uris")),
+    *(f"scrubjay.{name}" for name in ("config", "errors", "isolation", "loopback", "positions", "uris")),
 }
 OPEN_TO_ITS_STARTER = {"scrubjay.process.lifecycle", "scrubjay.process.about"}
 """For the one module of the language server that starts a daemon."""

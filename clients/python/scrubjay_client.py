@@ -6,6 +6,7 @@
 Lines and columns count from 1, columns in characters, as compilers and `scrubjay complete` count them.
 """
 
+import hmac
 import json
 import os
 import socket
@@ -20,6 +21,8 @@ from typing import Any, TypedDict
 from urllib.parse import urlencode
 from uuid import uuid4
 
+PROOF_S = 30.0
+"""How long a daemon over TCP may take to prove what it is, if no other time is set."""
 _ADVICE = "start the daemon with a socket in a folder of your own (--socket PATH)"
 Event = dict[str, Any]
 """`type` says what it is: state, project, edit, progress, checkpoint, restore or completion."""
@@ -84,7 +87,7 @@ class Scrubjay:
     block closes it; the model's context stays warm.
 
     Args:
-        path: of the daemon's socket; None for the usual one.
+        path: of the daemon's socket, or of its token file where that is TCP on loopback; None for the usual one.
         timeout_s: how long the daemon may be silent; None for as long as it likes.
 
     Raises:
@@ -185,16 +188,20 @@ class Scrubjay:
 
     @contextmanager
     def _answer(self, method: str, route: str, body: Mapping[str, object] | None = None) -> Iterator[HTTPResponse]:
-        connection = _UnixConnection(self.path, self._timeout_s)
+        connection = HTTPConnection("localhost")
         try:
-            connection.request(method, f"/api/{route}", None if body is None else json.dumps(body).encode("ascii"))
+            connection.sock, headers = _connect(self.path, self._timeout_s)
+            content = None if body is None else json.dumps(body).encode("ascii")
+            connection.request(method, f"/api/{route}", content, headers)
             response = connection.getresponse()
             if response.status >= 400:
                 _raise_error(json.loads(response.read()))
             yield response
         except TimeoutError as error:
-            raise ScrubjayError(f"The daemon on {self.path} has said nothing for {self._timeout_s:g} s.") from error
-        except (OSError, HTTPException, ValueError) as error:
+            raise ScrubjayError(
+                f"The daemon on {self.path} has said nothing for {self._timeout_s or PROOF_S:g} s."
+            ) from error
+        except (OSError, HTTPException, ValueError, LookupError, TypeError) as error:
             raise self._gone() from error
         finally:
             connection.close()
@@ -219,23 +226,55 @@ def default_socket() -> Path:
     return next((path for path in sockets if path.exists()), sockets[0])
 
 
-class _UnixConnection(HTTPConnection):
-    def __init__(self, path: Path, timeout_s: float | None) -> None:
-        super().__init__("localhost")
-        self._path = path
-        self._timeout_s = timeout_s
+def _connect(path: Path, timeout_s: float | None) -> tuple[socket.socket, dict[str, str]]:
+    """A connection to the daemon, and the headers that requests on it need."""
+    _require_own_folder(path.parent)
+    if stat.S_ISREG(path.lstat().st_mode):
+        return _connect_over_tcp(json.loads(path.read_text("ascii")), timeout_s)
+    connection = socket.socket(socket.AF_UNIX)
+    try:
+        connection.settimeout(timeout_s)
+        connection.connect(str(path))
+        _require_own_peer(connection, path)
+    except BaseException:
+        connection.close()
+        raise
+    return connection, {}
 
-    def connect(self) -> None:
-        _require_own_folder(self._path.parent)
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(self._timeout_s)
-        self.sock.connect(str(self._path))
-        _require_own_peer(self.sock, self._path)
+
+def _connect_over_tcp(said: dict[str, Any], timeout_s: float | None) -> tuple[socket.socket, dict[str, str]]:
+    """The same where the socket's path is that of a file that says `said`: the port, and a token.
+
+    The file may be old, and the port another program's by now: who listens has to prove that it knows the token, too.
+    """
+    port, token = int(said["port"]), str(said["token"])
+    connection = socket.create_connection(("127.0.0.1", port), timeout_s or PROOF_S)
+    try:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        _require_proof(connection, token)
+        connection.settimeout(timeout_s)
+    except BaseException:
+        connection.close()
+        raise
+    return connection, {"Authorization": f"Bearer {token}"}
+
+
+def _require_proof(connection: socket.socket, token: str) -> None:
+    nonce = uuid4().hex
+    connection.sendall(f"GET /api/proof?nonce={nonce} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+    with HTTPResponse(connection) as response:
+        response.begin()
+        given = str(json.loads(response.read(512))["proof"])
+    expected = hmac.new(token.encode(), nonce.encode(), "sha256").hexdigest()
+    if not hmac.compare_digest(given.encode(), expected.encode()):
+        raise ConnectionError("another program has the port")
 
 
 def _require_own_folder(folder: Path) -> None:
     """See that nobody else can put a socket there: what is sent holds source code."""
     status = folder.stat()
+    if not hasattr(os, "geteuid"):
+        return  # Windows keeps others out of its users' folders
     if status.st_uid != os.geteuid() or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         raise ScrubjayError(f"The folder {folder} belongs to another user, or others may write to it; {_ADVICE}.")
 

@@ -17,6 +17,7 @@ from typing import Any, Literal, TypeVar
 
 from scrubjay.errors import UsageError
 from scrubjay.key_tables import KeyTable, key_tables, parse_hash, parse_name, parse_weight
+from scrubjay.loopback import VARIABLE as LOCAL_VARIABLE
 from scrubjay.model_tables import MODEL_OPTIONS, PURPOSES, ModelTable, model_key, model_tables
 from scrubjay.option_values import (
     one_of,
@@ -69,7 +70,7 @@ class Config:
         keys: who may use `http` beside this machine's user.
     """
 
-    socket: Path = _place("the daemon's Unix socket")
+    socket: Path = _place("the daemon's local socket")
     data_dir: Path = _place("folder for logs, and for what contexts held")
     model: str = _option(
         "starter",
@@ -353,7 +354,7 @@ def _settings(
         yield *_keyed(f"{table}{dot}{option.replace('-', '_')}", _as_text(value, source)), source
     for key, value in environment.items():
         # An empty variable is how shells unset one.
-        if key.startswith(PREFIX) and key not in (CONFIG_VARIABLE, REMOTE_KEY_VARIABLE) and value:
+        if key.startswith(PREFIX) and key not in (CONFIG_VARIABLE, REMOTE_KEY_VARIABLE, LOCAL_VARIABLE) and value:
             yield *_keyed(key.removeprefix(PREFIX).lower(), value), key
     for key, value in flags.items():
         yield *_keyed(key, value), f"--{key.replace('_', '-')}"

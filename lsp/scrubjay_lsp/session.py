@@ -7,14 +7,20 @@ from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import aiohttp
+from aiohttp.client_proto import ResponseHandler
 
 from scrubjay.errors import DaemonError, RequestError
-from scrubjay.process.peer import require_own_folder, require_own_peer
+from scrubjay.loopback import TokenFile
+from scrubjay.process.peer import own_token_file, require_own_peer
 from scrubjay_lsp.daemon_reply import Json, Reply, refuse
 
 logger = logging.getLogger(__name__)
+
+CONNECT_S = 5.0
+"""How long a daemon may take to prove what it is, over TCP."""
 
 
 class Session:
@@ -36,20 +42,26 @@ class Session:
 
     @classmethod
     async def open(cls, path: str, on_event: Callable[[Json], None]) -> "Session":
-        """A session with the daemon that listens on the Unix socket at `path`.
+        """A session with the daemon that listens on the socket, or on the port of the token file, at `path`.
 
         Raises:
             DaemonError: none does, or it is none that has sessions, or it is another user's.
         """
-        http = aiohttp.ClientSession(connector=aiohttp.UnixConnector(path=path))
         try:
-            require_own_folder(Path(path).parent)
+            token_file = own_token_file(Path(path))
+        except OSError as error:
+            raise _nobody_on(path) from error
+        http = (
+            _over_loopback(token_file) if token_file else aiohttp.ClientSession(connector=aiohttp.UnixConnector(path))
+        )
+        try:
             socket = await http.ws_connect("http://localhost/api/session", max_msg_size=0)
-            # Before any source is sent.
-            require_own_peer(socket.get_extra_info("socket"), Path(path))
+            if token_file is None:
+                # Before any source is sent.
+                require_own_peer(socket.get_extra_info("socket"), Path(path))
         except (aiohttp.ClientError, OSError) as error:
             await http.close()
-            raise DaemonError(f"No daemon listens on {path}; `scrubjay start` starts one.") from error
+            raise _nobody_on(path) from error
         except (asyncio.CancelledError, DaemonError):
             await http.close()
             raise
@@ -129,3 +141,23 @@ class Session:
         waiting, self._waiting = self._waiting, {}
         for reply in waiting.values():
             refuse(reply, RequestError("The Scrubjay daemon went away; the request can be repeated.", 503, "gone"))
+
+
+def _nobody_on(path: str) -> DaemonError:
+    return DaemonError(f"No daemon listens on {path}; `scrubjay start` starts one.")
+
+
+def _over_loopback(token_file: TokenFile) -> aiohttp.ClientSession:
+    return aiohttp.ClientSession(connector=_LoopbackConnector(token_file), headers=token_file.headers)
+
+
+class _LoopbackConnector(aiohttp.BaseConnector):
+    """Has each connection proven before a request is sent on it. aiohttp's own connectors are made in the same way."""
+
+    def __init__(self, token_file: TokenFile) -> None:
+        super().__init__()
+        self._token_file = token_file
+
+    async def _create_connection(self, *_: Any) -> ResponseHandler:
+        connection = await asyncio.to_thread(self._token_file.connect, CONNECT_S)
+        return (await self._loop.create_connection(self._factory, sock=connection))[1]

@@ -143,6 +143,23 @@ def test_another_socket_than_the_configured_one_is_refused(home: Path) -> None:
 
 
 @pytest.mark.slow
+def test_a_socket_that_is_handed_over_is_none_for_tcp(home: Path) -> None:
+    code = "import sys; from pathlib import Path; from scrubjay.process.run import *; given_socket(Path(sys.argv[1]), os.environ)"
+    place = str(home / "run" / "s")
+    manager = subprocess.run(
+        [sys.executable, "-c", LAUNCHER, place, sys.executable, "-c", code, place],
+        env={**os.environ, "SCRUBJAY_LOCAL": "tcp"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (
+        "UsageError: The service manager hands over a Unix socket, which SCRUBJAY_LOCAL=tcp does not want"
+        in manager.stderr
+    )
+
+
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="systemd is Linux's")
 def test_a_crash_an_upgrade_and_a_login_with_a_real_service_manager(home: Path) -> None:
     options = {"model": str(tiny_model("deltanet")), "ctx": "4096", "threads": "1", "rules": "false"}

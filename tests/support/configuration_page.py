@@ -50,6 +50,14 @@ or `--no-NAME` as a flag.
 """
 TAIL = """\
 
+## Without a Unix socket
+
+With the variable `SCRUBJAY_LOCAL=tcp` a daemon listens on a port of 127.0.0.1 in place of its Unix socket: for folders that
+cannot hold one, as some shared folders cannot. At the path of `--socket` is a file then that only its user can read, with the
+port and a token, which is another one in each run. The command line, editors and `clients/python` find out by themselves which
+of the two is there; [http.md](http.md) says how other programs do. A socket of systemd's (`scrubjay service`) is always a Unix
+socket.
+
 ## What is shown of a project
 
 Beside the file that is edited, prompts show other files of its project: what is open, then what was edited last, as far as

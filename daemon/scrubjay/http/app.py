@@ -1,4 +1,4 @@
-"""The web applications, on the Unix socket and on TCP: routes, limits, errors."""
+"""The web applications, on the local socket and on TCP: routes, limits, errors."""
 
 import asyncio
 import resource
@@ -16,10 +16,11 @@ from scrubjay.http.api.session import Session
 from scrubjay.http.compat import compat_routes
 from scrubjay.http.connections import Connections, note_answer
 from scrubjay.http.errors import answer_errors
-from scrubjay.http.guard import Address, guard, is_loopback
+from scrubjay.http.guard import Address, guard, guard_local, is_loopback, proof_route
 from scrubjay.http.keys import KeyRing
 from scrubjay.http.page import FOR_KEYS, PageAccess, page_routes
 from scrubjay.http.params import MAX_BODY
+from scrubjay.loopback import TokenFile, bind, new_token, uses_unix_sockets, write_token_file
 from scrubjay.service.service import Service
 from scrubjay.service.status import Json, StatusReport
 
@@ -39,27 +40,42 @@ class Listeners:
     """Where requests are answered.
 
     Args:
-        path: of the Unix socket.
+        path: of the local socket.
         connect: makes aiohttp's protocol for a connection to it.
         given: a socket that listens there already; ours from now on.
+        token: has it be a port on loopback, and `path` that of a token file.
     """
 
     def __init__(
-        self, path: Path, connect: web.Server, connections: Connections, given: socket.socket | None = None
+        self,
+        path: Path,
+        connect: web.Server,
+        connections: Connections,
+        given: socket.socket | None = None,
+        token: str = "",
     ) -> None:
         self._path = path
         self._given = given
+        self._token = token
+        self._port = 0
         self._factory = _factory(connect, connections)
         self._server: asyncio.Server | None = None
         self.urls: tuple[str, ...] = ()
         """Of the TCP side, as clients can use them."""
 
     async def listen_again(self) -> None:
-        """Make the socket, whose path must be free; connections that there are live on.
+        """Make the socket, or the token file, whose path must be free; connections that there are live on.
 
         Raises:
             OSError: it cannot be made.
         """
+        # A port outlives its token file, and those who have read that may go on.
+        if not (self._server and self._token):
+            await self._listen()
+        if self._token:
+            write_token_file(self._path, TokenFile(self._port, self._token))
+
+    async def _listen(self) -> None:
         self.close()
         bound, self._given = self._given or self._bind(), None
         try:
@@ -73,6 +89,10 @@ class Listeners:
             raise
 
     def _bind(self) -> socket.socket:
+        if self._token:
+            on_loopback = bind()
+            self._port = on_loopback.getsockname()[1]
+            return on_loopback
         bound = socket.socket(socket.AF_UNIX)
         try:
             bound.bind(str(self._path))
@@ -100,13 +120,15 @@ async def serving(
 ) -> AsyncIterator[Listeners]:
     """Answer on the socket `path`, which nobody else uses, where only this user may connect; and on `address`, if any.
 
+    The socket is a port with a token file at `path` where `uses_unix_sockets` says so, unless it is given.
+
     Args:
         about: see `StatusReport`.
         given: see `Listeners`.
 
     Raises:
         DaemonError: the socket or the address cannot be had.
-        UsageError: the address is not safe.
+        UsageError: the address is not safe; or see `uses_unix_sockets`.
     """
     reporter = StatusReport(service, about)
     compatible = compat_routes(service, reporter, anchor)
@@ -114,8 +136,9 @@ async def serving(
         native = NativeRoutes(service, reporter)
         page = _Page(stack, native)
         connections = Connections(_n_descriptors() // 2)
-        app = make_app(service, reporter, [*compatible, web.post("/api/page", page.give)], connections)
-        listeners = Listeners(path, await _set_up(stack, app), connections, given)
+        token = "" if given or uses_unix_sockets() else new_token()
+        app = make_app(service, reporter, [*compatible, web.post("/api/page", page.give)], connections, token)
+        listeners = Listeners(path, await _set_up(stack, app), connections, given, token)
         stack.callback(listeners.close)
         try:
             await listeners.listen_again()
@@ -157,10 +180,14 @@ class _Page:
 
 
 def make_app(
-    service: Service, reporter: StatusReport, more: list[web.RouteDef], connections: Connections
+    service: Service, reporter: StatusReport, more: list[web.RouteDef], connections: Connections, token: str = ""
 ) -> web.Application:
-    """All routes over `service`, which must be running, and `more`. Shutting it down ends sessions and event streams."""
-    app = _application(connections)
+    """All routes over `service`, which must be running, and `more`. Shutting it down ends sessions and event streams.
+
+    With a token, they are for who has it.
+    """
+    app = _application(connections, *([guard_local(token)] if token else []))
+    app.add_routes([proof_route(token)] if token else [])
 
     async def session(request: web.Request) -> web.WebSocketResponse:
         # A local socket gains nothing by compression.

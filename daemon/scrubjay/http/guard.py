@@ -1,4 +1,7 @@
-"""The TCP side is for programs of this machine, or those that have the key; never for web pages."""
+"""The TCP side is for programs of this machine, or those that have the key; never for web pages.
+
+So is a daemon whose local socket is on loopback, for who can read its token file.
+"""
 
 from dataclasses import dataclass
 from ipaddress import ip_address
@@ -11,6 +14,7 @@ from scrubjay.http.keys import TENANT, KeyRing
 from scrubjay.http.page import PATHS as PAGE
 from scrubjay.http.params import Handler
 from scrubjay.key_tables import KeyTable
+from scrubjay.loopback import HOST, MAX_NONCE, PROOF, proof
 
 PUBLIC = ("/health", "/v1/health", "/models", "/v1/models")
 """What may be asked without the key, as llama.cpp's server has it."""
@@ -55,6 +59,34 @@ def guard(address: Address, ring: KeyRing) -> Middleware:
             return await handler(request)
 
     return check
+
+
+def guard_local(token: str) -> Middleware:
+    """The middleware of the local socket where that is TCP: it refuses who does not have `token`."""
+    address, ring = Address(HOST, 0), KeyRing((), token)
+
+    @web.middleware
+    async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
+        _refuse_web_pages(request)
+        _check_host(request, address)
+        if request.path != PROOF and ring.find(_given_key(request)) is None:
+            says = "This daemon wants the token of its token file, as `Authorization: Bearer TOKEN`."
+            raise RequestError(says, 401, "authentication_error")
+        return await handler(request)
+
+    return check
+
+
+def proof_route(token: str) -> web.RouteDef:
+    """Where a client has the daemon prove that it knows `token`, before it sends that or anything else."""
+
+    async def prove(request: web.Request) -> web.Response:
+        nonce = request.query.get("nonce", "")
+        if not 0 < len(nonce) <= MAX_NONCE:
+            raise RequestError(f"`nonce` must have 1 to {MAX_NONCE} characters.")
+        return web.json_response({"proof": proof(token, nonce)})
+
+    return web.get(PROOF, prove)
 
 
 def is_loopback(host: str) -> bool:

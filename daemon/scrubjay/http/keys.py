@@ -15,7 +15,7 @@ TENANT = web.RequestKey("tenant", Tenant)
 
 
 def tenant_of(request: web.Request) -> Tenant:
-    """Who asks; this machine's user on the Unix socket, and wherever there are no keys."""
+    """Who asks; this machine's user on the local socket, and wherever there are no keys."""
     tenant: Tenant = request.get(TENANT, OWNER)
     return tenant
 

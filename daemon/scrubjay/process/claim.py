@@ -1,6 +1,8 @@
 """One daemon per socket: who may listen there, and what may be taken away to make place for it.
 
-Beside the socket is a lock file. The process that holds its lock is the daemon of that socket, and the file holds its process
+Where there are no Unix sockets, a token file (see `scrubjay.loopback`) is in place of the socket.
+
+Beside it is a lock file. The process that holds its lock is the daemon of that socket, and the file holds its process
 id; the lock goes with the process, however that ends, so a socket without a locked lock file is nobody's.
 """
 
@@ -9,11 +11,12 @@ import logging
 import os
 import stat
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from scrubjay.errors import DaemonError
+from scrubjay.loopback import TokenFile, read_token_file, uses_unix_sockets
 from scrubjay.process.peer import connect, require_own_folder
 
 logger = logging.getLogger(__name__)
@@ -45,7 +48,7 @@ class SocketClaim:
         self._path = path
         self._is_given = is_given
         self._lock = -1
-        self._socket: tuple[int, int] | None = None
+        self._socket: tuple[int, int] | TokenFile | None = None
 
     def take(self) -> None:
         """Become the daemon of this socket, whose path is free for binding then.
@@ -76,7 +79,7 @@ class SocketClaim:
 
     def note_bound(self) -> None:
         """Remember the socket that is bound now."""
-        self._socket = _file_identity(self._path)
+        self._socket = _socket_identity(self._path)
 
     @property
     def is_intact(self) -> bool:
@@ -86,7 +89,7 @@ class SocketClaim:
     @property
     def _is_ours(self) -> bool:
         """Whether what is at the path is what was bound."""
-        return self._socket is not None and self._path.is_socket() and _file_identity(self._path) == self._socket
+        return self._socket is not None and _socket_identity(self._path) == self._socket
 
     def release(self) -> None:
         """Give it up; the socket is taken away, unless another is there by now."""
@@ -125,22 +128,29 @@ def is_running(path: Path) -> bool:
     Raises:
         DaemonError: it is, or may be, another user's.
     """
+    return _is_answered(path, lambda: _is_locked(lock_path(path)))
+
+
+def _is_answered(path: Path, is_hung: Callable[[], bool]) -> bool:
+    """Whether somebody listens; `is_hung` says it of who has accepted and not proven to be the daemon of a token file."""
     try:
-        with closing(connect(path, ANSWER_S)):
+        with closing(connect(path, ANSWER_S)[0]):
             return True
     except TimeoutError:
-        return True  # it does not accept, but somebody listens
+        # On a Unix socket somebody listens and does not accept; the port of an old token file may be anybody's.
+        return read_token_file(path) is None or is_hung()
     except OSError:
         return False
 
 
 def require_place(path: Path) -> None:
-    """Make the socket's folder, for this user only, and see that a socket may be put at `path`.
+    """Make the socket's folder, for this user only, and see that a socket, or a token file, may be put at `path`.
 
     Raises:
-        DaemonError: the folder cannot be made or is not safe from others; or what is at `path` is not a socket of this user.
+        DaemonError: the folder cannot be made or is not safe from others; or what is at `path` is neither of this user.
+        UsageError: see `uses_unix_sockets`.
     """
-    if len(os.fsencode(path)) > MAX_SOCKET_PATH:
+    if uses_unix_sockets() and len(os.fsencode(path)) > MAX_SOCKET_PATH:
         raise DaemonError(f"The path {path} is too long for a socket; choose one of at most {MAX_SOCKET_PATH} bytes.")
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -151,7 +161,7 @@ def require_place(path: Path) -> None:
         status = path.lstat()
     except FileNotFoundError:
         return
-    if not stat.S_ISSOCK(status.st_mode):
+    if not stat.S_ISSOCK(status.st_mode) and not read_token_file(path):
         kind = next(word for test, word in _KINDS if test(status.st_mode))
         raise DaemonError(f"{path} is a {kind}, not a socket, and stays as it is; choose another --socket.")
     if status.st_uid != os.geteuid():
@@ -160,8 +170,13 @@ def require_place(path: Path) -> None:
 
 def _require_silence(path: Path) -> None:
     """To be asked with the lock held, as our daemons do while they listen: whatever listens is none of them."""
-    if is_running(path):
+    if _is_answered(path, lambda: False):
         raise DaemonError(f"Another program listens on {path}; choose another --socket.")
+
+
+def _socket_identity(path: Path) -> tuple[int, int] | TokenFile | None:
+    """What tells a socket, or a token file, from another at the same path; None if neither is there."""
+    return _file_identity(path) if path.is_socket() else read_token_file(path)
 
 
 def _file_identity(path: Path) -> tuple[int, int] | None:
@@ -199,6 +214,12 @@ def locked(path: Path, patience_s: float | None = 0.0) -> Iterator[int | None]:
     finally:
         if fd is not None:
             os.close(fd)
+
+
+def _is_locked(path: Path) -> bool:
+    """Whether a process has the lock on the file at `path`."""
+    with locked(path) as fd:
+        return fd is None
 
 
 def lock_file(fd: int, patience_s: float | None) -> bool:

@@ -1,4 +1,4 @@
-"""A client of the daemon's Unix socket, for programs that ask one thing after another. Imports only what is quick to import."""
+"""A client of the daemon, for programs that ask one thing after another. Imports only what is quick to import."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from scrubjay.errors import DaemonError, RequestError
+from scrubjay.loopback import PROOF_S
 from scrubjay.process.peer import connect
 
 Json = dict[str, Any]
@@ -76,15 +77,19 @@ class Client:
 
     @contextmanager
     def _answer(self, method: str, route: str, body: Mapping[str, object] | None) -> Iterator[HTTPResponse]:
-        connection = _UnixConnection(self.path, self._timeout_s)
+        connection = HTTPConnection("localhost")
         try:
-            connection.request(method, f"/api/{route}", None if body is None else json.dumps(body).encode("ascii"))
+            connection.sock, headers = connect(self.path, self._timeout_s)
+            content = None if body is None else json.dumps(body).encode("ascii")
+            connection.request(method, f"/api/{route}", content, headers)
             response = connection.getresponse()
             if response.status >= 400:
                 raise _refusal(json.loads(response.read()))
             yield response
         except TimeoutError as error:
-            raise DaemonError(f"The daemon on {self.path} has said nothing for {self._timeout_s:g} s.") from error
+            raise DaemonError(
+                f"The daemon on {self.path} has said nothing for {self._timeout_s or PROOF_S:g} s."
+            ) from error
         except (OSError, HTTPException, ValueError) as error:
             raise self._gone() from error
         finally:
@@ -92,16 +97,6 @@ class Client:
 
     def _gone(self) -> DaemonError:
         return DaemonError(f"No daemon answers on {self.path}; `scrubjay start` starts one.")
-
-
-class _UnixConnection(HTTPConnection):
-    def __init__(self, path: Path, timeout_s: float | None) -> None:
-        super().__init__("localhost")
-        self._path = path
-        self._timeout_s = timeout_s
-
-    def connect(self) -> None:
-        self.sock = connect(self._path, self._timeout_s)
 
 
 def _refusal(answer: Json) -> RequestError:

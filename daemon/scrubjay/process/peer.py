@@ -1,4 +1,4 @@
-"""The way to a daemon's socket: only to what this user's own process listens on, in a folder that nobody else can write to.
+"""The way to a daemon: only to what this user's own process listens on, in a folder that nobody else can write to.
 
 Where no runtime folder is set, another user of the machine can make the usual one first, and would be sent the source.
 """
@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 from scrubjay.errors import DaemonError
+from scrubjay.loopback import TokenFile, read_token_file
 
 _ADVICE = "put the socket into a folder of your own (--socket PATH)"
 _SOL_LOCAL, _LOCAL_PEERCRED = 0, 1
@@ -22,17 +23,18 @@ _XUCRED = struct.Struct("2I")
 _XUCRED_BYTES = 76
 
 
-def connect(path: Path, timeout_s: float | None = None) -> socket.socket:
-    """A connection to the daemon on the socket at `path`.
+def connect(path: Path, timeout_s: float | None = None) -> tuple[socket.socket, dict[str, str]]:
+    """A connection to the daemon on the socket, or of the token file, at `path`; and the headers that requests on it need.
 
     Args:
         timeout_s: of the connection, then and later; None for none.
 
     Raises:
-        OSError: nobody listens there.
+        OSError: nobody listens there, or over TCP somebody else.
         DaemonError: it is, or may be, another user who does; nothing was sent.
     """
-    require_own_folder(path.parent)
+    if token_file := own_token_file(path):
+        return token_file.connect(timeout_s), token_file.headers
     connection = socket.socket(socket.AF_UNIX)
     try:
         connection.settimeout(timeout_s)
@@ -41,11 +43,24 @@ def connect(path: Path, timeout_s: float | None = None) -> socket.socket:
     except BaseException:
         connection.close()
         raise
-    return connection
+    return connection, {}
+
+
+def own_token_file(path: Path) -> TokenFile | None:
+    """What the token file at `path` says; None if there is none, and so a Unix socket or nothing.
+
+    Raises:
+        OSError, DaemonError: see `require_own_folder`; or there is nothing else on this system.
+    """
+    require_own_folder(path.parent)
+    token_file = read_token_file(path)
+    if token_file is None and not hasattr(socket, "AF_UNIX"):
+        raise FileNotFoundError(f"{path} is no token file")
+    return token_file
 
 
 def require_own_folder(folder: Path) -> None:
-    """See that nobody else can put a socket into `folder`.
+    """See that nobody else can put a socket into `folder`. Windows' folders have no such bits: its user's own are his.
 
     Raises:
         OSError: there is no such folder, or it cannot be looked at.
@@ -54,6 +69,8 @@ def require_own_folder(folder: Path) -> None:
     status = folder.stat()
     if not stat.S_ISDIR(status.st_mode):
         raise DaemonError(f"{folder} is not a folder; {_ADVICE}.")
+    if not hasattr(os, "geteuid"):
+        return
     if status.st_uid != os.geteuid():
         raise DaemonError(f"The folder {folder} belongs to another user; {_ADVICE}.")
     if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):

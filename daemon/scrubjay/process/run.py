@@ -1,4 +1,4 @@
-"""The whole daemon in one process: a service, a web application on a Unix socket, and an end in good order."""
+"""The whole daemon in one process: a service, a web application on a local socket, and an end in good order."""
 
 import asyncio
 import errno
@@ -18,9 +18,10 @@ from typing import Any
 
 from scrubjay.completion.rules import Unasked
 from scrubjay.config import Config
-from scrubjay.errors import DaemonError
+from scrubjay.errors import DaemonError, UsageError
 from scrubjay.http.app import MAX_DESCRIPTORS, Listeners, serving
 from scrubjay.http.guard import Address
+from scrubjay.loopback import VARIABLE, uses_unix_sockets
 from scrubjay.model_tables import ModelTable
 from scrubjay.process.about import About
 from scrubjay.process.acceptance_file import acceptance_file, keeping_acceptance, read_acceptance
@@ -62,7 +63,7 @@ async def run_daemon(config: Config, on_listening: Callable[[], None] = _nothing
 
     Raises:
         DaemonError: another daemon has the socket, or it cannot be made; or the address of --http cannot be had.
-        UsageError: other machines could reach that address, and no key is set.
+        UsageError: other machines could reach that address, and no key is set; or see `given_socket`.
     """
     address = Address(*config.http, config.api_key, config.keys) if config.http else None
     if address:
@@ -86,6 +87,7 @@ def given_socket(path: Path, environment: MutableMapping[str, str]) -> socket.so
 
     Raises:
         DaemonError: it listens elsewhere.
+        UsageError: TCP is wanted instead.
     """
     pid, n_sockets = environment.pop("LISTEN_PID", ""), environment.pop("LISTEN_FDS", "")
     environment.pop("LISTEN_FDNAMES", None)
@@ -93,6 +95,10 @@ def given_socket(path: Path, environment: MutableMapping[str, str]) -> socket.so
         return None
     given = socket.socket(fileno=FIRST_GIVEN)
     given.set_inheritable(False)
+    if not uses_unix_sockets():
+        raise UsageError(
+            f"The service manager hands over a Unix socket, which {VARIABLE}=tcp does not want; unset that."
+        )
     if given.getsockname() != str(path):
         raise DaemonError(f"The service manager listens on {given.getsockname()}, not on {path}; install it again.")
     return given
