@@ -23,6 +23,8 @@ from tests.support.gguf_models import TINY_WINDOW
 
 WITH_CHECKPOINTS = ("swa", "shortconv", "deltanet", "mamba2_hybrid", "recurrent", "hybrid_swa")
 INTERVAL = 16
+ONE_RESTORE = 1e-5
+"""What it may add to the error of a ring on a GPU; 2.2e-6 was seen in software."""
 make_rig = partial(rig, interval=INTERVAL, n_ctx=512)
 
 
@@ -38,7 +40,8 @@ def test_on_the_grid_a_warm_prefill_is_bit_equal_to_a_cold_one(kind: str) -> Non
             r.cold.sync(prompt)
             warm, cold = logits_after(r.warm), logits_after(r.cold)
             # A GPU adds up a window in the order in which it stands in the ring, which a restore changes.
-            assert is_same(r, warm, cold) if can_offload() else np.array_equal(warm, cold)
+            is_in_ring = can_offload() and r.warm.memory_class in ("swa", "hybrid-swa")
+            assert nmse(warm, cold) <= ONE_RESTORE if is_in_ring else np.array_equal(warm, cold)
 
 
 @pytest.mark.parametrize("kind", CLASSES)
@@ -124,8 +127,11 @@ def test_a_checkpoint_that_cannot_be_restored_costs_a_prefill_and_no_more(kind: 
         assert (processed.reason, processed.processed) == ("repaired", 700)
         assert r.counters.n_repaired == 1
         r.check_integrity()
+        warm = logits_after(r.warm)
         r.cold.sync(edited)
-        assert np.array_equal(logits_after(r.warm), logits_after(r.cold))
+        # A GPU rounds otherwise in decodes of other lengths.
+        want = r.logits_of_the_same_decodes() if can_offload() else logits_after(r.cold)
+        assert np.array_equal(warm, want)
 
 
 def test_a_checkpoint_of_another_prefix_is_not_believed() -> None:
