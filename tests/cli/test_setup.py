@@ -1,5 +1,6 @@
 """`scrubjay setup` in homes with nothing but one editor: what it writes, that it overwrites nothing, and that twice is once."""
 
+import json
 import os
 import pty
 import re
@@ -21,7 +22,18 @@ from scrubjay.process.lifecycle import stop_daemon
 from scrubjay.process.model_names import whole_name
 from tests.editors.debian import Program, emacs, neovim
 from tests.editors.test_neovim import PROGRAM, QUESTIONS, Neovim
-from tests.editors.vscode import NO_GALLERY, Browser, built_extension, code_server, page, started
+from tests.editors.vscode import (
+    ARGUMENTS,
+    KEYS,
+    NO_GALLERY,
+    WALKTHROUGH,
+    Browser,
+    built_extension,
+    code_server,
+    packaged_extension,
+    page,
+    started,
+)
 from tests.support.gguf_models import tiny_model
 from tests.support.hub_cache import fill
 from tests.support.shared_daemon import FLAGS
@@ -191,6 +203,47 @@ def test_vscode_only(home: Home) -> None:
         browser.do("press", key="Control+End")
         browser.do("type", text="    return ")
         assert browser.do("ghost").strip()
+    finally:
+        browser.close()
+        server.terminate()
+        server.communicate()
+
+
+@pytest.mark.timeout(900)  # the first run installs VS Code
+def test_the_walkthrough_of_vscode_sets_up_an_empty_home(home: Home) -> None:
+    """Its first step, clicked in a window without a folder by who has installed the program and the extension, and no more."""
+    home.add_program("code-server", Program(code_server(), NO_GALLERY))
+    home.add_script(".local/bin/scrubjay", f'#!/bin/sh\nexec {sys.executable} -m scrubjay "$@"\n')
+    extension = packaged_extension()
+    # Neither other editors of this machine's, nor a manager of services.
+    (home.bin / "sh").symlink_to(shutil.which("sh") or "")
+    home.environment["PATH"] = str(home.bin)
+    command = str(home.bin / "code-server")
+    subprocess.run(
+        [command, "--install-extension", str(extension)], env=home.environment, check=True, capture_output=True
+    )
+    # Lines of the terminal as elements, which can be read.
+    settings = {"terminal.integrated.gpuAcceleration": "off", "chat.disableAIFeatures": True}
+    key = {"key": "ctrl+alt+g", "command": KEYS[WALKTHROUGH], "args": ARGUMENTS[WALKTHROUGH]}
+    user = home.folder / ".local/share/code-server/User"
+    user.mkdir(parents=True, exist_ok=True)
+    (user / "settings.json").write_text(json.dumps(settings))
+    (user / "keybindings.json").write_text(json.dumps([key]))
+    server, port = started([command], home.environment)
+    browser = Browser(home.folder / "browser")
+    try:
+        browser.do("open", url=f"http://127.0.0.1:{port}/?ew=true")
+        browser.do("wait", selector='footer [aria-label*="Scrubjay: ready"]')
+        browser.do("press", key=WALKTHROUGH)
+        browser.do("click", selector='.getting-started-step a:has-text("Run scrubjay setup")')
+        browser.do("wait", selector='.xterm-rows:has-text("Model [")')
+        config = home.folder / ".config/scrubjay/config.toml"
+        assert not config.exists()
+        browser.do("type", text="starter\n")
+        # What it has said is there to be read when it has ended.
+        browser.do("wait", selector='.xterm-rows:has-text("First completion"):has-text("Terminal will be reused")')
+        browser.do("wait", selector=".getting-started-step .codicon-getting-started-step-checked")
+        assert tomllib.loads(config.read_text()) == {"model": "starter"}
     finally:
         browser.close()
         server.terminate()

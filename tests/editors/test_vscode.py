@@ -249,6 +249,10 @@ def test_a_missing_program_is_told(start: Open) -> None:
     editor.browser.do("click", selector='.notification-list-item a:has-text("Open Settings")')
     editor.browser.do("wait", selector='.settings-editor .setting-item-label:has-text("Path")')
     editor.picture("settings-of-the-machine")
+    editor.browser.do("press", key="Escape")
+    editor.browser.do("press", key=WALKTHROUGH)
+    editor.browser.do("click", selector='.getting-started-step a:has-text("Run scrubjay setup")')
+    editor.browser.do("wait", selector='.notification-list-item:has-text("pipx install .")')
 
 
 def test_the_key_asks_again_and_the_view_keeps_the_project(start: Open, own_daemon: Daemon) -> None:

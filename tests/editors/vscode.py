@@ -143,7 +143,7 @@ def _get_packages_of_extension(folder: Path) -> None:
 
 
 def _get_code_server(folder: Path) -> None:
-    # Without install scripts nothing is compiled; what is missing for that, terminals do without in tests.
+    # Without install scripts nothing is compiled; terminals do with what node-pty brings.
     _run([*NPM, CODE_SERVER, NODES[_machine()]], folder)
     vscode = folder / "node_modules/code-server/lib/vscode"
     for part in (vscode, vscode / "extensions"):

@@ -1,6 +1,21 @@
 // What the user can have done: the commands, and the menu of them.
 
-import { commands, ViewColumn, window, workspace, type ExtensionContext, type QuickPickItem, type TextDocument } from "vscode";
+import { homedir } from "node:os";
+import {
+  commands,
+  ProcessExecution,
+  Task,
+  TaskPanelKind,
+  TaskRevealKind,
+  tasks,
+  TaskScope,
+  ViewColumn,
+  window,
+  workspace,
+  type ExtensionContext,
+  type QuickPickItem,
+  type TextDocument,
+} from "vscode";
 import * as config from "./config";
 import { findingLines, promptLines } from "./findings";
 import { completes, toggled } from "./languages";
@@ -22,7 +37,7 @@ export function activate(context: ExtensionContext, server: LanguageServer): voi
     "scrubjay.why": () => diagnose(server),
     "scrubjay.showPrompt": () => showPrompt(server),
     "scrubjay.pause": () => pause(context),
-    "scrubjay.setup": () => setUp(),
+    "scrubjay.setup": () => (server.missing ? server.help() : setUp()),
     "scrubjay.openSettings": () => openSettings("scrubjay"),
     "scrubjay.showLog": () => server.log.show(),
     "scrubjay.restartServer": () => server.restart(),
@@ -67,9 +82,14 @@ async function showBeside(lines: string[]): Promise<void> {
 }
 
 /** Run `scrubjay setup` where the user sees it, and can answer; not in the project, of which nothing may be taken for a part of it. */
-function setUp(): void {
-  const terminal = window.createTerminal({ name: "Scrubjay", cwd: FOLDER, env: ENVIRONMENT, shellPath: config.program(), shellArgs: ["setup"] });
-  terminal.show();
+async function setUp(): Promise<void> {
+  // A window without a folder is not trusted, and VS Code runs nothing in it but at home.
+  const cwd = workspace.workspaceFolders ? FOLDER : homedir();
+  const execution = new ProcessExecution(config.program(), ["setup"], { cwd, env: ENVIRONMENT });
+  // A task, because a terminal without one closes when the program ends, and takes away what it has said.
+  const task = new Task({ type: "process" }, TaskScope.Workspace, "setup", "Scrubjay", execution);
+  task.presentationOptions = { focus: true, reveal: TaskRevealKind.Always, panel: TaskPanelKind.Dedicated };
+  await tasks.executeTask(task);
 }
 
 /** Switch ghost text on or off; a pause is over then. */
