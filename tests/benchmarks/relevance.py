@@ -22,6 +22,8 @@ A prompt shows
 - definitions: as recency, and heads of definitions of names near the cursor, in at most a quarter of the prompt,
 - imports+definitions,
 - definitions only: nothing else of other files,
+- similar: as recency, and in at most a quarter of the prompt the lines of the project that look most like those around the
+  cursor, with what comes after them,
 - definitions last: as recency, and a few of these heads after the suffix, where they cost least when they change.
 
 All are laid out as in idle time, with the window that the context has room for.
@@ -60,7 +62,7 @@ from scrubjay.workspace.project import File, Project, Tail
 from scrubjay.workspace.projects import Projects
 from scrubjay.workspace.text import Change
 from scrubjay_training.runner import Runner
-from tests.benchmarks.related import Index, definitions_near
+from tests.benchmarks.related import Index, definitions_near, similar_near
 from tests.benchmarks.version_places import Cursor, Package, Texts, changed_lines, cursors, new_cursors, packages
 
 SPEED = 1e6
@@ -71,7 +73,15 @@ Where = Literal["any", "new"]
 N_LAST = 384
 """Tokens of definitions after the suffix."""
 Context = Literal[
-    "none", "whole", "recency", "imports", "definitions", "imports+definitions", "definitions only", "definitions last"
+    "none",
+    "whole",
+    "recency",
+    "imports",
+    "definitions",
+    "imports+definitions",
+    "definitions only",
+    "definitions last",
+    "similar",
 ]
 CONTEXTS: tuple[Context, ...] = get_args(Context)
 
@@ -112,6 +122,9 @@ class Asker:
             for preparation in layouts.parts(project.root).missing(project, self._limits, self._cache.alone):
                 preparation.keep(preparation.run())
         index = self._index(package, cursor)
+        if context == "similar":
+            text = self._similar(package, layout, cursor, prompt_frame(layout).room // 4 - 32)
+            project.add_tail(Tail("similar.py", text, once=False))
         if "definitions" in context and "last" not in context:
             text = self._definitions(index, layout, cursor, prompt_frame(layout).room // 4 - 32)
             project.add_tail(Tail("definitions.py", text, once=False))
@@ -133,7 +146,14 @@ class Asker:
 
     def _definitions(self, index: Index, layout: LayoutInput, cursor: Cursor, room: int) -> str:
         """Heads of definitions of names near the cursor, in at most `room` tokens."""
-        text = definitions_near(index, cursor.path, layout.document.text, len(cursor.before), room * 3)
+        return self._cut(definitions_near(index, cursor.path, layout.document.text, len(cursor.before), room * 3), room)
+
+    def _similar(self, package: Package, layout: LayoutInput, cursor: Cursor, room: int) -> str:
+        """Lines that look like those around the cursor, in at most `room` tokens."""
+        texts = {path: text for path, text in package.with_new(cursor.edited).items() if path.endswith(".py")}
+        return self._cut(similar_near(texts, cursor.path, layout.document.text, len(cursor.before), room * 3), room)
+
+    def _cut(self, text: str, room: int) -> str:
         while len(self._cache(text)) > room:
             text = text[: len(text) * 9 // 10].rpartition("\n")[0] + "\n"
         return text
@@ -158,7 +178,7 @@ class Asker:
             files: Sequence[File] = ()
             if "imports" in context:
                 files = self._imported(root, cursor, package)
-            elif context in ("whole", "recency", "definitions", "definitions last"):
+            elif context in ("whole", "recency", "definitions", "definitions last", "similar"):
                 files = _on_disk(root, package.old, self._limits.n_ctx)
             projects.set_files(root, tuple(files), is_first=True)
             return projects.by_root(root), document
