@@ -1,5 +1,4 @@
-"""What of a project has to do with a place in one of its files: the files that it imports, definitions of names near it, and
-places that look like it.
+"""What of a project has to do with a place in one of its files: the files that it imports, and definitions of names near it.
 
 Candidates for what prompts could show, tried by `relevance`. Pure: they follow from the texts alone.
 """
@@ -21,13 +20,6 @@ MAX_SAME = 4
 MAX_MEMBERS = 24
 MIN_METHOD = 6
 """Characters in the name of a method that tells whose it is, though nothing of its file is imported."""
-QUERY_LINES = (16, 4)
-"""What a place looks like: so many lines before it, and after it."""
-WINDOW_LINES = 20
-WINDOW_STEP = 5
-NEXT_LINES = 12
-"""Of what comes after lines that look like those before the cursor."""
-MIN_ALIKE = 0.15
 _WORD = re.compile(r"[^\W\d]\w{2,63}")
 _DOC = re.compile(r"\s*[rbu]?(?:\"\"\"|'''|//|/\*|#)")
 _FROM = re.compile(r"from\s+(\.*)([\w.]*)\s+import\s+(.*)", re.DOTALL)
@@ -174,39 +166,3 @@ def ranked(index: Index, label: str, text: str, offset: int) -> list[Defined]:
         found += [(weight / len(chosen), one) for one in telling if weight > 0]
     found.sort(key=lambda item: (-item[0], item[1].label, item[1].line))
     return [one for _, one in found]
-
-
-def similar_near(texts: Mapping[str, str], label: str, text: str, offset: int, fits: int) -> str:
-    """The lines of other files that have most words in common with those around `offset`, and what comes after them.
-
-    At most `fits` characters, the most similar last; words in common are told from all that the two have (Jaccard).
-    """
-    lines, at = text.split("\n"), text.count("\n", 0, offset)
-    wanted = {*_WORD.findall("\n".join(lines[max(at - QUERY_LINES[0], 0) : at + QUERY_LINES[1]]))}
-    found: list[tuple[float, str, int]] = []
-    for other, content in texts.items():
-        if other != label:
-            found += [(alike, other, start) for start, alike in _windows_like(wanted, content.split("\n"))]
-    found.sort(key=lambda item: (-item[0], item[1], item[2]))
-    parts: list[str] = []
-    shown: list[tuple[str, int]] = []
-    for _, other, start in found:
-        if any(file == other and abs(line - start) < WINDOW_LINES + NEXT_LINES for file, line in shown):
-            continue
-        of_file = texts[other].split("\n")[start : start + WINDOW_LINES + NEXT_LINES]
-        part = f"# {other}\n" + "\n".join(of_file) + "\n"
-        if sum(map(len, parts)) + len(part) > fits:
-            break
-        parts.append(part)
-        shown.append((other, start))
-    return "".join(reversed(parts))
-
-
-def _windows_like(wanted: set[str], lines: Sequence[str]) -> Iterator[tuple[int, float]]:
-    """Where windows begin that have something in common with the `wanted` words, and how much."""
-    words = [{*_WORD.findall(line)} for line in lines]
-    for start in range(0, max(len(lines) - WINDOW_LINES // 2, 1), WINDOW_STEP):
-        here = set[str]().union(*words[start : start + WINDOW_LINES])
-        alike = len(here & wanted) / len(here | wanted) if here else 0.0
-        if alike >= MIN_ALIKE:
-            yield start, alike

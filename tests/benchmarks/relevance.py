@@ -17,14 +17,12 @@ A prompt shows
 
 - none: nothing but the file,
 - whole: these two and what is on disk, as far as they fit whole,
-- recency: what the daemon shows: these two, then what is on disk as the daemon chooses it, the large ones in parts,
+- recency: these two, then what is on disk as the daemon chooses it, the large ones in parts,
+- shown: what the daemon shows: as recency, and lines of these files that look like those around the cursor,
 - imports: these two, then the files that the current one imports,
 - definitions: as recency, and heads of definitions of names near the cursor, in at most a quarter of the prompt,
 - imports+definitions,
-- definitions only: nothing else of other files,
-- similar: as recency, and in at most a quarter of the prompt the lines of the project that look most like those around the
-  cursor, with what comes after them,
-- definitions last: as recency, and a few of these heads after the suffix, where they cost least when they change.
+- definitions only: nothing else of other files.
 
 All are laid out as in idle time, with the window that the context has room for.
 """
@@ -62,7 +60,7 @@ from scrubjay.workspace.project import File, Project, Tail
 from scrubjay.workspace.projects import Projects
 from scrubjay.workspace.text import Change
 from scrubjay_training.runner import Runner
-from tests.benchmarks.related import Index, definitions_near, similar_near
+from tests.benchmarks.related import Index, definitions_near
 from tests.benchmarks.version_places import Cursor, Package, Texts, changed_lines, cursors, new_cursors, packages
 
 SPEED = 1e6
@@ -70,18 +68,15 @@ SPEED = 1e6
 MAX_BYTES_PER_TOKEN = 12
 """Of imported files: the large ones are shown in parts."""
 Where = Literal["any", "new"]
-N_LAST = 384
-"""Tokens of definitions after the suffix."""
 Context = Literal[
     "none",
     "whole",
     "recency",
+    "shown",
     "imports",
     "definitions",
     "imports+definitions",
     "definitions only",
-    "definitions last",
-    "similar",
 ]
 CONTEXTS: tuple[Context, ...] = get_args(Context)
 
@@ -121,39 +116,27 @@ class Asker:
         if context != "whole":
             for preparation in layouts.parts(project.root).missing(project, self._limits, self._cache.alone):
                 preparation.keep(preparation.run())
-        index = self._index(package, cursor)
-        if context == "similar":
-            text = self._similar(package, layout, cursor, prompt_frame(layout).room // 4 - 32)
-            project.add_tail(Tail("similar.py", text, once=False))
-        if "definitions" in context and "last" not in context:
-            text = self._definitions(index, layout, cursor, prompt_frame(layout).room // 4 - 32)
+        if context == "shown":
+            for preparation in layouts.windows(project.root).missing(project):
+                preparation.keep(preparation.run())
+        if "definitions" in context:
+            text = self._definitions(self._index(package, cursor), layout, cursor, prompt_frame(layout).room // 4 - 32)
             project.add_tail(Tail("definitions.py", text, once=False))
         prompt = layouts.prompt(replace(layout, n_typed=offset - start))
-        tokens = prompt.tokens.tolist()
-        if "last" in context:
-            [end] = [span.end for span in prompt.segments if span.kind == "suffix"]
-            tokens[end:end] = self._cache("\n\n" + self._definitions(index, layout, cursor, N_LAST)).tolist()
         typed = document.text[start:offset]
         truth = self._runner.encode(typed + cursor.truth)
-        logits = self._runner.foretold(tokens, truth).astype(np.float64)
+        logits = self._runner.foretold(prompt.tokens.tolist(), truth).astype(np.float64)
         scores = logits - np.logaddexp.reduce(logits, axis=1, keepdims=True)
         n_line = len(self._runner.encode(typed + cursor.truth.partition("\n")[0]))
         is_exact = all(int(logits[at].argmax()) == token for at, token in enumerate(truth[:n_line]))
         total = float(sum(scores[at, token] for at, token in enumerate(truth)))
         n_files = sum(span.end - span.start for span in prompt.segments if span.kind in ("file", "tail"))
-        n = (len(cursor.truth), is_exact, n_files, len(tokens))
+        n = (len(cursor.truth), is_exact, n_files, len(prompt.tokens))
         return Score(number, package.name, context, total, *n)
 
     def _definitions(self, index: Index, layout: LayoutInput, cursor: Cursor, room: int) -> str:
         """Heads of definitions of names near the cursor, in at most `room` tokens."""
-        return self._cut(definitions_near(index, cursor.path, layout.document.text, len(cursor.before), room * 3), room)
-
-    def _similar(self, package: Package, layout: LayoutInput, cursor: Cursor, room: int) -> str:
-        """Lines that look like those around the cursor, in at most `room` tokens."""
-        texts = {path: text for path, text in package.with_new(cursor.edited).items() if path.endswith(".py")}
-        return self._cut(similar_near(texts, cursor.path, layout.document.text, len(cursor.before), room * 3), room)
-
-    def _cut(self, text: str, room: int) -> str:
+        text = definitions_near(index, cursor.path, layout.document.text, len(cursor.before), room * 3)
         while len(self._cache(text)) > room:
             text = text[: len(text) * 9 // 10].rpartition("\n")[0] + "\n"
         return text
@@ -178,7 +161,7 @@ class Asker:
             files: Sequence[File] = ()
             if "imports" in context:
                 files = self._imported(root, cursor, package)
-            elif context in ("whole", "recency", "definitions", "definitions last", "similar"):
+            elif context in ("whole", "recency", "shown", "definitions"):
                 files = _on_disk(root, package.old, self._limits.n_ctx)
             projects.set_files(root, tuple(files), is_first=True)
             return projects.by_root(root), document

@@ -63,6 +63,8 @@ class Editor:
                 self.jay.project, limits, self.cache.alone
             ):
                 preparation.keep(preparation.run())
+            for preparation in self.layouts.windows(self.jay.project.root).missing(self.jay.project):
+                preparation.keep(preparation.run())
         prompt = self.layouts.prompt(LayoutInput(*place, template, self.cache, limits, is_idle))
         if self.last is not None:
             n_common = min(common_length(prompt.tokens, self.last.tokens), len(prompt.tokens) - 1)

@@ -92,7 +92,8 @@ def test_in_idle_time_large_files_are_cut_into_parts_in_a_thread() -> None:
     prepare(DocumentRecipe(view_of(jay)), tools)
     assert DocumentRecipe(view_of(jay)).preparations(tools) == [], "not while somebody waits"
     idle = DocumentRecipe(view_of(jay), is_idle=True)
-    assert n_untokenized(idle, tools) == len(large)
+    sizes = [one.n_characters for one in idle.preparations(tools)]
+    assert sizes == [len(large), len(large), len(TEXT)], "its parts, and where to look for lines in both files"
     prepare(idle, tools)
     assert idle.preparations(tools) == []
     seen = {label: text for kind, label, text in jay.shown(idle.make(tools)) if kind == "file"}

@@ -199,6 +199,7 @@ def test_whatever_comes_back_is_true_and_fits(steps: list[tuple[str, int, str, b
         again = Editor(editor.jay, editor.name, n_ctx=n_ctx, cursor=editor.cursor)
         again.layouts._states[ROOT] = state
         again.layouts._parts[ROOT] = editor.layouts.parts(ROOT)
+        again.layouts._windows[ROOT] = editor.layouts.windows(ROOT)
         assert again.ask(is_idle).tokens.tolist() == prompt.tokens.tolist(), "the same texts and state, another prompt"
 
 
@@ -214,6 +215,7 @@ def require_true(editor: Editor, prompt: Prompt, is_idle: bool) -> None:
     if is_idle:
         for place in editor.layouts.state(ROOT).places[-1:]:
             assert all(slot.parts or slot.text == documents[slot.key].text for slot in place.slots)
+            assert all(one.key != place.key and one.text in documents[one.key].text for one in place.excerpts)
 
 
 RULES = [

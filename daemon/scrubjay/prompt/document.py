@@ -57,6 +57,8 @@ class DocumentRecipe:
             # The next key changes this document again, and it is not shown in parts while it is edited.
             but = self.view.document.key if self.is_awaited else ""
             missing += tools.layouts.parts(project.root).missing(project, tools.limits, cache.alone, but)
+            if not self.is_awaited:
+                missing += tools.layouts.windows(project.root).missing(project)
         return missing
 
     def make(self, tools: PromptTools) -> Prompt:

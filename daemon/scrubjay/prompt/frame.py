@@ -9,6 +9,7 @@ from scrubjay.prompt.fim import FimTemplate
 from scrubjay.prompt.limits import Limits
 from scrubjay.prompt.parts import FileParts
 from scrubjay.prompt.segments import Segment, count_tokens, part_tokens
+from scrubjay.prompt.similar import Windows
 from scrubjay.prompt.windows import rounded_up
 from scrubjay.tokenizer.token_cache import TokenCache, TokenizedText
 from scrubjay.workspace.document import Document
@@ -33,6 +34,7 @@ class LayoutInput:
         shows_rest: the suffix begins at the cursor, even if nothing but closers follows in the line.
         n_typed: how many characters after `offset` the cursor is.
         parts: those of files that are too large to be shown whole, by key; see `KnownParts`.
+        windows: where to look for lines like those around the cursor, by key; see `KnownWindows`.
     """
 
     project: Project
@@ -45,6 +47,7 @@ class LayoutInput:
     shows_rest: bool = False
     n_typed: int = 0
     parts: Mapping[str, FileParts] = field(default_factory=dict)
+    windows: Mapping[str, Windows] = field(default_factory=dict)
 
     @property
     def cursor(self) -> int:

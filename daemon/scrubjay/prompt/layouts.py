@@ -8,6 +8,7 @@ from scrubjay.prompt.parts import KnownParts
 from scrubjay.prompt.places import EMPTY_LAYOUT, LayoutState, anchored_prompt
 from scrubjay.prompt.plain import plain_prompt
 from scrubjay.prompt.segments import Prompt
+from scrubjay.prompt.similar import KnownWindows
 
 LayoutName = Literal["plain", "anchored"]
 
@@ -23,6 +24,7 @@ class Layouts:
         self.name = name
         self._states: dict[str, LayoutState] = {}
         self._parts: dict[str, KnownParts] = {}
+        self._windows: dict[str, KnownWindows] = {}
 
     def prompt(self, layout: LayoutInput, is_speculative: bool = False) -> Prompt:
         """The prompt for a completion.
@@ -37,6 +39,8 @@ class Layouts:
             return plain_prompt(layout)
         if (known := self._parts.get(layout.project.root)) and known.by_key:
             layout = replace(layout, parts=known.by_key)
+        if known_windows := self._windows.get(layout.project.root):
+            layout = replace(layout, windows=known_windows.by_key)
         prompt, state = anchored_prompt(self.state(layout.project.root), layout)
         if not is_speculative:
             self._states[layout.project.root] = state
@@ -50,7 +54,12 @@ class Layouts:
         """The parts of large files of the project at `root`; to be brought up to date in idle time."""
         return self._parts.setdefault(root, KnownParts())
 
+    def windows(self, root: str) -> KnownWindows:
+        """What is looked at for lines like those around the cursor; to be brought up to date in idle time."""
+        return self._windows.setdefault(root, KnownWindows())
+
     def forget(self, root: str) -> None:
         """The project at `root` is closed: drop its layout, with the texts that it holds."""
         self._states.pop(root, None)
         self._parts.pop(root, None)
+        self._windows.pop(root, None)

@@ -1,7 +1,7 @@
 """Layout, anchored form: what was shown for a place is remembered with it, and shown again when the cursor is back.
 
-    [repo] [files, see file_order] [tails] [current path] [the current file, see anchored]
-            `--------- slots -----------------´            `------ anchor ------------´     = a place
+    [repo] [files, see file_order] [excerpts, see similar] [tails] [current path] [the current file, see anchored]
+            `------- slots --------´ `---- excerpts -----´                         `--------- anchor ---------´   = a place
 
 What a context has held can be gone back to, but only by exactly the same tokens. So the prompt follows from the texts and from
 what was shown before: a place is known by the text that it shows, not by versions or offsets, so that undo, a branch of
@@ -20,10 +20,15 @@ from scrubjay.prompt.anchored import Anchor, TokenBudget, current_segments, keep
 from scrubjay.prompt.file_order import FileSlot, admit, reorder
 from scrubjay.prompt.frame import LayoutInput, PromptFrame, prompt_frame
 from scrubjay.prompt.segments import Prompt, Segment, assemble, part_tokens
+from scrubjay.prompt.similar import Excerpt, excerpt_of, similar_excerpts, similarity, words_around
 from scrubjay.tokens import Tokens, common_length
 from scrubjay.workspace.context_rules import FILE_NAME, NO_CONTEXT_RULES
 from scrubjay.workspace.document import Document
 
+MAX_EXCERPTS_SHARE = 6
+"""Excerpts together have at most one in this many of the tokens that prefix and other files have."""
+MIN_ALIKE_IDLE = 0.3
+"""What is to be shown of others must look so much alike that the current file is read again for it."""
 MAX_PLACES = 32
 MAX_PLACES_OF_DOCUMENT = 8
 MAX_STALE_CHARACTERS = 256
@@ -34,23 +39,27 @@ IDLE_SHARE = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """What a prompt showed: of the document `key` what is around the anchor, and the other files in their order."""
+    """What a prompt showed: of the document `key` what is around the anchor, the other files in their order, and lines of
+    others that look like those around the cursor."""
 
     key: str
     anchor: Anchor
     slots: tuple[FileSlot, ...]
+    excerpts: tuple[Excerpt, ...] = ()
 
     @property
     def arrays(self) -> Iterator[Tokens]:
         """What it shows, in the order of the prompt."""
         yield from (slot.tokens for slot in self.slots)
+        yield from (excerpt.tokens for excerpt in self.excerpts)
         yield self.anchor.prefix.tokens
         yield self.anchor.suffix.tokens
 
     def is_same(self, other: "Place") -> bool:
         """Whether it shows the same as `other`, because it comes from there."""
         windows = self.anchor.prefix is other.anchor.prefix and self.anchor.suffix is other.anchor.suffix
-        return windows and self.key == other.key and _is_same(self.slots, other.slots)
+        is_beside = _is_same(self.slots, other.slots) and _is_same(self.excerpts, other.excerpts)
+        return windows and self.key == other.key and is_beside
 
     def n_shared(self, other: "Place") -> int:
         """How many leading tokens it shares with `other`."""
@@ -107,8 +116,12 @@ def anchored_prompt(old: LayoutState, layout: LayoutInput) -> tuple[Prompt, Layo
     budget = token_budget(frame, layout.template, layout.limits.window, _n_other_tokens(layout))
     # While somebody types, what is shown stays as long as it fits.
     budget = budget if layout.is_idle else replace(budget, kept=budget.share)
-    place = _last_again(old, layout, budget) or _best_place(_with_allowed(old, layout), layout, budget)
-    segments = [frame.start, *map(_file_segment, place.slots), *frame.tails, frame.path]
+    place = _last_again(old, layout, budget)
+    if place is None:
+        old = _with_allowed(old, layout)
+        place = _with_excerpts(_best_place(old, layout, budget), old.places, layout, budget)
+    segments = [frame.start, *map(_file_segment, place.slots), *(one.segment for one in place.excerpts)]
+    segments += [*frame.tails, frame.path]
     segments += current_segments(place.anchor, frame.path.label, layout)
     return assemble(segments, layout.token_cache), old.then(place, frame, layout.project.documents)
 
@@ -121,7 +134,8 @@ def _last_again(old: LayoutState, layout: LayoutInput, budget: TokenBudget) -> P
     anchor, _ = keep(last.anchor, layout, budget)
     if anchor is None:
         return None
-    return _fitting(last if anchor is last.anchor else replace(last, anchor=anchor), last.slots, layout, budget)
+    place = _fitting(last if anchor is last.anchor else replace(last, anchor=anchor), last.slots, layout, budget)
+    return place if _n_tokens(place.excerpts) <= _room_for_excerpts(place, budget) else None
 
 
 def _best_place(old: LayoutState, layout: LayoutInput, budget: TokenBudget) -> Place:
@@ -149,7 +163,9 @@ def _new_places(old: LayoutState, known: Sequence[Place], layout: LayoutInput, b
     _, reason = keep(known[0].anchor if known else None, layout, budget)
     if known:
         return [replace(place, anchor=new_anchor(layout, budget, reason, place.anchor)) for place in known]
-    return [Place(layout.document.key, new_anchor(layout, budget, reason), old.slots)]
+    excerpts = old.places[-1].excerpts if old.places else ()
+    excerpts = tuple(excerpt for excerpt in excerpts if excerpt.key != layout.document.key)
+    return [Place(layout.document.key, new_anchor(layout, budget, reason), old.slots, excerpts)]
 
 
 def _may_stay(place: Place, old: LayoutState, layout: LayoutInput, budget: TokenBudget) -> bool:
@@ -195,6 +211,40 @@ def _fitting(place: Place, slots: tuple[FileSlot, ...], layout: LayoutInput, bud
     return place if _is_same(slots, place.slots) else replace(place, slots=slots)
 
 
+def _with_excerpts(place: Place, known: Sequence[Place], layout: LayoutInput, budget: TokenBudget) -> Place:
+    """`place` with the lines of other files that look most like those around the cursor, where that costs little.
+
+    They stand before the current file, which is read again when they change. So they change when that is read anyway, because
+    the cursor is elsewhere, and when there is time and others look much more alike.
+    """
+    room = _room_for_excerpts(place, budget)
+    kept = place.excerpts if _n_tokens(place.excerpts) <= room else ()
+    if layout.is_idle:
+        kept = tuple(excerpt for excerpt in kept if excerpt.is_true(layout.project.documents))
+    if len(kept) != len(place.excerpts):
+        place = replace(place, excerpts=kept)
+    elif not layout.is_idle and any(place.is_same(other) for other in known):
+        return place
+    wanted = words_around(layout.document, layout.offset)
+    whole = {slot.key for slot in place.slots if slot.parts is None}
+    candidates = [one for one in layout.shown() if one.key not in whole and one.key != place.key]
+    make = partial(excerpt_of, layout.project, layout.template, layout.token_cache)
+    limit = min(room, budget.share // MAX_EXCERPTS_SHARE)
+    found = similar_excerpts(wanted, candidates, layout.windows, make, limit)
+    if not found or [one.text for one in found] == [one.text for one in kept]:
+        return place
+    new = replace(place, excerpts=found)
+    if _n_new(new, known) - _n_new(place, known) <= _n_tokens(found):
+        return new
+    shown = max((similarity(one.words, wanted) for one in kept), default=0.0)
+    return new if layout.is_idle and similarity(found[-1].words, wanted) >= max(shown * 2, MIN_ALIKE_IDLE) else place
+
+
+def _room_for_excerpts(place: Place, budget: TokenBudget) -> int:
+    """How many tokens other files have left to excerpts; files come first, for all is read again when one goes."""
+    return budget.for_files(len(place.anchor.prefix.tokens)) - _n_tokens(place.slots)
+
+
 def _with_allowed(old: LayoutState, layout: LayoutInput) -> LayoutState:
     """`old` without what the project's rules do not let be shown any more."""
     if layout.project.rules is NO_CONTEXT_RULES:
@@ -206,22 +256,25 @@ def _allowed(place: Place, layout: LayoutInput) -> Place:
     project = layout.project
     if project.rules is NO_CONTEXT_RULES:
         return place
-    slots = [slot for slot in place.slots if _is_allowed(slot, layout)]
-    return place if len(slots) == len(place.slots) else replace(place, slots=tuple(slots))
+    slots = tuple(slot for slot in place.slots if _is_allowed(slot, layout))
+    excerpts = tuple(excerpt for excerpt in place.excerpts if _is_allowed(excerpt, layout))
+    if (len(slots), len(excerpts)) == (len(place.slots), len(place.excerpts)):
+        return place
+    return replace(place, slots=slots, excerpts=excerpts)
 
 
-def _is_allowed(slot: FileSlot, layout: LayoutInput) -> bool:
+def _is_allowed(slot: FileSlot | Excerpt, layout: LayoutInput) -> bool:
     document = layout.project.documents.get(slot.key)
     if document is None:
         return layout.project.rules.may_show(slot.label, is_open=False)
     return document.key == layout.document.key or layout.project.may_show(document)
 
 
-def _n_tokens(slots: Sequence[FileSlot]) -> int:
+def _n_tokens(slots: Sequence[FileSlot | Excerpt]) -> int:
     return sum(len(slot.tokens) for slot in slots)
 
 
-def _is_same(slots: Sequence[FileSlot], others: Sequence[FileSlot]) -> bool:
+def _is_same(slots: Sequence[object], others: Sequence[object]) -> bool:
     return len(slots) == len(others) and all(mine is its for mine, its in zip(slots, others, strict=True))
 
 
