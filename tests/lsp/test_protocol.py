@@ -7,6 +7,7 @@ import pty
 import signal
 import sys
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -348,7 +349,12 @@ async def test_who_types_it_is_told_what_it_is_for() -> None:
     terminal, theirs = pty.openpty()
     with os.fdopen(terminal, "wb"):
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "scrubjay", "lsp", stdin=theirs, stdout=theirs, stderr=asyncio.subprocess.PIPE
+            *(sys.executable, "-m", "scrubjay", "lsp"),
+            stdin=theirs,
+            stdout=theirs,
+            stderr=asyncio.subprocess.PIPE,
+            # Whoever runs the tests in the background has them ignore it, and programs that they start.
+            preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
         )
         os.close(theirs)
         assert process.stderr

@@ -61,7 +61,8 @@ socket.
 ## What is shown of a project
 
 Beside the file that is edited, prompts show other files of its project: what is open, then what was edited last, as far as
-there is room. A project says in `.scrubjay.toml`, in its root, what else it wants:
+there is room, and of files without room the lines that look most like those around the cursor. A project says in
+`.scrubjay.toml`, in its root, what else it wants:
 
 ```toml
 [context]
