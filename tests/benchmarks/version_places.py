@@ -54,7 +54,6 @@ class Cursor:
     truth: str
     after: str
     edited: tuple[str, ...]
-    is_drawn: bool
 
 
 def read(folder: Path) -> Texts:
@@ -91,7 +90,7 @@ def new_cursors(of: dict[str, Package], n: int) -> list[Cursor]:
             others.sort(key=lambda p: len(words & package.new_words(p)), reverse=True)
             if len(others) >= N_EDITED:
                 place = _place(text, number, chance)
-                found.append(Cursor(name, path, *place, tuple(others[:N_EDITED]), is_drawn=False))
+                found.append(Cursor(name, path, *place, tuple(others[:N_EDITED])))
     return found[:n]
 
 
@@ -141,7 +140,7 @@ def cursors(of: dict[str, Package], n: int) -> list[Cursor]:
             continue
         edited = [*others, *(p for p in lot if p not in others)][:N_EDITED]
         place = _place(texts[path], number, chance)
-        found.append(Cursor(package.name, path, *place, tuple(edited), len(others) < N_EDITED))
+        found.append(Cursor(package.name, path, *place, tuple(edited)))
     return found
 
 

@@ -65,7 +65,7 @@ class EngineClient(Engine):
         abort = AbortByte.create()
         try:
             process = await _spawn(theirs.fileno(), abort)
-        except OSError:
+        except BaseException:  # also where the start is cancelled
             wire.close()
             abort.unlink()
             raise

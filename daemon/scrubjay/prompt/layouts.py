@@ -37,10 +37,13 @@ class Layouts:
         """
         if self.name == "plain":
             return plain_prompt(layout)
-        if (known := self._parts.get(layout.project.root)) and known.by_key:
-            layout = replace(layout, parts=known.by_key)
-        if known_windows := self._windows.get(layout.project.root):
-            layout = replace(layout, windows=known_windows.by_key)
+        parts, windows = self._parts.get(layout.project.root), self._windows.get(layout.project.root)
+        if (parts and parts.by_key) or windows:
+            layout = replace(
+                layout,
+                parts=parts.by_key if parts else layout.parts,
+                windows=windows.by_key if windows else layout.windows,
+            )
         prompt, state = anchored_prompt(self.state(layout.project.root), layout)
         if not is_speculative:
             self._states[layout.project.root] = state

@@ -170,7 +170,7 @@ def _new_places(old: LayoutState, known: Sequence[Place], layout: LayoutInput, b
 
 def _may_stay(place: Place, old: LayoutState, layout: LayoutInput, budget: TokenBudget) -> bool:
     """Whether the other files may be shown as they were for `place`."""
-    if layout.is_idle or _n_tokens(place.slots) > budget.for_files(len(place.anchor.prefix.tokens)):
+    if layout.is_idle or _n_tokens(place.slots) > _room_for_files(place, budget):
         return False
     # To put files in order costs tokens, so a key does not do it: only a switch to another file, or time to spare.
     is_last = old.places[-1].key == place.key and old.slots is place.slots
@@ -204,7 +204,7 @@ def _n_changed(old: str, new: str) -> int:
 
 def _fitting(place: Place, slots: tuple[FileSlot, ...], layout: LayoutInput, budget: TokenBudget) -> Place:
     """`place` with those of `slots` for which there is room."""
-    room = budget.for_files(len(place.anchor.prefix.tokens))
+    room = _room_for_files(place, budget)
     if slots is not place.slots or _n_tokens(slots) > room:
         order = [other.key for other in layout.project.by_priority()]
         slots = admit(slots, order, room, {slot.key for slot in place.slots})
@@ -240,9 +240,14 @@ def _with_excerpts(place: Place, known: Sequence[Place], layout: LayoutInput, bu
     return new if layout.is_idle and similarity(found[-1].words, wanted) >= max(shown * 2, MIN_ALIKE_IDLE) else place
 
 
+def _room_for_files(place: Place, budget: TokenBudget) -> int:
+    """How many tokens the windows on the current file leave to all that is shown of others."""
+    return budget.for_files(len(place.anchor.prefix.tokens))
+
+
 def _room_for_excerpts(place: Place, budget: TokenBudget) -> int:
     """How many tokens other files have left to excerpts; files come first, for all is read again when one goes."""
-    return budget.for_files(len(place.anchor.prefix.tokens)) - _n_tokens(place.slots)
+    return _room_for_files(place, budget) - _n_tokens(place.slots)
 
 
 def _with_allowed(old: LayoutState, layout: LayoutInput) -> LayoutState:
