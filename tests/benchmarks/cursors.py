@@ -85,8 +85,8 @@ class Answer:
 class Asker:
     """A model in this process, asked as the daemon asks it."""
 
-    def __init__(self, path: Path, style: str = "auto") -> None:
-        settings = EngineSettings(str(path), n_ctx=N_CTX, n_threads=2, eager_load=False, gpu_layers=0)
+    def __init__(self, path: Path, style: str = "auto", n_threads: int = 2) -> None:
+        settings = EngineSettings(str(path), n_ctx=N_CTX, n_threads=n_threads, eager_load=False, gpu_layers=0)
         loaded = open_model(settings, 0, lambda *_: None)
         self.worker = Worker(loaded, AbortFlag())  # type: ignore[arg-type]
         self.vocabulary = loaded.model.vocabulary
@@ -193,9 +193,10 @@ def main() -> None:
     parser.add_argument("--model", type=Path, default=model_path(), help="a GGUF file")
     parser.add_argument("--cursors", type=int, default=100)
     parser.add_argument("--style", default="auto", choices=("auto", "plain"))
+    parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--out", type=Path)
     flags = parser.parse_args()
-    files, asker, answers = held_out(flags.corpus), Asker(flags.model, flags.style), []
+    files, asker, answers = held_out(flags.corpus), Asker(flags.model, flags.style, flags.threads), []
     for package, file, hole, place in cursors(files, flags.cursors):
         others = [other for other in files[package] if other is not file and len(other.text) < 3000][:2]
         for is_healed in (True, False):

@@ -5,6 +5,7 @@ import pytest
 
 from scrubjay_training.cursors import Hole, choose_hole
 from scrubjay_training.examples import Examples, split
+from scrubjay_training.values import REPO
 from tests.support.training_corpus import SPECIAL_IDS, TEXT, characters, corpus, shown
 
 
@@ -72,7 +73,9 @@ def test_other_files_are_of_the_same_project_and_never_the_current_one() -> None
 @pytest.mark.parametrize("seed", range(10))
 def test_sequences_have_the_length_asked_for_and_depend_on_the_seed_alone(seed: int) -> None:
     made = _examples().sequence(700, Random(seed))
-    assert len(made.tokens) == len(made.weights) == 700
+    assert len(made.tokens) == len(made.weights) == sum(made.lengths) == 700
+    starts = [sum(made.lengths[:i]) for i in range(len(made.lengths))]
+    assert [i for i, token in enumerate(made.tokens) if token == SPECIAL_IDS[REPO]] == starts
     assert made == _examples().sequence(700, Random(seed))
     assert made != _examples().sequence(700, Random(seed + 1))
 
@@ -89,7 +92,7 @@ def test_every_middle_is_followed_by_an_end() -> None:
 def test_what_is_to_be_written_counts_most_and_what_was_typed_before_it_not_at_all() -> None:
     kinds = set()
     for seed in range(60):
-        tokens, weights = _examples().example(2000, Random(seed))
+        tokens, weights, _ = _examples().example(2000, Random(seed))
         _, middle, written = shown(tokens).partition("<|fim_middle|>")
         n_around = len(tokens) - len(written.removesuffix("<|endoftext|>")) - bool(middle)
         n_typed = weights.count(0)

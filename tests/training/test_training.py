@@ -21,7 +21,7 @@ from scrubjay_training.examples import Example
 from scrubjay_training.export import Kind, export
 from scrubjay_training.learner import learn_step, learner_of, load_learner, load_model
 from scrubjay_training.loss import output_loss
-from scrubjay_training.model import StarterModel, initialise
+from scrubjay_training.model import StarterModel, attended, initialise
 from scrubjay_training.optimizer import half_orthogonal, is_matrix
 from scrubjay_training.parity import llama_logits, nmse, torch_logits
 from scrubjay_training.start import grown, read_model, read_tokenizer
@@ -32,6 +32,7 @@ from tests.support.training_corpus import TEXT, corpus
 
 SHAPE = Shape(n_vocab=320, width=64, n_layers=3, feed_forward=96, n_heads=1, attention=(1,), n_ctx=256)
 PLAN = Plan(n_steps=6, n_warmup=2, n_decay=2, n_tokens=256, window=64, long_window=128, minutes_between_saves=60)
+_PARTS = (slice(0, 13), slice(13, 14), slice(14, 40))
 
 
 def _workspace(folder: Path) -> Workspace:
@@ -76,6 +77,23 @@ def test_the_model_does_not_look_ahead() -> None:
     model, tokens = _model(), torch.arange(40)[None]
     changed = torch.cat((tokens[:, :30], tokens[:, 30:] + 1), dim=1)
     assert torch.allclose(model(tokens)[:, :30], model(changed)[:, :30], atol=1e-5)
+
+
+def test_attention_stays_within_a_text() -> None:
+    query, key, value = torch.randn(3, 1, 2, 40, 16)
+    together = attended(query, key, value, [13, 1, 26])
+    alone = [attended(*(x[:, :, part] for x in (query, key, value)), [part.stop - part.start]) for part in _PARTS]
+    assert torch.allclose(together, torch.cat(alone, dim=2), atol=1e-6)
+
+
+def test_texts_of_a_row_are_learnt_as_if_each_stood_alone() -> None:
+    shape = replace(SHAPE, n_layers=2, attention=(0, 1))  # a short convolution sees two tokens past a text's start
+    tokens, model = torch.randint(SHAPE.n_vocab, (1, 40)), StarterModel(shape)
+    initialise(model, 3)
+    together = model(tokens, [part.stop - part.start for part in _PARTS])
+    alone = [model(tokens[:, part]) for part in _PARTS]
+    assert torch.allclose(together, torch.cat(alone, dim=1), atol=1e-5)
+    assert not torch.allclose(together, model(tokens), atol=1e-2)
 
 
 def test_learning_lowers_the_loss_and_says_how_long_it_will_take(tmp_path: Path) -> None:
@@ -173,7 +191,7 @@ def test_a_grown_model_says_what_it_said_and_can_learn_in_all_parts(n_layers: in
     learner = learner_of(larger, PLAN)
     before = {name: parameter.clone() for name, parameter in larger.named_parameters()}
     for _ in range(2):  # what reads the vectors has a gradient only when what writes into them is no longer zero
-        learn_step(learner, [Example(list(range(65)), [1.0] * 65)], PLAN)
+        learn_step(learner, [Example(list(range(65)), [1.0] * 65, [65])], PLAN)
     after = dict(larger.named_parameters())
     assert all((before[name] != after[name]).any(dim=-1).all() for name in before if before[name].ndim == 2)
 

@@ -39,10 +39,11 @@ Encode = Callable[[str], list[int]]
 
 
 class Example(NamedTuple):
-    """Tokens, and how much each of them counts when they are learned."""
+    """Tokens, how much each of them counts when they are learned, and the length of each text that they are."""
 
     tokens: list[int]
     weights: list[float]
+    lengths: list[int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,13 +99,15 @@ class Examples:
         """Exactly `n_tokens` tokens: one example that fills them, or several short ones, cut at the end."""
         tokens: list[int] = []
         weights: list[float] = []
+        lengths: list[int] = []
         while len(tokens) < n_tokens:
             room = n_tokens - len(tokens)
             budget = room if random.random() < _ONE_IN_FILLS else min(room, random.choice(_SHORT))
             example = self.example(max(budget, min(_SHORT)), random)
             tokens += example.tokens
             weights += example.weights
-        return Example(tokens[:n_tokens], weights[:n_tokens])
+            lengths.append(min(len(example.tokens), room))
+        return Example(tokens[:n_tokens], weights[:n_tokens], lengths)
 
     def example(self, budget: int, random: Random) -> Example:
         """One example of about `budget` tokens, in a file of a language that is drawn by its share."""
@@ -115,7 +118,7 @@ class Examples:
         hole = None if form == "text" else choose_hole(file.text, random, opener=opener_of(file.path))
         if hole is None:
             text = [*self.files_before(file, n_others, random), *self._text(file, budget - n_others, random)]
-            return Example(text, [1.0] * len(text))
+            return Example(text, [1.0] * len(text), [len(text)])
         hole = replace(hole, start=_healed(file.text, hole.start, random))
         parts = split(file.text, hole, form != "anchored", random.choice(_LINES_BACK))
         rest = self.prompt(file, parts, budget - n_others, "spm" if form == "spm" else "psm")
@@ -124,7 +127,7 @@ class Examples:
         # To go on behind the lines that were typed is what the user did there, and not what is to be learned: to end.
         n_typed = len(rest) - rest.index(self._specials[MIDDLE]) - 1
         weights = [1.0] * (len(context) - n_typed) + [0.0] * n_typed + [_ANSWER_WEIGHT] * len(answer)
-        return Example([*context, *answer], weights)
+        return Example([*context, *answer], weights, [len(weights)])
 
     def prompt(self, file: SourceFile, parts: Parts, budget: int, order: Literal["psm", "spm"] = "psm") -> list[int]:
         """The current file around a hole in at most about `budget` tokens, the answer's among them, without the answer."""

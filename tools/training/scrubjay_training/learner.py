@@ -114,11 +114,19 @@ def add_gradients(model: StarterModel, rows: Rows, plan: Plan) -> Sums:
     tokens = torch.tensor([row.tokens for row in rows], device=device)
     weights = torch.tensor([row.weights for row in rows], device=device)[:, 1:].flatten()
     with torch.autocast(device.type, torch.bfloat16, enabled=plan.is_narrow):
-        vectors = model(tokens[:, :-1]).flatten(0, 1)
+        vectors = model(tokens[:, :-1], _lengths(rows)).flatten(0, 1)
     dtype = torch.bfloat16 if plan.is_narrow else torch.float32
     loss = output_loss(vectors, model.embedding.weight, tokens[:, 1:].flatten(), weights, dtype)
     loss.backward()  # type: ignore[no-untyped-call,unused-ignore]
     return Sums(float(loss.item()), float(weights.sum().item()))
+
+
+def _lengths(rows: Rows) -> list[int]:
+    """Of the texts of a row without its last token, which nothing follows; several rows at once are taken as one text each."""
+    if len(rows) > 1:
+        return []
+    *others, last = rows[0].lengths
+    return [*others, last - 1] if last > 1 else others
 
 
 def take_mean(gradients: Tensor, weight: float) -> None:

@@ -5,15 +5,31 @@ feed-forward net makes of the token itself, both behind an RMS norm. The mixer i
 norm is `token_embd_norm`, and the embedding serves as the output matrix too.
 """
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from scrubjay_training.values import Shape
 
-Rotation = tuple[Tensor, Tensor]
 BRANCH_ENDS = ("out_proj.weight", "output.weight", "down.weight")
 """How the names of matrices end that write into the vectors which pass the layers."""
+
+
+class Places(NamedTuple):
+    """Where the tokens of a row stand.
+
+    Args:
+        cos: of the angles by which heads are turned, [time, head_width / 2].
+        sin: of the same angles.
+        lengths: tokens of each text of the row. None attends to another; a short convolution sees two tokens past its start.
+    """
+
+    cos: Tensor
+    sin: Tensor
+    lengths: list[int]
 
 
 class ShortConvolution(nn.Module):
@@ -28,7 +44,7 @@ class ShortConvolution(nn.Module):
         self.conv = nn.Parameter(torch.zeros(shape.width, shape.n_taps))  # shortconv.conv, F32 always, oldest tap first
         self.out_proj = nn.Linear(shape.width, shape.width, bias=False)  # shortconv.out_proj
 
-    def forward(self, x: Tensor, _rotation: Rotation) -> Tensor:
+    def forward(self, x: Tensor, _places: Places) -> Tensor:
         """[batch, time, width] -> the same."""
         before, after, value = self.in_proj(x).chunk(3, dim=-1)
         n_taps, n_time = self.conv.shape[1], x.shape[1]
@@ -39,7 +55,7 @@ class ShortConvolution(nn.Module):
 
 
 class Attention(nn.Module):
-    """Causal attention of all heads over all tokens; queries and keys are normed for each head, then rotated."""
+    """Causal attention of all heads over a text's tokens; queries and keys are normed for each head, then rotated."""
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
@@ -51,11 +67,11 @@ class Attention(nn.Module):
         self.query_norm = nn.RMSNorm(shape.head_width, eps=shape.norm_eps)  # attn_q_norm
         self.key_norm = nn.RMSNorm(shape.head_width, eps=shape.norm_eps)  # attn_k_norm
 
-    def forward(self, x: Tensor, rotation: Rotation) -> Tensor:
+    def forward(self, x: Tensor, places: Places) -> Tensor:
         """[batch, time, width] -> the same."""
-        query = rotated(self.query_norm(self._heads(self.query(x))), rotation)
-        key = rotated(self.key_norm(self._heads(self.key(x))), rotation)
-        mixed = functional.scaled_dot_product_attention(query, key, self._heads(self.value(x)), is_causal=True)
+        query = rotated(self.query_norm(self._heads(self.query(x))), places)
+        key = rotated(self.key_norm(self._heads(self.key(x))), places)
+        mixed = attended(query, key, self._heads(self.value(x)), places.lengths)
         out: Tensor = self.output(mixed.transpose(1, 2).reshape(x.shape))
         return out
 
@@ -88,9 +104,9 @@ class Layer(nn.Module):
         self.feed_forward_norm = nn.RMSNorm(shape.width, eps=shape.norm_eps)  # ffn_norm
         self.feed_forward = FeedForward(shape)
 
-    def forward(self, x: Tensor, rotation: Rotation) -> Tensor:
+    def forward(self, x: Tensor, places: Places) -> Tensor:
         """[batch, time, width] -> the same."""
-        x = x + self.mixer(self.mixer_norm(x), rotation)
+        x = x + self.mixer(self.mixer_norm(x), places)
         out: Tensor = x + self.feed_forward(self.feed_forward_norm(x))
         return out
 
@@ -105,13 +121,17 @@ class StarterModel(nn.Module):
         self.layers = nn.ModuleList(Layer(shape, i in shape.attention) for i in range(shape.n_layers))
         self.last_norm = nn.RMSNorm(shape.width, eps=shape.norm_eps)  # token_embd_norm
 
-    def forward(self, tokens: Tensor) -> Tensor:
-        """What `logits` needs, for each token."""
+    def forward(self, tokens: Tensor, lengths: Sequence[int] = ()) -> Tensor:
+        """What `logits` needs, for each token.
+
+        Args:
+            lengths: tokens of each text of a row, the same for all rows; one text if there are none.
+        """
         cos, sin = rotation_for(self.shape, tokens.shape[1])
-        rotation = cos.to(tokens.device), sin.to(tokens.device)
+        places = Places(cos.to(tokens.device), sin.to(tokens.device), list(lengths) or [tokens.shape[1]])
         x: Tensor = self.embedding(tokens)
         for layer in self.layers:
-            x = layer(x, rotation)
+            x = layer(x, places)
         normed: Tensor = self.last_norm(x)
         return normed
 
@@ -135,7 +155,13 @@ def initialise(model: StarterModel, seed: int) -> None:
             nn.init.normal_(parameter, std=std, generator=generator)
 
 
-def rotation_for(shape: Shape, n_time: int) -> Rotation:
+def attended(query: Tensor, key: Tensor, value: Tensor, lengths: list[int]) -> Tensor:
+    """What each token takes from those of its text up to itself; all [batch, heads, time, head_width]."""
+    texts = zip(*(x.split(lengths, dim=2) for x in (query, key, value)), strict=True)
+    return torch.cat([functional.scaled_dot_product_attention(*text, is_causal=True) for text in texts], dim=2)
+
+
+def rotation_for(shape: Shape, n_time: int) -> tuple[Tensor, Tensor]:
     """Cosines and sines [time, head_width / 2] of the angles by which heads are turned."""
     half = shape.head_width // 2
     speeds = shape.rope_base ** (-torch.arange(half, dtype=torch.float32) / half)
@@ -143,8 +169,8 @@ def rotation_for(shape: Shape, n_time: int) -> Rotation:
     return angles.cos(), angles.sin()
 
 
-def rotated(x: Tensor, rotation: Rotation) -> Tensor:
+def rotated(x: Tensor, places: Places) -> Tensor:
     """Turn each head's first half against its second (what llama.cpp calls the NEOX order); [..., time, head_width]."""
-    cos, sin = rotation
+    cos, sin, _ = places
     first, second = x.chunk(2, dim=-1)
     return torch.cat((first * cos - second * sin, second * cos + first * sin), dim=-1)
