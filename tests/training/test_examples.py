@@ -3,6 +3,7 @@ from random import Random
 
 import pytest
 
+from scrubjay_training.collect import SourceFile
 from scrubjay_training.cursors import Hole, choose_hole
 from scrubjay_training.examples import Examples, split
 from scrubjay_training.values import REPO
@@ -68,6 +69,33 @@ def test_other_files_are_of_the_same_project_and_never_the_current_one() -> None
         assert text.startswith("<|repo_name|>even\n<|file_sep|>pack/")
         assert "pack/shelf.py" not in text
         assert "pack/drawer.py" not in text
+
+
+def _are_excerpts(hole: Hole | None) -> list[bool]:
+    """Whether the last of the other files is a few lines that look like those of TEXT, for each of 40 seeds."""
+    long = "\n".join(f"other_{i} = {i}" for i in range(300))
+    texts = {"a.py": TEXT, "b.py": long, "c.py": f"{long}\n{TEXT}{long}"}
+    files = [SourceFile("even", path, text, held_out=False) for path, text in texts.items()]
+    examples = Examples(files, characters, SPECIAL_IDS)
+    prompts = [shown(examples.files_before(files[0], 3000, Random(seed), hole)) for seed in range(40)]
+    last = [prompt.rpartition("<|file_sep|>")[2] for prompt in prompts]
+    return [text.startswith("c.py\n") and "def longest" in text and text.count("\n") <= 33 for text in last]
+
+
+def test_excerpts_of_other_files_look_like_the_lines_around_the_hole() -> None:
+    at = TEXT.index("if not self.names")
+    assert 15 < sum(_are_excerpts(Hole(at, at + 10, "rest"))) < 35
+    assert not any(_are_excerpts(None))
+
+
+def test_nothing_is_looked_for_that_is_missing_in_the_hole() -> None:
+    at, words = TEXT.index("if not self.names"), "\n".join(f"unforeseen{letter}" for letter in "abcdefghijklmnop")
+    text = TEXT[:at] + words + TEXT[at:]
+    files = [SourceFile("even", path, text, held_out=False) for path, text in (("a.py", text), ("b.py", words + "\n"))]
+    examples = Examples(files, characters, SPECIAL_IDS)
+    for seed in range(20):
+        prompt = shown(examples.files_before(files[0], 60, Random(seed), Hole(at, at + len(words), "rest")))
+        assert "unforeseen" not in prompt
 
 
 @pytest.mark.parametrize("seed", range(10))

@@ -2,6 +2,7 @@
 
     repo_name NAME \\n  file_sep PATH \\n TEXT ...  file_sep PATH \\n  fim_prefix P fim_suffix S fim_middle M endoftext
 
+The last of the other files are excerpts often: lines that look like those around the hole, found as the daemon finds them.
 Plain form: P ends at the cursor, S begins where the hole ends, M is the hole. Anchored form: P ends at the start of a line a
 little above the cursor, S begins on the line after the hole unless more than closers are left of its last line, and M is
 all between: what was typed since the anchor, then what is to be written.
@@ -16,6 +17,16 @@ from pathlib import PurePosixPath
 from random import Random
 from typing import Literal, NamedTuple
 
+from scrubjay.prompt.similar import (
+    LINES_AFTER,
+    LINES_BEFORE,
+    MIN_ALIKE,
+    NEXT_LINES,
+    STEP_LINES,
+    WINDOW_LINES,
+    Windows,
+    similarity,
+)
 from scrubjay_training.collect import SourceFile
 from scrubjay_training.cursors import Hole, choose_hole, line_starts, token_border
 from scrubjay_training.languages import MOST_TIMES, SHARES, Language, language_of, opener_of
@@ -35,6 +46,11 @@ _ONE_IN_FILLS = 0.1
 """How many examples take all the room there is: most are short, because what counts most is how often a hole is filled."""
 _ANSWER_WEIGHT = 8.0
 """They are five tokens in a hundred, the one that ends them among them: a third of what is learned."""
+_WITH_EXCERPTS = 0.6
+"""How many examples with other files have excerpts of them."""
+_LEAST_OF_FILES = 64
+_N_SEARCHED, _MOST_SEARCHED = 24, 20_000
+"""Files in which excerpts are looked for, and how many characters of each: more would take longer than to learn from them."""
 Encode = Callable[[str], list[int]]
 
 
@@ -122,7 +138,7 @@ class Examples:
         hole = replace(hole, start=_healed(file.text, hole.start, random))
         parts = split(file.text, hole, form != "anchored", random.choice(_LINES_BACK))
         rest = self.prompt(file, parts, budget - n_others, "spm" if form == "spm" else "psm")
-        context = [*self.files_before(file, n_others, random), *rest]
+        context = [*self.files_before(file, n_others, random, hole), *rest]
         answer = [*self._encode(parts.answer), self._specials[END]]
         # To go on behind the lines that were typed is what the user did there, and not what is to be learned: to end.
         n_typed = len(rest) - rest.index(self._specials[MIDDLE]) - 1
@@ -141,19 +157,38 @@ class Examples:
         both = [*before, *after] if order == "psm" else [*after, *before]
         return [*head, *both, fim[MIDDLE], *typed]
 
-    def files_before(self, file: SourceFile, budget: int, random: Random) -> list[int]:
-        """The project's name and about `budget` tokens of other files of it, the nearest by folder last."""
+    def files_before(self, file: SourceFile, budget: int, random: Random, hole: Hole | None = None) -> list[int]:
+        """The project's name and about `budget` tokens of other files of it, the nearest by folder last.
+
+        Args:
+            hole: in the file. Behind the others, or instead of them, stands an excerpt that suits it, often.
+        """
         start = [self._specials[REPO], *self._encode(f"{file.package}\n")]
         others = [other for other in self._folders[file.package] if other.path != file.path]
         if budget <= 0 or not others:
             return start
+        excerpt = self._excerpt(file, others, hole, budget, random) if hole and random.random() < _WITH_EXCERPTS else []
+        budget -= len(excerpt)
         folder = str(PurePosixPath(file.path).parent)
         near = [other for other in others if str(PurePosixPath(other.path).parent) == folder] or others
-        chosen = [random.choice(near) for _ in range(random.choice((1, 1, 2)))]
+        chosen = [random.choice(near) for _ in range(random.choice((1, 1, 2)))] if budget >= _LEAST_OF_FILES else []
         for other in dict.fromkeys(chosen):
             text = self._first_lines(_from_some_line(other.text, random), budget // len(chosen))
             start += [self._specials[FILE], *self._encode(f"{other.path}\n"), *text]
-        return start
+        return [*start, *excerpt]
+
+    def _excerpt(
+        self, file: SourceFile, others: list[SourceFile], hole: Hole, budget: int, random: Random
+    ) -> list[int]:
+        """The lines of some other files that have most in common with those around the hole, and the next ones."""
+        wanted = _words_around(file.text, hole)
+        best, found = MIN_ALIKE, ""
+        for other in random.sample(others, min(len(others), _N_SEARCHED)):
+            for number, words in enumerate(Windows.of(other.text[:_MOST_SEARCHED]).words):
+                if (alike := similarity(wanted, words)) > best:
+                    lines = other.text.split("\n")[number * STEP_LINES :][: WINDOW_LINES + NEXT_LINES]
+                    best, found = alike, "\n".join((other.path, *lines, ""))
+        return [self._specials[FILE], *self._first_lines(found, budget)] if found else []
 
     def _text(self, file: SourceFile, budget: int, random: Random) -> list[int]:
         tokens = self._encode(_from_some_line(file.text, random)[: 8 * budget])
@@ -189,6 +224,12 @@ def split(text: str, hole: Hole, at_cursor: bool, n_lines_back: int) -> Parts:
     is_closed = bool(_CLOSERS_ONLY.fullmatch(text, hole.end, line_end))
     end = min(line_end + 1, len(text)) if is_closed else hole.end
     return Parts(text[:anchor], text[end:], text[anchor : hole.start], text[hole.start : end])
+
+
+def _words_around(text: str, hole: Hole) -> frozenset[str]:
+    """Of the lines around a hole, without what is missing there."""
+    before, after = text[: hole.start].split("\n")[-LINES_BEFORE:], text[hole.end :].split("\n")[:LINES_AFTER]
+    return Windows.of("\n".join((*before, *after))).words[0]
 
 
 def _healed(text: str, cursor: int, random: Random) -> int:
