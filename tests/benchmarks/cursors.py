@@ -75,11 +75,16 @@ class Answer:
 
     @property
     def is_exact(self) -> bool:
-        return self.text.split("\n")[0].rstrip() == self.truth.split("\n")[0].rstrip()
+        """Whether the rest of the line is what stood there, or the first line of a body."""
+        return self._line(self.text) == self._line(self.truth)
 
     @property
     def goes_on(self) -> bool:
-        return bool(self.text.split("\n")[0].strip())
+        """Whether anything is written there."""
+        return bool(self._line(self.text).strip())
+
+    def _line(self, text: str) -> str:
+        return (text.lstrip("\n") if self.place == "body" else text).split("\n")[0].rstrip()
 
 
 class Asker:
