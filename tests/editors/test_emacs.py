@@ -102,7 +102,8 @@ def test_no_key_waits_for_the_model(start: Start, place: Path) -> None:
     assert editor.wait_for_ghost("    ret")
 
 
-def test_a_killed_daemon_comes_back_by_itself(start: Start, place: Path) -> None:
+def test_a_killed_daemon_comes_back_by_itself(start: Start, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SCRUBJAY_CONFIDENCE", "0")  # of the one that the language server starts: it shows what it has
     daemon = a_daemon(place)
     editor, _ = start(daemon, PROGRAM)
     editor.type("    ret")
