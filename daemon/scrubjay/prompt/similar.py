@@ -39,7 +39,7 @@ class Windows:
     @classmethod
     def of(cls, text: str) -> "Windows":
         """For threads."""
-        of_lines = [frozenset(_WORD.findall(line)) for line in text.split("\n")]
+        of_lines = [words_in(line) for line in text.split("\n")]
         starts = range(0, max(len(of_lines) - WINDOW_LINES // 2, 1), STEP_LINES)
         return cls(text, tuple(frozenset().union(*of_lines[start : start + WINDOW_LINES]) for start in starts))
 
@@ -99,12 +99,17 @@ class Excerpt:
         return Segment("file", self.label, (self.tokens,), reason=REASON)
 
 
+def words_in(text: str) -> frozenset[str]:
+    """What of a text is compared."""
+    return frozenset(_WORD.findall(text))
+
+
 def words_around(document: Document, offset: int) -> frozenset[str]:
     """What lines of other files are compared with."""
     content = document.content
     line = content.line_at(offset)
     start, end = content.line_start(max(line - LINES_BEFORE, 0)), content.line_start(line + LINES_AFTER)
-    return frozenset(_WORD.findall(document.text[start:end]))
+    return words_in(document.text[start:end])
 
 
 def similarity(words: frozenset[str], others: frozenset[str]) -> float:

@@ -26,6 +26,7 @@ from scrubjay.prompt.similar import (
     WINDOW_LINES,
     Windows,
     similarity,
+    words_in,
 )
 from scrubjay_training.collect import SourceFile
 from scrubjay_training.cursors import Hole, choose_hole, line_starts, token_border
@@ -182,13 +183,16 @@ class Examples:
     ) -> list[int]:
         """The lines of some other files that have most in common with those around the hole, and the next ones."""
         wanted = _words_around(file.text, hole)
-        best, found = MIN_ALIKE, ""
-        for other in random.sample(others, min(len(others), _N_SEARCHED)):
-            for number, words in enumerate(Windows.of(other.text[:_MOST_SEARCHED]).words):
-                if (alike := similarity(wanted, words)) > best:
-                    lines = other.text.split("\n")[number * STEP_LINES :][: WINDOW_LINES + NEXT_LINES]
-                    best, found = alike, "\n".join((other.path, *lines, ""))
-        return [self._specials[FILE], *self._first_lines(found, budget)] if found else []
+        windows = (
+            (similarity(wanted, words), number * STEP_LINES, other)
+            for other in random.sample(others, min(len(others), _N_SEARCHED))
+            for number, words in enumerate(Windows.of(other.text[:_MOST_SEARCHED]).words)
+        )
+        alike, start, other = max(windows, key=lambda window: window[0])
+        if alike <= MIN_ALIKE:
+            return []
+        lines = other.text.split("\n")[start : start + WINDOW_LINES + NEXT_LINES]
+        return [self._specials[FILE], *self._first_lines("\n".join((other.path, *lines, "")), budget)]
 
     def _text(self, file: SourceFile, budget: int, random: Random) -> list[int]:
         tokens = self._encode(_from_some_line(file.text, random)[: 8 * budget])
@@ -229,7 +233,7 @@ def split(text: str, hole: Hole, at_cursor: bool, n_lines_back: int) -> Parts:
 def _words_around(text: str, hole: Hole) -> frozenset[str]:
     """Of the lines around a hole, without what is missing there."""
     before, after = text[: hole.start].split("\n")[-LINES_BEFORE:], text[hole.end :].split("\n")[:LINES_AFTER]
-    return Windows.of("\n".join((*before, *after))).words[0]
+    return words_in("\n".join((*before, *after)))
 
 
 def _healed(text: str, cursor: int, random: Random) -> int:
